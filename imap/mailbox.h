@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef INCLUDED_MAILBOX_H
+#define INCLUDED_MAILBOX_H
+/*
+ * mailbox -- one mailbox: cyrus.header, cyrus.index, cyrus.cache and its spool
+ *
+ * A mailbox is read under the shared namespace lock of its owner and changed
+ * only inside a transaction (txn.h), which holds that lock exclusively. Nothing
+ * here writes a file: a change is staged in the handle, seen by its reads, and
+ * becomes one part of the journal record when the transaction commits. An
+ * aborted transaction leaves the files as they were.
+ *
+ * Formats: handbook 02 §2-§5. UIDs rise strictly; recno counts from 1 and
+ * includes expunged records, which stay until a repack.
+ *
+ * Errors are imap_err codes: IMAP_MAILBOX_NONEXISTENT, IMAP_MAILBOX_BADFORMAT,
+ * IMAP_MAILBOX_CHECKSUM, IMAP_IOERROR, IMAP_QUOTA_EXCEEDED, ... 0 is success.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+#include "buf.h"
+#include "mailbox_header.h" /* struct mailbox_header: name, uniqueid, type, quotaroot, acl, flag names */
+#include "mailbox_index.h"  /* struct index_header, struct index_record */
+#include "mbentry.h"
+#include "strarray.h"
+#include "txn.h"
+
+struct mailbox;
+struct conversations_state;
+struct message_content;
+
+/* ---- open and close ---- */
+
+/* Open for reading: takes the owner's namespace lock shared and maps the index.
+ * name is an internal name. *mboxp is set only on success. */
+int mailbox_open_irl(const char *name, struct mailbox **mboxp);
+
+/* Open for writing inside txn (takes the owner's namespace lock exclusively, for
+ * as long as txn lives). The handle belongs to txn: it is closed with it. A
+ * second open of the same mailbox in one txn gives the same handle. */
+int mailbox_open_iwl(struct txn *txn, const char *name, struct mailbox **mboxp);
+
+/* The same from an entry already looked up (no second look-up by name). */
+int mailbox_open_mbentry(const mbentry_t *mbentry, struct mailbox **mboxp);
+int mailbox_open_mbentry_iwl(struct txn *txn, const mbentry_t *mbentry, struct mailbox **mboxp);
+
+/* Close a handle opened for reading; for one that belongs to a txn: a no-op
+ * that sets *mboxp to NULL. */
+void mailbox_close(struct mailbox **mboxp);
+
+/* Give the shared lock back but keep the view: mapped cache, records as of the
+ * last lock. Immutable parts (guid, size, dates, cache bytes, message files)
+ * stay readable. mailbox_relock_read() takes the lock again and brings the view
+ * up to date; *changedp tells whether HIGHESTMODSEQ or UIDNEXT moved. A deleted
+ * or replaced mailbox gives IMAP_MAILBOX_NONEXISTENT. */
+void mailbox_unlock(struct mailbox *mailbox);
+int mailbox_relock_read(struct mailbox *mailbox, bool *changedp);
+
+/* LSN of the newest commit this view includes; wait for it (txn_wait) before
+ * telling a client about the view. */
+uint64_t mailbox_seen_lsn(const struct mailbox *mailbox);
+
+/* ---- facts ---- */
+const char *mailbox_name(const struct mailbox *);      /* internal name */
+const char *mailbox_uniqueid(const struct mailbox *);
+const char *mailbox_partition(const struct mailbox *);
+const char *mailbox_acl(const struct mailbox *);       /* "id\trights\t..." */
+const char *mailbox_quotaroot(const struct mailbox *); /* NULL: none */
+uint32_t mailbox_mbtype(const struct mailbox *);       /* MBTYPE_* */
+const mbentry_t *mailbox_mbentry(const struct mailbox *);
+const struct index_header *mailbox_index_header(const struct mailbox *); /* with staged changes */
+const strarray_t *mailbox_flagnames(const struct mailbox *);             /* slot -> name or NULL */
+bool mailbox_is_writable(const struct mailbox *);
+struct txn *mailbox_txn(const struct mailbox *);       /* NULL: opened for reading */
+
+/* ---- records ---- */
+uint32_t mailbox_num_records(const struct mailbox *);
+/* Fetch record recno (1-based), staged changes included. A record whose CRC is
+ * wrong: IMAP_MAILBOX_CHECKSUM, logged once; others stay readable. */
+int mailbox_read_record(struct mailbox *, uint32_t recno, struct index_record *rec);
+/* Find by UID (binary search); IMAP_NOTFOUND if there is none. */
+int mailbox_find_uid(struct mailbox *, uint32_t uid, struct index_record *rec);
+
+/* Iterate over records with uid > since_uid in UID order.
+ * flags: MAILBOX_ITER_*. Return of the callback <> 0 stops and is returned. */
+#define MAILBOX_ITER_SKIP_EXPUNGED 1
+#define MAILBOX_ITER_SKIP_UNLINKED 2
+typedef int mailbox_iter_cb(struct mailbox *, const struct index_record *rec, void *rock);
+int mailbox_foreach(struct mailbox *, uint32_t since_uid, modseq_t since_modseq, unsigned flags,
+                    mailbox_iter_cb *cb, void *rock);
+
+/* Message file, mapped read-only into buf (buf_free unmaps). Sees messages
+ * staged in the same txn. Missing or short file: IMAP_IOERROR, logged. */
+int mailbox_map_record(struct mailbox *, const struct index_record *rec, struct buf *buf);
+/* Path of the message file (valid until the next call on this handle). */
+const char *mailbox_record_fname(struct mailbox *, const struct index_record *rec);
+
+/* Cache record of rec as a view of mapped bytes; a missing or damaged one is
+ * rebuilt in memory from the message file (and staged if the handle is
+ * writable). Parse items with message_cache.h. */
+int mailbox_cacherecord(struct mailbox *, const struct index_record *rec, struct buf *view);
+
+/* ---- changes (handle opened with mailbox_open_iwl) ---- */
+
+/* Take the next modseq / the transaction's time (handbook 02 §3.7). */
+modseq_t mailbox_next_modseq(struct mailbox *);
+time_t mailbox_txn_time(const struct mailbox *);
+
+/* Replace the record with rec->uid. MAILBOX_SILENT keeps rec->modseq and
+ * rec->last_updated (replication); otherwise the next modseq is taken and
+ * written back to *rec. Header counts, CRCs, quota and conversations follow. */
+#define MAILBOX_SILENT 1
+int mailbox_rewrite_record(struct mailbox *, struct index_record *rec, unsigned flags);
+
+/* Append a record whose file is already staged at its place (append.h does that).
+ * rec->uid 0 = next UID. cache is the encoded cache record. Conversation id:
+ * assigned unless rec->cid is set or MAILBOX_SILENT is given. */
+int mailbox_append_record(struct mailbox *, struct index_record *rec, const struct message_content *content,
+                          const struct buf *cache, unsigned flags);
+
+/* Slot of a user flag; create adds it (IMAP_USERFLAG_EXHAUSTED above the limit;
+ * all_slots as replication may use all 128). */
+int mailbox_user_flag(struct mailbox *, const char *name, int *slot, bool create, bool all_slots);
+
+/* Set header fields in one call; only what is flagged changes. */
+struct mailbox_header_update {
+    bool set_recent, set_append, set_pop3, set_pop3_after, set_uidvalidity, set_options, set_modseqs, set_lastuid;
+    uint32_t recentuid; time_t recenttime;
+    time_t last_appenddate, pop3_last_login, pop3_show_after;
+    uint32_t uidvalidity, options, last_uid;
+    modseq_t highestmodseq, createdmodseq; /* 0: leave */
+};
+int mailbox_update_header(struct mailbox *, const struct mailbox_header_update *);
+int mailbox_set_acl(struct mailbox *, const char *acl);             /* header copy only; mboxlist has the truth */
+int mailbox_set_quotaroot(struct mailbox *, const char *quotaroot); /* moves usage between the roots */
+int mailbox_set_name(struct mailbox *, const mbentry_t *newentry);  /* rename within id paths */
+/* Recompute counts and sync CRCs from the records. */
+int mailbox_recalc_counters(struct mailbox *);
+
+/* Expunge rec (sets the flag, drops it from the counts); file and record follow
+ * expunge_mode (handbook 02 §5.4). */
+int mailbox_expunge_record(struct mailbox *, struct index_record *rec, unsigned flags);
+
+/* Sync CRCs of the mailbox as staged: basic and annot (handbook 02 §3.6). */
+uint32_t mailbox_sync_crc_basic(const struct mailbox *);
+uint32_t mailbox_sync_crc_annot(const struct mailbox *);
+
+/* ---- life (called by mboxlist only) ---- */
+struct mailbox_create_args {
+    const mbentry_t *mbentry; /* name, uniqueid, partition, acl, type: all set by the caller */
+    const char *quotaroot;    /* NULL: none */
+    uint32_t options;         /* OPT_* bits */
+    uint32_t uidvalidity;     /* 0: next of the user */
+    modseq_t createdmodseq, highestmodseq; /* 0: next of the user */
+    bool from_sync;           /* take numbers as given, raise counters only */
+};
+int mailbox_create(struct txn *txn, const struct mailbox_create_args *args, struct mailbox **mboxp);
+/* Remove files (lazily) and derived data; the entry is the caller's affair. */
+int mailbox_delete(struct mailbox *);
+/* Repack: drop UNLINKED records, rewrite index and cache. */
+int mailbox_repack(struct mailbox *);
+
+/* ---- is a message seen? the one place that knows (handbook 02 §5.3) ---- */
+struct seen_view; /* a user's view of \Seen and \Recent in one mailbox */
+int seen_view_open(struct mailbox *, const char *userid, struct seen_view **viewp);
+bool seen_view_isseen(const struct seen_view *, const struct index_record *rec);
+bool seen_view_isrecent(const struct seen_view *, const struct index_record *rec);
+uint32_t seen_view_recentuid(const struct seen_view *);
+/* Stage: set/clear \Seen of rec for this user (rewrites the record or the user's seen.db). */
+int seen_view_set(struct seen_view *, struct mailbox *writable, struct index_record *rec, bool seen, unsigned flags);
+/* Stage: remember that all UIDs up to uid were shown to the user. */
+int seen_view_set_recent(struct seen_view *, struct mailbox *writable, uint32_t uid);
+int seen_view_refresh(struct seen_view *, struct mailbox *);
+bool seen_view_internal(const struct seen_view *); /* state lives in the index (owner, shared seen) */
+void seen_view_free(struct seen_view **viewp);
+
+#endif

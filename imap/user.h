@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef INCLUDED_USER_H
+#define INCLUDED_USER_H
+/*
+ * user -- where a user's metadata lives
+ *
+ * A user_meta is made from the mailboxes.db entry of the user's INBOX, which
+ * carries the uniqueid (or the legacy flag). Every per-user file (conversations,
+ * counters, seen, sub, ...) is opened from a user_meta, never from a bare user
+ * name, so one user can not have two sets of files (handbook 01 §5.2, §5.3).
+ * A tombstone gives a user_meta only if the I record of its uniqueid still has
+ * this name. A user without any entry has none: IMAP_MAILBOX_NONEXISTENT; seen
+ * state of such a user (who only reads others' mailboxes) uses
+ * user_meta_legacy().
+ */
+#include "mbentry.h"
+#include "txn.h"
+
+struct user_meta;
+
+int user_meta_from_entry(const mbentry_t *inbox, struct user_meta **metap); /* entry of the INBOX (also reserved) */
+int user_meta_lookup(const char *userid, struct txn *txn, struct user_meta **metap); /* looks the INBOX up, allow all */
+/* Owner of a mailbox; shared mailboxes: a meta with userid NULL (shared.counters only). */
+int user_meta_for_mailbox(const mbentry_t *mbentry, struct txn *txn, struct user_meta **metap);
+int user_meta_legacy(const char *userid, struct user_meta **metap);
+const char *user_meta_userid(const struct user_meta *);   /* NULL: shared */
+const char *user_meta_uniqueid(const struct user_meta *); /* NULL: legacy */
+/* Absolute path of the file with this suffix: "conversations", "counters", "seen", "sub", ... Valid until the next call. */
+const char *user_meta_path(struct user_meta *, const char *suffix);
+void user_meta_free(struct user_meta **metap);
+
+/* ---- counters (handbook 01 §7.3), staged in txn ---- */
+#define COUNTER_FOLDER 1  /* a change of the mailbox itself */
+#define COUNTER_DELETED 2
+#define COUNTER_QUOTA 4   /* only the quota field */
+#define COUNTER_RACL 8
+struct counters; /* decoded, imap/counters_codec.h */
+int counters_read(struct user_meta *, struct txn *txn, struct counters *out);
+modseq_t counters_next_modseq(struct txn *, struct user_meta *, modseq_t last, uint32_t mbtype, unsigned flags, int *errp);
+modseq_t counters_set_modseq(struct txn *, struct user_meta *, modseq_t atleast, uint32_t mbtype, unsigned flags, int *errp);
+uint32_t counters_next_uidvalidity(struct txn *, struct user_meta *, uint32_t last, int *errp);
+int counters_set_uidvalidity(struct txn *, struct user_meta *, uint32_t atleast);
+
+/* ---- subscriptions (handbook 01 §7.2) ---- */
+int sub_list(const char *userid, strarray_t *names);  /* internal names, sorted */
+int sub_change(struct txn *, const char *userid, const char *name, bool subscribe); /* idempotent; *IMAP_OK if nothing changed */
+bool sub_is_subscribed(const char *userid, const char *name);
+
+/* ---- seen records of other people's mailboxes (handbook 01 §7.1) ---- */
+struct seendata { time_t lastread; uint32_t lastuid; time_t lastchange; char *seenuids; };
+int seen_read(const char *userid, const char *uniqueid, struct seendata *sd, struct txn *txn);
+int seen_write(struct txn *, const char *userid, const char *uniqueid, const struct seendata *sd);
+int seen_foreach(const char *userid, int (*cb)(const char *uniqueid, const struct seendata *, void *), void *rock);
+void seen_freedata(struct seendata *sd);
+
+#endif
