@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * digest -- MD5, SHA-1 and SHA-256 by OpenSSL
+ *
+ * MD5 and SHA-1 name and compare things here (message guids, sync checksums); they
+ * guard nothing. A library that refuses a digest is fatal(EX_SOFTWARE).
+ */
+#ifndef CYL_DIGEST_H
+#define CYL_DIGEST_H
+
+#include <stddef.h>
+
+#define MD5_SIZE 16
+#define SHA1_SIZE 20
+#define SHA256_SIZE 32
+
+enum digest_kind { DIGEST_MD5, DIGEST_SHA1, DIGEST_SHA256 };
+
+void digest_md5(const void *base, size_t len, unsigned char out[MD5_SIZE]);
+void digest_sha1(const void *base, size_t len, unsigned char out[SHA1_SIZE]);
+void digest_sha256(const void *base, size_t len, unsigned char out[SHA256_SIZE]);
+
+/* Bytes of a digest of that kind. */
+size_t digest_size(enum digest_kind kind);
+
+/* Piece by piece. */
+struct digest;
+struct digest *digest_new(enum digest_kind kind);
+void digest_update(struct digest *d, const void *base, size_t len);
+/* Writes digest_size() bytes; the next update begins a new digest. */
+void digest_final(struct digest *d, unsigned char *out);
+void digest_free(struct digest *d);
+
+#endif
