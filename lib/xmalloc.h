@@ -38,10 +38,11 @@ char *xasprintf(const char *fmt, ...)
     __attribute__((malloc, format(printf, 1, 2), returns_nonnull, warn_unused_result));
 
 /* free(), and the pointer becomes NULL. */
-#define xzfree(ptr) \
-    do {            \
-        free(ptr);  \
-        (ptr) = NULL; \
+#define xzfree(ptr)                           \
+    do {                                      \
+        __typeof__(ptr) *xzfree_at_ = &(ptr); \
+        free(*xzfree_at_);                    \
+        *xzfree_at_ = NULL;                   \
     } while (0)
 
 /* Bytes an array of `alloc` elements should grow to so that `need` fit: doubles, never below 16. */
