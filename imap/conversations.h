@@ -10,6 +10,7 @@
  * however many messages it touches. Formats: handbook 01 §5.
  * With "conversations: no" every call is a successful no-op and state is NULL.
  */
+#include "conv_codec.h" /* record forms, struct conv_status, struct conv_quota */
 #include "mailbox.h"
 #include "user.h"
 
@@ -35,10 +36,8 @@ int conversations_add_mailbox(struct conversations_state *, const char *uniqueid
 int conversations_remove_mailbox(struct conversations_state *, struct mailbox *);
 
 /* F record of a folder / Q record. */
-struct conv_status { modseq_t threadmodseq; uint32_t threadexists, threadunseen, emailexists, emailunseen; };
 int conversation_getstatus(struct conversations_state *, const char *uniqueid, struct conv_status *);
 int conversation_setstatus_modseq(struct conversations_state *, const char *uniqueid, modseq_t modseq, bool force);
-struct conv_quota { int64_t emails, storage; }; /* storage in bytes */
 int conversations_read_quota(struct conversations_state *, struct conv_quota *);
 
 /* A live copy of this GUID on this partition of the user, to hard-link to: path in *path (caller frees) or IMAP_NOTFOUND. */

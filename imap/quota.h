@@ -11,23 +11,12 @@
  */
 #include <stdint.h>
 
+#include "quota_codec.h" /* struct quota, quota_encode, quota_free ... */
 #include "txn.h"
 
-enum quota_resource { QUOTA_STORAGE, QUOTA_MESSAGE, QUOTA_ANNOTSTORAGE, QUOTA_NUMFOLDERS, QUOTA_NUMRESOURCES };
-extern const char *const quota_names[QUOTA_NUMRESOURCES];    /* "STORAGE", "MESSAGE", "X-ANNOTATION-STORAGE", "X-NUM-FOLDERS" */
-extern const int64_t quota_units[QUOTA_NUMRESOURCES];        /* 1024, 1, 1024, 1 */
-#define QUOTA_UNLIMITED (-1)
-
-struct quota {
-    char *root;                                 /* internal dotted name */
-    int64_t useds[QUOTA_NUMRESOURCES];          /* raw: bytes / messages / bytes / folders */
-    int64_t limits[QUOTA_NUMRESOURCES];         /* in units; -1 unlimited */
-    uint64_t modseq;
-};
 int quota_read(const char *root, struct txn *txn, struct quota *q); /* IMAP_QUOTAROOT_NONEXISTENT */
 /* As quota_read with STORAGE and MESSAGE as they are displayed and checked. */
 int quota_read_withconversations(const char *root, struct txn *txn, struct quota *q);
-void quota_free(struct quota *q);
 /* Nearest root at or above name; *rootp NULL if none (caller frees). */
 int quota_findroot(const char *name, struct txn *txn, char **rootp);
 /* Store limits (creates the root). modseq 0: next. */

@@ -13,7 +13,10 @@
  * state of such a user (who only reads others' mailboxes) uses
  * user_meta_legacy().
  */
+#include "counters_codec.h" /* struct counters, COUNTER_FOLDER ... */
 #include "mbentry.h"
+#include "seen_codec.h" /* struct seendata */
+#include "strarray.h"
 #include "txn.h"
 
 struct user_meta;
@@ -30,11 +33,6 @@ const char *user_meta_path(struct user_meta *, const char *suffix);
 void user_meta_free(struct user_meta **metap);
 
 /* ---- counters (handbook 01 §7.3), staged in txn ---- */
-#define COUNTER_FOLDER 1  /* a change of the mailbox itself */
-#define COUNTER_DELETED 2
-#define COUNTER_QUOTA 4   /* only the quota field */
-#define COUNTER_RACL 8
-struct counters; /* decoded, imap/counters_codec.h */
 int counters_read(struct user_meta *, struct txn *txn, struct counters *out);
 modseq_t counters_next_modseq(struct txn *, struct user_meta *, modseq_t last, uint32_t mbtype, unsigned flags, int *errp);
 modseq_t counters_set_modseq(struct txn *, struct user_meta *, modseq_t atleast, uint32_t mbtype, unsigned flags, int *errp);
@@ -47,10 +45,8 @@ int sub_change(struct txn *, const char *userid, const char *name, bool subscrib
 bool sub_is_subscribed(const char *userid, const char *name);
 
 /* ---- seen records of other people's mailboxes (handbook 01 §7.1) ---- */
-struct seendata { time_t lastread; uint32_t lastuid; time_t lastchange; char *seenuids; };
 int seen_read(const char *userid, const char *uniqueid, struct seendata *sd, struct txn *txn);
 int seen_write(struct txn *, const char *userid, const char *uniqueid, const struct seendata *sd);
 int seen_foreach(const char *userid, int (*cb)(const char *uniqueid, const struct seendata *, void *), void *rock);
-void seen_freedata(struct seendata *sd);
 
 #endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef INCLUDED_NAMESPACE_H
+#define INCLUDED_NAMESPACE_H
+/*
+ * namespace -- how a session spells mailbox names (handbook 02 §1.3, 04 §3.4; RFC 2342)
+ *
+ * Made once per session from the configuration and the kind of session. External
+ * names are what clients see, internal names what the store uses (mboxname.h).
+ */
+#include <stdbool.h>
+
+#define NAMESPACE_PREFIX_MAX 40 /* bytes of a configured prefix with its NUL */
+
+enum { NAMESPACE_INBOX, NAMESPACE_USER, NAMESPACE_SHARED };
+
+struct namespace {
+    char hier_sep;    /* '/' or '.' */
+    bool isalt;       /* alternate namespace: only in sessions that are not admin */
+    bool isadmin;
+    bool accessible[3]; /* false: the part is NIL in NAMESPACE answers; the caller clears NAMESPACE_INBOX for a user without INBOX */
+    char prefix[3][NAMESPACE_PREFIX_MAX + 2]; /* as NAMESPACE shows them: "INBOX/", "user/", "" or "", "Other Users/", "Shared Folders/" */
+    /* alternate namespace, without separator */
+    char altprefix[NAMESPACE_PREFIX_MAX], userprefix[NAMESPACE_PREFIX_MAX], sharedprefix[NAMESPACE_PREFIX_MAX];
+};
+
+/* IMAP_NAMESPACE_BADPREFIX for a prefix that cannot work (logged; fatal for the caller). */
+int mboxname_init_namespace(struct namespace *ns, bool isadmin);
+
+/* Text after "* NAMESPACE ", without line end. */
+struct buf;
+void namespace_print(const struct namespace *ns, struct buf *out);
+
+#endif
