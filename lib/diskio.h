@@ -121,16 +121,22 @@ struct diskio_map {
     size_t maplen;    /* bytes mapped */
 };
 #define DISKIO_MAP_INITIALIZER { NULL, 0, 0 }
-/* Maps, or maps anew when the file has grown or changed (base may move); 0 or -errno. */
+/*
+ * Maps, or sets the length anew when the file has grown or shrunk (base may
+ * move); 0 or -errno. Always the same file: free first when it was replaced.
+ */
 int diskio_map_refresh(struct diskio_map *map, int fd, size_t len);
 void diskio_map_free(struct diskio_map *map);
 /* Whole file by name; 0 or -errno. `st` may be NULL. Free with diskio_map_free. */
 int diskio_map_file(const char *path, struct diskio_map *map, struct stat *st);
 
-/* -- locks: fcntl(2) record locks, of the process, gone when it closes any descriptor of the file -- */
+/* -- locks: fcntl(2) record locks --
+ * They belong to the process and are gone when it closes any descriptor of that
+ * file, also one that diskio_map_file or diskio_copyfile opened on the way. */
 enum diskio_lock { DISKIO_UNLOCK, DISKIO_LOCK_SHARED, DISKIO_LOCK_EXCLUSIVE };
-#define DISKIO_LOCK_NONBLOCK 1u /* -EWOULDBLOCK instead of waiting */
-/* The whole file. -EINTR when a signal came while waiting. */
+#define DISKIO_LOCK_NONBLOCK 1u      /* -EWOULDBLOCK instead of waiting */
+#define DISKIO_LOCK_INTERRUPTIBLE 2u /* -EINTR when a caught signal comes while waiting */
+/* The whole file. */
 int diskio_lock(int fd, enum diskio_lock type, unsigned flags);
 int diskio_lock_range(int fd, enum diskio_lock type, unsigned flags, uint64_t off, uint64_t len);
 /*
@@ -162,7 +168,7 @@ const struct diskio_counters *diskio_counters(void);
 void diskio_counters_reset(void);
 /* fsync + fdatasync + syncfs. */
 uint64_t diskio_counters_syncs(void);
-/* "pwrite", "fsync", ...; the kind of a name, or -1. */
+/* "pwrite", "append" (a write at the file position), "fsync", ...; the kind of a name, or -1. */
 const char *diskio_kind_name(enum diskio_kind kind);
 int diskio_kind_byname(const char *name);
 /* One syslog line (LOG_INFO) with the kinds that are not 0: "diskio: WHAT: open=3 pwrite=2/8192 ...". */

@@ -23,9 +23,9 @@
  *  16  u64 number of the record in its process, from 1
  *  24  u64 device
  *  32  u64 inode
- *  40  u64 second inode (RENAME: inode that `to` named before, 0: none; CLONE, COPY: source)
+ *  40  u64 second inode (RENAME: inode that `to` named before, 0: none; COPY: source)
  *  48  u64 offset (FTRUNCATE: new length; UTIME: mtime seconds; MKDIR, CHMOD: mode)
- *  56  u64 number (FALLOCATE: length; COPY: length; UTIME: mtime nanoseconds)
+ *  56  u64 number (FALLOCATE: length; UTIME: mtime nanoseconds)
  *  64  u64 source offset (COPY); fallocate mode (FALLOCATE)
  *  72  u32 length of path
  *  76  u32 length of second path
@@ -53,8 +53,7 @@ enum diskio_trace_kind {
     DISKIO_TRACE_RMDIR,
     DISKIO_TRACE_UTIME,
     DISKIO_TRACE_CHMOD,
-    DISKIO_TRACE_CLONE,       /* the whole content becomes that of the second inode (path2) */
-    DISKIO_TRACE_COPY,        /* data holds the bytes copied, at offset */
+    DISKIO_TRACE_COPY,        /* as WRITE: bytes copied (or shared) from the second inode */
     DISKIO_TRACE_SYNC_BEGIN,  /* offset is the kind of the sync that begins */
     DISKIO_TRACE_FSYNC,
     DISKIO_TRACE_FDATASYNC,
@@ -98,7 +97,7 @@ const char *diskio_trace_kind_name(enum diskio_trace_kind kind);
 /*
  * What the environment asks of a build with --enable-test-hooks, and a unit test
  * of any build. Specs are lists separated by ','. KIND is a name of
- * diskio_kind_name, or "write" (pwrite and write), "sync" (fsync, fdatasync, syncfs),
+ * diskio_kind_name, or "write" (pwrite and append), "sync" (fsync, fdatasync, syncfs),
  * "change" (all that changes the disk), "any". NTH counts this process's calls
  * that match kind and substring from 1; "N+" means the N-th and all after it.
  *   CYLINDER_DISKIO_RECORD=FILE               append a trace to FILE

@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * test_diskio_hooks -- the trace holds every change in order, and faults come at
+ * the call that was named
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "diskio.h"
+#include "diskio_trace.h"
+#include "testutil.h"
+#include "xmalloc.h"
+
+static char *dir, *tracefile, *one, *two, *sub;
+
+static void setup(void)
+{
+    dir = test_mkdtemp();
+    tracefile = test_path(dir, "trace");
+    one = test_path(dir, "one");
+    two = test_path(dir, "two");
+    sub = test_path(dir, "sub");
+}
+
+static void teardown(void)
+{
+    diskio_hooks_install(NULL);
+    free(tracefile);
+    free(one);
+    free(two);
+    free(sub);
+    test_rmdir(dir);
+}
+
+static void install(const char *record, const char *fault, const char *skip, const char *kill)
+{
+    struct diskio_hooks hooks = { record, fault, skip, kill };
+    ck_assert_int_eq(diskio_hooks_install(&hooks), 0);
+}
+
+/* One line a record: "kind path path2 offset data flags". */
+static void read_trace(struct buf *text)
+{
+    const struct diskio_trace_rec *rec;
+    struct diskio_trace *t = diskio_trace_open(tracefile);
+    size_t skip = strlen(dir) + 1;
+    int r;
+
+    ck_assert_ptr_nonnull(t);
+    buf_reset(text);
+    while ((r = diskio_trace_next(t, &rec)) > 0) {
+        buf_printf(text, "%s", diskio_trace_kind_name(rec->kind));
+        if (*rec->path) buf_printf(text, " %s", strlen(rec->path) > skip ? rec->path + skip : ".");
+        if (*rec->path2) buf_printf(text, " %s", rec->path2 + skip);
+        switch (rec->kind) {
+        case DISKIO_TRACE_WRITE:
+        case DISKIO_TRACE_FTRUNCATE:
+        case DISKIO_TRACE_COPY:
+            buf_printf(text, " @%llu", (unsigned long long)rec->offset);
+            break;
+        case DISKIO_TRACE_OPEN:
+            buf_printf(text, " %u", rec->flags);
+            break;
+        case DISKIO_TRACE_SYNC_BEGIN:
+            buf_printf(text, " %s", diskio_trace_kind_name((enum diskio_trace_kind)rec->offset));
+            break;
+        case DISKIO_TRACE_UTIME:
+            buf_printf(text, " %llu", (unsigned long long)rec->offset);
+            break;
+        default:
+            break;
+        }
+        if (rec->datalen) buf_printf(text, " '%.*s'", (int)rec->datalen, (const char *)rec->data);
+        buf_putc(text, '\n');
+    }
+    ck_assert_int_eq(r, 0);
+    diskio_trace_close(t);
+}
+
+static void change_everything(void)
+{
+    struct iovec iov[2] = { { (void *)(uintptr_t)"ab", 2 }, { (void *)(uintptr_t)"cd", 2 } };
+
+    int fd = diskio_open(one, O_RDWR | O_CREAT, 0644);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(diskio_pwritev(fd, iov, 2, 3), 0);
+    ck_assert_int_eq(diskio_ftruncate(fd, 6), 0);
+    ck_assert_int_eq(diskio_fdatasync(fd), 0);
+    ck_assert_int_eq(diskio_close(fd), 0);
+    ck_assert_int_eq(diskio_rename(one, two), 0);
+    ck_assert_int_eq(diskio_link(two, one), 0);
+    ck_assert_int_eq(diskio_sync_parent(one), 0);
+    diskio_marker("answered 250");
+    fd = diskio_open(one, O_WRONLY | O_APPEND | O_CREAT, 0644);
+    ck_assert_int_eq(diskio_write(fd, "tail", 4), 0);
+    ck_assert_int_eq(diskio_unlink(one), 0);
+    ck_assert_int_eq(diskio_fsync(fd), 0);
+    ck_assert_int_eq(diskio_syncfs(fd), 0);
+    ck_assert_int_eq(diskio_close(fd), 0);
+    ck_assert_int_eq(diskio_unlink(one), -ENOENT);
+    ck_assert_int_eq(diskio_mkdir(sub, 0755), 0);
+    ck_assert_int_eq(diskio_rmdir(sub), 0);
+    ck_assert_int_eq(diskio_symlink("two", one), 0);
+    ck_assert_int_eq(diskio_setmtime(two, 1234567890), 0);
+    ck_assert_int_eq(diskio_chmod(two, 0600), 0);
+    fd = diskio_open(two, O_RDWR | O_TRUNC, 0);
+    ck_assert_int_eq(diskio_close(fd), 0);
+    /* Reading leaves no mark. */
+    fd = diskio_open(two, O_RDONLY, 0);
+    ck_assert_int_eq(diskio_close(fd), 0);
+}
+
+START_TEST(test_record)
+{
+    struct buf text = BUF_INITIALIZER;
+
+    install(tracefile, NULL, NULL, NULL);
+    change_everything();
+    read_trace(&text);
+    ck_assert_str_eq(buf_cstring(&text),
+                     "open one 1\n"
+                     "write one @3 'abcd'\n"
+                     "ftruncate one @6\n"
+                     "sync-begin one fdatasync\n"
+                     "fdatasync one\n"
+                     "rename one two\n"
+                     "link two one\n"
+                     "open . 4\n"
+                     "sync-begin . fsync\n"
+                     "fsync .\n"
+                     "marker 'answered 250'\n"
+                     "open one 0\n"
+                     "write one @6 'tail'\n"
+                     "unlink one\n"
+                     "sync-begin one (deleted) fsync\n"
+                     "fsync one (deleted)\n"
+                     "sync-begin one (deleted) syncfs\n"
+                     "syncfs one (deleted)\n"
+                     "mkdir sub\n"
+                     "rmdir sub\n"
+                     "symlink one 'two'\n"
+                     "utime two 1234567890\n"
+                     "chmod two\n"
+                     "open two 2\n");
+    buf_free(&text);
+}
+END_TEST
+
+START_TEST(test_record_inodes)
+{
+    const struct diskio_trace_rec *rec;
+    struct stat st;
+
+    test_writefile(two, "old", 3);
+    ck_assert_int_eq(diskio_stat(two, &st), 0);
+    uint64_t replaced = st.st_ino;
+    install(tracefile, NULL, NULL, NULL);
+    int fd = diskio_create(one, 0644);
+    ck_assert_int_eq(diskio_fstat(fd, &st), 0);
+    ck_assert_int_eq(diskio_rename(one, two), 0);
+    ck_assert_int_eq(diskio_pwrite(fd, "x", 1, 0), 0);
+    diskio_close(fd);
+
+    struct diskio_trace *t = diskio_trace_open(tracefile);
+    for (uint64_t n = 1; n <= 3; n++) {
+        ck_assert_int_eq(diskio_trace_next(t, &rec), 1);
+        ck_assert_uint_eq(rec->ino, st.st_ino);
+        ck_assert_uint_eq(rec->dev, st.st_dev);
+        ck_assert_uint_eq(rec->pid, (uint32_t)getpid());
+        ck_assert_uint_eq(rec->seq, n);
+        ck_assert_uint_eq(rec->ino2, rec->kind == DISKIO_TRACE_RENAME ? replaced : 0);
+    }
+    ck_assert_uint_eq(diskio_trace_tell(t) > 3 * 88, 1);
+    ck_assert_int_eq(diskio_trace_next(t, &rec), 0);
+    diskio_trace_rewind(t);
+    ck_assert_int_eq(diskio_trace_next(t, &rec), 1);
+    ck_assert_int_eq(rec->kind, DISKIO_TRACE_OPEN);
+    diskio_trace_close(t);
+}
+END_TEST
+
+/* Whatever way the bytes of a copy came, the trace has them. */
+START_TEST(test_record_copy)
+{
+    const struct diskio_trace_rec *rec;
+    struct buf content = BUF_INITIALIZER;
+    char *big = xzmalloc(1500000);
+
+    memset(big + 1200000, 'z', 1000);
+    test_writefile(one, big, 1500000);
+    install(tracefile, NULL, NULL, NULL);
+    ck_assert_int_eq(diskio_copyfile(one, two, 0), 0);
+    struct diskio_trace *t = diskio_trace_open(tracefile);
+    while (diskio_trace_next(t, &rec) > 0) {
+        if (rec->kind != DISKIO_TRACE_COPY && rec->kind != DISKIO_TRACE_WRITE) continue;
+        buf_truncate(&content, rec->offset);
+        buf_appendmap(&content, rec->data, rec->datalen);
+    }
+    diskio_trace_close(t);
+    ck_assert(content.len == 1500000 && !memcmp(content.s, big, content.len));
+    buf_free(&content);
+    free(big);
+}
+END_TEST
+
+/* Eight processes at once: no record is torn, each process counts its own. */
+START_TEST(test_record_many)
+{
+    enum { PROCS = 8, WRITES = 200 };
+    const struct diskio_trace_rec *rec;
+    pid_t pids[PROCS];
+    uint64_t seqs[PROCS] = { 0 };
+    int r, status, total = 0;
+
+    install(tracefile, NULL, NULL, NULL);
+    for (int p = 0; p < PROCS; p++) {
+        pids[p] = fork();
+        if (pids[p]) continue;
+        char *path = test_path(dir, "f%d", p);
+        int fd = diskio_create(path, 0644);
+        for (int i = 0; i < WRITES; i++) diskio_pwrite(fd, path, strlen(path), (uint64_t)i);
+        /* A daemon that closes what it inherited loses nothing. */
+        for (int i = 3; i < 1000; i++) close(i);
+        diskio_marker("end");
+        _exit(0);
+    }
+    for (int p = 0; p < PROCS; p++) ck_assert_int_eq(waitpid(pids[p], &status, 0), pids[p]);
+
+    struct diskio_trace *t = diskio_trace_open(tracefile);
+    while ((r = diskio_trace_next(t, &rec)) > 0) {
+        int p = 0;
+        while (p < PROCS && (uint32_t)pids[p] != rec->pid) p++;
+        ck_assert_int_lt(p, PROCS);
+        ck_assert_uint_eq(rec->seq, ++seqs[p]);
+        total++;
+    }
+    ck_assert_int_eq(r, 0);
+    ck_assert_int_eq(total, PROCS * (WRITES + 2));
+    diskio_trace_close(t);
+}
+END_TEST
+
+START_TEST(test_bad_trace)
+{
+    const struct diskio_trace_rec *rec;
+    struct buf whole = BUF_INITIALIZER;
+    int caught = 0;
+
+    ck_assert_ptr_null(diskio_trace_open(tracefile));
+    install(tracefile, NULL, NULL, NULL);
+    diskio_marker("hello");
+    diskio_hooks_install(NULL);
+    diskio_marker("nobody listens");
+    test_readfile(tracefile, &whole);
+    ck_assert_uint_eq(whole.len, 88 + 5);
+    for (size_t i = 0; i < whole.len; i++) {
+        whole.s[i] = (char)(whole.s[i] ^ 0x10);
+        test_writefile(tracefile, whole.s, whole.len);
+        whole.s[i] = (char)(whole.s[i] ^ 0x10);
+        struct diskio_trace *t = diskio_trace_open(tracefile);
+        caught += diskio_trace_next(t, &rec) == -EBADMSG;
+        diskio_trace_close(t);
+    }
+    ck_assert_int_eq(caught, (int)whole.len);
+    for (size_t len = 1; len < whole.len; len++) {
+        test_writefile(tracefile, whole.s, len);
+        struct diskio_trace *t = diskio_trace_open(tracefile);
+        ck_assert_int_eq(diskio_trace_next(t, &rec), -EBADMSG);
+        diskio_trace_close(t);
+    }
+    buf_free(&whole);
+}
+END_TEST
+
+START_TEST(test_fault)
+{
+    int fd = diskio_create(one, 0644);
+
+    install(NULL, "pwrite:2:ENOSPC", NULL, NULL);
+    ck_assert_int_eq(diskio_pwrite(fd, "a", 1, 0), 0);
+    ck_assert_int_eq(diskio_pwrite(fd, "b", 1, 1), -ENOSPC);
+    ck_assert_int_eq(diskio_pwrite(fd, "c", 1, 2), 0);
+
+    install(NULL, "sync:2+:EIO", NULL, NULL);
+    ck_assert_int_eq(diskio_fsync(fd), 0);
+    ck_assert_int_eq(diskio_fdatasync(fd), -EIO);
+    ck_assert_int_eq(diskio_syncfs(fd), -EIO);
+
+    /* Only calls on the named path count. */
+    install(NULL, "rename:1:13:/sub,open:1:EMFILE:two", NULL, NULL);
+    ck_assert_int_eq(diskio_rename(one, two), 0);
+    ck_assert_int_eq(diskio_rename(two, sub), -EACCES);
+    ck_assert_int_eq(diskio_open(two, O_RDONLY, 0), -EMFILE);
+    ck_assert_int_eq(diskio_rename(two, sub), 0);
+
+    /* A path that moved with the open file. */
+    install(NULL, "write:1+:EROFS:/sub", NULL, NULL);
+    ck_assert_int_eq(diskio_write(fd, "a", 1), -EROFS);
+    install(NULL, "any:3:EIO", NULL, NULL);
+    ck_assert_int_eq(diskio_rename(sub, one), 0);
+    ck_assert_int_eq(diskio_fsync(fd), 0);
+    ck_assert_int_eq(diskio_unlink(one), -EIO);
+    install(NULL, "change:1:EIO", NULL, NULL);
+    char c;
+    ck_assert_int_eq(diskio_pread(fd, &c, 1, 0), 1);
+    ck_assert_int_eq(diskio_fsync(fd), -EIO);
+    diskio_close(fd);
+}
+END_TEST
+
+START_TEST(test_skip)
+{
+    struct buf text = BUF_INITIALIZER;
+    int fd = diskio_create(one, 0644);
+    int other = diskio_create(two, 0644);
+
+    /* The mutant answers success, does nothing, and leaves no record. */
+    install(tracefile, NULL, "fsync:one,rename", NULL);
+    ck_assert_int_eq(diskio_fsync(fd), 0);
+    ck_assert_int_eq(diskio_fsync(other), 0);
+    ck_assert_int_eq(diskio_rename(one, sub), 0);
+    ck_assert(test_exists(one));
+    ck_assert_int_eq(diskio_fdatasync(fd), 0);
+    read_trace(&text);
+    ck_assert_str_eq(buf_cstring(&text), "sync-begin two fsync\nfsync two\n"
+                                         "sync-begin one fdatasync\nfdatasync one\n");
+    install(NULL, NULL, "write", NULL);
+    ck_assert_int_eq(diskio_pwrite(fd, "lost", 4, 0), 0);
+    ck_assert_int_eq(diskio_size(fd), 0);
+    diskio_close(fd);
+    diskio_close(other);
+    buf_free(&text);
+}
+END_TEST
+
+START_TEST(test_kill)
+{
+    int status;
+    pid_t pid = fork();
+
+    if (!pid) {
+        struct diskio_hooks hooks = { .kill = "fsync:2:one" };
+        diskio_hooks_install(&hooks);
+        int fd = diskio_create(one, 0644);
+        diskio_fsync(fd);
+        diskio_pwrite(fd, "done", 4, 0);
+        diskio_fsync(fd);
+        diskio_pwrite(fd, "never", 5, 0);
+        _exit(0);
+    }
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert(WIFEXITED(status));
+    ck_assert_int_eq(WEXITSTATUS(status), 137);
+    struct buf got = BUF_INITIALIZER;
+    test_readfile(one, &got);
+    ck_assert_str_eq(buf_cstring(&got), "done");
+    buf_free(&got);
+}
+END_TEST
+
+START_TEST(test_bad_specs)
+{
+    static const struct diskio_hooks bad[] = {
+        { .fault = "pwrite" },
+        { .fault = "pwrite:1" },
+        { .fault = "pwrite:0:EIO" },
+        { .fault = "pwrite:x:EIO" },
+        { .fault = "pwrite:1:EWHAT" },
+        { .fault = "pwrite:1:0" },
+        { .fault = "pwrite:1:EIO:path:more" },
+        { .fault = "pwrote:1:EIO" },
+        { .fault = "stat:1:EIO" },
+        { .fault = "fsync:1:EIO,pwrote:1:EIO" },
+        { .skip = "open" },
+        { .skip = "any" },
+        { .skip = "" ":" },
+        { .kill = "fsync" },
+        { .kill = "fsync:1:a:b" },
+    };
+
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        ck_assert_msg(diskio_hooks_install(&bad[i]) == -EINVAL, "spec %zu was taken", i);
+    ck_assert_int_eq(diskio_hooks_install(&(struct diskio_hooks){ .record = "/no/such/dir/f" }), -ENOENT);
+    ck_assert_ptr_eq(diskio_set_ops(NULL), &diskio_real_ops);
+}
+END_TEST
+
+#ifdef ENABLE_TEST_HOOKS
+/* The environment reaches a process of its own. */
+START_TEST(test_environment)
+{
+    char *cmd = xasprintf("CYLINDER_DISKIO_RECORD='%s' CK_FORK=no CK_RUN_CASE=counters "
+                          "'%s/cunit/unit' diskio >/dev/null && "
+                          "! CYLINDER_DISKIO_FAULT=nonsense '%s/cunit/unit' buf >/dev/null 2>&1",
+                          tracefile, TEST_BUILDDIR, TEST_BUILDDIR);
+    struct buf text = BUF_INITIALIZER;
+
+    ck_assert_int_eq(system(cmd), 0);
+    read_trace(&text);
+    ck_assert_int_ge(buf_findmap(&text, 0, "fdatasync ", 10), 0);
+    buf_free(&text);
+    free(cmd);
+}
+END_TEST
+#endif
+
+Suite *diskio_hooks_suite(void)
+{
+    Suite *s = suite_create("diskio_hooks");
+    TCase *tc = tcase_create("diskio_hooks");
+
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_test(tc, test_record);
+    tcase_add_test(tc, test_record_inodes);
+    tcase_add_test(tc, test_record_copy);
+    tcase_add_test(tc, test_record_many);
+    tcase_add_test(tc, test_bad_trace);
+    tcase_add_test(tc, test_fault);
+    tcase_add_test(tc, test_skip);
+    tcase_add_test(tc, test_kill);
+    tcase_add_test(tc, test_bad_specs);
+#ifdef ENABLE_TEST_HOOKS
+    tcase_add_test(tc, test_environment);
+#endif
+    suite_add_tcase(s, tc);
+    return s;
+}

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * diskio_hooks -- makes disk operations fail, vanish, or end the process (for tests)
+ *
+ * The table here asks its rules before it passes a call on to the table below (the
+ * real calls, or those that record). The first rule that takes effect decides; every
+ * rule counts the calls that match it, whether it decides or not. Rules and
+ * environment are described in diskio_trace.h.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "diskio.h"
+#include "diskio_hooks.h"
+#include "diskio_private.h"
+#include "diskio_trace.h"
+#include "strarray.h"
+#include "util.h"
+#include "xmalloc.h"
+
+enum action { ACTION_NONE, ACTION_FAULT, ACTION_SKIP, ACTION_KILL };
+
+struct rule {
+    enum action action;
+    uint32_t kinds; /* bit per enum diskio_kind */
+    uint64_t nth;   /* 0: every call */
+    bool onward;    /* the nth and all after it */
+    int err;
+    char *substring;
+    uint64_t seen;
+};
+
+#define MAX_RULES 16
+static struct rule rules[MAX_RULES];
+static int nrules;
+static const struct diskio_ops *below = &diskio_real_ops;
+
+#define BIT(kind) (UINT32_C(1) << (kind))
+#define KINDS_WRITE (BIT(DISKIO_PWRITE) | BIT(DISKIO_WRITE))
+#define KINDS_SYNC (BIT(DISKIO_FSYNC) | BIT(DISKIO_FDATASYNC) | BIT(DISKIO_SYNCFS))
+#define KINDS_SKIPPABLE                                                                         \
+    (KINDS_WRITE | KINDS_SYNC | BIT(DISKIO_FTRUNCATE) | BIT(DISKIO_FALLOCATE) |                 \
+     BIT(DISKIO_RENAME) | BIT(DISKIO_LINK) | BIT(DISKIO_SYMLINK) | BIT(DISKIO_UNLINK) |         \
+     BIT(DISKIO_MKDIR) | BIT(DISKIO_RMDIR) | BIT(DISKIO_UTIME) | BIT(DISKIO_CHMOD) |            \
+     BIT(DISKIO_CLONE) | BIT(DISKIO_COPYRANGE))
+#define KINDS_HOOKED (KINDS_SKIPPABLE | BIT(DISKIO_OPEN) | BIT(DISKIO_PREAD) | BIT(DISKIO_READ))
+
+/* -- rules -- */
+
+static bool matches(const struct rule *rule, enum diskio_kind kind, const char *path, const char *path2)
+{
+    if (!(rule->kinds & BIT(kind))) return false;
+    if (!rule->substring) return true;
+    return (path && strstr(path, rule->substring)) || (path2 && strstr(path2, rule->substring));
+}
+
+/* What to do about a call: ACTION_FAULT has set errno; ACTION_KILL does not return. */
+static enum action decide(enum diskio_kind kind, const char *path, const char *path2)
+{
+    const struct rule *chosen = NULL;
+
+    for (int i = 0; i < nrules; i++) {
+        struct rule *rule = &rules[i];
+        if (!matches(rule, kind, path, path2)) continue;
+        rule->seen++;
+        bool now = !rule->nth || rule->seen == rule->nth || (rule->onward && rule->seen > rule->nth);
+        if (now && !chosen) chosen = rule;
+    }
+    if (!chosen) return ACTION_NONE;
+    if (chosen->action == ACTION_KILL) _exit(137);
+    if (chosen->action == ACTION_FAULT) errno = chosen->err;
+    return chosen->action;
+}
+
+static enum action decide_fd(enum diskio_kind kind, int fd)
+{
+    char path[PATH_MAX];
+    return decide(kind, diskio_fd_path(fd, path), NULL);
+}
+
+/* The answer of a call that a rule took over: -1 with errno, or what success looks like. */
+#define HOOKED(action, success, call)            \
+    do {                                         \
+        switch (action) {                        \
+        case ACTION_FAULT: return -1;            \
+        case ACTION_SKIP: return (success);      \
+        default: return (call);                  \
+        }                                        \
+    } while (0)
+
+/* -- the table -- */
+
+static int hook_open(const char *path, int flags, mode_t mode)
+{
+    HOOKED(decide(DISKIO_OPEN, path, NULL), -1, below->open(path, flags, mode));
+}
+
+static ssize_t hook_pread(int fd, void *buf, size_t len, off_t off)
+{
+    HOOKED(decide_fd(DISKIO_PREAD, fd), 0, below->pread(fd, buf, len, off));
+}
+
+static ssize_t hook_read(int fd, void *buf, size_t len)
+{
+    HOOKED(decide_fd(DISKIO_READ, fd), 0, below->read(fd, buf, len));
+}
+
+static ssize_t iov_total(const struct iovec *iov, int n)
+{
+    size_t total = 0;
+
+    for (int i = 0; i < n; i++) total += iov[i].iov_len;
+    return (ssize_t)total;
+}
+
+static ssize_t hook_pwritev(int fd, const struct iovec *iov, int n, off_t off)
+{
+    HOOKED(decide_fd(DISKIO_PWRITE, fd), iov_total(iov, n), below->pwritev(fd, iov, n, off));
+}
+
+static ssize_t hook_writev(int fd, const struct iovec *iov, int n)
+{
+    HOOKED(decide_fd(DISKIO_WRITE, fd), iov_total(iov, n), below->writev(fd, iov, n));
+}
+
+static int hook_ftruncate(int fd, off_t len)
+{
+    HOOKED(decide_fd(DISKIO_FTRUNCATE, fd), 0, below->ftruncate(fd, len));
+}
+
+static int hook_fallocate(int fd, int mode, off_t off, off_t len)
+{
+    HOOKED(decide_fd(DISKIO_FALLOCATE, fd), 0, below->fallocate(fd, mode, off, len));
+}
+
+static int hook_fsync(int fd)
+{
+    HOOKED(decide_fd(DISKIO_FSYNC, fd), 0, below->fsync(fd));
+}
+
+static int hook_fdatasync(int fd)
+{
+    HOOKED(decide_fd(DISKIO_FDATASYNC, fd), 0, below->fdatasync(fd));
+}
+
+static int hook_syncfs(int fd)
+{
+    HOOKED(decide_fd(DISKIO_SYNCFS, fd), 0, below->syncfs(fd));
+}
+
+static int hook_rename(const char *from, const char *to)
+{
+    HOOKED(decide(DISKIO_RENAME, from, to), 0, below->rename(from, to));
+}
+
+static int hook_link(const char *from, const char *to)
+{
+    HOOKED(decide(DISKIO_LINK, from, to), 0, below->link(from, to));
+}
+
+static int hook_symlink(const char *target, const char *path)
+{
+    HOOKED(decide(DISKIO_SYMLINK, path, target), 0, below->symlink(target, path));
+}
+
+static int hook_unlink(const char *path)
+{
+    HOOKED(decide(DISKIO_UNLINK, path, NULL), 0, below->unlink(path));
+}
+
+static int hook_mkdir(const char *path, mode_t mode)
+{
+    HOOKED(decide(DISKIO_MKDIR, path, NULL), 0, below->mkdir(path, mode));
+}
+
+static int hook_rmdir(const char *path)
+{
+    HOOKED(decide(DISKIO_RMDIR, path, NULL), 0, below->rmdir(path));
+}
+
+static int hook_utimens(int fd, const char *path, const struct timespec times[2])
+{
+    HOOKED(fd >= 0 ? decide_fd(DISKIO_UTIME, fd) : decide(DISKIO_UTIME, path, NULL), 0,
+           below->utimens(fd, path, times));
+}
+
+static int hook_chmod(const char *path, mode_t mode)
+{
+    HOOKED(decide(DISKIO_CHMOD, path, NULL), 0, below->chmod(path, mode));
+}
+
+static int hook_clone(int to, int from)
+{
+    HOOKED(decide_fd(DISKIO_CLONE, to), 0, below->clone(to, from));
+}
+
+static ssize_t hook_copyrange(int from, off_t fromoff, int to, off_t tooff, size_t len)
+{
+    /* Success without doing it must come to an end: nothing left to copy. */
+    HOOKED(decide_fd(DISKIO_COPYRANGE, to), 0, below->copyrange(from, fromoff, to, tooff, len));
+}
+
+static const struct diskio_ops *hook_table(void)
+{
+    static struct diskio_ops ops;
+
+    ops = *below;
+    ops.open = hook_open;
+    ops.pread = hook_pread;
+    ops.read = hook_read;
+    ops.pwritev = hook_pwritev;
+    ops.writev = hook_writev;
+    ops.ftruncate = hook_ftruncate;
+    ops.fallocate = hook_fallocate;
+    ops.fsync = hook_fsync;
+    ops.fdatasync = hook_fdatasync;
+    ops.syncfs = hook_syncfs;
+    ops.rename = hook_rename;
+    ops.link = hook_link;
+    ops.symlink = hook_symlink;
+    ops.unlink = hook_unlink;
+    ops.mkdir = hook_mkdir;
+    ops.rmdir = hook_rmdir;
+    ops.utimens = hook_utimens;
+    ops.chmod = hook_chmod;
+    ops.clone = hook_clone;
+    ops.copyrange = hook_copyrange;
+    return &ops;
+}
+
+/* -- the specs -- */
+
+static uint32_t kinds_byname(const char *name)
+{
+    static const struct {
+        const char *name;
+        uint32_t kinds;
+    } groups[] = {
+        { "write", KINDS_WRITE },
+        { "sync", KINDS_SYNC },
+        { "change", KINDS_SKIPPABLE },
+        { "any", KINDS_HOOKED },
+    };
+
+    for (size_t i = 0; i < array_size(groups); i++) {
+        if (!strcmp(name, groups[i].name)) return groups[i].kinds;
+    }
+    int kind = diskio_kind_byname(name);
+    return kind < 0 ? 0 : BIT(kind) & KINDS_HOOKED;
+}
+
+static int errno_byname(const char *name)
+{
+    uint32_t n;
+
+    if (!parse_u32_cstr(name, &n)) return n > 0 && n < 4096 ? (int)n : 0;
+    for (int i = 1; i < 200; i++) {
+        const char *known = strerrorname_np(i);
+        if (known && !strcmp(known, name)) return i;
+    }
+    return 0;
+}
+
+/* "3" or "3+". */
+static int parse_nth(const char *text, struct rule *rule)
+{
+    size_t len = strlen(text);
+
+    rule->onward = len && text[len - 1] == '+';
+    if (parse_u64(text, len - rule->onward, &rule->nth) || !rule->nth) return -EINVAL;
+    return 0;
+}
+
+/* One spec into one rule: KIND, then what the action asks for, then perhaps a substring. */
+static int parse_rule(const char *spec, enum action action, struct rule *rule)
+{
+    strarray_t *parts = strarray_split(spec, ":", STRARRAY_KEEPEMPTY);
+    int at = 0, r = 0;
+
+    *rule = (struct rule){ .action = action };
+    rule->kinds = kinds_byname(strarray_nth(parts, at++));
+    if (!rule->kinds) r = -EINVAL;
+    if (action == ACTION_SKIP && (rule->kinds & ~KINDS_SKIPPABLE)) r = -EINVAL;
+    if (action != ACTION_SKIP && !r)
+        r = at < parts->count ? parse_nth(strarray_nth(parts, at++), rule) : -EINVAL;
+    if (action == ACTION_FAULT && !r) {
+        rule->err = at < parts->count ? errno_byname(strarray_nth(parts, at++)) : 0;
+        if (!rule->err) r = -EINVAL;
+    }
+    if (!r && at < parts->count) rule->substring = xstrdup(strarray_nth(parts, at++));
+    if (at < parts->count) r = -EINVAL;
+    strarray_free(parts);
+    return r;
+}
+
+static int add_rules(const char *specs, enum action action)
+{
+    strarray_t *list = strarray_split(specs, ",", STRARRAY_TRIM);
+    int r = 0;
+
+    for (int i = 0; i < list->count && !r; i++) {
+        if (nrules == MAX_RULES) {
+            r = -E2BIG;
+            break;
+        }
+        r = parse_rule(strarray_nth(list, i), action, &rules[nrules]);
+        nrules++;
+    }
+    strarray_free(list);
+    return r;
+}
+
+static void remove_hooks(void)
+{
+    for (int i = 0; i < nrules; i++) free(rules[i].substring);
+    nrules = 0;
+    below = &diskio_real_ops;
+    diskio_record_stop();
+    diskio_set_ops(NULL);
+}
+
+int diskio_hooks_install(const struct diskio_hooks *hooks)
+{
+    int r = 0;
+
+    remove_hooks();
+    if (!hooks) return 0;
+
+    if (hooks->fault) r = add_rules(hooks->fault, ACTION_FAULT);
+    if (!r && hooks->skip) r = add_rules(hooks->skip, ACTION_SKIP);
+    if (!r && hooks->kill) r = add_rules(hooks->kill, ACTION_KILL);
+    if (!r && hooks->record) r = diskio_record_start(hooks->record, &below);
+    if (r) {
+        remove_hooks();
+        return r;
+    }
+    if (nrules)
+        diskio_set_ops(hook_table());
+    else if (hooks->record)
+        diskio_set_ops(below);
+    return 0;
+}
+
+void diskio_hooks_from_env(void)
+{
+    struct diskio_hooks hooks = {
+        .record = getenv("CYLINDER_DISKIO_RECORD"),
+        .fault = getenv("CYLINDER_DISKIO_FAULT"),
+        .skip = getenv("CYLINDER_DISKIO_SKIP"),
+        .kill = getenv("CYLINDER_DISKIO_KILL"),
+    };
+
+    if (!hooks.record && !hooks.fault && !hooks.skip && !hooks.kill) return;
+    int r = diskio_hooks_install(&hooks);
+    if (r) {
+        fprintf(stderr, "CYLINDER_DISKIO_*: %s\n", strerror(-r));
+        fatal("bad CYLINDER_DISKIO_* environment", EX_USAGE);
+    }
+}
