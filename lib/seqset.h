@@ -44,9 +44,10 @@ void seqset_free(struct seqset *set);
 struct seqset *seqset_dup(const struct seqset *set);
 
 /*
- * Adds the ranges of the text to the set (NULL: to a new one with that maxval).
- * Returns the set, or NULL for bad syntax, a number that is 0 or above
- * UINT32_MAX, or too many ranges (the given set is then as before).
+ * Adds the ranges of the text to the set (NULL: to a new one); "*" stands for
+ * maxval (0: unknown, UINT32_MAX). Returns the set, or NULL for bad syntax, a number
+ * above UINT32_MAX, or too many ranges (the given set is then as before). The number
+ * 0 is accepted and matches nothing ("0:3" is "1:3"), as in 3.6.1.
  */
 struct seqset *seqset_parse(const char *text, struct seqset *set, uint32_t maxval);
 struct seqset *seqset_parse_map(const char *text, size_t len, struct seqset *set, uint32_t maxval);
