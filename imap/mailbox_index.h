@@ -132,6 +132,9 @@ uint32_t index_record_read_uid(const char *base);
 /* Write one record with its CRC: record_size bytes, returned; 0 for an unknown version. */
 size_t index_record_write(const struct index_record *rec, uint32_t minor, char *out);
 
+/* What a time becomes on disk: 0..2^32-1. Records in memory hold only such times, or their CRCs would differ. */
+time_t index_time(time_t t);
+
 /* ---- accounting ---- */
 
 /* What the stored annotations of one message add: XOR of their sync_crc_annot values and bytes of values. */
@@ -160,7 +163,7 @@ extern const struct index_flag_name index_system_flags[]; /* ends with bit 0 */
 /* Bit of a system flag name (any case), 0 if it is none. */
 uint32_t index_system_flag_bit(const char *name);
 /* "AN|DE|EX" for log lines, "" for none (handbook 02 §3.2). */
-#define FLAGS_LOGSTRING_MAX 48
+#define FLAGS_LOGSTRING_MAX 64
 const char *index_flags_logstring(uint32_t flags, char out[FLAGS_LOGSTRING_MAX]);
 
 #endif

@@ -98,8 +98,9 @@ int mbname_common_ancestor_depth(const mbname_t *, const mbname_t *);
 int mboxname_policycheck(const char *name);
 bool mboxname_isusermailbox(const char *name, bool isinbox); /* a user's mailbox; isinbox: only the INBOX itself */
 bool mboxname_isdeletedmailbox(const char *name, time_t *when); /* when may be NULL */
-bool mboxname_isnonimapmailbox(const char *name, uint32_t mbtype); /* hidden from IMAP clients (handbook 02 §1.6) */
+bool mboxname_isnonimapmailbox(const char *name, uint32_t mbtype); /* hidden from LIST (handbook 02 §1.6) */
 bool mboxname_isspecialfolder(const char *name, uint32_t mbtype, uint32_t wanttype); /* by type, or by first box name */
+bool mboxname_firstbox_is(const char *name, const char *box); /* box NULL or "": never */
 bool mboxname_issubmissionmailbox(const char *name, uint32_t mbtype);
 bool mboxname_userownsmailbox(const char *userid, const char *name);
 bool mboxname_same_userid(const char *name1, const char *name2);
