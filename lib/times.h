@@ -25,7 +25,7 @@ extern const char wday_names[7][4];
 size_t time_to_rfc3501(time_t t, char *out, size_t size);
 /* With a zone of that many seconds east of UTC. */
 size_t time_to_rfc3501_zone(time_t t, int gmtoff, char *out, size_t size);
-/* " 7-Feb-1994 21:52:25 -0800", also with one digit of the day and no blank. zone may be NULL. */
+/* " 7-Feb-1994 21:52:25 -0800", also with one digit of the day and no blank. gmtoff may be NULL. */
 int time_from_rfc3501(const char *s, size_t len, time_t *res, int *gmtoff);
 /* RFC 3501 date "7-Feb-1994": midnight UTC at its start. */
 int time_from_rfc3501_date(const char *s, size_t len, time_t *res);
@@ -34,8 +34,9 @@ int time_from_rfc3501_date(const char *s, size_t len, time_t *res);
 size_t time_to_rfc5322(time_t t, char *out, size_t size);
 size_t time_to_rfc5322_zone(time_t t, int gmtoff, char *out, size_t size);
 /*
- * Lenient: comments, no day of the week, no seconds, years of two and three
- * digits, obsolete zone names, a missing zone (UTC), text behind the zone.
+ * Lenient: comments, no day of the week, no time or no seconds, years of two and
+ * three digits, "7-Feb-94", the C library's "Mon Feb  7 21:52:25 1994", obsolete zone
+ * names, a missing or unknown zone (UTC), text behind the zone. gmtoff may be NULL.
  */
 int time_from_rfc5322(const char *s, size_t len, time_t *res, int *gmtoff);
 
@@ -51,6 +52,11 @@ void gmtime_safe(time_t t, struct tm *tm);
 int timegm_safe(const struct tm *tm, time_t *res);
 /* Seconds east of UTC of the server's zone at that time. */
 int gmtoff_of(time_t t);
+/*
+ * Midnight in the server's zone of the day that t is in a zone gmtoff seconds east
+ * of UTC: the sentdate of an index record (handbook 02 §3.2).
+ */
+time_t time_local_midnight(time_t t, int gmtoff);
 
 /* -- clocks -- */
 /* Seconds since an arbitrary point that never jumps. */
