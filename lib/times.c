@@ -78,9 +78,9 @@ void gmtime_safe(time_t t, struct tm *tm)
 
 int timegm_safe(const struct tm *tm, time_t *res)
 {
-    int year = tm->tm_year + 1900;
-
     if (tm->tm_year < -1900 || tm->tm_year > 9999 - 1900) return -EINVAL;
+
+    int year = tm->tm_year + 1900;
     if (tm->tm_mon < 0 || tm->tm_mon > 11) return -EINVAL;
     if (tm->tm_mday < 1 || tm->tm_mday > month_days(year, tm->tm_mon)) return -EINVAL;
     if (tm->tm_hour < 0 || tm->tm_hour > 23 || tm->tm_min < 0 || tm->tm_min > 59) return -EINVAL;
