@@ -31,7 +31,8 @@ int test_exists(const char *path);
 void test_unhex(const char *hex, struct buf *buf);
 /* Fails the test with both sides as hex unless the bytes are the same. */
 void test_assert_bytes_eq(const void *got, size_t gotlen, const void *want, size_t wantlen);
-#define ck_assert_bytes_eq(got, gotlen, want, wantlen) test_assert_bytes_eq(got, gotlen, want, wantlen)
+#define ck_assert_bytes_eq(got, gotlen, want, wantlen) \
+    test_assert_bytes_eq(got, gotlen, want, wantlen)
 /* The same with the wanted bytes written as hex. */
 void test_assert_hex_eq(const void *got, size_t gotlen, const char *wanthex);
 

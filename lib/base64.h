@@ -11,11 +11,15 @@ struct buf;
 
 #define BASE64_URL 1u    /* '-' '_' for '+' '/' */
 #define BASE64_NOPAD 2u  /* encode: write no '='; decode: none needed */
-#define BASE64_LENIENT 4u /* decode: skip bytes outside the alphabet (MIME, RFC 2045 §6.8), end at '=' or at the end */
+/* decode: skip bytes outside the alphabet (MIME, RFC 2045 §6.8), end at '=' or at the end */
+#define BASE64_LENIENT 4u
 
 /* Appends the text to dst, one line. */
 void base64_encode(const void *base, size_t len, unsigned flags, struct buf *dst);
-/* Appends the bytes to dst. 0, or -EINVAL for a bad byte, bad padding or stray bits (dst as before). */
+/*
+ * Appends the bytes to dst. 0, or -EINVAL for a bad byte, bad padding or stray bits (dst as
+ * before).
+ */
 int base64_decode(const char *s, size_t len, unsigned flags, struct buf *dst);
 
 #endif

@@ -116,7 +116,8 @@ size_t bv_count(const bitvector_t *bv)
 {
     size_t n = 0;
 
-    for (size_t i = 0; i < words_for(bv->length); i++) n += (size_t)__builtin_popcountll(bv->words[i]);
+    for (size_t i = 0; i < words_for(bv->length); i++)
+        n += (size_t)__builtin_popcountll(bv->words[i]);
     return n;
 }
 

@@ -51,7 +51,10 @@ void buf_ensure(struct buf *buf, size_t n);
 /* -- reading -- */
 #define buf_len(buf) ((buf)->len)
 #define buf_base(buf) ((const char *)(buf)->s)
-/* The bytes with a NUL behind them, never NULL; a view is copied first. Valid until the next change. */
+/*
+ * The bytes with a NUL behind them, never NULL; a view is copied first. Valid until the next
+ * change.
+ */
 const char *buf_cstring(struct buf *buf);
 /* As buf_cstring, but NULL when there never were bytes (s == NULL). */
 const char *buf_cstringnull(struct buf *buf);
@@ -87,7 +90,8 @@ void buf_appendbit64(struct buf *buf, uint64_t v);
 /* Lower-case hex of the bytes. */
 void buf_appendhex(struct buf *buf, const void *base, size_t len);
 void buf_printf(struct buf *buf, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void buf_vprintf(struct buf *buf, const char *fmt, va_list args) __attribute__((format(printf, 2, 0)));
+void buf_vprintf(struct buf *buf, const char *fmt, va_list args)
+    __attribute__((format(printf, 2, 0)));
 
 /* -- changing -- */
 /* Cuts to len bytes, or grows with NULs. */

@@ -99,18 +99,14 @@ void diskio_marker(const char *text)
 static struct diskio_counters counters;
 
 static const char *const kind_names[DISKIO_NKINDS] = {
-    [DISKIO_OPEN] = "open",           [DISKIO_CLOSE] = "close",
-    [DISKIO_PREAD] = "pread",         [DISKIO_READ] = "read",
-    [DISKIO_PWRITE] = "pwrite",       [DISKIO_WRITE] = "append",
-    [DISKIO_FTRUNCATE] = "ftruncate", [DISKIO_FALLOCATE] = "fallocate",
-    [DISKIO_FSYNC] = "fsync",         [DISKIO_FDATASYNC] = "fdatasync",
-    [DISKIO_SYNCFS] = "syncfs",       [DISKIO_RENAME] = "rename",
-    [DISKIO_LINK] = "link",           [DISKIO_SYMLINK] = "symlink",
-    [DISKIO_UNLINK] = "unlink",       [DISKIO_MKDIR] = "mkdir",
-    [DISKIO_RMDIR] = "rmdir",         [DISKIO_STAT] = "stat",
-    [DISKIO_UTIME] = "utime",         [DISKIO_CHMOD] = "chmod",
-    [DISKIO_CLONE] = "clone",         [DISKIO_COPYRANGE] = "copyrange",
-    [DISKIO_MMAP] = "mmap",           [DISKIO_LOCK] = "lock",
+    [DISKIO_OPEN] = "open",           [DISKIO_CLOSE] = "close",         [DISKIO_PREAD] = "pread",
+    [DISKIO_READ] = "read",           [DISKIO_PWRITE] = "pwrite",       [DISKIO_WRITE] = "append",
+    [DISKIO_FTRUNCATE] = "ftruncate", [DISKIO_FALLOCATE] = "fallocate", [DISKIO_FSYNC] = "fsync",
+    [DISKIO_FDATASYNC] = "fdatasync", [DISKIO_SYNCFS] = "syncfs",       [DISKIO_RENAME] = "rename",
+    [DISKIO_LINK] = "link",           [DISKIO_SYMLINK] = "symlink",     [DISKIO_UNLINK] = "unlink",
+    [DISKIO_MKDIR] = "mkdir",         [DISKIO_RMDIR] = "rmdir",         [DISKIO_STAT] = "stat",
+    [DISKIO_UTIME] = "utime",         [DISKIO_CHMOD] = "chmod",         [DISKIO_CLONE] = "clone",
+    [DISKIO_COPYRANGE] = "copyrange", [DISKIO_MMAP] = "mmap",           [DISKIO_LOCK] = "lock",
 };
 
 void diskio_count(enum diskio_kind kind, ssize_t result, bool moves)
@@ -199,8 +195,9 @@ ssize_t diskio_pread(int fd, void *buf, size_t len, uint64_t off)
 
     while (done < len) {
         ssize_t r;
-        DISKIO_RETRY(r, DISKIO_PREAD, true,
-                     diskio_ops_now->pread(fd, (char *)buf + done, len - done, (off_t)(off + done)));
+        DISKIO_RETRY(
+            r, DISKIO_PREAD, true,
+            diskio_ops_now->pread(fd, (char *)buf + done, len - done, (off_t)(off + done)));
         if (r < 0) return -errno;
         if (!r) break;
         done += (size_t)r;

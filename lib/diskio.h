@@ -52,7 +52,10 @@ int diskio_write(int fd, const void *buf, size_t len);
 int diskio_writev(int fd, const struct iovec *iov, int n);
 
 int diskio_ftruncate(int fd, uint64_t len);
-/* fallocate(2) with its mode bits; 0 in mode grows the file. -EOPNOTSUPP where the file system can't. */
+/*
+ * fallocate(2) with its mode bits; 0 in mode grows the file. -EOPNOTSUPP where the file system
+ * can't.
+ */
 int diskio_fallocate(int fd, int mode, uint64_t off, uint64_t len);
 /* Position of the next diskio_read/write, by lseek(2) rules; the new position or -errno. */
 int64_t diskio_lseek(int fd, int64_t off, int whence);
@@ -83,7 +86,10 @@ int diskio_mkdirs(const char *path, mode_t mode);
 /* Makes the directories above path ("a/b/c": a and a/b). */
 int diskio_mkparents(const char *path, mode_t mode);
 int diskio_rmdir(const char *path);
-/* rmdir of the directories above path as long as they are empty, up to but not including `stop`. Always 0. */
+/*
+ * rmdir of the directories above path as long as they are empty, up to but not including
+ * `stop`. Always 0.
+ */
 int diskio_rmparents(const char *path, const char *stop);
 
 /* -- attributes -- */
@@ -114,7 +120,10 @@ int diskio_copyfile(const char *from, const char *to, unsigned flags);
 int64_t diskio_copyrange(int from, uint64_t fromoff, int to, uint64_t tooff, uint64_t len);
 
 /* -- mapped reading -- */
-/* A read-only shared mapping of bytes [0, len). Bytes beyond the end of file must not be touched. */
+/*
+ * A read-only shared mapping of bytes [0, len). Bytes beyond the end of file must not be
+ * touched.
+ */
 struct diskio_map {
     const char *base; /* NULL when len is 0 */
     size_t len;       /* bytes asked for */
@@ -145,8 +154,8 @@ int diskio_lock_range(int fd, enum diskio_lock type, unsigned flags, uint64_t of
  * (may be NULL) tells whether *fd is new. -ENOENT when the name is gone. On error
  * *fd stays open and nothing is locked. st (may be NULL) gets the attributes under the lock.
  */
-int diskio_lock_reopen(int *fd, const char *path, int openflags, enum diskio_lock type, unsigned flags,
-                       bool *reopened, struct stat *st);
+int diskio_lock_reopen(int *fd, const char *path, int openflags, enum diskio_lock type,
+                       unsigned flags, bool *reopened, struct stat *st);
 /* Pid of a process that holds a lock that conflicts with that type, 0 for none, or -errno. */
 pid_t diskio_lock_holder(int fd, enum diskio_lock type);
 
@@ -155,7 +164,8 @@ enum diskio_kind {
     DISKIO_OPEN, DISKIO_CLOSE, DISKIO_PREAD, DISKIO_READ, DISKIO_PWRITE, DISKIO_WRITE,
     DISKIO_FTRUNCATE, DISKIO_FALLOCATE, DISKIO_FSYNC, DISKIO_FDATASYNC, DISKIO_SYNCFS,
     DISKIO_RENAME, DISKIO_LINK, DISKIO_SYMLINK, DISKIO_UNLINK, DISKIO_MKDIR, DISKIO_RMDIR,
-    DISKIO_STAT, DISKIO_UTIME, DISKIO_CHMOD, DISKIO_CLONE, DISKIO_COPYRANGE, DISKIO_MMAP, DISKIO_LOCK,
+    DISKIO_STAT, DISKIO_UTIME, DISKIO_CHMOD, DISKIO_CLONE, DISKIO_COPYRANGE, DISKIO_MMAP,
+    DISKIO_LOCK,
     DISKIO_NKINDS
 };
 /* System calls of this process by kind; bytes where bytes are moved. Failed calls count too. */
@@ -171,7 +181,10 @@ uint64_t diskio_counters_syncs(void);
 /* "pwrite", "append" (a write at the file position), "fsync", ...; the kind of a name, or -1. */
 const char *diskio_kind_name(enum diskio_kind kind);
 int diskio_kind_byname(const char *name);
-/* One syslog line (LOG_INFO) with the kinds that are not 0: "diskio: WHAT: open=3 pwrite=2/8192 ...". */
+/*
+ * One syslog line (LOG_INFO) with the kinds that are not 0: "diskio: WHAT: open=3
+ * pwrite=2/8192 ...".
+ */
 void diskio_counters_log(const char *what);
 
 /* -- for tests -- */
@@ -201,7 +214,10 @@ struct diskio_ops {
     void (*marker)(const char *text);
 };
 extern const struct diskio_ops diskio_real_ops;
-/* Replaces the system calls (NULL: the real ones); returns what was in place. The struct is borrowed. */
+/*
+ * Replaces the system calls (NULL: the real ones); returns what was in place. The struct is
+ * borrowed.
+ */
 const struct diskio_ops *diskio_set_ops(const struct diskio_ops *ops);
 
 /*

@@ -44,16 +44,17 @@ static const struct diskio_ops *below = &diskio_real_ops;
 #define BIT(kind) (UINT32_C(1) << (kind))
 #define KINDS_WRITE (BIT(DISKIO_PWRITE) | BIT(DISKIO_WRITE))
 #define KINDS_SYNC (BIT(DISKIO_FSYNC) | BIT(DISKIO_FDATASYNC) | BIT(DISKIO_SYNCFS))
-#define KINDS_SKIPPABLE                                                                         \
-    (KINDS_WRITE | KINDS_SYNC | BIT(DISKIO_FTRUNCATE) | BIT(DISKIO_FALLOCATE) |                 \
-     BIT(DISKIO_RENAME) | BIT(DISKIO_LINK) | BIT(DISKIO_SYMLINK) | BIT(DISKIO_UNLINK) |         \
-     BIT(DISKIO_MKDIR) | BIT(DISKIO_RMDIR) | BIT(DISKIO_UTIME) | BIT(DISKIO_CHMOD) |            \
+#define KINDS_SKIPPABLE                                                                 \
+    (KINDS_WRITE | KINDS_SYNC | BIT(DISKIO_FTRUNCATE) | BIT(DISKIO_FALLOCATE) |         \
+     BIT(DISKIO_RENAME) | BIT(DISKIO_LINK) | BIT(DISKIO_SYMLINK) | BIT(DISKIO_UNLINK) | \
+     BIT(DISKIO_MKDIR) | BIT(DISKIO_RMDIR) | BIT(DISKIO_UTIME) | BIT(DISKIO_CHMOD) |    \
      BIT(DISKIO_CLONE) | BIT(DISKIO_COPYRANGE))
 #define KINDS_HOOKED (KINDS_SKIPPABLE | BIT(DISKIO_OPEN) | BIT(DISKIO_PREAD) | BIT(DISKIO_READ))
 
 /* -- rules -- */
 
-static bool matches(const struct rule *rule, enum diskio_kind kind, const char *path, const char *path2)
+static bool matches(const struct rule *rule, enum diskio_kind kind, const char *path,
+                    const char *path2)
 {
     if (!(rule->kinds & BIT(kind))) return false;
     if (!rule->substring) return true;
@@ -69,7 +70,8 @@ static enum action decide(enum diskio_kind kind, const char *path, const char *p
         struct rule *rule = &rules[i];
         if (!matches(rule, kind, path, path2)) continue;
         rule->seen++;
-        bool now = !rule->nth || rule->seen == rule->nth || (rule->onward && rule->seen > rule->nth);
+        bool now = !rule->nth || rule->seen == rule->nth ||
+                   (rule->onward && rule->seen > rule->nth);
         if (now && !chosen) chosen = rule;
     }
     if (!chosen) return ACTION_NONE;
@@ -85,13 +87,13 @@ static enum action decide_fd(enum diskio_kind kind, int fd)
 }
 
 /* The answer of a call that a rule took over: -1 with errno, or what success looks like. */
-#define HOOKED(action, success, call)            \
-    do {                                         \
-        switch (action) {                        \
-        case ACTION_FAULT: return -1;            \
-        case ACTION_SKIP: return (success);      \
-        default: return (call);                  \
-        }                                        \
+#define HOOKED(action, success, call)       \
+    do {                                    \
+        switch (action) {                   \
+        case ACTION_FAULT: return -1;       \
+        case ACTION_SKIP: return (success); \
+        default: return (call);             \
+        }                                   \
     } while (0)
 
 /* -- the table -- */

@@ -13,7 +13,10 @@ struct diskio_ops;
 int diskio_record_start(const char *path, const struct diskio_ops **ops);
 void diskio_record_stop(void);
 
-/* The path an open descriptor has now ("... (deleted)" when it has none), "" when unknown. Returns out. */
+/*
+ * The path an open descriptor has now ("... (deleted)" when it has none), "" when unknown.
+ * Returns out.
+ */
 const char *diskio_fd_path(int fd, char out[PATH_MAX]);
 
 #endif

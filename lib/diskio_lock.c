@@ -51,8 +51,8 @@ pid_t diskio_lock_holder(int fd, enum diskio_lock type)
     return fl.l_type == F_UNLCK ? 0 : fl.l_pid;
 }
 
-int diskio_lock_reopen(int *fd, const char *path, int openflags, enum diskio_lock type, unsigned flags,
-                       bool *reopened, struct stat *st)
+int diskio_lock_reopen(int *fd, const char *path, int openflags, enum diskio_lock type,
+                       unsigned flags, bool *reopened, struct stat *st)
 {
     struct stat mine, named;
 

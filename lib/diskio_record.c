@@ -183,10 +183,9 @@ static void note_bytes(int fd, const struct iovec *iov, int n, ssize_t len, uint
         size_t left = (size_t)len - data.len;
         buf_appendmap(&data, iov[i].iov_base, iov[i].iov_len < left ? iov[i].iov_len : left);
     }
-    struct diskio_trace_rec rec = { .kind = DISKIO_TRACE_WRITE,
-                                    .offset = off,
-                                    .data = data.s,
-                                    .datalen = data.len };
+    struct diskio_trace_rec rec = {
+        .kind = DISKIO_TRACE_WRITE, .offset = off, .data = data.s, .datalen = data.len
+    };
     note_fd(&rec, fd);
     buf_free(&data);
 }
@@ -207,11 +206,17 @@ static ssize_t record_writev(int fd, const struct iovec *iov, int n)
     return r;
 }
 
+static void note_length(int fd, off_t len)
+{
+    struct diskio_trace_rec rec = { .kind = DISKIO_TRACE_FTRUNCATE, .offset = (uint64_t)len };
+    note_fd(&rec, fd);
+}
+
 static int record_ftruncate(int fd, off_t len)
 {
     int r = diskio_real_ops.ftruncate(fd, len);
 
-    if (!r) note_fd(&(struct diskio_trace_rec){ .kind = DISKIO_TRACE_FTRUNCATE, .offset = (uint64_t)len }, fd);
+    if (!r) note_length(fd, len);
     return r;
 }
 
@@ -262,7 +267,7 @@ static int record_clone(int to, int from)
     int r = diskio_real_ops.clone(to, from);
 
     if (!r && !fstat(from, &st)) {
-        note_fd(&(struct diskio_trace_rec){ .kind = DISKIO_TRACE_FTRUNCATE, .offset = (uint64_t)st.st_size }, to);
+        note_length(to, st.st_size);
         note_copy(from, 0, to, 0, (size_t)st.st_size);
     }
     return r;
@@ -410,7 +415,8 @@ static int record_chmod(const char *path, mode_t mode)
 
 static void record_marker(const char *text)
 {
-    note(&(struct diskio_trace_rec){ .kind = DISKIO_TRACE_MARKER, .data = text, .datalen = strlen(text) });
+    note(&(struct diskio_trace_rec){
+        .kind = DISKIO_TRACE_MARKER, .data = text, .datalen = strlen(text) });
 }
 
 static const struct diskio_ops *record_table(void)

@@ -185,8 +185,9 @@ void *hash_insert(const char *key, void *data, hash_table *table)
 
     size_t mask = table->nslots - 1;
     for (at = hash & mask; table->slots[at]; at = (at + 1) & mask) continue;
-    table->entries[table->nentries++] =
-        (struct hash_entry){ .key = xstrdup(key), .data = data, .hash = hash };
+    table->entries[table->nentries++] = (struct hash_entry){ .key = xstrdup(key),
+                                                             .data = data,
+                                                             .hash = hash };
     table->slots[at] = (uint32_t)table->nentries;
     table->count++;
     return NULL;
@@ -224,7 +225,8 @@ const char *hash_next(const hash_table *table, size_t *pos, void **data)
     return NULL;
 }
 
-void hash_enumerate(hash_table *table, void (*fn)(const char *key, void *data, void *rock), void *rock)
+void hash_enumerate(hash_table *table, void (*fn)(const char *key, void *data, void *rock),
+                    void *rock)
 {
     size_t pos = 0;
     void *data;

@@ -25,7 +25,10 @@ typedef struct hash_table {
 
 /* An empty table with room for about `size` keys (it grows); returns table. */
 hash_table *construct_hash_table(hash_table *table, size_t size);
-/* Calls fn on the data of every key (fn NULL: not), then frees; the table is empty and usable again. */
+/*
+ * Calls fn on the data of every key (fn NULL: not), then frees; the table is empty and usable
+ * again.
+ */
 void free_hash_table(hash_table *table, void (*fn)(void *data));
 
 /* Sets the data of the key; returns the data it had, or NULL. data must not be NULL. */
@@ -37,7 +40,8 @@ void *hash_del(const char *key, hash_table *table);
 static inline size_t hash_numrecords(const hash_table *table) { return table->count; }
 
 /* Calls fn for every key; fn may remove keys (also others), but not insert. */
-void hash_enumerate(hash_table *table, void (*fn)(const char *key, void *data, void *rock), void *rock);
+void hash_enumerate(hash_table *table, void (*fn)(const char *key, void *data, void *rock),
+                    void *rock);
 /* The same in byte order of the keys. */
 void hash_enumerate_sorted(hash_table *table, void (*fn)(const char *key, void *data, void *rock),
                            void *rock);
@@ -45,7 +49,10 @@ struct strarray;
 /* Appends all keys. */
 void hash_keys(const hash_table *table, struct strarray *keys);
 
-/* Step by step: *pos starts at 0; returns the key, or NULL at the end. Removing is allowed on the way. */
+/*
+ * Step by step: *pos starts at 0; returns the key, or NULL at the end. Removing is allowed on
+ * the way.
+ */
 const char *hash_next(const hash_table *table, size_t *pos, void **data);
 
 /* The keyed hash itself (SipHash-2-4 with the key of this process), for other tables. */

@@ -117,7 +117,10 @@ ssize_t retry_read(int fd, void *buf, size_t len, int timeout_ms)
 
 /* -- writing -- */
 
-/* Writes a part of the pieces; a blocking descriptor with a deadline is asked for little at a time. */
+/*
+ * Writes a part of the pieces; a blocking descriptor with a deadline is asked for little at a
+ * time.
+ */
 static ssize_t write_once(int fd, const struct iovec *iov, int n, const struct deadline *deadline)
 {
     bool wait = !deadline->forever;

@@ -410,5 +410,6 @@ void seqset_reset(struct seqset *set)
 
 bool seqset_equal(const struct seqset *a, const struct seqset *b)
 {
-    return a->len == b->len && (!a->len || !memcmp(a->set, b->set, a->len * sizeof(struct seq_range)));
+    return a->len == b->len &&
+           (!a->len || !memcmp(a->set, b->set, a->len * sizeof(struct seq_range)));
 }

@@ -163,7 +163,8 @@ char *strarray_remove(strarray_t *sa, int idx)
 }
 
 /* Frees the strings that match, keeps the order of the others. */
-static int remove_matching(strarray_t *sa, const char *s, int (*find)(const strarray_t *, const char *, int))
+static int remove_matching(strarray_t *sa, const char *s,
+                           int (*find)(const strarray_t *, const char *, int))
 {
     int removed = 0;
 
@@ -327,7 +328,8 @@ static void add_part(strarray_t *sa, const char *s, const char *end, unsigned fl
         while (s < end && cyr_isspace(*s)) s++;
         while (end > s && cyr_isspace(end[-1])) end--;
     }
-    if (s < end || (flags & STRARRAY_KEEPEMPTY)) strarray_appendm(sa, xmemdup(s, (size_t)(end - s)));
+    if (s < end || (flags & STRARRAY_KEEPEMPTY))
+        strarray_appendm(sa, xmemdup(s, (size_t)(end - s)));
 }
 
 strarray_t *strarray_nsplit(const char *base, size_t len, const char *sep, unsigned flags)

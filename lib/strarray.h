@@ -71,8 +71,14 @@ const char *strarray_nth(const strarray_t *sa, int idx);
 /* Index of the first equal string at or after `start`, or -1. */
 int strarray_find(const strarray_t *sa, const char *s, int start);
 int strarray_find_case(const strarray_t *sa, const char *s, int start);
-static inline bool strarray_contains(const strarray_t *sa, const char *s) { return strarray_find(sa, s, 0) >= 0; }
-static inline bool strarray_contains_case(const strarray_t *sa, const char *s) { return strarray_find_case(sa, s, 0) >= 0; }
+static inline bool strarray_contains(const strarray_t *sa, const char *s)
+{
+    return strarray_find(sa, s, 0) >= 0;
+}
+static inline bool strarray_contains_case(const strarray_t *sa, const char *s)
+{
+    return strarray_find_case(sa, s, 0) >= 0;
+}
 /* Element by element in byte order, a shorter array first. */
 int strarray_cmp(const strarray_t *a, const strarray_t *b);
 
@@ -85,7 +91,10 @@ void strarray_uniq(strarray_t *sa);
 int strarray_bsearch(const strarray_t *sa, const char *s);
 
 /* -- text -- */
-/* The strings with `sep` between them; NULL when there are none; the caller frees. NULL strings are skipped. */
+/*
+ * The strings with `sep` between them; NULL when there are none; the caller frees. NULL
+ * strings are skipped.
+ */
 char *strarray_join(const strarray_t *sa, const char *sep);
 #define STRARRAY_TRIM 1u       /* white space off both ends of each part */
 #define STRARRAY_KEEPEMPTY 2u  /* keep empty parts */

@@ -272,7 +272,8 @@ int time_from_rfc3501(const char *str, size_t len, time_t *res, int *gmtoff)
     int zone;
 
     int daydigits = take_char(&s, ' ') ? 1 : 2;
-    if (!take_imap_date(&s, daydigits, &tm) || !take_char(&s, ' ') || !take_time(&s, &tm)) return -EINVAL;
+    if (!take_imap_date(&s, daydigits, &tm) || !take_char(&s, ' ') || !take_time(&s, &tm))
+        return -EINVAL;
     if (!take_char(&s, ' ') || !take_zone(&s, false, &zone) || s.p != s.end) return -EINVAL;
     return finish(&tm, zone, res, gmtoff);
 }

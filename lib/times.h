@@ -48,7 +48,10 @@ int time_from_rfc3339(const char *s, size_t len, time_t *res);
 /* -- calendars -- */
 /* Broken-down UTC for any time_t (years outside 0..9999 are held at the ends). */
 void gmtime_safe(time_t t, struct tm *tm);
-/* Days and seconds of the proleptic Gregorian calendar; fields out of range are -EINVAL. tm_wday, tm_yday, tm_isdst are ignored. */
+/*
+ * Days and seconds of the proleptic Gregorian calendar; fields out of range are -EINVAL.
+ * tm_wday, tm_yday, tm_isdst are ignored.
+ */
 int timegm_safe(const struct tm *tm, time_t *res);
 /* Seconds east of UTC of the server's zone at that time. */
 int gmtoff_of(time_t t);

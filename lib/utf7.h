@@ -28,7 +28,10 @@ void utf8_append(struct buf *dst, int codepoint);
 bool utf7_isvalid(const char *s, size_t len);
 /* Appends UTF-8 to dst. 0, or -EINVAL for text that is not valid (dst as before). */
 int utf7_to_utf8(const char *s, size_t len, struct buf *dst);
-/* Appends modified UTF-7 to dst. 0, or -EINVAL for text that is not UTF-8 or has control characters (dst as before). */
+/*
+ * Appends modified UTF-7 to dst. 0, or -EINVAL for text that is not UTF-8 or has control
+ * characters (dst as before).
+ */
 int utf8_to_utf7(const char *s, size_t len, struct buf *dst);
 
 #endif

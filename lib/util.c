@@ -271,8 +271,8 @@ int parse_switch(const char *s)
         const char *word;
         int value;
     } words[] = {
-        { "1", 1 }, { "t", 1 }, { "true", 1 }, { "y", 1 }, { "yes", 1 }, { "on", 1 },
-        { "0", 0 }, { "f", 0 }, { "false", 0 }, { "n", 0 }, { "no", 0 }, { "off", 0 },
+        { "1", 1 }, { "t", 1 }, { "true", 1 },  { "y", 1 }, { "yes", 1 }, { "on", 1 },
+        { "0", 0 }, { "f", 0 }, { "false", 0 }, { "n", 0 }, { "no", 0 },  { "off", 0 },
     };
 
     for (size_t i = 0; i < array_size(words); i++) {

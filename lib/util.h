@@ -69,7 +69,10 @@ bool memcaseeq(const char *a, size_t alen, const char *b, size_t blen);
 /* NULL sorts first and equals NULL. */
 int strcmpnull(const char *a, const char *b);
 #define strcmpsafe(a, b) strcmpnull(a, b)
-static inline bool strstarts(const char *s, const char *prefix) { return !strncmp(s, prefix, strlen(prefix)); }
+static inline bool strstarts(const char *s, const char *prefix)
+{
+    return !strncmp(s, prefix, strlen(prefix));
+}
 
 /* -- bytes -- */
 /* Byte order; a prefix sorts first. */

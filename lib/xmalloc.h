@@ -11,9 +11,11 @@
 
 #include <stddef.h>
 
-void *xmalloc(size_t size) __attribute__((malloc, alloc_size(1), returns_nonnull, warn_unused_result));
+void *xmalloc(size_t size)
+    __attribute__((malloc, alloc_size(1), returns_nonnull, warn_unused_result));
 /* Zeroed. */
-void *xzmalloc(size_t size) __attribute__((malloc, alloc_size(1), returns_nonnull, warn_unused_result));
+void *xzmalloc(size_t size)
+    __attribute__((malloc, alloc_size(1), returns_nonnull, warn_unused_result));
 /* Zeroed array; the product is checked. */
 void *xcalloc(size_t n, size_t size)
     __attribute__((malloc, alloc_size(1, 2), returns_nonnull, warn_unused_result));
