@@ -62,7 +62,7 @@ START_TEST(test_model)
 
     srandom(1);
     construct_hash_table(&t, 10);
-    for (int i = 0; i < 300000; i++) {
+    for (int i = 0; i < 50000; i++) {
         int k = (int)(random() % KEYS);
         snprintf(key, sizeof(key), "user.key%d", k);
         switch (random() % 3) {

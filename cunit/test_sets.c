@@ -192,7 +192,7 @@ START_TEST(test_seqset_model)
     bool a[UNIVERSE], b[UNIVERSE], both[UNIVERSE];
 
     srandom(5);
-    for (int round = 0; round < 3000; round++) {
+    for (int round = 0; round < 400; round++) {
         struct seqset *x = random_set(a), *y = random_set(b);
         assert_model(x, a);
         struct seqset *join = seqset_dup(x), *cut = seqset_dup(x), *minus = seqset_dup(x);
@@ -229,7 +229,7 @@ START_TEST(test_bitvector)
     bv_setall(&bv);
     bv_clearall(&bv);
     srandom(6);
-    for (int i = 0; i < 20000; i++) {
+    for (int i = 0; i < 4000; i++) {
         size_t at = (size_t)random() % BITS;
         switch (random() % 8) {
         case 0:

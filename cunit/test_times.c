@@ -25,7 +25,7 @@ START_TEST(test_calendar)
     time_t t, back;
 
     srandom(2);
-    for (size_t i = 0; i < 20000; i++) {
+    for (size_t i = 0; i < 4000; i++) {
         if (i < sizeof(ends) / sizeof(ends[0]))
             t = ends[i];
         else
@@ -245,7 +245,7 @@ START_TEST(test_round_trip)
     int zone;
 
     srandom(3);
-    for (int i = 0; i < 5000; i++) {
+    for (int i = 0; i < 1000; i++) {
         t = (time_t)(random() * 20 - 10000000000);
         int gmtoff = (int)(random() % 1440 - 720) * 60;
         size_t len = time_to_rfc3501_zone(t, gmtoff, out, sizeof(out));
