@@ -180,6 +180,14 @@ START_TEST(test_ptrarray)
     ptrarray_fini_with(&pa, count_free);
     ck_assert_int_eq(freed, 2);
     ck_assert_int_eq(pa.count, 0);
+
+    ptrarray_t *heap = ptrarray_new();
+    ptrarray_set(heap, -1, a); /* there is no last one */
+    ck_assert_int_eq(heap->count, 0);
+    ptrarray_insert(heap, -1, a);
+    ck_assert_ptr_eq(ptrarray_nth(heap, 0), a);
+    ptrarray_free(heap);
+    ptrarray_free(NULL);
 }
 END_TEST
 

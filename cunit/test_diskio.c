@@ -7,12 +7,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/falloc.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "diskio.h"
+#include "signals.h"
 #include "testutil.h"
 #include "xmalloc.h"
 
@@ -182,6 +185,32 @@ START_TEST(test_errors)
     ck_assert_int_eq(diskio_mkdir(missing, 0755), -ENOENT);
     free(path);
     free(missing);
+}
+END_TEST
+
+START_TEST(test_space)
+{
+    char *path = test_path(dir, "f"), *link = test_path(dir, "l");
+    struct stat st;
+
+    int fd = diskio_create(path, 0644);
+    ck_assert_int_eq(diskio_fallocate(fd, 0, 0, 8192), 0);
+    ck_assert_int_eq(diskio_size(fd), 8192);
+    ck_assert_int_eq(diskio_fallocate(fd, FALLOC_FL_KEEP_SIZE, 8192, 8192), 0);
+    ck_assert_int_eq(diskio_size(fd), 8192);
+    ck_assert_int_eq(diskio_fallocate(fd, 0, UINT64_MAX, 1), -EFBIG);
+    ck_assert_int_eq(diskio_fallocate(fd, 0, 0, 0), -EINVAL);
+    ck_assert_int_eq(diskio_writeback(fd, 0, 8192), 0);
+    ck_assert_int_eq(diskio_writeback(-1, 0, 8192), -EBADF);
+    ck_assert_int_eq(diskio_close(fd), 0);
+    ck_assert_int_eq(diskio_size(fd), -EBADF);
+    ck_assert_int_eq(diskio_symlink("f", link), 0);
+    ck_assert_int_eq(diskio_lstat(link, &st), 0);
+    ck_assert(S_ISLNK(st.st_mode));
+    ck_assert_int_eq(diskio_stat(link, &st), 0);
+    ck_assert(S_ISREG(st.st_mode));
+    free(path);
+    free(link);
 }
 END_TEST
 
@@ -468,6 +497,50 @@ START_TEST(test_locks)
 }
 END_TEST
 
+static pid_t holder;
+static volatile sig_atomic_t interrupted;
+
+static void end_holder(int signo)
+{
+    if (++interrupted == 2) kill(holder, SIGKILL);
+}
+
+/* A signal ends the wait only of those who asked for it. */
+START_TEST(test_lock_wait)
+{
+    char *path = test_path(dir, "f"), c;
+    int fds[2];
+
+    ck_assert_int_eq(pipe(fds), 0);
+    int fd = diskio_create(path, 0644);
+    pid_t me = getpid(), pid = fork();
+    if (!pid) {
+        diskio_lock(fd, DISKIO_LOCK_EXCLUSIVE, 0);
+        if (write(fds[1], "x", 1) != 1) _exit(1);
+        for (;;) {
+            usleep(10000);
+            kill(me, SIGUSR1);
+        }
+    }
+    signals_add_handlers();
+    while (read(fds[0], &c, 1) != 1) ck_assert_int_eq(errno, EINTR);
+    ck_assert_int_eq(diskio_lock(fd, DISKIO_LOCK_SHARED, DISKIO_LOCK_INTERRUPTIBLE), -EINTR);
+    ck_assert(signals_take_usr1());
+
+    /* The other: its second signal ends the holder, so the wait ends with the lock. */
+    struct sigaction sa = { .sa_handler = end_holder };
+    holder = pid;
+    sigaction(SIGUSR1, &sa, NULL);
+    ck_assert_int_eq(diskio_lock(fd, DISKIO_LOCK_SHARED, 0), 0);
+    ck_assert_int_ge(interrupted, 2);
+    while (waitpid(pid, NULL, 0) < 0) ck_assert_int_eq(errno, EINTR);
+    close(fds[0]);
+    close(fds[1]);
+    diskio_close(fd);
+    free(path);
+}
+END_TEST
+
 START_TEST(test_counters)
 {
     char *path = test_path(dir, "f");
@@ -489,6 +562,11 @@ START_TEST(test_counters)
     ck_assert_uint_eq(c->bytes[DISKIO_UNLINK], 0);
     ck_assert_uint_eq(c->errors, 1);
     ck_assert_uint_eq(diskio_counters_syncs(), 2);
+    struct buf text = BUF_INITIALIZER;
+    diskio_counters_text(&text);
+    ck_assert_str_eq(buf_cstring(&text),
+                     "open=1 close=1 pwrite=2/7 fsync=1 fdatasync=1 unlink=2 errors=1");
+    buf_free(&text);
     diskio_counters_reset();
     ck_assert_uint_eq(diskio_counters_syncs(), 0);
 
@@ -508,12 +586,14 @@ Suite *diskio_suite(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, test_short_counts);
     tcase_add_test(tc, test_errors);
+    tcase_add_test(tc, test_space);
     tcase_add_test(tc, test_directories);
     tcase_add_test(tc, test_copy);
     tcase_add_test(tc, test_copyrange);
     tcase_add_test(tc, test_mkstemp);
     tcase_add_test(tc, test_map);
     tcase_add_test(tc, test_locks);
+    tcase_add_test(tc, test_lock_wait);
     suite_add_tcase(s, tc);
 
     tc = tcase_create("counters");

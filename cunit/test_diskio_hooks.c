@@ -7,8 +7,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -314,6 +316,101 @@ START_TEST(test_fault)
 }
 END_TEST
 
+/* One call of each kind; what it answered. */
+static int call_kind(enum diskio_kind kind, int fd)
+{
+    static const struct timespec now[2] = { { .tv_nsec = UTIME_NOW }, { .tv_nsec = UTIME_NOW } };
+    char c;
+
+    switch (kind) {
+    case DISKIO_OPEN: return diskio_open(one, O_RDONLY, 0);
+    case DISKIO_PREAD: return (int)diskio_pread(fd, &c, 1, 0);
+    case DISKIO_READ: return (int)diskio_read(fd, &c, 1);
+    case DISKIO_PWRITE: return diskio_pwrite(fd, "x", 1, 0);
+    case DISKIO_WRITE: return diskio_write(fd, "x", 1);
+    case DISKIO_FTRUNCATE: return diskio_ftruncate(fd, 1);
+    case DISKIO_FALLOCATE: return diskio_fallocate(fd, 0, 0, 1);
+    case DISKIO_FSYNC: return diskio_fsync(fd);
+    case DISKIO_FDATASYNC: return diskio_fdatasync(fd);
+    case DISKIO_SYNCFS: return diskio_syncfs(fd);
+    case DISKIO_RENAME: return diskio_rename(one, one);
+    case DISKIO_LINK: return diskio_link(one, two);
+    case DISKIO_SYMLINK: return diskio_symlink(one, two);
+    case DISKIO_UNLINK: return diskio_unlink(two);
+    case DISKIO_MKDIR: return diskio_mkdir(two, 0755);
+    case DISKIO_RMDIR: return diskio_rmdir(two);
+    case DISKIO_UTIME: return diskio_futime(fd, now) ? -EIO : diskio_utime(one, now);
+    case DISKIO_CHMOD: return diskio_chmod(one, 0644);
+    case DISKIO_CLONE: return diskio_copyfile(one, two, 0);
+    case DISKIO_COPYRANGE: return (int)diskio_copyrange(fd, 0, fd, 100, 1);
+    default: return -EIO; /* not a kind that can be made to fail */
+    }
+}
+
+/* Each kind fails when its own rule says so, and by no other. */
+START_TEST(test_every_kind)
+{
+    char spec[64];
+    int fd = diskio_create(one, 0644);
+
+    ck_assert_int_eq(diskio_pwrite(fd, "0123456789", 10, 0), 0);
+    for (int kind = 0; kind < DISKIO_NKINDS; kind++) {
+        const char *name = diskio_kind_name((enum diskio_kind)kind);
+        snprintf(spec, sizeof(spec), "%s:1+:EIO", name);
+        if (diskio_hooks_install(&(struct diskio_hooks){ .fault = spec })) continue;
+        ck_assert_msg(call_kind((enum diskio_kind)kind, fd) == -EIO, "%s was not hit", name);
+        for (int other = 0; other < DISKIO_NKINDS; other++) {
+            if (other == kind || (kind == DISKIO_OPEN && other == DISKIO_CLONE)) continue;
+            if (other == DISKIO_CLONE || call_kind((enum diskio_kind)other, fd) != -EIO) continue;
+            bool hookable = other != DISKIO_CLOSE && other != DISKIO_STAT && other != DISKIO_MMAP &&
+                            other != DISKIO_LOCK;
+            ck_assert_msg(!hookable, "%s hit by %s", diskio_kind_name((enum diskio_kind)other), spec);
+        }
+        diskio_unlink_quiet(two);
+        diskio_rmdir(two);
+    }
+    /* All kinds but these four can be made to fail. */
+    int refused = 0;
+    for (int kind = 0; kind < DISKIO_NKINDS; kind++) {
+        snprintf(spec, sizeof(spec), "%s:1:EIO", diskio_kind_name((enum diskio_kind)kind));
+        refused += diskio_hooks_install(&(struct diskio_hooks){ .fault = spec }) == -EINVAL;
+    }
+    ck_assert_int_eq(refused, 4);
+    diskio_close(fd);
+}
+END_TEST
+
+START_TEST(test_record_rest)
+{
+    static const struct timespec times[2] = { { .tv_sec = 5 }, { .tv_sec = 6, .tv_nsec = 7 } };
+    struct buf text = BUF_INITIALIZER;
+    char cwd[4096];
+
+    install(tracefile, NULL, NULL, NULL);
+    int fd = diskio_create(one, 0644);
+    ck_assert_int_eq(diskio_fallocate(fd, 0, 3, 4), 0);
+    ck_assert_int_eq(diskio_futime(fd, times), 0);
+    diskio_close(fd);
+    /* A relative name, and a link that names nothing yet. */
+    ck_assert_ptr_nonnull(getcwd(cwd, sizeof(cwd)));
+    ck_assert_int_eq(chdir(dir), 0);
+    ck_assert_int_eq(diskio_rename("one", "two"), 0);
+    ck_assert_int_eq(diskio_symlink("nowhere", "one"), 0);
+    fd = diskio_open("one", O_RDWR | O_CREAT, 0644);
+    ck_assert_int_ge(fd, 0);
+    diskio_close(fd);
+    ck_assert_int_eq(chdir(cwd), 0);
+    read_trace(&text);
+    ck_assert_str_eq(buf_cstring(&text), "open one 1\n"
+                                         "fallocate one\n"
+                                         "utime one 6\n"
+                                         "rename one two\n"
+                                         "symlink one 'nowhere'\n"
+                                         "open nowhere 0\n");
+    buf_free(&text);
+}
+END_TEST
+
 START_TEST(test_skip)
 {
     struct buf text = BUF_INITIALIZER;
@@ -422,6 +519,8 @@ Suite *diskio_hooks_suite(void)
     tcase_add_test(tc, test_record_many);
     tcase_add_test(tc, test_bad_trace);
     tcase_add_test(tc, test_fault);
+    tcase_add_test(tc, test_every_kind);
+    tcase_add_test(tc, test_record_rest);
     tcase_add_test(tc, test_skip);
     tcase_add_test(tc, test_kill);
     tcase_add_test(tc, test_bad_specs);

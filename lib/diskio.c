@@ -147,17 +147,25 @@ int diskio_kind_byname(const char *name)
     return -1;
 }
 
+void diskio_counters_text(struct buf *dst)
+{
+    const char *sep = "";
+
+    for (int i = 0; i < DISKIO_NKINDS; i++) {
+        if (!counters.calls[i]) continue;
+        buf_printf(dst, "%s%s=%llu", sep, kind_names[i], (unsigned long long)counters.calls[i]);
+        if (counters.bytes[i]) buf_printf(dst, "/%llu", (unsigned long long)counters.bytes[i]);
+        sep = " ";
+    }
+    if (counters.errors) buf_printf(dst, "%serrors=%llu", sep, (unsigned long long)counters.errors);
+}
+
 void diskio_counters_log(const char *what)
 {
     struct buf line = BUF_INITIALIZER;
 
-    for (int i = 0; i < DISKIO_NKINDS; i++) {
-        if (!counters.calls[i]) continue;
-        buf_printf(&line, " %s=%llu", kind_names[i], (unsigned long long)counters.calls[i]);
-        if (counters.bytes[i]) buf_printf(&line, "/%llu", (unsigned long long)counters.bytes[i]);
-    }
-    if (counters.errors) buf_printf(&line, " errors=%llu", (unsigned long long)counters.errors);
-    syslog(LOG_INFO, "diskio: %s:%s", what, buf_cstring(&line));
+    diskio_counters_text(&line);
+    syslog(LOG_INFO, "diskio: %s: %s", what, buf_cstring(&line));
     buf_free(&line);
 }
 

@@ -181,6 +181,9 @@ uint64_t diskio_counters_syncs(void);
 /* "pwrite", "append" (a write at the file position), "fsync", ...; the kind of a name, or -1. */
 const char *diskio_kind_name(enum diskio_kind kind);
 int diskio_kind_byname(const char *name);
+struct buf;
+/* Appends the kinds that are not 0: "open=3 pwrite=2/8192 errors=1"; bytes stand behind a slash. */
+void diskio_counters_text(struct buf *dst);
 /*
  * One syslog line (LOG_INFO) with the kinds that are not 0: "diskio: WHAT: open=3
  * pwrite=2/8192 ...".
