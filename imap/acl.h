@@ -64,9 +64,13 @@ bool cyrus_acl_identifier_isvalid(const char *identifier);
 struct acl_item { const char *identifier; size_t idlen; const char *rights; size_t rightslen; };
 bool cyrus_acl_next(const char **p, struct acl_item *item);
 
-/* ACL in the text form of cyrus.header and mailboxes.db: %(id rights ...). */
-struct dlist;
-void cyrus_acl_to_dlist(const char *acl, struct dlist *kvlist);
-char *cyrus_acl_from_dlist(const struct dlist *kvlist);
+/* The dlist form of cyrus.header and mailboxes.db, "%(id rights id rights)"; acl "" is "%()". Appends to out. */
+void cyrus_acl_print(const char *acl, struct buf *out);
+/* Read it: the "%(" is still to come. Replaces *aclp; false (scan failed): no ACL there, *aclp is NULL. */
+struct dlist_scan;
+bool cyrus_acl_scan(struct dlist_scan *sc, char **aclp);
+/* A text ACL as others may have written it: NULL if it is none (an empty identifier, a missing right ...); else
+ * malloc'ed with the TAB at its end. */
+char *cyrus_acl_normalise(const char *acl, size_t len);
 
 #endif

@@ -26,7 +26,8 @@ void auth_register(const struct auth_mechanism *mech);
 /* Choose by name; false for an unknown one, then the choice stays (at first "unix"). */
 bool auth_select(const char *name);
 
-/* Canonical identifier into out (at least AUTH_IDMAX bytes) or IMAP_INVALID_IDENTIFIER. */
+/* Canonical identifier into out (AUTH_IDMAX bytes are enough) or IMAP_INVALID_IDENTIFIER: "anybody" and the like,
+ * with virtdomains the domain, then what the mechanism makes of it. */
 #define AUTH_IDMAX 1024
 int auth_canonifyid(const char *identifier, size_t len, char *out, size_t outsize);
 
@@ -39,5 +40,7 @@ int auth_memberof(const struct auth_state *, const char *identifier);
 int auth_memberof_len(const struct auth_state *, const char *identifier, size_t len);
 /* "group:..." names; borrowed. */
 const strarray_t *auth_groups(const struct auth_state *);
+/* True: the groups could not be learned (the list is empty then). */
+bool auth_groups_unknown(const struct auth_state *);
 
 #endif

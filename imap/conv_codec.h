@@ -108,7 +108,7 @@ struct conversation *conversation_new(void);
 void conversation_free(struct conversation **convp);
 void conv_record_key(conversation_id_t cid, struct buf *out); /* "B" 16 hex */
 int conv_record_parse(const char *val, size_t len, struct conversation **convp);
-/* Sorts folders, senders and thread into their order, drops empty folders and senders beyond the limit. */
+/* Sorts folders, senders and thread into their order; leaves empty folders and senders beyond the limit out of the text. */
 void conv_record_print(struct conversation *conv, struct buf *out);
 
 /* ---- F: counts of one folder ---- */

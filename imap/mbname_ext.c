@@ -8,7 +8,8 @@
  *
  * Who is meant by the first component depends on the namespace; the domain comes
  * from the end of the whole name (admin), from the component that names the owner
- * or the shared tree (crossdomains), or from the session.
+ * or, in the alternate namespace, the shared tree (crossdomains), or from the
+ * session. A deleted name of an admin ends in its time, with the domain behind it.
  */
 #include <config.h>
 
@@ -91,9 +92,10 @@ static bool be_other(const struct session *s, mbname_t *m, strarray_t *parts)
     return true;
 }
 
+/* In the standard namespace the shared tree is that of the session's domain (seen with 3.6.1). */
 static bool be_shared(const struct session *s, mbname_t *m, strarray_t *parts)
 {
-    take_component_domain(s, m, parts);
+    if (s->ns->isalt) take_component_domain(s, m, parts);
     mbname_set_boxes(m, parts);
     return parts->count > 0;
 }
@@ -196,19 +198,20 @@ static void add_boxes(const struct session *s, struct buf *out, const mbname_t *
     for (int i = from; i < m->boxes.count; i++) add(s, out, strarray_nth(&m->boxes, i));
 }
 
-/* "@domain" behind the component that was written last. */
+/* "@domain" behind the component that was written last, as part of it. */
 static void add_component_domain(const struct session *s, struct buf *out, const mbname_t *m)
 {
     bool same = !strcmpnull(m->domain, s->user->domain);
 
     if (!domain_in_component(s) || (same && s->cfg.crossdomains_onlyother)) return;
     buf_putc(out, '@');
-    buf_appendcstr(out, m->domain ? m->domain : s->cfg.defaultdomain);
+    mbname_append_component(out, m->domain ? m->domain : s->cfg.defaultdomain, '.', s->ns->hier_sep == '/' ? '.' : '^');
 }
 
+/* An admin sees every domain; the default one is left out unless his own is another. */
 static void add_name_domain(const struct session *s, struct buf *out, const mbname_t *m)
 {
-    if (!domain_in_name(s) || !strcmpnull(m->domain, s->user->domain)) return;
+    if (!domain_in_name(s) || (!m->domain && !s->user->domain)) return;
     buf_putc(out, '@');
     buf_appendcstr(out, m->domain ? m->domain : s->cfg.defaultdomain);
 }
@@ -223,7 +226,7 @@ static void add_other(const struct session *s, struct buf *out, const mbname_t *
 static void add_shared(const struct session *s, struct buf *out, const mbname_t *m)
 {
     add(s, out, strarray_nth(&m->boxes, 0));
-    add_component_domain(s, out, m);
+    if (s->ns->isalt) add_component_domain(s, out, m);
     add_boxes(s, out, m, 1);
 }
 
@@ -295,7 +298,8 @@ static bool to_alternate(const struct session *s, struct buf *out, const mbname_
 /* May the session see names of this domain at all? */
 static bool domain_visible(const struct session *s, const mbname_t *m)
 {
-    return s->ns->isadmin || domain_in_component(s) || !strcmpnull(m->domain, s->user->domain);
+    if (!strcmpnull(m->domain, s->user->domain)) return true;
+    return domain_in_name(s) || (domain_in_component(s) && (s->ns->isalt || m->localpart));
 }
 
 const char *mbname_extname(const mbname_t *m, const struct namespace *ns, const char *userid)
