@@ -112,13 +112,15 @@ static uint32_t rights(const char *userid, const char *acl)
 
 START_TEST(myrights)
 {
-    ck_assert_uint_eq(rights("bob", "bob\tlr\tanyone\tp\tal\ta\t"), ACL_LOOKUP | ACL_READ | ACL_POST);
+    ck_assert_uint_eq(rights("bob", "bob\tlr\tanyone\tp\tal\ta\t"),
+                      ACL_LOOKUP | ACL_READ | ACL_POST);
     ck_assert_uint_eq(rights("bob", "bob\tlrs\t-anyone\tr\t"), ACL_LOOKUP | ACL_SETSEEN);
     ck_assert_uint_eq(rights("bob", "-bob\tl\tbob\tlr\t"), ACL_READ);
     ck_assert_uint_eq(rights("bob", "group:staff\tl\tgroup:other\tr\t"), ACL_LOOKUP);
     ck_assert_uint_eq(rights("al", "group:staff\tl\tgroup:all\tr\t"), ACL_READ);
     ck_assert_uint_eq(rights("bob", "-group:staff\tr\tanyone\tlr\t"), ACL_LOOKUP);
-    ck_assert_uint_eq(rights(NULL, "anyone\tl\tanonymous\tr\tbob\ta\tgroup:all\ta\t"), ACL_LOOKUP | ACL_READ);
+    ck_assert_uint_eq(rights(NULL, "anyone\tl\tanonymous\tr\tbob\ta\tgroup:all\ta\t"),
+                      ACL_LOOKUP | ACL_READ);
     ck_assert_uint_eq(rights("bob", NULL), 0);
     ck_assert_uint_eq(rights("bob", ""), 0);
     ck_assert_uint_eq(rights("bob", "bob"), 0);
@@ -127,8 +129,8 @@ START_TEST(myrights)
 
     ck_assert_uint_eq(rights("bob", "bob\ta\t"), ACL_ADMIN);
     cfg.acl_admin_implies_write = true;
-    ck_assert_uint_eq(rights("bob", "bob\ta\t"), ACL_ADMIN | ACL_SETSEEN | ACL_WRITE | ACL_INSERT | ACL_DELETEMSG |
-                                                     ACL_EXPUNGE | ACL_ANNOTATEMSG);
+    ck_assert_uint_eq(rights("bob", "bob\ta\t"), ACL_ADMIN | ACL_SETSEEN | ACL_WRITE | ACL_INSERT |
+                                                     ACL_DELETEMSG | ACL_EXPUNGE | ACL_ANNOTATEMSG);
 }
 END_TEST
 
@@ -161,14 +163,22 @@ START_TEST(canonical)
         enum virtdomains v;
         const char *id, *want;
     } t[] = {
-        { VIRTDOMAINS_OFF, "ANYBODY", "anyone" },       { VIRTDOMAINS_OFF, "Anyone", "anyone" },
-        { VIRTDOMAINS_OFF, "Anonymous", "anonymous" },  { VIRTDOMAINS_OFF, "Bob", "bob" },
-        { VIRTDOMAINS_OFF, "sp ace", "sp ace" },        { VIRTDOMAINS_OFF, "a@b", "a@b" },
-        { VIRTDOMAINS_OFF, "p%ct", NULL },              { VIRTDOMAINS_OFF, "A*B", NULL },
-        { VIRTDOMAINS_OFF, "c:d", NULL },               { VIRTDOMAINS_OFF, "", NULL },
-        { VIRTDOMAINS_OFF, "caf\xc3\xa9", NULL },       { VIRTDOMAINS_OFF, "group:nosuchgroup", NULL },
-        { VIRTDOMAINS_OFF, "group:root", "group:root" }, { VIRTDOMAINS_USERID, "bob%dom.org", "bob@dom.org" },
-        { VIRTDOMAINS_USERID, "bob@Example.COM", "bob" }, { VIRTDOMAINS_USERID, "a@b%example.com", "a@b" },
+        { VIRTDOMAINS_OFF, "ANYBODY", "anyone" },
+        { VIRTDOMAINS_OFF, "Anyone", "anyone" },
+        { VIRTDOMAINS_OFF, "Anonymous", "anonymous" },
+        { VIRTDOMAINS_OFF, "Bob", "bob" },
+        { VIRTDOMAINS_OFF, "sp ace", "sp ace" },
+        { VIRTDOMAINS_OFF, "a@b", "a@b" },
+        { VIRTDOMAINS_OFF, "p%ct", NULL },
+        { VIRTDOMAINS_OFF, "A*B", NULL },
+        { VIRTDOMAINS_OFF, "c:d", NULL },
+        { VIRTDOMAINS_OFF, "", NULL },
+        { VIRTDOMAINS_OFF, "caf\xc3\xa9", NULL },
+        { VIRTDOMAINS_OFF, "group:nosuchgroup", NULL },
+        { VIRTDOMAINS_OFF, "group:root", "group:root" },
+        { VIRTDOMAINS_USERID, "bob%dom.org", "bob@dom.org" },
+        { VIRTDOMAINS_USERID, "bob@Example.COM", "bob" },
+        { VIRTDOMAINS_USERID, "a@b%example.com", "a@b" },
     };
     char out[AUTH_IDMAX];
 
@@ -210,8 +220,8 @@ START_TEST(system_groups)
 }
 END_TEST
 
-static void assert_set(char **acl, const char *id, enum acl_mode mode, const char *str, const struct acl_owner *owner,
-                       const char *want)
+static void assert_set(char **acl, const char *id, enum acl_mode mode, const char *str,
+                       const struct acl_owner *owner, const char *want)
 {
     uint32_t mask;
 
@@ -238,10 +248,14 @@ START_TEST(editing)
     ck_assert_uint_eq(cyrus_acl_rights_of("a\tl\tab\tr\t", "ab"), ACL_READ);
     ck_assert_uint_eq(cyrus_acl_rights_of("a\tl\tab\tr\t", "b"), 0);
 
-    ck_assert_int_eq(cyrus_acl_set(&acl, "q\"x", ACL_MODE_SET, ACL_READ, NULL), IMAP_INVALID_IDENTIFIER);
-    ck_assert_int_eq(cyrus_acl_set(&acl, "a\tb", ACL_MODE_SET, ACL_READ, NULL), IMAP_INVALID_IDENTIFIER);
-    ck_assert_int_eq(cyrus_acl_set(&acl, "", ACL_MODE_SET, ACL_READ, NULL), IMAP_INVALID_IDENTIFIER);
-    ck_assert_int_eq(cyrus_acl_set(&acl, "-", ACL_MODE_SET, ACL_READ, NULL), IMAP_INVALID_IDENTIFIER);
+    ck_assert_int_eq(cyrus_acl_set(&acl, "q\"x", ACL_MODE_SET, ACL_READ, NULL),
+                     IMAP_INVALID_IDENTIFIER);
+    ck_assert_int_eq(cyrus_acl_set(&acl, "a\tb", ACL_MODE_SET, ACL_READ, NULL),
+                     IMAP_INVALID_IDENTIFIER);
+    ck_assert_int_eq(cyrus_acl_set(&acl, "", ACL_MODE_SET, ACL_READ, NULL),
+                     IMAP_INVALID_IDENTIFIER);
+    ck_assert_int_eq(cyrus_acl_set(&acl, "-", ACL_MODE_SET, ACL_READ, NULL),
+                     IMAP_INVALID_IDENTIFIER);
     ck_assert_str_eq(acl, "");
     assert_set(&acl, "sp ace", ACL_MODE_SET, "l", NULL, "sp ace\tl\t");
     free(acl);
@@ -251,7 +265,9 @@ END_TEST
 /* handbook 04 §5.2: SETACL INBOX.f bob "" by bob leaves lkxcan. */
 START_TEST(implicit_rights)
 {
-    struct acl_owner byowner = { "bob", "bob", ACL_LOOKUP | ACL_CREATE | ACL_DELETEMBOX | ACL_ADMIN | ACL_ANNOTATEMSG };
+    struct acl_owner byowner = {
+        "bob", "bob", ACL_LOOKUP | ACL_CREATE | ACL_DELETEMBOX | ACL_ADMIN | ACL_ANNOTATEMSG
+    };
     struct acl_owner byother = byowner;
     char *acl = strdup("bob\tlrs\tal\tr\t");
 
@@ -289,13 +305,18 @@ START_TEST(dlist_form)
     static const struct {
         const char *text, *want;
     } t[] = {
-        { "", "" }, { "a\tl\t", "a\tl\t" }, { "a\tl", "a\tl\t" }, { "a\t\tb\tl\t", "a\t\tb\tl\t" }, { "a", NULL },
-        { "\tl\t", NULL }, { "a\tl\tb", NULL }, { "a\tl\t\tr\t", NULL }, { "\t", NULL },
+        { "", "" },           { "a\tl\t", "a\tl\t" },
+        { "a\tl", "a\tl\t" }, { "a\t\tb\tl\t", "a\t\tb\tl\t" },
+        { "a", NULL },        { "\tl\t", NULL },
+        { "a\tl\tb", NULL },  { "a\tl\t\tr\t", NULL },
+        { "\t", NULL },
     };
     for (size_t i = 0; i < array_size(t); i++) {
         char *got = cyrus_acl_normalise(t[i].text, strlen(t[i].text));
-        if (t[i].want) ck_assert_str_eq(got, t[i].want);
-        else ck_assert_msg(!got, "'%s'", t[i].text);
+        if (t[i].want)
+            ck_assert_str_eq(got, t[i].want);
+        else
+            ck_assert_msg(!got, "'%s'", t[i].text);
         free(got);
     }
 }
@@ -325,9 +346,7 @@ START_TEST(random_edits)
             cyrus_acl_set(&acl, ids[i], ACL_MODE_REMOVE, mask, NULL);
             model[i] &= ~mask;
             break;
-        default:
-            cyrus_acl_remove(&acl, ids[i], NULL);
-            model[i] = 0;
+        default: cyrus_acl_remove(&acl, ids[i], NULL); model[i] = 0;
         }
         size_t entries = 0, want = 0;
         const char *p = acl;

@@ -54,7 +54,8 @@ START_TEST(counters_vectors)
 
     memset(&c, 0, sizeof(c));
     c.generation = 3;
-    c.modseq[CTR_HIGHEST] = c.modseq[CTR_MAIL] = c.modseq[CTR_MAILFOLDERS] = c.modseq[CTR_QUOTA] = 5;
+    c.modseq[CTR_HIGHEST] = c.modseq[CTR_MAIL] = c.modseq[CTR_MAILFOLDERS] = c.modseq[CTR_QUOTA] =
+        5;
     c.uidvalidity = 1795310180;
     counters_encode(&c, out);
     ck_assert_uint_eq(get_be32(out + 292), 0x13c08c3b);
@@ -69,7 +70,7 @@ START_TEST(counters_versions)
         size_t size;
         int fields;
     } t[] = {
-        { 0, 48, 4 },  { 1, 56, 5 },   { 2, 64, 5 },   { 3, 88, 9 },   { 4, 104, 11 },
+        { 0, 48, 4 },   { 1, 56, 5 },   { 2, 64, 5 },   { 3, 88, 9 },   { 4, 104, 11 },
         { 5, 120, 13 }, { 6, 200, 23 }, { 7, 232, 27 }, { 8, 264, 31 }, { 9, 296, 35 },
     };
 
@@ -84,7 +85,8 @@ START_TEST(counters_versions)
         ck_assert_int_eq(counters_decode(&c, file, t[i].size), 0);
         ck_assert_uint_eq(c.generation, 77);
         ck_assert_uint_eq(c.uidvalidity, 0x6b024406);
-        for (int f = 0; f < CTR_NUMFIELDS; f++) ck_assert_uint_eq(c.modseq[f], f < t[i].fields ? 8 + 8 * (uint64_t)f : 0);
+        for (int f = 0; f < CTR_NUMFIELDS; f++)
+            ck_assert_uint_eq(c.modseq[f], f < t[i].fields ? 8 + 8 * (uint64_t)f : 0);
 
         ck_assert_int_eq(counters_decode(&c, file, t[i].size - 1), IMAP_MAILBOX_BADFORMAT);
         file[9] ^= 1;
@@ -155,11 +157,14 @@ START_TEST(counters_kinds)
     names_config_defaults(&cfg);
     cfg.notesmailbox = "Notes";
     names_config_override(&cfg);
-    ck_assert_int_eq(counters_kind_of("user.bob.#jmapsubmission", MBTYPE_EMAIL), CTRKIND_SUBMISSION);
-    ck_assert_int_eq(counters_kind_of("user.bob.#notifications", MBTYPE_EMAIL), CTRKIND_DAVNOTIFICATION);
+    ck_assert_int_eq(counters_kind_of("user.bob.#jmapsubmission", MBTYPE_EMAIL),
+                     CTRKIND_SUBMISSION);
+    ck_assert_int_eq(counters_kind_of("user.bob.#notifications", MBTYPE_EMAIL),
+                     CTRKIND_DAVNOTIFICATION);
     ck_assert_int_eq(counters_kind_of("user.bob.#jmap", MBTYPE_EMAIL), CTRKIND_MAIL);
     ck_assert_int_eq(counters_kind_of("user.bob.#drive", MBTYPE_EMAIL), CTRKIND_MAIL);
-    ck_assert_int_eq(counters_kind_of("user.bob.#jmappushsubscription", MBTYPE_EMAIL), CTRKIND_MAIL);
+    ck_assert_int_eq(counters_kind_of("user.bob.#jmappushsubscription", MBTYPE_EMAIL),
+                     CTRKIND_MAIL);
     ck_assert_int_eq(counters_kind_of("user.bob.#jmapnotification", MBTYPE_EMAIL), CTRKIND_MAIL);
     ck_assert_int_eq(counters_kind_of("user.bob.#sieve", MBTYPE_EMAIL), CTRKIND_SIEVE);
     ck_assert_int_eq(counters_kind_of("user.bob.#addressbooks", MBTYPE_EMAIL), CTRKIND_CARDDAV);
@@ -205,7 +210,8 @@ START_TEST(quota_vectors)
 
     /* the file of V6-2, with its LF */
     test_unhex("2528 5320 2830 2031 3030 2920 4d20 2830 2033 2920 4153 2028 3029 204e 4620 2831"
-               "2920 4d4f 4453 4551 2033 290a", &out);
+               "2920 4d4f 4453 4551 2033 290a",
+               &out);
     ck_assert_int_eq(quota_decode(&q, out.s, out.len), 0);
     ck_assert_int_eq(q.limits[QUOTA_STORAGE], 100);
     ck_assert_int_eq(q.limits[QUOTA_MESSAGE], 3);
@@ -244,7 +250,18 @@ END_TEST
 START_TEST(quota_refused)
 {
     static const char *const bad[] = {
-        "x", "1", "1 x", "x 1", "1 2 y 3 4", "1 2 m 3", "1 2 3 4", "%(S 5)", "%(S (x))", "%(S (1 2 3))", "%(S (1)", "%(MODSEQ -1)",
+        "x",
+        "1",
+        "1 x",
+        "x 1",
+        "1 2 y 3 4",
+        "1 2 m 3",
+        "1 2 3 4",
+        "%(S 5)",
+        "%(S (x))",
+        "%(S (1 2 3))",
+        "%(S (1)",
+        "%(MODSEQ -1)",
         "99999999999999999999 1",
     };
     struct quota q;
@@ -252,7 +269,8 @@ START_TEST(quota_refused)
     quota_init(&q, "user.bob");
     ck_assert_int_eq(quota_decode(&q, "", 0), IMAP_QUOTAROOT_NONEXISTENT);
     ck_assert_int_eq(quota_decode(&q, "\0abc", 4), IMAP_QUOTAROOT_NONEXISTENT);
-    for (size_t i = 0; i < array_size(bad); i++) ck_assert_msg(decode(&q, bad[i]) == IMAP_MAILBOX_BADFORMAT, "%s", bad[i]);
+    for (size_t i = 0; i < array_size(bad); i++)
+        ck_assert_msg(decode(&q, bad[i]) == IMAP_MAILBOX_BADFORMAT, "%s", bad[i]);
     ck_assert_int_eq(quota_name_to_resource("x-num-folders"), QUOTA_NUMFOLDERS);
     ck_assert_int_eq(quota_name_to_resource("S"), -1);
     quota_free(&q);
@@ -263,7 +281,8 @@ END_TEST
 
 START_TEST(seen_vectors)
 {
-    static const char *const same[] = { "1 1795310893 5 1795310893 1,3:4", "1 1795310728 1 1795310728 1", "1 0 0 0 " };
+    static const char *const same[] = { "1 1795310893 5 1795310893 1,3:4",
+                                        "1 1795310728 1 1795310728 1", "1 0 0 0 " };
     struct seendata sd = SEENDATA_INITIALIZER;
     struct buf out = BUF_INITIALIZER;
     bool badset;
@@ -286,9 +305,11 @@ END_TEST
 
 START_TEST(seen_refused)
 {
-    static const char *const badsets[] = { "1 2 3 4 1,", "1 2 3 4 *", "1 2 3 4 1::2", "1 2 3 4 0", "1 2 3 4 a", "1 2 3 4 ,1",
+    static const char *const badsets[] = { "1 2 3 4 1,",  "1 2 3 4 *",         "1 2 3 4 1::2",
+                                           "1 2 3 4 0",   "1 2 3 4 a",         "1 2 3 4 ,1",
                                            "1 2 3 4 1 2", "1 2 3 4 4294967296" };
-    static const char *const bad[] = { "", "2 2 3 4 1", "1", "1 2 3 4", "x 2 3 4 1", "1 2 4294967296 4 1", "1 -2 3 4 1" };
+    static const char *const bad[] = { "",          "2 2 3 4 1",          "1",         "1 2 3 4",
+                                       "x 2 3 4 1", "1 2 4294967296 4 1", "1 -2 3 4 1" };
     struct seendata sd = SEENDATA_INITIALIZER;
     bool badset;
 
@@ -299,7 +320,8 @@ START_TEST(seen_refused)
         ck_assert_uint_eq(sd.lastuid, 3);
     }
     for (size_t i = 0; i < array_size(bad); i++) {
-        ck_assert_msg(seen_decode(&sd, bad[i], strlen(bad[i]), NULL) == IMAP_MAILBOX_BADFORMAT, "%s", bad[i]);
+        ck_assert_msg(seen_decode(&sd, bad[i], strlen(bad[i]), NULL) == IMAP_MAILBOX_BADFORMAT,
+                      "%s", bad[i]);
         ck_assert_ptr_null(sd.seenuids);
     }
 }
@@ -313,10 +335,16 @@ static const struct {
     unsigned flags;
     const char *hex;
 } annotation_values[] = {
-    { "srv comment", 0, 0, "0000000b00000000 73727620636f6d6d656e74 00 746578742f706c61696e00 0000000000000000 0000000000000000 00" },
-    { "My comment", 20, 0, "0000000a00000000 4d7920636f6d6d656e74 00 746578742f706c61696e00 0000000000000000 0000000000000014 00" },
-    { "", 22, ANNOTATION_FLAG_DELETED, "0000000000000000 00 746578742f706c61696e00 0000000000000000 0000000000000016 01" },
-    { "pub", 9, 0, "0000000300000000 707562 00 746578742f706c61696e00 0000000000000000 0000000000000009 00" },
+    { "srv comment", 0, 0,
+      "0000000b00000000 73727620636f6d6d656e74 00 746578742f706c61696e00 0000000000000000 "
+      "0000000000000000 00" },
+    { "My comment", 20, 0,
+      "0000000a00000000 4d7920636f6d6d656e74 00 746578742f706c61696e00 0000000000000000 "
+      "0000000000000014 00" },
+    { "", 22, ANNOTATION_FLAG_DELETED,
+      "0000000000000000 00 746578742f706c61696e00 0000000000000000 0000000000000016 01" },
+    { "pub", 9, 0,
+      "0000000300000000 707562 00 746578742f706c61696e00 0000000000000000 0000000000000009 00" },
 };
 
 START_TEST(annotation_values_of_3_6_1)

@@ -17,20 +17,25 @@
 
 #define T1 "(b3c0003af2d5b70a9dd59056fc478612c34b35ff 1 1675764000)"
 #define T2 "(3c8b7e5c1a6ff592945ea50708e9cc5982a0c879 1 1675764060)"
+#define T3 "(b38827a7bf0262b307f14f91f2e41ff2712cfe8e 1 1675764120)"
+#define T4 "(13c2e9425f27ad86ce4ee1ec37a4d91b2e485305 1 1675771200)"
+#define F3 "(0 16 2 0 0) (1 12 1 1 0) (2 15 1 1 1)"
 #define ANN "(Ann NIL Ann Example.COM 1675677600 1)"
+#define BEA "(Bea NIL bea example.com 1675677600 1)"
+#define BOB "(Bob NIL bob example.com 1675677600 1)"
+#define CEL "(=?utf-8?q?C=C3=A9line?= NIL celine example.com 1675677600 1)"
 
+/* clang-format off */
 static const char *const b_records[] = {
     "1 (7 1 1 1 (0 0 0) ((0 7 1 1 1)) (" ANN ") Projectplan 153 (" T1 ") 7)",
-    "1 (8 2 2 1 (0 1 0) ((0 8 2 2 1)) (" ANN " (Bea NIL bea example.com 1675677600 1)) Projectplan 378 (" T1 " " T2 ") 7)",
-    "1 (9 1 1 1 (0 0 0) ((0 9 1 1 1)) ((=?utf-8?q?C=C3=A9line?= NIL celine example.com 1675677600 1)) "
-    "{9+}\r\nCaf\xc3\xa9plan 220 ((b38827a7bf0262b307f14f91f2e41ff2712cfe8e 1 1675764120)) 9)",
-    "1 (16 2 2 0 (0 1 0) ((0 16 2 0 0) (1 12 1 1 0) (2 15 1 1 1)) (" ANN " (Bea NIL bea example.com 1675677600 1)) "
-    "Projectplan 378 (" T1 " " T2 ") 7)",
-    "1 (25 1 1 0 (1 0 0) ((0 25 1 1 0)) ((Bob NIL bob example.com 1675677600 1)) NIL 148 "
-    "((13c2e9425f27ad86ce4ee1ec37a4d91b2e485305 1 1675771200)) 25)",
+    "1 (8 2 2 1 (0 1 0) ((0 8 2 2 1)) (" ANN " " BEA ") Projectplan 378 (" T1 " " T2 ") 7)",
+    "1 (9 1 1 1 (0 0 0) ((0 9 1 1 1)) (" CEL ") {9+}\r\nCaf\xc3\xa9plan 220 (" T3 ") 9)",
+    "1 (16 2 2 0 (0 1 0) (" F3 ") (" ANN " " BEA ") Projectplan 378 (" T1 " " T2 ") 7)",
+    "1 (25 1 1 0 (1 0 0) ((0 25 1 1 0)) (" BOB ") NIL 148 (" T4 ") 25)",
     "1 (3 1 1 0 () ((0 3 1 1 0)) () \"\" 0 () 3)",
     "1 (3 1 1 0 () () () {6+}\r\n\\alpha 0 () 3)",
 };
+/* clang-format on */
 
 START_TEST(conversations)
 {
@@ -38,7 +43,8 @@ START_TEST(conversations)
 
     for (size_t i = 0; i < array_size(b_records); i++) {
         struct conversation *conv = NULL;
-        ck_assert_msg(!conv_record_parse(b_records[i], strlen(b_records[i]), &conv), "%s", b_records[i]);
+        ck_assert_msg(!conv_record_parse(b_records[i], strlen(b_records[i]), &conv), "%s",
+                      b_records[i]);
         conv_record_print(conv, &out);
         ck_assert_str_eq(buf_cstring(&out), b_records[i]);
         conversation_free(&conv);
@@ -80,17 +86,20 @@ END_TEST
 /* Order of the parts, and what is left out. */
 START_TEST(conversation_order)
 {
-    static const char text[] =
-        "1 (1 2 2 0 () ((5 1 1 1 0) (2 1 0 0 0) (1 1 1 1 0)) ((A NIL z B.org 10 1) (B NIL a c.org 20 1) (C NIL Y b.org 10 1) "
-        "(D NIL a b.org 10 1)) s 0 (" T2 " " T1 " (0000000000000000000000000000000000000001 1 1675764060)) 1)";
+    static const char text[] = "1 (1 2 2 0 () ((5 1 1 1 0) (2 1 0 0 0) (1 1 1 1 0)) ((A NIL z "
+                               "B.org 10 1) (B NIL a c.org 20 1) (C NIL Y b.org 10 1) "
+                               "(D NIL a b.org 10 1)) s 0 (" T2 " " T1
+                               " (0000000000000000000000000000000000000001 1 1675764060)) 1)";
     struct buf out = BUF_INITIALIZER;
     struct conversation *conv = NULL;
 
     ck_assert_int_eq(conv_record_parse(text, strlen(text), &conv), 0);
     conv_record_print(conv, &out);
     ck_assert_str_eq(buf_cstring(&out),
-                     "1 (1 2 2 0 () ((1 1 1 1 0) (5 1 1 1 0)) ((B NIL a c.org 20 1) (D NIL a b.org 10 1) (C NIL Y b.org 10 1) "
-                     "(A NIL z B.org 10 1)) s 0 (" T1 " (0000000000000000000000000000000000000001 1 1675764060) " T2 ") 1)");
+                     "1 (1 2 2 0 () ((1 1 1 1 0) (5 1 1 1 0)) ((B NIL a c.org 20 1) (D NIL a b.org "
+                     "10 1) (C NIL Y b.org 10 1) "
+                     "(A NIL z B.org 10 1)) s 0 (" T1
+                     " (0000000000000000000000000000000000000001 1 1675764060) " T2 ") 1)");
     conversation_free(&conv);
 
     /* at most 99 senders, the newest */
@@ -142,14 +151,25 @@ END_TEST
 START_TEST(conversation_refused)
 {
     static const char *const bad[] = {
-        "", "1", "2 (7 1 1 1 () () ())", "1 (7 1 1 1 ())", "1 (7 1 1 1 () () () s 1 () 1 2)", "1 (7 1 1 1 () () () s x)",
-        "1 (7 1 1 1 () ((0 7 1 1)) ())", "1 (7 1 1 1 () () ((A NIL b c 1)))", "1 (7 1 1 1 () () () s 1 ((xyz 1 1)))",
-        "1 (7 1 1 1 (x) () ())", "1 (7 1 1 1 () () () s 1 () 1) x", "1 %(7 1 1 1 () () ())", "1 (-7 1 1 1 () () ())",
+        "",
+        "1",
+        "2 (7 1 1 1 () () ())",
+        "1 (7 1 1 1 ())",
+        "1 (7 1 1 1 () () () s 1 () 1 2)",
+        "1 (7 1 1 1 () () () s x)",
+        "1 (7 1 1 1 () ((0 7 1 1)) ())",
+        "1 (7 1 1 1 () () ((A NIL b c 1)))",
+        "1 (7 1 1 1 () () () s 1 ((xyz 1 1)))",
+        "1 (7 1 1 1 (x) () ())",
+        "1 (7 1 1 1 () () () s 1 () 1) x",
+        "1 %(7 1 1 1 () () ())",
+        "1 (-7 1 1 1 () () ())",
     };
     struct conversation *conv;
 
     for (size_t i = 0; i < array_size(bad); i++) {
-        ck_assert_msg(conv_record_parse(bad[i], strlen(bad[i]), &conv) == IMAP_MAILBOX_BADFORMAT, "%s", bad[i]);
+        ck_assert_msg(conv_record_parse(bad[i], strlen(bad[i]), &conv) == IMAP_MAILBOX_BADFORMAT,
+                      "%s", bad[i]);
         ck_assert_ptr_null(conv);
     }
 }
@@ -164,7 +184,8 @@ START_TEST(conversation_mutations)
         char *copy = strdup(b_records[(size_t)random() % array_size(b_records)]);
         size_t len = strlen(copy);
         struct conversation *conv = NULL;
-        for (int m = random() % 3; m >= 0; m--) copy[(size_t)random() % len] = "()% {}\"\\1aN"[random() % 11];
+        for (int m = random() % 3; m >= 0; m--)
+            copy[(size_t)random() % len] = "()% {}\"\\1aN"[random() % 11];
         len -= (size_t)random() % 4;
         if (!conv_record_parse(copy, len, &conv)) {
             conv_record_print(conv, &out);
@@ -183,11 +204,16 @@ END_TEST
 static const struct {
     const char *key, *hex;
 } g_records[] = {
-    { "Gb3c0003af2d5b70a9dd59056fc478612c34b35ff:0:1", "82 2233d9dbf9bcbc18 00000010 00000000 0000000063e22120" },
-    { "Gaa5916ae7fd159a18b1b72ea905c757207e26689:0:1[1]", "822233d9dbf9bcbc1800000000000000000000000063e22120" },
-    { "G3c8b7e5c1a6ff592945ea50708e9cc5982a0c879:2:1", "822233d9dbf9bcbc1800000002000000000000000063e2215c" },
-    { "G3c8b7e5c1a6ff592945ea50708e9cc5982a0c879:0:2", "822233d9dbf9bcbc1800000006800000000000000063e2215c" },
-    { "Gb0a41185a4e6b7797950ca81c16a6ee056708744:0:5[3.1]", "822157c864af8fbc6b00000010080000000000000063e2305c" },
+    { "Gb3c0003af2d5b70a9dd59056fc478612c34b35ff:0:1",
+      "82 2233d9dbf9bcbc18 00000010 00000000 0000000063e22120" },
+    { "Gaa5916ae7fd159a18b1b72ea905c757207e26689:0:1[1]",
+      "822233d9dbf9bcbc1800000000000000000000000063e22120" },
+    { "G3c8b7e5c1a6ff592945ea50708e9cc5982a0c879:2:1",
+      "822233d9dbf9bcbc1800000002000000000000000063e2215c" },
+    { "G3c8b7e5c1a6ff592945ea50708e9cc5982a0c879:0:2",
+      "822233d9dbf9bcbc1800000006800000000000000063e2215c" },
+    { "Gb0a41185a4e6b7797950ca81c16a6ee056708744:0:5[3.1]",
+      "822157c864af8fbc6b00000010080000000000000063e2305c" },
 };
 
 START_TEST(guid_records)
@@ -198,7 +224,8 @@ START_TEST(guid_records)
 
     for (size_t i = 0; i < array_size(g_records); i++) {
         test_unhex(g_records[i].hex, &val);
-        ck_assert_int_eq(conv_guidrec_parse(g_records[i].key, strlen(g_records[i].key), val.s, val.len, &g), 0);
+        ck_assert_int_eq(
+            conv_guidrec_parse(g_records[i].key, strlen(g_records[i].key), val.s, val.len, &g), 0);
         ck_assert_uint_eq(g.version, 2);
         conv_guidrec_key(&g, &key);
         ck_assert_str_eq(buf_cstring(&key), g_records[i].key);
@@ -251,7 +278,8 @@ START_TEST(guid_records_old)
     ck_assert_int_eq(conv_guidrec_parse_old(oldkey, 41, "0:1,2:33[1.2],4:5", 17, collect, &out), 0);
     ck_assert_str_eq(buf_cstring(&out), "0:1[] 2:33[1.2] 4:5[] ");
     ck_assert_int_eq(conv_guidrec_parse_old(oldkey, 41, "0:1,2:3", 7, stop, NULL), 77);
-    ck_assert_int_eq(conv_guidrec_parse_old(oldkey, 41, "0:1,2", 5, collect, &out), IMAP_MAILBOX_BADFORMAT);
+    ck_assert_int_eq(conv_guidrec_parse_old(oldkey, 41, "0:1,2", 5, collect, &out),
+                     IMAP_MAILBOX_BADFORMAT);
     buf_free(&out);
 }
 END_TEST
@@ -259,18 +287,32 @@ END_TEST
 START_TEST(guid_records_refused)
 {
 #define GUID "Gb3c0003af2d5b70a9dd59056fc478612c34b35ff"
-    static const char *const keys[] = { "G", GUID, GUID ":", GUID ":1", GUID ":1:", GUID ":x:1", GUID ":1:1[", GUID ":1:1[]",
-                                        GUID ":1:1[1", GUID ":1:1[a]", GUID ":1:1x", GUID "-1:1", GUID ":1:4294967296",
+    static const char *const keys[] = { "G",
+                                        GUID,
+                                        GUID ":",
+                                        GUID ":1",
+                                        GUID ":1:",
+                                        GUID ":x:1",
+                                        GUID ":1:1[",
+                                        GUID ":1:1[]",
+                                        GUID ":1:1[1",
+                                        GUID ":1:1[a]",
+                                        GUID ":1:1x",
+                                        GUID "-1:1",
+                                        GUID ":1:4294967296",
                                         "Gz3c0003af2d5b70a9dd59056fc478612c34b35ff:1:1" };
     struct conv_guidrec g;
     char val[26] = { (char)0x82 };
 
     for (size_t i = 0; i < array_size(keys); i++)
-        ck_assert_msg(conv_guidrec_parse(keys[i], strlen(keys[i]), val, 25, &g) == IMAP_MAILBOX_BADFORMAT, "%s", keys[i]);
+        ck_assert_msg(conv_guidrec_parse(keys[i], strlen(keys[i]), val, 25, &g) ==
+                          IMAP_MAILBOX_BADFORMAT,
+                      "%s", keys[i]);
     ck_assert_int_eq(conv_guidrec_parse(GUID ":1:1", 45, val, 24, &g), IMAP_MAILBOX_BADFORMAT);
     val[0] = (char)0x83;
     ck_assert_int_eq(conv_guidrec_parse(GUID ":1:1", 45, val, 25, &g), IMAP_MAILBOX_BADFORMAT);
-    ck_assert_int_eq(conv_guidrec_parse(GUID ":1:1", 45, "2233d9dbf9bcbc1", 15, &g), IMAP_MAILBOX_BADFORMAT);
+    ck_assert_int_eq(conv_guidrec_parse(GUID ":1:1", 45, "2233d9dbf9bcbc1", 15, &g),
+                     IMAP_MAILBOX_BADFORMAT);
 }
 END_TEST
 
@@ -278,9 +320,18 @@ END_TEST
 
 START_TEST(message_ids)
 {
-    static const char *const same[] = { "0 2233d9dbf9bcbc18 1795310566", "0 2233d9dbf9bcbc18,227bfe46b46b69a1 1795310566" };
-    static const char *const bad[] = { "", "0", "0 ", "0 x 1", "1 2233d9dbf9bcbc18 1", "0 2233d9dbf9bcbc18", "0 2233d9dbf9bcbc18 ",
-                                       "0 2233d9dbf9bcbc18, 1", "0 2233d9dbf9bcbc18 1x", "0 2233d9dbf9bcbc18;2233d9dbf9bcbc18 1" };
+    static const char *const same[] = { "0 2233d9dbf9bcbc18 1795310566",
+                                        "0 2233d9dbf9bcbc18,227bfe46b46b69a1 1795310566" };
+    static const char *const bad[] = { "",
+                                       "0",
+                                       "0 ",
+                                       "0 x 1",
+                                       "1 2233d9dbf9bcbc18 1",
+                                       "0 2233d9dbf9bcbc18",
+                                       "0 2233d9dbf9bcbc18 ",
+                                       "0 2233d9dbf9bcbc18, 1",
+                                       "0 2233d9dbf9bcbc18 1x",
+                                       "0 2233d9dbf9bcbc18;2233d9dbf9bcbc18 1" };
     struct conv_msgid m;
     struct buf out = BUF_INITIALIZER;
 
@@ -293,7 +344,8 @@ START_TEST(message_ids)
         conv_msgid_fini(&m);
     }
     for (size_t i = 0; i < array_size(bad); i++) {
-        ck_assert_msg(conv_msgid_parse(bad[i], strlen(bad[i]), &m) == IMAP_MAILBOX_BADFORMAT, "%s", bad[i]);
+        ck_assert_msg(conv_msgid_parse(bad[i], strlen(bad[i]), &m) == IMAP_MAILBOX_BADFORMAT, "%s",
+                      bad[i]);
         ck_assert_ptr_null(m.cids);
     }
     buf_free(&out);
@@ -303,7 +355,8 @@ END_TEST
 START_TEST(folder_lists)
 {
     static const char *const same[] = { "()", "(wjy7bd51qpxry3mofvvcmzo8)",
-                                        "(wjy7bd51qpxry3mofvvcmzo8 - hbyqmtrdn4slv1h1o86jeuqf)", "(- user.alice \"user.a b\")" };
+                                        "(wjy7bd51qpxry3mofvvcmzo8 - hbyqmtrdn4slv1h1o86jeuqf)",
+                                        "(- user.alice \"user.a b\")" };
     strarray_t folders = STRARRAY_INITIALIZER, flags = STRARRAY_INITIALIZER;
     struct buf out = BUF_INITIALIZER;
 

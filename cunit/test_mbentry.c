@@ -17,82 +17,85 @@
 #include "testutil.h"
 #include "util.h"
 
+/* "|" stands for the byte 1F, "~" for 1D. */
+/* clang-format off */
 static const struct {
     const char *key, *value;
 } records[] = {
     { "I11111111-2222-3333-4444-555555555555",
-      "%(T el N user\x1f" "alice P default V 123 C 1 F 5 M 1795311501 A %(alice lrswipkxtecdan bob lr) H ())" },
+      "%(T el N user|alice P default V 123 C 1 F 5 M 1795311501 A %(alice lrswipkxtecdan bob lr) H ())" },
     { "I21111111-2222-3333-4444-555555555555",
-      "%(T el N \"user\x1f" "alice\x1f" "x y\" P default V 124 C 2 F 6 M 1795311501 A %(alice lrswipkxtecdan) H ())" },
+      "%(T el N \"user|alice|x y\" P default V 124 C 2 F 6 M 1795311501 A %(alice lrswipkxtecdan) H ())" },
     { "I31111111-2222-3333-4444-555555555555",
-      "%(T edl N user\x1f" "alice\x1f" "old P default V 125 C 3 F 7 M 1795311501 A %() H ())" },
+      "%(T edl N user|alice|old P default V 125 C 3 F 7 M 1795311501 A %() H ())" },
     { "I41111111-2222-3333-4444-555555555555",
-      "%(T el N user\x1f" "v2 P default M 1795311501 A %(v2 lrswipcda) H ())" },
-    { "Nuser\x1f" "alice",
+      "%(T el N user|v2 P default M 1795311501 A %(v2 lrswipcda) H ())" },
+    { "Nuser|alice",
       "%(T el I 11111111-2222-3333-4444-555555555555 P default V 123 C 1 F 5 M 1795311501 A %(alice lrswipkxtecdan bob lr))" },
-    { "Nuser\x1f" "alice\x1f" "old",
+    { "Nuser|alice|old",
       "%(T edl I 31111111-2222-3333-4444-555555555555 P default V 125 C 3 F 7 M 1795311501 A %())" },
-    { "Nuser\x1f" "alice\x1f" "x y",
+    { "Nuser|alice|x y",
       "%(T el I 21111111-2222-3333-4444-555555555555 P default V 124 C 2 F 6 M 1795311501 A %(alice lrswipkxtecdan))" },
-    { "Nuser\x1f" "v2",
+    { "Nuser|v2",
       "%(T el I 41111111-2222-3333-4444-555555555555 P default M 1795311501 A %(v2 lrswipcda))" },
     { "I3t6t9ofdxk2p43fmdm7zyubc",
-      "%(T e N user\x1f" "alice\x1f" "a\x1f" "b P default V 1795310465 C 4 F 4 M 1795310462 A %(alice lrswipkxtecdan) H ())" },
+      "%(T e N user|alice|a|b P default V 1795310465 C 4 F 4 M 1795310462 A %(alice lrswipkxtecdan) H ())" },
     { "Iawbztidd5hs0c42b8bvgxt2i",
-      "%(T e N \"dom.example.org\x1d" "user\x1f" "erin\" P default V 1795310463 C 1 F 1 M 1795310462 A %(erin@dom.example.org lrswipkxtecdan) H ())" },
+      "%(T e N \"dom.example.org~user|erin\" P default V 1795310463 C 1 F 1 M 1795310462 A %(erin@dom.example.org lrswipkxtecdan) H ())" },
     { "Ihrufpigy4hwg8cfmuhj8qx8a",
-      "%(T e N user\x1f" "alice\x1f" "newfoo\x1f" "bar P default V 1795310469 C 8 F 11 M 1795310463 A %(alice lrswipkxtecdan) H (%(N user\x1f" "alice\x1f" "foo\x1f" "bar M 1795310463 V 1795310469 C 8 F 11 T ed)))" },
+      "%(T e N user|alice|newfoo|bar P default V 1795310469 C 8 F 11 M 1795310463 A %(alice lrswipkxtecdan) H (%(N user|alice|foo|bar M 1795310463 V 1795310469 C 8 F 11 T ed)))" },
     { "Inuzw3nrw0bypvikhv7ovlymx",
-      "%(T e N DELETED\x1f" "user\x1f" "alice\x1f" "a\x1f" "b\x1f" "c\x1f" "6B02437F P default V 1795310466 C 5 F 12 M 1795310463 A %(alice lrswipkxtecdan) H (%(N user\x1f" "alice\x1f" "a\x1f" "b\x1f" "c M 1795310463 V 1795310466 C 5 F 12 T ed)))" },
+      "%(T e N DELETED|user|alice|a|b|c|6B02437F P default V 1795310466 C 5 F 12 M 1795310463 A %(alice lrswipkxtecdan) H (%(N user|alice|a|b|c M 1795310463 V 1795310466 C 5 F 12 T ed)))" },
     { "Irlp5uhi81s6lycafie2mhd9y",
-      "%(T e N user\x1f" "alice\x1f" "newfoo P default V 1795310468 C 7 F 10 M 1795310463 A %(alice lrswipkxtecdan bob lr) H (%(N user\x1f" "alice\x1f" "foo M 1795310463 V 1795310468 C 7 F 10 T ed)))" },
+      "%(T e N user|alice|newfoo P default V 1795310468 C 7 F 10 M 1795310463 A %(alice lrswipkxtecdan bob lr) H (%(N user|alice|foo M 1795310463 V 1795310468 C 7 F 10 T ed)))" },
     { "Iy5q18he8scy3uikq5p1qnn33",
-      "%(T e N \"user\x1f" "alice\x1f" "Sent Items\" P default V 1795310467 C 6 F 6 M 1795310462 A %(alice lrswipkxtecdan) H ())" },
-    { "NDELETED\x1f" "user\x1f" "alice\x1f" "a\x1f" "b\x1f" "c\x1f" "6B02437F",
+      "%(T e N \"user|alice|Sent Items\" P default V 1795310467 C 6 F 6 M 1795310462 A %(alice lrswipkxtecdan) H ())" },
+    { "NDELETED|user|alice|a|b|c|6B02437F",
       "%(T e I nuzw3nrw0bypvikhv7ovlymx P default V 1795310466 C 5 F 12 M 1795310463 A %(alice lrswipkxtecdan))" },
-    { "Ndom.example.org\x1d" "user\x1f" "erin",
+    { "Ndom.example.org~user|erin",
       "%(T e I awbztidd5hs0c42b8bvgxt2i P default V 1795310463 C 1 F 1 M 1795310462 A %(erin@dom.example.org lrswipkxtecdan))" },
-    { "Nshared\x1f" "news",
+    { "Nshared|news",
       "%(T e I bfjw84euyyizyofjvvjx6ama P default V 1795310464 C 2 F 4 M 1795310462 A %(anyone p alice lrs))" },
-    { "Nuser\x1f" "alice",
+    { "Nuser|alice",
       "%(T e I cru940313aceipx4wl8qvavt P default V 1795310463 C 1 F 1 M 1795310462 A %(alice lrswipkxtecdan))" },
-    { "Nuser\x1f" "alice\x1f" "Sent Items",
+    { "Nuser|alice|Sent Items",
       "%(T e I y5q18he8scy3uikq5p1qnn33 P default V 1795310467 C 6 F 6 M 1795310462 A %(alice lrswipkxtecdan))" },
-    { "Nuser\x1f" "alice\x1f" "a",
+    { "Nuser|alice|a",
       "%(T e I aycp0164958sk1p2urlmbmvy P default V 1795310464 C 3 F 3 M 1795310462 A %(alice lrswipkxtecdan))" },
-    { "Nuser\x1f" "alice\x1f" "a\x1f" "b",
+    { "Nuser|alice|a|b",
       "%(T e I 3t6t9ofdxk2p43fmdm7zyubc P default V 1795310465 C 4 F 4 M 1795310462 A %(alice lrswipkxtecdan))" },
-    { "Nuser\x1f" "alice\x1f" "a\x1f" "b\x1f" "c",
+    { "Nuser|alice|a|b|c",
       "%(T ed I nuzw3nrw0bypvikhv7ovlymx V 1795310466 C 5 F 12 M 1795310463)" },
-    { "Nuser\x1f" "alice\x1f" "dot.name",
+    { "Nuser|alice|dot.name",
       "%(T e I zmwt3zltma01wnep3v7qei0f P default V 1795310470 C 13 F 13 M 1795310463 A %(alice lrswipkxtecdan))" },
-    { "Nuser\x1f" "alice\x1f" "foo",
+    { "Nuser|alice|foo",
       "%(T ed I rlp5uhi81s6lycafie2mhd9y V 1795310468 C 7 F 10 M 1795310463)" },
-    { "Nuser\x1f" "alice\x1f" "foo\x1f" "bar",
+    { "Nuser|alice|foo|bar",
       "%(T ed I hrufpigy4hwg8cfmuhj8qx8a V 1795310469 C 8 F 11 M 1795310463)" },
-    { "Nuser\x1f" "alice\x1f" "newfoo",
+    { "Nuser|alice|newfoo",
       "%(T e I rlp5uhi81s6lycafie2mhd9y P default V 1795310468 C 7 F 10 M 1795310463 A %(alice lrswipkxtecdan bob lr))" },
-    { "Nuser\x1f" "alice\x1f" "newfoo\x1f" "bar",
+    { "Nuser|alice|newfoo|bar",
       "%(T e I hrufpigy4hwg8cfmuhj8qx8a P default V 1795310469 C 8 F 11 M 1795310463 A %(alice lrswipkxtecdan))" },
     { "Iqsgnvvbb3o51i6h78hsrohgd",
-      "%(T ed N user\x1f" "carol\x1f" "p\x1f" "q V 1795311167 C 28 F 30 M 1795311165 H ())" },
-    { "Nuser\x1f" "carol\x1f" "p\x1f" "q",
+      "%(T ed N user|carol|p|q V 1795311167 C 28 F 30 M 1795311165 H ())" },
+    { "Nuser|carol|p|q",
       "%(T ed I qsgnvvbb3o51i6h78hsrohgd V 1795311167 C 28 F 30 M 1795311165)" },
     { "Ikgkmxuwvrlpv2inpwde7avkg",
-      "%(T e N user\x1f" "carol\x1f" "p\x1f" "q P default V 1795311168 C 32 F 32 M 1795311165 A %(carol lrswipkxtecdan) H ())" },
-    { "Nuser\x1f" "carol\x1f" "p\x1f" "q",
+      "%(T e N user|carol|p|q P default V 1795311168 C 32 F 32 M 1795311165 A %(carol lrswipkxtecdan) H ())" },
+    { "Nuser|carol|p|q",
       "%(T e I kgkmxuwvrlpv2inpwde7avkg P default V 1795311168 C 32 F 32 M 1795311165 A %(carol lrswipkxtecdan))" },
     { "I58uzszwxwmjxqnsg0lnheaj2",
-      "%(T e N DELETED\x1f" "user\x1f" "dave\x1f" "6B02460C P default V 1795311092 C 1 F 6 M 1795311116 A %(dave lrswipkxtecdan admin lrswipkxtecd) H (%(N user\x1f" "dave M 1795311116 V 1795311092 C 1 F 6 T ed)))" },
+      "%(T e N DELETED|user|dave|6B02460C P default V 1795311092 C 1 F 6 M 1795311116 A %(dave lrswipkxtecdan admin lrswipkxtecd) H (%(N user|dave M 1795311116 V 1795311092 C 1 F 6 T ed)))" },
     { "Irjbvydirkvjt0jd4n6l0filz",
-      "%(T e N user\x1f" "davenew P default V 1795311093 C 1 F 4 M 1795311116 A %(davenew lrswipkxtecdan) H (%(N user\x1f" "dave M 1795311116 V 1795311093 C 1 F 2 T ed)))" },
-    { "Nuser\x1f" "dave",
+      "%(T e N user|davenew P default V 1795311093 C 1 F 4 M 1795311116 A %(davenew lrswipkxtecdan) H (%(N user|dave M 1795311116 V 1795311093 C 1 F 2 T ed)))" },
+    { "Nuser|dave",
       "%(T ed I rjbvydirkvjt0jd4n6l0filz V 1795311093 C 1 F 2 M 1795311116)" },
-    { "Nuser\x1f" "davenew",
+    { "Nuser|davenew",
       "%(T e I rjbvydirkvjt0jd4n6l0filz P default V 1795311093 C 1 F 4 M 1795311116 A %(davenew lrswipkxtecdan))" },
-    { "Nuser\x1f" "alice",
+    { "Nuser|alice",
       "%(T el I 3jqetgrf68z8jridqtfze4b5 P default V 1795311191 C 1 F 1 M 1795311190 A %(alice lrswipkxtecdan))" },
 };
+/* clang-format on */
 
 static struct names_config cfg;
 
@@ -108,6 +111,18 @@ static void teardown(void)
     names_config_override(NULL);
 }
 
+/* The text with its separators, malloc'ed. */
+static char *with_separators(const char *text)
+{
+    char *s = strdup(text);
+
+    for (char *p = s; *p; p++) {
+        if (*p == '|') *p = '\x1f';
+        if (*p == '~') *p = '\x1d';
+    }
+    return s;
+}
+
 static int parse(const char *key, const char *value, mbentry_t **e)
 {
     if (*key == 'N') return mbentry_parse_n(key + 1, strlen(key + 1), value, strlen(value), e);
@@ -119,16 +134,23 @@ START_TEST(records_of_3_6_1)
     struct buf out = BUF_INITIALIZER;
 
     for (size_t i = 0; i < array_size(records); i++) {
+        char *key = with_separators(records[i].key), *value = with_separators(records[i].value);
         mbentry_t *e = NULL;
-        ck_assert_msg(!parse(records[i].key, records[i].value, &e), "%s", records[i].key);
-        if (*records[i].key == 'N') mbentry_print_n(e, e->mtime, &out);
-        else mbentry_print_i(e, e->mtime, &out);
-        ck_assert_str_eq(buf_cstring(&out), records[i].value);
+        ck_assert_msg(!parse(key, value, &e), "%s", records[i].key);
+        if (*key == 'N')
+            mbentry_print_n(e, e->mtime, &out);
+        else
+            mbentry_print_i(e, e->mtime, &out);
+        ck_assert_str_eq(buf_cstring(&out), value);
         buf_reset(&out);
-        if (*records[i].key == 'N') mbentry_key_name(e->name, &out);
-        else mbentry_key_uniqueid(e->uniqueid, &out);
-        ck_assert_str_eq(buf_cstring(&out), records[i].key);
+        if (*key == 'N')
+            mbentry_key_name(e->name, &out);
+        else
+            mbentry_key_uniqueid(e->uniqueid, &out);
+        ck_assert_str_eq(buf_cstring(&out), key);
         mbentry_free(&e);
+        free(key);
+        free(value);
     }
     buf_free(&out);
 }
@@ -137,8 +159,12 @@ END_TEST
 START_TEST(fields)
 {
     mbentry_t *e = NULL;
-    const char *val = "%(T edl N \"dom.org\x1d" "user\x1f" "al\" P default S back V 1 C 2 F 3 M 4 A %(al lrs -bob r) "
-                      "H (%(N user\x1f" "x.y M 5 V 6 C 7 F 8 T ei P p2) %(N user\x1f" "z T e)) NEW (1 (2)) X %(a b))";
+    const char *val = "%(T edl N \"dom.org\x1d"
+                      "user\x1f"
+                      "al\" P default S back V 1 C 2 F 3 M 4 A %(al lrs -bob r) "
+                      "H (%(N user\x1f"
+                      "x.y M 5 V 6 C 7 F 8 T ei P p2) %(N user\x1f"
+                      "z T e)) NEW (1 (2)) X %(a b))";
 
     ck_assert_int_eq(parse("Iabc", val, &e), 0);
     ck_assert_str_eq(e->name, "dom.org!user.al");
@@ -178,10 +204,19 @@ START_TEST(types)
         uint32_t type;
         const char *back;
     } t[] = {
-        { "e", 0, "e" }, { "", 0, "e" }, { "d", MBTYPE_DELETED, "ed" }, { "n", MBTYPE_NETNEWS, "n" },
-        { "s", MBTYPE_JMAPSUBMIT, "s" }, { "p", MBTYPE_JMAPPUSHSUB, "p" }, { "f", MBTYPE_SIEVE, "f" },
-        { "b", MBTYPE_COLLECTION, "b" }, { "c", MBTYPE_CALENDAR, "c" }, { "a", MBTYPE_ADDRESSBOOK, "a" },
-        { "edmrzil", 0x3f0, "edmrzil" }, { "lizrmda", 0x3fa, "admrzil" }, { "df", MBTYPE_SIEVE | MBTYPE_DELETED, "fd" },
+        { "e", 0, "e" },
+        { "", 0, "e" },
+        { "d", MBTYPE_DELETED, "ed" },
+        { "n", MBTYPE_NETNEWS, "n" },
+        { "s", MBTYPE_JMAPSUBMIT, "s" },
+        { "p", MBTYPE_JMAPPUSHSUB, "p" },
+        { "f", MBTYPE_SIEVE, "f" },
+        { "b", MBTYPE_COLLECTION, "b" },
+        { "c", MBTYPE_CALENDAR, "c" },
+        { "a", MBTYPE_ADDRESSBOOK, "a" },
+        { "edmrzil", 0x3f0, "edmrzil" },
+        { "lizrmda", 0x3fa, "admrzil" },
+        { "df", MBTYPE_SIEVE | MBTYPE_DELETED, "fd" },
         { "ef", MBTYPE_SIEVE, "f" },
     };
     char buf[MBTYPE_STRING_MAX];
@@ -203,10 +238,15 @@ START_TEST(keys)
     struct buf out = BUF_INITIALIZER;
 
     mbentry_key_racl(true, "bob", "user.alice.newfoo", &out);
-    ck_assert_str_eq(buf_cstring(&out), "AU\x1e" "bob\x1e" "user\x1f" "alice\x1f" "newfoo");
+    ck_assert_str_eq(buf_cstring(&out), "AU\x1e"
+                                        "bob\x1e"
+                                        "user\x1f"
+                                        "alice\x1f"
+                                        "newfoo");
     buf_reset(&out);
     mbentry_key_racl(false, "group:x", NULL, &out);
-    ck_assert_str_eq(buf_cstring(&out), "AS\x1e" "group:x\x1e");
+    ck_assert_str_eq(buf_cstring(&out), "AS\x1e"
+                                        "group:x\x1e");
     buf_free(&out);
 }
 END_TEST
@@ -214,15 +254,22 @@ END_TEST
 static const struct {
     const char *key, *value, *n; /* as the upgrade writes it */
 } old_records[] = {
-    { "user.alice", "%(A %(alice lrswipkxtecdan bob lr) I 11111111-2222-3333-4444-555555555555 P default V 123 C 1 F 5 M 456)",
-      "%(T el I 11111111-2222-3333-4444-555555555555 P default V 123 C 1 F 5 M 1795311501 A %(alice lrswipkxtecdan bob lr))" },
-    { "user.alice.old", "%(T d I 31111111-2222-3333-4444-555555555555 P default V 125 C 3 F 7 M 456)",
-      "%(T edl I 31111111-2222-3333-4444-555555555555 P default V 125 C 3 F 7 M 1795311501 A %())" },
+    { "user.alice",
+      "%(A %(alice lrswipkxtecdan bob lr) I 11111111-2222-3333-4444-555555555555 P default V 123 C "
+      "1 F 5 M 456)",
+      "%(T el I 11111111-2222-3333-4444-555555555555 P default V 123 C 1 F 5 M 1795311501 A "
+      "%(alice lrswipkxtecdan bob lr))" },
+    { "user.alice.old",
+      "%(T d I 31111111-2222-3333-4444-555555555555 P default V 125 C 3 F 7 M 456)",
+      "%(T edl I 31111111-2222-3333-4444-555555555555 P default V 125 C 3 F 7 M 1795311501 A "
+      "%())" },
     { "user.v2", "(uniqueid 41111111-2222-3333-4444-555555555555) 0 default v2\tlrswipcda\t",
       "%(T el I 41111111-2222-3333-4444-555555555555 P default M 1795311501 A %(v2 lrswipcda))" },
-    { "user.v1", "1 back!part anyone\tlrs\t", "%(T nl P part S back M 1795311501 A %(anyone lrs))" },
+    { "user.v1", "1 back!part anyone\tlrs\t",
+      "%(T nl P part S back M 1795311501 A %(anyone lrs))" },
     { "user.v0", "0 default ", "%(T el P default M 1795311501 A %())" },
-    { "user.su", "(uniqueid u1 specialuse \\Sent) 0 default x\tl\t", "%(T el I u1 P default M 1795311501 A %(x l))" },
+    { "user.su", "(uniqueid u1 specialuse \\Sent) 0 default x\tl\t",
+      "%(T el I u1 P default M 1795311501 A %(x l))" },
 };
 
 START_TEST(older_formats)
@@ -231,8 +278,9 @@ START_TEST(older_formats)
 
     for (size_t i = 0; i < array_size(old_records); i++) {
         mbentry_t *e = NULL;
-        ck_assert_int_eq(mbentry_parse_old(old_records[i].key, strlen(old_records[i].key), old_records[i].value,
-                                           strlen(old_records[i].value), &e), 0);
+        ck_assert_int_eq(mbentry_parse_old(old_records[i].key, strlen(old_records[i].key),
+                                           old_records[i].value, strlen(old_records[i].value), &e),
+                         0);
         ck_assert_str_eq(e->name, old_records[i].key);
         if (i == 5) ck_assert_str_eq(e->legacy_specialuse, "\\Sent");
         e->mbtype |= MBTYPE_LEGACY_DIRS;
@@ -247,22 +295,49 @@ END_TEST
 START_TEST(bad_records)
 {
     static const char *const bad[] = {
-        "", "x", "(T e)", "%(T e", "%(T ex)", "%(T ec)", "%(V x)", "%(V -1)", "%(A (x))", "%(A %(x))", "%(M )", "%(T e) x",
-        "%(A %(x (y)))", "%(P {5+}\r\nabc)", "%(P \"abc)", "%(H x)", "%(A %(\"a\tb\" l))",
+        "",
+        "x",
+        "(T e)",
+        "%(T e",
+        "%(T ex)",
+        "%(T ec)",
+        "%(V x)",
+        "%(V -1)",
+        "%(A (x))",
+        "%(A %(x))",
+        "%(M )",
+        "%(T e) x",
+        "%(A %(x (y)))",
+        "%(P {5+}\r\nabc)",
+        "%(P \"abc)",
+        "%(H x)",
+        "%(A %(\"a\tb\" l))",
     };
     mbentry_t *e;
 
     for (size_t i = 0; i < array_size(bad); i++) {
-        ck_assert_msg(mbentry_parse_n("user\x1f" "a", 6, bad[i], strlen(bad[i]), &e) == IMAP_MAILBOX_BADFORMAT, "%s", bad[i]);
+        ck_assert_msg(mbentry_parse_n("user\x1f"
+                                      "a",
+                                      6, bad[i], strlen(bad[i]), &e) == IMAP_MAILBOX_BADFORMAT,
+                      "%s", bad[i]);
         ck_assert_ptr_null(e);
-        ck_assert_int_eq(mbentry_parse_i("id", 2, bad[i], strlen(bad[i]), &e), IMAP_MAILBOX_BADFORMAT);
-        ck_assert_msg(mbentry_parse_old("user.a", 6, bad[i], strlen(bad[i]), &e) == IMAP_MAILBOX_BADFORMAT, "%s", bad[i]);
+        ck_assert_int_eq(mbentry_parse_i("id", 2, bad[i], strlen(bad[i]), &e),
+                         IMAP_MAILBOX_BADFORMAT);
+        ck_assert_msg(mbentry_parse_old("user.a", 6, bad[i], strlen(bad[i]), &e) ==
+                          IMAP_MAILBOX_BADFORMAT,
+                      "%s", bad[i]);
     }
     ck_assert_int_eq(mbentry_parse_n("", 0, "%(T e)", 6, &e), IMAP_MAILBOX_BADFORMAT);
     ck_assert_int_eq(mbentry_parse_n("a\0b", 3, "%(T e)", 6, &e), IMAP_MAILBOX_BADFORMAT);
-    ck_assert_int_eq(mbentry_parse_i("id", 2, "%(T e)", 6, &e), IMAP_MAILBOX_BADFORMAT); /* no name */
+    ck_assert_int_eq(mbentry_parse_i("id", 2, "%(T e)", 6, &e),
+                     IMAP_MAILBOX_BADFORMAT); /* no name */
+    /* database names that no internal name stands for */
+    ck_assert_int_eq(mbentry_parse_i("id", 2, "%(T e N !)", 10, &e), IMAP_MAILBOX_BADFORMAT);
+    ck_assert_int_eq(mbentry_parse_i("id", 2, "%(T e N a^)", 11, &e), IMAP_MAILBOX_BADFORMAT);
+    ck_assert_int_eq(mbentry_parse_n("a!b", 3, "%(T e)", 6, &e), IMAP_MAILBOX_BADFORMAT);
     ck_assert_int_eq(mbentry_parse_old("user.a", 6, "0", 1, &e), IMAP_MAILBOX_BADFORMAT);
-    ck_assert_int_eq(mbentry_parse_old("user.a", 6, "0 default x\tlrs\ty", 17, &e), IMAP_MAILBOX_BADFORMAT);
+    ck_assert_int_eq(mbentry_parse_old("user.a", 6, "0 default x\tlrs\ty", 17, &e),
+                     IMAP_MAILBOX_BADFORMAT);
 }
 END_TEST
 
@@ -273,9 +348,10 @@ START_TEST(mutations)
     for (int k = 0; k < 3000; k++) {
         size_t i = (size_t)random() % array_size(records);
         size_t len = strlen(records[i].value);
-        char *copy = strdup(records[i].value);
+        char *copy = with_separators(records[i].value);
         mbentry_t *e;
-        for (int m = random() % 3; m >= 0; m--) copy[(size_t)random() % len] = "()% {}\"\\x1\x1f\n"[random() % 13];
+        for (int m = random() % 3; m >= 0; m--)
+            copy[(size_t)random() % len] = "()% {}\"\\x1\x1f\n"[random() % 13];
         len -= (size_t)random() % 4;
         if (!mbentry_parse_i("id", 2, copy, len, &e)) {
             struct buf out = BUF_INITIALIZER;

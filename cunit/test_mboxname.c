@@ -42,8 +42,11 @@ static void assert_ext(const char *intname, const char *userid, const char *want
 {
     char *ext = mboxname_to_external(intname, &ns, userid);
 
-    if (want) ck_assert_msg(ext && !strcmp(ext, want), "%s -> %s, want %s", intname, ext ? ext : "NULL", want);
-    else ck_assert_msg(!ext, "%s -> %s, want NULL", intname, ext);
+    if (want)
+        ck_assert_msg(ext && !strcmp(ext, want), "%s -> %s, want %s", intname, ext ? ext : "NULL",
+                      want);
+    else
+        ck_assert_msg(!ext, "%s -> %s, want NULL", intname, ext);
     free(ext);
 }
 
@@ -51,8 +54,11 @@ static void assert_int(const char *extname, const char *userid, const char *want
 {
     char *name = mboxname_from_external(extname, &ns, userid);
 
-    if (want) ck_assert_msg(name && !strcmp(name, want), "%s -> %s, want %s", extname, name ? name : "NULL", want);
-    else ck_assert_msg(!name, "%s -> %s, want NULL", extname, name);
+    if (want)
+        ck_assert_msg(name && !strcmp(name, want), "%s -> %s, want %s", extname,
+                      name ? name : "NULL", want);
+    else
+        ck_assert_msg(!name, "%s -> %s, want NULL", extname, name);
     free(name);
 }
 
@@ -67,7 +73,8 @@ START_TEST(admin_names)
     use(true, true, true);
     assert_both("user/cassandane", "cyrus", "user.cassandane");
     assert_both("user/b.ob", "cyrus", "user.b^ob");
-    assert_both("DELETED/user/alice2/Foo/Bar/6B0244C8", "cyrus", "DELETED.user.alice2.Foo.Bar.6B0244C8");
+    assert_both("DELETED/user/alice2/Foo/Bar/6B0244C8", "cyrus",
+                "DELETED.user.alice2.Foo.Bar.6B0244C8");
     assert_both("shared/x", "cyrus", "shared.x");
     /* seen with 3.6.1: an admin's own mailboxes are below INBOX for him too */
     assert_both("INBOX/sub", "cyrus", "user.cyrus.sub");
@@ -81,7 +88,8 @@ START_TEST(admin_names)
     assert_both("shared/x@example.org", "cyrus", "example.org!shared.x");
     assert_int("user/bob@example.com", "cyrus", "user.bob");
     assert_ext("user.bob", "cyrus", "user/bob");
-    assert_both("DELETED/user/eve/Sub/6B0244C8@example.org", "cyrus", "example.org!DELETED.user.eve.Sub.6B0244C8");
+    assert_both("DELETED/user/eve/Sub/6B0244C8@example.org", "cyrus",
+                "example.org!DELETED.user.eve.Sub.6B0244C8");
     /* the admin of a domain */
     assert_both("user/eve@example.org", "adm@example.org", "example.org!user.eve");
     assert_int("user/eve", "adm@example.org", "example.org!user.eve");
@@ -189,8 +197,10 @@ START_TEST(namespace_answers)
     } t[] = {
         { false, false, false, "((\"INBOX.\" \".\")) ((\"user.\" \".\")) ((\"\" \".\"))" },
         { true, false, false, "((\"INBOX/\" \"/\")) ((\"user/\" \"/\")) ((\"\" \"/\"))" },
-        { false, true, false, "((\"\" \".\")) ((\"Other Users.\" \".\")) ((\"Shared Folders.\" \".\"))" },
-        { true, true, false, "((\"\" \"/\")) ((\"Other Users/\" \"/\")) ((\"Shared Folders/\" \"/\"))" },
+        { false, true, false,
+          "((\"\" \".\")) ((\"Other Users.\" \".\")) ((\"Shared Folders.\" \".\"))" },
+        { true, true, false,
+          "((\"\" \"/\")) ((\"Other Users/\" \"/\")) ((\"Shared Folders/\" \"/\"))" },
         { true, true, true, "NIL ((\"user/\" \"/\")) ((\"\" \"/\"))" },
     };
     struct buf out = BUF_INITIALIZER;
@@ -235,14 +245,27 @@ START_TEST(dbnames)
     static const struct {
         const char *intname, *dbname;
     } t[] = {
-        { "user.alice", "user\x1f" "alice" },
-        { "user.alice.dot^name", "user\x1f" "alice\x1f" "dot.name" },
-        { "user.alice.Sent Items", "user\x1f" "alice\x1f" "Sent Items" },
-        { "dom.example.org!user.erin", "dom.example.org\x1d" "user\x1f" "erin" },
-        { "DELETED.user.alice.x.6B02437F", "DELETED\x1f" "user\x1f" "alice\x1f" "x\x1f" "6B02437F" },
-        { "shared.news", "shared\x1f" "news" },
+        { "user.alice", "user\x1f"
+                        "alice" },
+        { "user.alice.dot^name", "user\x1f"
+                                 "alice\x1f"
+                                 "dot.name" },
+        { "user.alice.Sent Items", "user\x1f"
+                                   "alice\x1f"
+                                   "Sent Items" },
+        { "dom.example.org!user.erin", "dom.example.org\x1d"
+                                       "user\x1f"
+                                       "erin" },
+        { "DELETED.user.alice.x.6B02437F", "DELETED\x1f"
+                                           "user\x1f"
+                                           "alice\x1f"
+                                           "x\x1f"
+                                           "6B02437F" },
+        { "shared.news", "shared\x1f"
+                         "news" },
         { "user", "user" },
-        { "DELETED.x", "DELETED\x1f" "x" },
+        { "DELETED.x", "DELETED\x1f"
+                       "x" },
     };
 
     for (size_t i = 0; i < array_size(t); i++) {
@@ -307,11 +330,16 @@ START_TEST(deleted_names)
         const char *name;
         bool deleted;
     } t[] = {
-        { "DELETED.user.a.6B0244C8", true },      { "DELETED.user.a.nothex", false },
-        { "DELETED.user.a.6b0244c8", false },     { "DELETED.user.a.06B0244C8", false },
-        { "DELETED.user.a.0", false },            { "DELETED.6B0244C8", false },
-        { "DELETED.user.a.FFFFFFFFFFFFFFFF", false }, { "deleted.user.a.6B0244C8", false },
-        { "user.DELETED.a.6B0244C8", false },     { "dom!DELETED.x.1", true },
+        { "DELETED.user.a.6B0244C8", true },
+        { "DELETED.user.a.nothex", false },
+        { "DELETED.user.a.6b0244c8", false },
+        { "DELETED.user.a.06B0244C8", false },
+        { "DELETED.user.a.0", false },
+        { "DELETED.6B0244C8", false },
+        { "DELETED.user.a.FFFFFFFFFFFFFFFF", false },
+        { "deleted.user.a.6B0244C8", false },
+        { "user.DELETED.a.6B0244C8", false },
+        { "dom!DELETED.x.1", true },
         { "DELETEDX.x.1", false },
     };
 
@@ -378,16 +406,63 @@ static char *long_name(size_t len)
 START_TEST(policy)
 {
     static const char *const good[] = {
-        "user.u", "user.u.$x", "user.u.~x", "shared", "user.u.a b", "user.u.#$'()*+,-0189:=?@AZ[]^_az~",
-        "user.u.&AOQ-b", "user.u.&-", "user.u.&AOQ-&-", "user.u.&-&AOQ-", "user.u.&2AA-", "user.u.&ZeVnLIqe-",
-        "DELETED.user.u.a&b.6B0244C8", "user.anyone2",
+        "user.u",
+        "user.u.$x",
+        "user.u.~x",
+        "shared",
+        "user.u.a b",
+        "user.u.#$'()*+,-0189:=?@AZ[]^_az~",
+        "user.u.&AOQ-b",
+        "user.u.&-",
+        "user.u.&AOQ-&-",
+        "user.u.&-&AOQ-",
+        "user.u.&2AA-",
+        "user.u.&ZeVnLIqe-",
+        "DELETED.user.u.a&b.6B0244C8",
+        "user.anyone2",
     };
     static const char *const bad[] = {
-        "", "$x", "~x", ".x", "x.", "x..y", "x!y", "a\rb", "a\nb", "a\tb", "user", "user.anyone", "user.anonymous",
-        "user.%", "user.%x", "user.u.a\"", "user.u.a%", "user.u.a/b", "user.u.a;", "user.u.<", "user.u.>", "user.u.\\",
-        "user.u.`", "user.u.{", "user.u.|", "user.u.}", "user.u.\x7f", "user.u.\x80", "user.u.caf\xc3\xa9", "user.u.&",
-        "user.u.a&b", "user.u.&AOQ-&AOU-", "user.u.&A-", "user.u.&AA-", "user.u.&AOR-", "user.u.&AOQ", "user.u.&AGE-",
-        "user.u.&AOQAAA-", "$DELETED.user.u.6B0244C8", "DELETED.user.u./.6B0244C8", "DELETED.user.u.\x1f.6B0244C8",
+        "",
+        "$x",
+        "~x",
+        ".x",
+        "x.",
+        "x..y",
+        "x!y",
+        "a\rb",
+        "a\nb",
+        "a\tb",
+        "user",
+        "user.anyone",
+        "user.anonymous",
+        "user.%",
+        "user.%x",
+        "user.u.a\"",
+        "user.u.a%",
+        "user.u.a/b",
+        "user.u.a;",
+        "user.u.<",
+        "user.u.>",
+        "user.u.\\",
+        "user.u.`",
+        "user.u.{",
+        "user.u.|",
+        "user.u.}",
+        "user.u.\x7f",
+        "user.u.\x80",
+        "user.u.caf\xc3\xa9",
+        "user.u.&",
+        "user.u.a&b",
+        "user.u.&AOQ-&AOU-",
+        "user.u.&A-",
+        "user.u.&AA-",
+        "user.u.&AOR-",
+        "user.u.&AOQ",
+        "user.u.&AGE-",
+        "user.u.&AOQAAA-",
+        "$DELETED.user.u.6B0244C8",
+        "DELETED.user.u./.6B0244C8",
+        "DELETED.user.u.\x1f.6B0244C8",
     };
 
     for (size_t i = 0; i < array_size(good); i++)
@@ -417,13 +492,15 @@ END_TEST
 /* Every byte as the only byte of a component. */
 START_TEST(policy_bytes)
 {
-    static const char allowed[] = " #$'()*+,-0123456789:=?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]^_abcdefghijklmnopqrstuvwxyz~";
+    static const char allowed[] =
+        " #$'()*+,-0123456789:=?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]^_abcdefghijklmnopqrstuvwxyz~";
 
     for (int c = 1; c < 256; c++) {
         char name[] = "user.u.a_b";
         name[8] = (char)c;
         if (c == '.') continue;
-        ck_assert_msg((mboxname_policycheck(name) == 0) == (strchr(allowed, c) != NULL), "byte %02x", c);
+        ck_assert_msg((mboxname_policycheck(name) == 0) == (strchr(allowed, c) != NULL),
+                      "byte %02x", c);
     }
 }
 END_TEST
@@ -459,8 +536,10 @@ static void assert_parent(const char *name, const char *want)
 {
     char *parent = mboxname_parent(name);
 
-    if (want) ck_assert_str_eq(parent, want);
-    else ck_assert_ptr_null(parent);
+    if (want)
+        ck_assert_str_eq(parent, want);
+    else
+        ck_assert_ptr_null(parent);
     free(parent);
 }
 
@@ -536,7 +615,8 @@ static void random_component(char *out, size_t max)
 
 static mbname_t *random_name(void)
 {
-    static const char *const words[] = { "user", "DELETED", "INBOX", "inbox", "Other Users", "6B0244C8" };
+    static const char *const words[] = { "user",  "DELETED",     "INBOX",
+                                         "inbox", "Other Users", "6B0244C8" };
     char part[8] = "x";
     mbname_t *m = mbname_from_userid(NULL);
 
@@ -597,13 +677,15 @@ START_TEST(external_round_trips)
         const char *userid = users[(size_t)random() % array_size(users)];
         const char *ext = mbname_extname(m, &ns, userid);
         bool odd = (cfg.virtdomains && strchr(mbname_intname(m), '@')) || mbname_isdeleted(m) ||
-                   (!mbname_localpart(m) && (!strcmp(strarray_nth(mbname_boxes(m), 0), "DELETED") ||
-                                             !cyr_strcasecmp(strarray_nth(mbname_boxes(m), 0), "INBOX") ||
-                                             !strcmp(strarray_nth(mbname_boxes(m), 0), "user")));
+                   (!mbname_localpart(m) &&
+                    (!strcmp(strarray_nth(mbname_boxes(m), 0), "DELETED") ||
+                     !cyr_strcasecmp(strarray_nth(mbname_boxes(m), 0), "INBOX") ||
+                     !strcmp(strarray_nth(mbname_boxes(m), 0), "user")));
         if (ext && !odd) {
             mbname_t *back = mbname_from_extname(ext, &ns, userid);
-            ck_assert_msg(back && !strcmp(mbname_intname(back), mbname_intname(m)), "%s -> %s -> %s (user %s)",
-                          mbname_intname(m), ext, back ? mbname_intname(back) : "NULL", userid);
+            ck_assert_msg(back && !strcmp(mbname_intname(back), mbname_intname(m)),
+                          "%s -> %s -> %s (user %s)", mbname_intname(m), ext,
+                          back ? mbname_intname(back) : "NULL", userid);
             mbname_free(&back);
         }
         mbname_free(&m);
@@ -622,7 +704,8 @@ START_TEST(order)
     srandom((unsigned)_i + 1);
     for (int k = 0; k < 500; k++) {
         mbname_t *a = random_name(), *b = random_name();
-        ck_assert_int_eq(sign(mboxname_cmp(mbname_intname(a), mbname_intname(b))), sign(mbname_cmp(a, b)));
+        ck_assert_int_eq(sign(mboxname_cmp(mbname_intname(a), mbname_intname(b))),
+                         sign(mbname_cmp(a, b)));
         mbname_free(&a);
         mbname_free(&b);
     }
@@ -633,7 +716,8 @@ END_TEST
 /* Any bytes at all as a name. */
 START_TEST(garbage)
 {
-    static const char letters[] = "a.^!/@+&-\x1f\x1d%~$\\ \xff" "user.DELETED.";
+    static const char letters[] = "a.^!/@+&-\x1f\x1d%~$\\ \xff"
+                                  "user.DELETED.";
 
     srandom((unsigned)_i + 1);
     cfg.virtdomains = _i % 2 ? VIRTDOMAINS_USERID : VIRTDOMAINS_OFF;

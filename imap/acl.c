@@ -32,7 +32,8 @@ static uint32_t letter_bit(char c)
     return p ? 1u << (p - letters) : 0;
 }
 
-/* Rights that the old letters c and d stand for; deleteright says which of them deletes mailboxes. */
+/* Rights that the old letters c and d stand for; deleteright says which of them deletes
+ * mailboxes. */
 static uint32_t macro_c(const struct names_config *cfg)
 {
     return ACL_CREATE | (cfg->deleteright == 'c' ? ACL_DELETEMBOX : 0);
@@ -55,8 +56,10 @@ static bool parse_rights(const char *str, size_t len, uint32_t *mask, char *bad)
         uint32_t bit = letter_bit(str[i]);
         plain |= bit;
         if (str[i] == cfg.deleteright && str[i] != 'c' && str[i] != 'd') plain |= ACL_DELETEMBOX;
-        if (str[i] == 'c') c = true;
-        else if (str[i] == 'd') d = true;
+        if (str[i] == 'c')
+            c = true;
+        else if (str[i] == 'd')
+            d = true;
         else if (!bit && str[i] != cfg.deleteright && known) {
             known = false;
             if (bad) *bad = str[i];
@@ -96,8 +99,9 @@ const char *cyrus_acl_masktostr(uint32_t mask, char str[ACL_MAXSTR])
     char *p = str;
 
     names_config_get(&cfg);
-    p = put_bits(p, mask, ACL_LOOKUP | ACL_READ | ACL_SETSEEN | ACL_WRITE | ACL_INSERT | ACL_POST | ACL_CREATE |
-                              ACL_DELETEMBOX | ACL_DELETEMSG | ACL_EXPUNGE);
+    p = put_bits(p, mask,
+                 ACL_LOOKUP | ACL_READ | ACL_SETSEEN | ACL_WRITE | ACL_INSERT | ACL_POST |
+                     ACL_CREATE | ACL_DELETEMBOX | ACL_DELETEMSG | ACL_EXPUNGE);
     if (mask & (cfg.deleteright == 'c' ? ACL_CREATE | ACL_DELETEMBOX : ACL_CREATE)) *p++ = 'c';
     if (mask & (ACL_DELETEMSG | ACL_EXPUNGE)) *p++ = 'd';
     p = put_bits(p, mask, ACL_ADMIN | ACL_ANNOTATEMSG | (ACL_FULL & ~(uint32_t)ACL_ALL));
@@ -132,7 +136,8 @@ uint32_t cyrus_acl_rights_of(const char *acl, const char *identifier)
     struct acl_item item;
 
     while (cyrus_acl_next(&acl, &item)) {
-        if (is_identifier(&item, identifier)) return cyrus_acl_strtomask_lax(item.rights, item.rightslen);
+        if (is_identifier(&item, identifier))
+            return cyrus_acl_strtomask_lax(item.rights, item.rightslen);
     }
     return 0;
 }
@@ -155,7 +160,8 @@ uint32_t cyrus_acl_myrights(const struct auth_state *auth, const char *acl)
     uint32_t rights = plus & ~minus;
     names_config_get(&cfg);
     if (cfg.acl_admin_implies_write && (rights & ACL_ADMIN))
-        rights |= ACL_SETSEEN | ACL_WRITE | ACL_INSERT | ACL_DELETEMSG | ACL_EXPUNGE | ACL_ANNOTATEMSG;
+        rights |= ACL_SETSEEN | ACL_WRITE | ACL_INSERT | ACL_DELETEMSG | ACL_EXPUNGE |
+                  ACL_ANNOTATEMSG;
     return rights;
 }
 
@@ -167,7 +173,8 @@ bool cyrus_acl_identifier_isvalid(const char *identifier)
 
     if (!*p || strlen(identifier) >= AUTH_IDMAX) return false;
     for (; *p; p++) {
-        if ((unsigned char)*p < ' ' || (unsigned char)*p >= 0x7f || strchr("\"%\\", *p)) return false;
+        if ((unsigned char)*p < ' ' || (unsigned char)*p >= 0x7f || strchr("\"%\\", *p))
+            return false;
     }
     return true;
 }
@@ -182,7 +189,8 @@ static void append_entry(struct buf *out, const char *identifier, size_t idlen, 
     buf_putc(out, '\t');
 }
 
-/* *aclp with the rights of one identifier replaced; 0 removes the entry. Other entries keep their bytes. */
+/* *aclp with the rights of one identifier replaced; 0 removes the entry. Other entries keep their
+ * bytes. */
 static void replace_rights(char **aclp, const char *identifier, uint32_t mask)
 {
     struct buf out = BUF_INITIALIZER;
@@ -223,13 +231,16 @@ static void keep_owner(char **aclp, const char *identifier, const struct acl_own
     if ((has | owner->implicit) != has) replace_rights(aclp, owner->owner, has | owner->implicit);
 }
 
-int cyrus_acl_set(char **aclp, const char *identifier, enum acl_mode mode, uint32_t mask, const struct acl_owner *owner)
+int cyrus_acl_set(char **aclp, const char *identifier, enum acl_mode mode, uint32_t mask,
+                  const struct acl_owner *owner)
 {
     if (!cyrus_acl_identifier_isvalid(identifier)) return IMAP_INVALID_IDENTIFIER;
 
     uint32_t has = cyrus_acl_rights_of(*aclp, identifier);
-    if (mode == ACL_MODE_ADD) mask = has | mask;
-    else if (mode == ACL_MODE_REMOVE) mask = has & ~mask;
+    if (mode == ACL_MODE_ADD)
+        mask = has | mask;
+    else if (mode == ACL_MODE_REMOVE)
+        mask = has & ~mask;
     replace_rights(aclp, identifier, (mask & ACL_FULL) | implicit_for(owner, identifier));
     keep_owner(aclp, identifier, owner);
     return 0;
@@ -271,7 +282,8 @@ bool cyrus_acl_scan(struct dlist_scan *sc, char **aclp)
         if (memchr(sc->s, '\t', sc->len) || memchr(sc->s, '\0', sc->len)) sc->failed = true;
         buf_appendmap(&out, sc->s, sc->len);
         buf_putc(&out, '\t');
-        if (dlist_scan_next(sc) != DLS_STRING || memchr(sc->s, '\t', sc->len) || memchr(sc->s, '\0', sc->len))
+        if (dlist_scan_next(sc) != DLS_STRING || memchr(sc->s, '\t', sc->len) ||
+            memchr(sc->s, '\0', sc->len))
             sc->failed = true;
         buf_appendmap(&out, sc->s, sc->failed ? 0 : sc->len);
         buf_putc(&out, '\t');

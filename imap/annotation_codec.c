@@ -22,7 +22,8 @@ static void append_part(struct buf *out, const char *s)
     buf_putc(out, '\0');
 }
 
-void annotation_key_print(const char *scope, const char *entry, const char *userid, const char *owner, struct buf *out)
+void annotation_key_print(const char *scope, const char *entry, const char *userid,
+                          const char *owner, struct buf *out)
 {
     append_part(out, scope);
     if (!entry) return;
@@ -31,7 +32,8 @@ void annotation_key_print(const char *scope, const char *entry, const char *user
     append_part(out, owner && *userid && !strcmp(userid, owner) ? ANNOT_OWNER_TOKEN : userid);
 }
 
-void annotation_key_print_uid(uint32_t uid, const char *entry, const char *userid, const char *owner, struct buf *out)
+void annotation_key_print_uid(uint32_t uid, const char *entry, const char *userid,
+                              const char *owner, struct buf *out)
 {
     char scope[16];
     size_t n = sizeof(scope);

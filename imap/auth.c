@@ -54,7 +54,8 @@ bool auth_select(const char *name)
 /* Names that mean the same in every mechanism. */
 static const char *common_name(const char *identifier, size_t len)
 {
-    if (memcaseeq(identifier, len, "anyone", 6) || memcaseeq(identifier, len, "anybody", 7)) return "anyone";
+    if (memcaseeq(identifier, len, "anyone", 6) || memcaseeq(identifier, len, "anybody", 7))
+        return "anyone";
     if (memcaseeq(identifier, len, ANONYMOUS, strlen(ANONYMOUS))) return ANONYMOUS;
     return NULL;
 }

@@ -18,7 +18,8 @@ struct auth_mechanism {
     const char *name;
     /* Canonical form of an identifier (user or "group:NAME") into out; IMAP_INVALID_IDENTIFIER. */
     int (*canonify)(const char *identifier, size_t len, char *out, size_t outsize);
-    /* Groups of a canonical user, names as in ACLs ("group:staff"), appended to groups. 0 or imap_err. */
+    /* Groups of a canonical user, names as in ACLs ("group:staff"), appended to groups. 0 or
+     * imap_err. */
     int (*groups)(const char *userid, strarray_t *groups);
 };
 /* Add a mechanism; its table must stay. Call before the first auth_newstate. */
@@ -26,16 +27,18 @@ void auth_register(const struct auth_mechanism *mech);
 /* Choose by name; false for an unknown one, then the choice stays (at first "unix"). */
 bool auth_select(const char *name);
 
-/* Canonical identifier into out (AUTH_IDMAX bytes are enough) or IMAP_INVALID_IDENTIFIER: "anybody" and the like,
- * with virtdomains the domain, then what the mechanism makes of it. */
+/* Canonical identifier into out (AUTH_IDMAX bytes are enough) or IMAP_INVALID_IDENTIFIER:
+ * "anybody" and the like, with virtdomains the domain, then what the mechanism makes of it. */
 #define AUTH_IDMAX 1024
 int auth_canonifyid(const char *identifier, size_t len, char *out, size_t outsize);
 
-/* State of a canonical user id; NULL or "anonymous": anonymous. Groups are asked for at the first need. */
+/* State of a canonical user id; NULL or "anonymous": anonymous. Groups are asked for at the first
+ * need. */
 struct auth_state *auth_newstate(const char *userid);
 void auth_freestate(struct auth_state **statep);
 const char *auth_userid(const struct auth_state *); /* "anonymous" for nobody */
-/* 0: the identifier does not mean this user; 1 "anyone", 2 a group, 3 the user's own id. NULL state: anonymous. */
+/* 0: the identifier does not mean this user; 1 "anyone", 2 a group, 3 the user's own id. NULL
+ * state: anonymous. */
 int auth_memberof(const struct auth_state *, const char *identifier);
 int auth_memberof_len(const struct auth_state *, const char *identifier, size_t len);
 /* "group:..." names; borrowed. */

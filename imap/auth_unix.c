@@ -55,7 +55,8 @@ static int unix_canonify(const char *identifier, size_t len, char *out, size_t o
     names_config_get(&cfg);
     if (cfg.username_tolower) lcase(out);
     for (const char *p = out; *p; p++) {
-        if ((unsigned char)*p < ' ' || (unsigned char)*p >= 0x7f || strchr("%&*/:?", *p)) return IMAP_INVALID_IDENTIFIER;
+        if ((unsigned char)*p < ' ' || (unsigned char)*p >= 0x7f || strchr("%&*/:?", *p))
+            return IMAP_INVALID_IDENTIFIER;
     }
     return 0;
 }

@@ -86,8 +86,10 @@ void conv_folders_print(const strarray_t *folders, struct buf *out)
     for (int i = 0; i < folders->count; i++) {
         const char *id = strarray_nth(folders, i);
         if (i) buf_putc(out, ' ');
-        if (id) dlist_printstring(out, id, strlen(id), true);
-        else buf_putc(out, '-');
+        if (id)
+            dlist_printstring(out, id, strlen(id), true);
+        else
+            buf_putc(out, '-');
     }
     buf_putc(out, ')');
 }
@@ -118,7 +120,8 @@ static bool parse_cids(struct conv_msgid *m, const char **p, const char *end)
 {
     for (;;) {
         conversation_id_t cid;
-        if (m->ncids == MAXCIDS || end - *p < 17 || !conversation_id_decode(*p, 16, &cid)) return false;
+        if (m->ncids == MAXCIDS || end - *p < 17 || !conversation_id_decode(*p, 16, &cid))
+            return false;
         m->cids = xreallocarray(m->cids, m->ncids + 1, sizeof(*m->cids));
         m->cids[m->ncids++] = cid;
         *p += 17;
@@ -221,12 +224,13 @@ static bool parse_guid_value(const char *val, size_t len, struct conv_guidrec *g
     return g->version == 1 || g->version == CONV_GUIDREC_VERSION;
 }
 
-int conv_guidrec_parse(const char *key, size_t keylen, const char *val, size_t vallen, struct conv_guidrec *g)
+int conv_guidrec_parse(const char *key, size_t keylen, const char *val, size_t vallen,
+                       struct conv_guidrec *g)
 {
     memset(g, 0, sizeof(*g));
     if (keylen < GUID_KEY_LEN + 4 || key[0] != 'G' || key[GUID_KEY_LEN] != ':' ||
-        !message_guid_decode(&g->guid, key + 1, 40) || !parse_item(key + GUID_KEY_LEN + 1, key + keylen, g) ||
-        !parse_guid_value(val, vallen, g))
+        !message_guid_decode(&g->guid, key + 1, 40) ||
+        !parse_item(key + GUID_KEY_LEN + 1, key + keylen, g) || !parse_guid_value(val, vallen, g))
         return IMAP_MAILBOX_BADFORMAT;
     return 0;
 }
@@ -276,9 +280,12 @@ int conv_status_parse(const char *val, size_t len, struct conv_status *status)
     memset(status, 0, sizeof(*status));
     dlist_scan_init(&sc, val, len);
     bool ok = dlist_scan_u32(&sc, &version) && version == 0 && dlist_scan_enter(&sc, DLS_LIST) &&
-              dlist_scan_u64(&sc, &status->threadmodseq) && dlist_scan_u32(&sc, &status->threadexists) &&
-              dlist_scan_u32(&sc, &status->threadunseen) && dlist_scan_u32(&sc, &status->emailexists) &&
-              dlist_scan_u32(&sc, &status->emailunseen) && dlist_scan_close(&sc) && dlist_scan_atend(&sc);
+              dlist_scan_u64(&sc, &status->threadmodseq) &&
+              dlist_scan_u32(&sc, &status->threadexists) &&
+              dlist_scan_u32(&sc, &status->threadunseen) &&
+              dlist_scan_u32(&sc, &status->emailexists) &&
+              dlist_scan_u32(&sc, &status->emailunseen) && dlist_scan_close(&sc) &&
+              dlist_scan_atend(&sc);
     dlist_scan_fini(&sc);
     if (!ok) memset(status, 0, sizeof(*status));
     return ok ? 0 : IMAP_MAILBOX_BADFORMAT;
@@ -287,8 +294,9 @@ int conv_status_parse(const char *val, size_t len, struct conv_status *status)
 void conv_status_print(const struct conv_status *status, struct buf *out)
 {
     buf_reset(out);
-    buf_printf(out, "0 (%llu %u %u %u %u)", (unsigned long long)status->threadmodseq, status->threadexists,
-               status->threadunseen, status->emailexists, status->emailunseen);
+    buf_printf(out, "0 (%llu %u %u %u %u)", (unsigned long long)status->threadmodseq,
+               status->threadexists, status->threadunseen, status->emailexists,
+               status->emailunseen);
 }
 
 /* ---- Q: "1 %(E n S n)" ---- */
@@ -302,9 +310,12 @@ int conv_quota_parse(const char *val, size_t len, struct conv_quota *q)
     dlist_scan_init(&sc, val, len);
     bool ok = dlist_scan_u32(&sc, &version) && version == 1 && dlist_scan_enter(&sc, DLS_KVLIST);
     while (ok && dlist_scan_key(&sc)) {
-        if (dlist_scan_iskey(&sc, "E")) ok = dlist_scan_i64(&sc, &q->emails);
-        else if (dlist_scan_iskey(&sc, "S")) ok = dlist_scan_i64(&sc, &q->storage);
-        else ok = dlist_scan_skip(&sc, dlist_scan_next(&sc));
+        if (dlist_scan_iskey(&sc, "E"))
+            ok = dlist_scan_i64(&sc, &q->emails);
+        else if (dlist_scan_iskey(&sc, "S"))
+            ok = dlist_scan_i64(&sc, &q->storage);
+        else
+            ok = dlist_scan_skip(&sc, dlist_scan_next(&sc));
     }
     ok = ok && dlist_scan_atend(&sc);
     dlist_scan_fini(&sc);

@@ -29,7 +29,8 @@ struct buf;
 /* ---- conversation ids: 16 lower-case hex digits ---- */
 #define CONV_ID_STRLEN 17 /* with NUL */
 const char *conversation_id_encode(conversation_id_t cid, char out[CONV_ID_STRLEN]);
-bool conversation_id_decode(const char *s, size_t len, conversation_id_t *cid); /* exactly 16 digits */
+bool conversation_id_decode(const char *s, size_t len,
+                            conversation_id_t *cid); /* exactly 16 digits */
 
 /* ---- folder list ($FOLDER_IDS, $FOLDER_NAMES): number -> id; NULL: free slot ---- */
 int conv_folders_parse(const char *val, size_t len, strarray_t *folders);
@@ -45,7 +46,8 @@ struct conv_msgid {
     size_t ncids;
     time_t stamp;
 };
-int conv_msgid_parse(const char *val, size_t len, struct conv_msgid *m); /* conv_msgid_fini afterwards */
+int conv_msgid_parse(const char *val, size_t len,
+                     struct conv_msgid *m); /* conv_msgid_fini afterwards */
 void conv_msgid_print(const struct conv_msgid *m, struct buf *out);
 void conv_msgid_fini(struct conv_msgid *m);
 
@@ -54,7 +56,7 @@ struct conv_guidrec {
     struct message_guid guid;
     uint32_t foldernum;
     uint32_t uid;
-    char part[64];  /* "" for the whole message, else "2.1" */
+    char part[64];   /* "" for the whole message, else "2.1" */
     uint8_t version; /* 0: old value without flags; 1: folder numbers are names; 2: ids */
     conversation_id_t cid;
     uint32_t system_flags, internal_flags;
@@ -65,8 +67,10 @@ struct conv_guidrec {
 /* Key of the record, or of all records of a guid ("G" 40 hex ":"). */
 void conv_guidrec_key(const struct conv_guidrec *g, struct buf *out);
 void conv_guidrec_key_prefix(const struct message_guid *guid, struct buf *out);
-/* Key and value of a record; for the old form with all items in one value use conv_guidrec_parse_old. */
-int conv_guidrec_parse(const char *key, size_t keylen, const char *val, size_t vallen, struct conv_guidrec *g);
+/* Key and value of a record; for the old form with all items in one value use
+ * conv_guidrec_parse_old. */
+int conv_guidrec_parse(const char *key, size_t keylen, const char *val, size_t vallen,
+                       struct conv_guidrec *g);
 bool conv_guidrec_key_isold(const char *key, size_t keylen); /* "G" 40 hex */
 int conv_guidrec_parse_old(const char *key, size_t keylen, const char *val, size_t vallen,
                            int (*cb)(const struct conv_guidrec *g, void *rock), void *rock);
@@ -108,17 +112,23 @@ struct conversation *conversation_new(void);
 void conversation_free(struct conversation **convp);
 void conv_record_key(conversation_id_t cid, struct buf *out); /* "B" 16 hex */
 int conv_record_parse(const char *val, size_t len, struct conversation **convp);
-/* Sorts folders, senders and thread into their order; leaves empty folders and senders beyond the limit out of the text. */
+/* Sorts folders, senders and thread into their order; leaves empty folders and senders beyond the
+ * limit out of the text. */
 void conv_record_print(struct conversation *conv, struct buf *out);
 
 /* ---- F: counts of one folder ---- */
-struct conv_status { modseq_t threadmodseq; uint32_t threadexists, threadunseen, emailexists, emailunseen; };
+struct conv_status {
+    modseq_t threadmodseq;
+    uint32_t threadexists, threadunseen, emailexists, emailunseen;
+};
 void conv_status_key(const char *uniqueid, struct buf *out); /* "F" uniqueid */
 int conv_status_parse(const char *val, size_t len, struct conv_status *status);
 void conv_status_print(const struct conv_status *status, struct buf *out);
 
 /* ---- Q: quota by GUID ---- */
-struct conv_quota { int64_t emails, storage; }; /* storage in bytes */
+struct conv_quota {
+    int64_t emails, storage;
+}; /* storage in bytes */
 int conv_quota_parse(const char *val, size_t len, struct conv_quota *q);
 void conv_quota_print(const struct conv_quota *q, struct buf *out);
 

@@ -3,7 +3,8 @@
  * conv_record -- the B record: one conversation (handbook 01 §5.6)
  *
  * 1 (MODSEQ NUMRECORDS EXISTS UNSEEN (COUNT...) ((FOLDERNUM MODSEQ NUMRECORDS EXISTS UNSEEN)...)
- *    ((NAME ROUTE MAILBOX DOMAIN LASTSEEN EXISTS)...) SUBJECT SIZE ((GUID EXISTS INTERNALDATE)...) CREATEDMODSEQ)
+ *    ((NAME ROUTE MAILBOX DOMAIN LASTSEEN EXISTS)...) SUBJECT SIZE
+ *    ((GUID EXISTS INTERNALDATE)...) CREATEDMODSEQ)
  *
  * Older records end after any of the senders, SUBJECT, SIZE or the thread. Text
  * that is no record is IMAP_MAILBOX_BADFORMAT.
@@ -91,8 +92,9 @@ static bool scan_folder(struct dlist_scan *sc, struct conversation *conv)
     conv->folders = grow(conv->folders, conv->nfolders, sizeof(*conv->folders));
     struct conv_folder *f = &conv->folders[conv->nfolders++];
 
-    return dlist_scan_u32(sc, &f->number) && dlist_scan_u64(sc, &f->modseq) && dlist_scan_u32(sc, &f->num_records) &&
-           dlist_scan_u32(sc, &f->exists) && dlist_scan_u32(sc, &f->unseen) && dlist_scan_close(sc);
+    return dlist_scan_u32(sc, &f->number) && dlist_scan_u64(sc, &f->modseq) &&
+           dlist_scan_u32(sc, &f->num_records) && dlist_scan_u32(sc, &f->exists) &&
+           dlist_scan_u32(sc, &f->unseen) && dlist_scan_close(sc);
 }
 
 static bool scan_sender(struct dlist_scan *sc, struct conversation *conv)
@@ -101,8 +103,9 @@ static bool scan_sender(struct dlist_scan *sc, struct conversation *conv)
 
     conv->senders = grow(conv->senders, conv->nsenders, sizeof(*conv->senders));
     struct conv_sender *s = &conv->senders[conv->nsenders++];
-    if (!dlist_scan_str(sc, &s->name) || !dlist_scan_str(sc, &s->route) || !dlist_scan_str(sc, &s->mailbox) ||
-        !dlist_scan_str(sc, &s->domain) || !dlist_scan_i64(sc, &lastseen) || !dlist_scan_u32(sc, &s->exists))
+    if (!dlist_scan_str(sc, &s->name) || !dlist_scan_str(sc, &s->route) ||
+        !dlist_scan_str(sc, &s->mailbox) || !dlist_scan_str(sc, &s->domain) ||
+        !dlist_scan_i64(sc, &lastseen) || !dlist_scan_u32(sc, &s->exists))
         return false;
     s->lastseen = (time_t)lastseen;
     return dlist_scan_close(sc);
@@ -114,7 +117,8 @@ static bool scan_thread(struct dlist_scan *sc, struct conversation *conv)
 
     conv->thread = grow(conv->thread, conv->nthread, sizeof(*conv->thread));
     struct conv_thread *t = &conv->thread[conv->nthread++];
-    if (dlist_scan_next(sc) != DLS_STRING || !message_guid_decode(&t->guid, sc->s, sc->len)) return false;
+    if (dlist_scan_next(sc) != DLS_STRING || !message_guid_decode(&t->guid, sc->s, sc->len))
+        return false;
     if (!dlist_scan_u32(sc, &t->exists) || !dlist_scan_i64(sc, &internaldate)) return false;
     t->internaldate = (time_t)internaldate;
     return dlist_scan_close(sc);
@@ -140,8 +144,10 @@ static bool scan_tail(struct dlist_scan *sc, struct conversation *conv)
     enum dlist_token t = dlist_scan_next(sc);
 
     if (t == DLS_CLOSE) return true;
-    if (t == DLS_STRING && !memchr(sc->s, '\0', sc->len)) conv->subject = xstrndup(sc->s, sc->len);
-    else if (t != DLS_NIL) return false;
+    if (t == DLS_STRING && !memchr(sc->s, '\0', sc->len))
+        conv->subject = xstrndup(sc->s, sc->len);
+    else if (t != DLS_NIL)
+        return false;
 
     if ((t = dlist_scan_next(sc)) == DLS_CLOSE) return true;
     if (t != DLS_STRING || parse_u64(sc->s, sc->len, &conv->size)) return false;
@@ -150,7 +156,8 @@ static bool scan_tail(struct dlist_scan *sc, struct conversation *conv)
     if (t != DLS_LIST || !scan_items(sc, conv, scan_thread)) return false;
 
     if ((t = dlist_scan_next(sc)) == DLS_CLOSE) return true;
-    return t == DLS_STRING && !parse_u64(sc->s, sc->len, &conv->createdmodseq) && dlist_scan_close(sc);
+    return t == DLS_STRING && !parse_u64(sc->s, sc->len, &conv->createdmodseq) &&
+           dlist_scan_close(sc);
 }
 
 static bool scan_record(struct dlist_scan *sc, struct conversation *conv)
@@ -158,8 +165,9 @@ static bool scan_record(struct dlist_scan *sc, struct conversation *conv)
     return dlist_scan_u32(sc, &conv->version) && conv->version <= CONV_RECORD_VERSION &&
            dlist_scan_enter(sc, DLS_LIST) && dlist_scan_u64(sc, &conv->modseq) &&
            dlist_scan_u32(sc, &conv->num_records) && dlist_scan_u32(sc, &conv->exists) &&
-           dlist_scan_u32(sc, &conv->unseen) && scan_counts(sc, conv) && dlist_scan_enter(sc, DLS_LIST) &&
-           scan_items(sc, conv, scan_folder) && dlist_scan_enter(sc, DLS_LIST) && scan_items(sc, conv, scan_sender) &&
+           dlist_scan_u32(sc, &conv->unseen) && scan_counts(sc, conv) &&
+           dlist_scan_enter(sc, DLS_LIST) && scan_items(sc, conv, scan_folder) &&
+           dlist_scan_enter(sc, DLS_LIST) && scan_items(sc, conv, scan_sender) &&
            scan_tail(sc, conv) && dlist_scan_atend(sc);
 }
 
@@ -216,8 +224,10 @@ static void sort(void *array, size_t n, size_t size, int (*cmp)(const void *, co
 
 static void print_string(struct buf *out, const char *s)
 {
-    if (s) dlist_printstring(out, s, strlen(s), true);
-    else buf_appendcstr(out, "NIL");
+    if (s)
+        dlist_printstring(out, s, strlen(s), true);
+    else
+        buf_appendcstr(out, "NIL");
 }
 
 static void print_folders(const struct conversation *conv, struct buf *out)
@@ -228,8 +238,8 @@ static void print_folders(const struct conversation *conv, struct buf *out)
     for (size_t i = 0; i < conv->nfolders; i++) {
         const struct conv_folder *f = &conv->folders[i];
         if (!f->num_records) continue;
-        buf_printf(out, "%s(%u %llu %u %u %u)", sep, f->number, (unsigned long long)f->modseq, f->num_records,
-                   f->exists, f->unseen);
+        buf_printf(out, "%s(%u %llu %u %u %u)", sep, f->number, (unsigned long long)f->modseq,
+                   f->num_records, f->exists, f->unseen);
         sep = " ";
     }
     buf_putc(out, ')');
@@ -260,8 +270,8 @@ static void print_thread(const struct conversation *conv, struct buf *out)
     buf_appendcstr(out, " (");
     for (size_t i = 0; i < conv->nthread; i++) {
         const struct conv_thread *t = &conv->thread[i];
-        buf_printf(out, "%s(%s %u %lld)", i ? " " : "", message_guid_encode(&t->guid, hex), t->exists,
-                   (long long)t->internaldate);
+        buf_printf(out, "%s(%s %u %lld)", i ? " " : "", message_guid_encode(&t->guid, hex),
+                   t->exists, (long long)t->internaldate);
     }
     buf_putc(out, ')');
 }
@@ -273,9 +283,10 @@ void conv_record_print(struct conversation *conv, struct buf *out)
     sort(conv->thread, conv->nthread, sizeof(*conv->thread), cmp_thread);
 
     buf_reset(out);
-    buf_printf(out, "%d (%llu %u %u %u (", CONV_RECORD_VERSION, (unsigned long long)conv->modseq, conv->num_records,
-               conv->exists, conv->unseen);
-    for (size_t i = 0; i < conv->ncounts; i++) buf_printf(out, "%s%u", i ? " " : "", conv->counts[i]);
+    buf_printf(out, "%d (%llu %u %u %u (", CONV_RECORD_VERSION, (unsigned long long)conv->modseq,
+               conv->num_records, conv->exists, conv->unseen);
+    for (size_t i = 0; i < conv->ncounts; i++)
+        buf_printf(out, "%s%u", i ? " " : "", conv->counts[i]);
     buf_putc(out, ')');
     print_folders(conv, out);
     print_senders(conv, out);

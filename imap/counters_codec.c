@@ -44,11 +44,13 @@ int counters_decode(struct counters *c, const char *base, size_t len)
     if (len < 8) return 0;
 
     uint32_t version = len == versions[0].size ? 0 : get_be32(base + 4);
-    if (version >= array_size(versions) || versions[version].size != len) return IMAP_MAILBOX_BADFORMAT;
+    if (version >= array_size(versions) || versions[version].size != len)
+        return IMAP_MAILBOX_BADFORMAT;
     if (crc32_map(base, len - 4) != get_be32(base + len - 4)) return IMAP_MAILBOX_CHECKSUM;
 
     c->generation = get_be32(base);
-    for (int i = 0; i < versions[version].fields; i++) c->modseq[i] = get_be64(base + FIELDS_AT + 8 * i);
+    for (int i = 0; i < versions[version].fields; i++)
+        c->modseq[i] = get_be64(base + FIELDS_AT + 8 * i);
     c->uidvalidity = get_be32(base + len - 8);
     return 0;
 }
@@ -68,14 +70,17 @@ static const struct {
     enum counters_field items, deleted, folders, foldersdeleted;
 } fields_of[] = {
     [CTRKIND_MAIL] = { CTR_MAIL, CTR_MAILDELETED, CTR_MAILFOLDERS, CTR_MAILFOLDERSDELETED },
-    [CTRKIND_CALDAV] = { CTR_CALDAV, CTR_CALDAVDELETED, CTR_CALDAVFOLDERS, CTR_CALDAVFOLDERSDELETED },
-    [CTRKIND_CARDDAV] = { CTR_CARDDAV, CTR_CARDDAVDELETED, CTR_CARDDAVFOLDERS, CTR_CARDDAVFOLDERSDELETED },
+    [CTRKIND_CALDAV] = { CTR_CALDAV, CTR_CALDAVDELETED, CTR_CALDAVFOLDERS,
+                         CTR_CALDAVFOLDERSDELETED },
+    [CTRKIND_CARDDAV] = { CTR_CARDDAV, CTR_CARDDAVDELETED, CTR_CARDDAVFOLDERS,
+                          CTR_CARDDAVFOLDERSDELETED },
     [CTRKIND_NOTES] = { CTR_NOTES, CTR_NOTESDELETED, CTR_NOTESFOLDERS, CTR_NOTESFOLDERSDELETED },
     [CTRKIND_SUBMISSION] = { CTR_SUBMISSION, CTR_SUBMISSIONDELETED, CTR_SUBMISSIONFOLDERS,
                              CTR_SUBMISSIONFOLDERSDELETED },
-    [CTRKIND_DAVNOTIFICATION] = { CTR_DAVNOTIFICATION, CTR_DAVNOTIFICATIONDELETED, CTR_DAVNOTIFICATIONFOLDERS,
-                                  CTR_DAVNOTIFICATIONFOLDERSDELETED },
-    [CTRKIND_JMAPNOTIFICATION] = { CTR_JMAPNOTIFICATION, CTR_JMAPNOTIFICATIONDELETED, CTR_JMAPNOTIFICATIONFOLDERS,
+    [CTRKIND_DAVNOTIFICATION] = { CTR_DAVNOTIFICATION, CTR_DAVNOTIFICATIONDELETED,
+                                  CTR_DAVNOTIFICATIONFOLDERS, CTR_DAVNOTIFICATIONFOLDERSDELETED },
+    [CTRKIND_JMAPNOTIFICATION] = { CTR_JMAPNOTIFICATION, CTR_JMAPNOTIFICATIONDELETED,
+                                   CTR_JMAPNOTIFICATIONFOLDERS,
                                    CTR_JMAPNOTIFICATIONFOLDERSDELETED },
     [CTRKIND_SIEVE] = { CTR_SIEVE, CTR_SIEVEDELETED, CTR_SIEVEFOLDERS, CTR_SIEVEFOLDERSDELETED },
 };
@@ -84,7 +89,8 @@ enum counters_kind counters_kind_of(const char *mboxname, uint32_t mbtype)
 {
     struct names_config cfg;
 
-    /* a collection counts as a notification folder by its type, but #drive and #jmap by name as mail (seen with 3.6.1) */
+    /* a collection counts as a notification folder by its type, but #drive and #jmap by name as
+     * mail (seen with 3.6.1) */
     if (mboxname_isspecialfolder(mboxname, mbtype, MBTYPE_CALENDAR)) return CTRKIND_CALDAV;
     if (mboxname_isspecialfolder(mboxname, mbtype, MBTYPE_ADDRESSBOOK)) return CTRKIND_CARDDAV;
     if (mboxname_isspecialfolder(mboxname, mbtype, MBTYPE_JMAPSUBMIT)) return CTRKIND_SUBMISSION;
@@ -107,7 +113,8 @@ static int touched(enum counters_kind kind, unsigned flags, enum counters_field 
     }
     bool deleted = flags & COUNTER_DELETED;
     out[n++] = deleted ? fields_of[kind].deleted : fields_of[kind].items;
-    if (flags & COUNTER_FOLDER) out[n++] = deleted ? fields_of[kind].foldersdeleted : fields_of[kind].folders;
+    if (flags & COUNTER_FOLDER)
+        out[n++] = deleted ? fields_of[kind].foldersdeleted : fields_of[kind].folders;
     return n;
 }
 
@@ -128,7 +135,8 @@ bool counters_raise(struct counters *c, enum counters_kind kind, unsigned flags,
     return changed;
 }
 
-modseq_t counters_advance(struct counters *c, enum counters_kind kind, unsigned flags, modseq_t last)
+modseq_t counters_advance(struct counters *c, enum counters_kind kind, unsigned flags,
+                          modseq_t last)
 {
     enum counters_field f[2];
     int n = touched(kind, flags, f);

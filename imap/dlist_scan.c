@@ -105,9 +105,7 @@ enum dlist_token dlist_scan_next(struct dlist_scan *sc)
     if (sc->p == sc->end) return sc->depth ? fail(sc) : DLS_END;
 
     switch (*sc->p) {
-    case '(':
-        sc->p++;
-        return open_list(sc, DLS_LIST);
+    case '(': sc->p++; return open_list(sc, DLS_LIST);
     case '%':
         if (sc->end - sc->p < 2 || sc->p[1] != '(') return fail(sc);
         sc->p += 2;
@@ -117,14 +115,9 @@ enum dlist_token dlist_scan_next(struct dlist_scan *sc)
         sc->p++;
         sc->depth--;
         return DLS_CLOSE;
-    case '"':
-        sc->p++;
-        return quoted(sc);
-    case '{':
-        sc->p++;
-        return literal(sc);
-    default:
-        return atom(sc);
+    case '"': sc->p++; return quoted(sc);
+    case '{': sc->p++; return literal(sc);
+    default: return atom(sc);
     }
 }
 
@@ -144,13 +137,9 @@ bool dlist_scan_key(struct dlist_scan *sc)
 {
     switch (dlist_scan_next(sc)) {
     case DLS_STRING:
-    case DLS_NIL: /* a key may be called so */
-        return true;
-    case DLS_CLOSE:
-        return false;
-    default:
-        fail(sc);
-        return false;
+    case DLS_NIL: /* a key may be called so */ return true;
+    case DLS_CLOSE: return false;
+    default: fail(sc); return false;
     }
 }
 
@@ -192,8 +181,10 @@ bool dlist_scan_str(struct dlist_scan *sc, char **v)
 
     xzfree(*v);
     /* no string of these records may hold a NUL */
-    if (t == DLS_STRING && !memchr(sc->s, '\0', sc->len)) *v = xstrndup(sc->s, sc->len);
-    else if (t != DLS_NIL) fail(sc);
+    if (t == DLS_STRING && !memchr(sc->s, '\0', sc->len))
+        *v = xstrndup(sc->s, sc->len);
+    else if (t != DLS_NIL)
+        fail(sc);
     return !sc->failed;
 }
 

@@ -15,8 +15,8 @@
 #include "util.h"
 
 enum dlist_token {
-    DLS_END,    /* no more bytes */
-    DLS_ERROR,  /* not a dlist; stays so */
+    DLS_END,   /* no more bytes */
+    DLS_ERROR, /* not a dlist; stays so */
     DLS_NIL,
     DLS_STRING, /* atom, quoted or literal: s, len */
     DLS_LIST,   /* "(": items follow, then DLS_CLOSE */
@@ -26,7 +26,7 @@ enum dlist_token {
 
 struct dlist_scan {
     const char *p, *end;
-    unsigned depth;     /* lists that are open */
+    unsigned depth; /* lists that are open */
     bool failed;
     struct buf scratch; /* a quoted string with backslashes */
     const char *s;      /* of the last DLS_STRING: valid until the next step, not NUL-terminated */
@@ -43,11 +43,12 @@ bool dlist_scan_key(struct dlist_scan *sc);
 bool dlist_scan_iskey(const struct dlist_scan *sc, const char *key);
 /* The next item must be a list or kvlist and is entered. */
 bool dlist_scan_enter(struct dlist_scan *sc, enum dlist_token want);
-/* The next item as a number, a fresh string (NIL: NULL), a guid ... False (failed) for anything else. */
+/* The next item as a number, a fresh string (NIL: NULL), a guid ... False (failed) for anything
+ * else. */
 bool dlist_scan_u32(struct dlist_scan *sc, uint32_t *v); /* cut to 32 bits, as 3.6.1 does */
 bool dlist_scan_u64(struct dlist_scan *sc, uint64_t *v);
 bool dlist_scan_i64(struct dlist_scan *sc, int64_t *v);
-bool dlist_scan_str(struct dlist_scan *sc, char **v);    /* frees the old *v */
+bool dlist_scan_str(struct dlist_scan *sc, char **v); /* frees the old *v */
 /* The list that is open ends here, and (for the outermost) only white space follows. */
 bool dlist_scan_close(struct dlist_scan *sc);
 bool dlist_scan_atend(struct dlist_scan *sc);

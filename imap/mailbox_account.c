@@ -21,18 +21,18 @@
 #include "sync_crc.h"
 
 const struct index_flag_name index_system_flags[] = {
-    { FLAG_ANSWERED, "\\Answered", "AN" },
-    { FLAG_FLAGGED, "\\Flagged", "FL" },
-    { FLAG_DELETED, "\\Deleted", "DE" },
-    { FLAG_DRAFT, "\\Draft", "DR" },
-    { FLAG_SEEN, "\\Seen", "SE" },
-    { 0, NULL, NULL },
+    { FLAG_ANSWERED, "\\Answered", "AN" }, { FLAG_FLAGGED, "\\Flagged", "FL" },
+    { FLAG_DELETED, "\\Deleted", "DE" },   { FLAG_DRAFT, "\\Draft", "DR" },
+    { FLAG_SEEN, "\\Seen", "SE" },         { 0, NULL, NULL },
 };
 
 static const struct index_flag_name internal_flags[] = {
-    { FLAG_INTERNAL_SNOOZED, NULL, "SN" },  { FLAG_INTERNAL_SPLITCONVERSATION, NULL, "SP" },
-    { FLAG_INTERNAL_NEEDS_CLEANUP, NULL, "NC" }, { FLAG_INTERNAL_ARCHIVED, NULL, "AR" },
-    { FLAG_INTERNAL_UNLINKED, NULL, "UN" }, { FLAG_INTERNAL_EXPUNGED, NULL, "EX" },
+    { FLAG_INTERNAL_SNOOZED, NULL, "SN" },
+    { FLAG_INTERNAL_SPLITCONVERSATION, NULL, "SP" },
+    { FLAG_INTERNAL_NEEDS_CLEANUP, NULL, "NC" },
+    { FLAG_INTERNAL_ARCHIVED, NULL, "AR" },
+    { FLAG_INTERNAL_UNLINKED, NULL, "UN" },
+    { FLAG_INTERNAL_EXPUNGED, NULL, "EX" },
     { 0, NULL, NULL },
 };
 
@@ -40,7 +40,10 @@ static const struct option_letter {
     uint32_t bit;
     char letter;
 } option_letters[] = {
-    { OPT_POP3_NEW_UIDL, 'P' }, { OPT_IMAP_SHAREDSEEN, 'S' }, { OPT_IMAP_DUPDELIVER, 'D' }, { OPT_IMAP_HAS_ALARMS, 'A' },
+    { OPT_POP3_NEW_UIDL, 'P' },
+    { OPT_IMAP_SHAREDSEEN, 'S' },
+    { OPT_IMAP_DUPDELIVER, 'D' },
+    { OPT_IMAP_HAS_ALARMS, 'A' },
 };
 
 /* What one record adds to the header; all 0 for one that does not count. */
@@ -50,8 +53,8 @@ struct share {
     uint32_t basic, annot;
 };
 
-static struct share share_of(const struct index_record *rec, const struct annot_sum *sum, uint32_t minor,
-                             const strarray_t *flagnames)
+static struct share share_of(const struct index_record *rec, const struct annot_sum *sum,
+                             uint32_t minor, const strarray_t *flagnames)
 {
     struct share s = { 0 };
 
@@ -88,9 +91,9 @@ static bool move32(uint32_t *count, uint32_t less, uint32_t more)
     return ok;
 }
 
-int index_header_apply_delta(struct index_header *hdr, const struct index_record *oldrec, const struct annot_sum *oldsum,
-                             const struct index_record *newrec, const struct annot_sum *newsum,
-                             const strarray_t *flagnames)
+int index_header_apply_delta(struct index_header *hdr, const struct index_record *oldrec,
+                             const struct annot_sum *oldsum, const struct index_record *newrec,
+                             const struct annot_sum *newsum, const strarray_t *flagnames)
 {
     struct share o = share_of(oldrec, oldsum, hdr->minor_version, flagnames);
     struct share n = share_of(newrec, newsum, hdr->minor_version, flagnames);
@@ -153,7 +156,8 @@ uint32_t index_system_flag_bit(const char *name)
     return 0;
 }
 
-static char *append_codes(char *p, const char *start, const struct index_flag_name *table, uint32_t flags)
+static char *append_codes(char *p, const char *start, const struct index_flag_name *table,
+                          uint32_t flags)
 {
     for (const struct index_flag_name *f = table; f->bit; f++) {
         if (!(flags & f->bit)) continue;

@@ -54,7 +54,8 @@ void mailbox_header_copy(struct mailbox_header *dst, const struct mailbox_header
     dst->quotaroot = xstrdupnull(src->quotaroot);
     dst->acl = xstrdupnull(src->acl);
     dst->format = src->format;
-    for (int i = 0; i < src->flags.count; i++) strarray_set(&dst->flags, i, strarray_nth(&src->flags, i));
+    for (int i = 0; i < src->flags.count; i++)
+        strarray_set(&dst->flags, i, strarray_nth(&src->flags, i));
 }
 
 /* Free slots at the end are no slots. */
@@ -180,7 +181,8 @@ static bool parse_text(struct mailbox_header *h, const char *base, size_t len)
 int mailbox_header_parse(struct mailbox_header *h, const char *base, size_t len)
 {
     mailbox_header_fini(h);
-    if (len <= MAILBOX_HEADER_MAGIC_SIZE || memcmp(base, magic, MAILBOX_HEADER_MAGIC_SIZE)) return IMAP_MAILBOX_BADFORMAT;
+    if (len <= MAILBOX_HEADER_MAGIC_SIZE || memcmp(base, magic, MAILBOX_HEADER_MAGIC_SIZE))
+        return IMAP_MAILBOX_BADFORMAT;
 
     base += MAILBOX_HEADER_MAGIC_SIZE;
     len -= MAILBOX_HEADER_MAGIC_SIZE;
@@ -197,8 +199,10 @@ int mailbox_header_parse(struct mailbox_header *h, const char *base, size_t len)
 static void print_string(struct buf *out, const char *key, const char *value)
 {
     buf_appendcstr(out, key);
-    if (value) dlist_printstring(out, value, strlen(value), true);
-    else buf_appendcstr(out, "NIL");
+    if (value)
+        dlist_printstring(out, value, strlen(value), true);
+    else
+        buf_appendcstr(out, "NIL");
 }
 
 static void print_flags(struct buf *out, const strarray_t *flags)
@@ -249,7 +253,8 @@ int mailbox_header_find_flag(const struct mailbox_header *h, const char *name)
     return -1;
 }
 
-int mailbox_header_add_flag(struct mailbox_header *h, const char *name, int limit, int *slot, bool *isnew)
+int mailbox_header_add_flag(struct mailbox_header *h, const char *name, int limit, int *slot,
+                            bool *isnew)
 {
     int i = mailbox_header_find_flag(h, name);
 

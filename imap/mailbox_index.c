@@ -24,11 +24,16 @@ static const struct layout {
     uint32_t minor, header_size, record_size;
     uint8_t guid, modseq, cid, createdmodseq, cache_crc, record_crc;
 } layouts[] = {
-    { 6, 76, 60, 0, 0, 0, 0, 0, 0 },       { 7, 76, 72, 0, 0, 0, 0, 0, 0 },
-    { 8, 92, 80, 0, 72, 0, 0, 0, 0 },      { 9, 96, 80, 0, 72, 0, 0, 0, 0 },
-    { 10, 96, 88, 60, 80, 0, 0, 0, 0 },    { 12, 128, 96, 60, 80, 0, 0, 88, 92 },
-    { 13, 128, 104, 60, 80, 88, 0, 96, 100 }, { 14, 160, 104, 60, 80, 88, 0, 96, 100 },
-    { 15, 160, 104, 60, 80, 88, 0, 96, 100 }, { 16, 160, 112, 60, 80, 88, 96, 104, 108 },
+    { 6, 76, 60, 0, 0, 0, 0, 0, 0 },
+    { 7, 76, 72, 0, 0, 0, 0, 0, 0 },
+    { 8, 92, 80, 0, 72, 0, 0, 0, 0 },
+    { 9, 96, 80, 0, 72, 0, 0, 0, 0 },
+    { 10, 96, 88, 60, 80, 0, 0, 0, 0 },
+    { 12, 128, 96, 60, 80, 0, 0, 88, 92 },
+    { 13, 128, 104, 60, 80, 88, 0, 96, 100 },
+    { 14, 160, 104, 60, 80, 88, 0, 96, 100 },
+    { 15, 160, 104, 60, 80, 88, 0, 96, 100 },
+    { 16, 160, 112, 60, 80, 88, 96, 104, 108 },
     { 17, 160, 112, 60, 80, 88, 96, 104, 108 },
 };
 #define FIRST_WITH_CRC 12u
@@ -36,8 +41,11 @@ static const struct layout {
 
 enum width { W32, W64, W_TIME };
 /* Every header field with the versions that have it. */
-#define F(off, width, since, name) \
-    { off, width, since, offsetof(struct index_header, name), sizeof(((struct index_header *)0)->name) }
+#define F(off, width, since, name)                              \
+    {                                                           \
+        off, width, since, offsetof(struct index_header, name), \
+            sizeof(((struct index_header *)0)->name)            \
+    }
 static const struct header_field {
     uint8_t off, width, since;
     size_t member, size;
@@ -154,7 +162,8 @@ static void complete_header(struct index_header *hdr, time_t now)
         hdr->exists = hdr->num_records;
         hdr->deletedmodseq = hdr->highestmodseq;
     }
-    if (hdr->minor_version < 17) hdr->changes_epoch = hdr->last_repack_time ? hdr->last_repack_time : now;
+    if (hdr->minor_version < 17)
+        hdr->changes_epoch = hdr->last_repack_time ? hdr->last_repack_time : now;
     if (!hdr->exists) hdr->options |= OPT_POP3_NEW_UIDL;
 }
 
@@ -165,8 +174,10 @@ int index_header_read(struct index_header *hdr, const char *base, size_t len, ti
 
     const struct layout *l = find_layout(get_be32(base + 8));
     if (!l || len < l->header_size) return IMAP_MAILBOX_BADFORMAT;
-    if (get_be32(base + 12) != l->header_size || get_be32(base + 16) != l->record_size) return IMAP_MAILBOX_BADFORMAT;
-    if (l->minor >= FIRST_WITH_CRC && crc32_map(base, l->header_size - 4) != get_be32(base + l->header_size - 4))
+    if (get_be32(base + 12) != l->header_size || get_be32(base + 16) != l->record_size)
+        return IMAP_MAILBOX_BADFORMAT;
+    if (l->minor >= FIRST_WITH_CRC &&
+        crc32_map(base, l->header_size - 4) != get_be32(base + l->header_size - 4))
         return IMAP_MAILBOX_CHECKSUM;
 
     for (size_t i = 0; i < array_size(header_fields); i++) {
@@ -201,10 +212,13 @@ size_t index_header_write(const struct index_header *hdr, char *out)
         const struct header_field *f = &header_fields[i];
         if (f->since > l->minor) continue;
         uint64_t v = get_member(&h, f);
-        if (f->width == W64) put_be64(out + f->off, v);
-        else put_be32(out + f->off, (uint32_t)v);
+        if (f->width == W64)
+            put_be64(out + f->off, v);
+        else
+            put_be32(out + f->off, (uint32_t)v);
     }
-    if (l->minor >= FIRST_WITH_CRC) put_be32(out + l->header_size - 4, crc32_map(out, l->header_size - 4));
+    if (l->minor >= FIRST_WITH_CRC)
+        put_be32(out + l->header_size - 4, crc32_map(out, l->header_size - 4));
     return l->header_size;
 }
 
@@ -238,8 +252,10 @@ void index_record_set_user_flag(struct index_record *rec, int slot, bool on)
 {
     uint32_t bit = 1u << (slot % 32);
 
-    if (on) rec->user_flags[slot / 32] |= bit;
-    else rec->user_flags[slot / 32] &= ~bit;
+    if (on)
+        rec->user_flags[slot / 32] |= bit;
+    else
+        rec->user_flags[slot / 32] &= ~bit;
 }
 
 uint32_t index_record_read_uid(const char *base)
@@ -289,7 +305,8 @@ int index_record_read(struct index_record *rec, uint32_t minor, const char *base
     /* offset 20 was the start of the body then; the Date header is known to the day */
     if (minor < FIRST_WITH_CRC) rec->gmtime = rec->sentdate ? rec->sentdate : rec->internaldate;
 
-    if (l->record_crc && crc32_map(base, l->record_crc) != get_be32(base + l->record_crc)) return IMAP_MAILBOX_CHECKSUM;
+    if (l->record_crc && crc32_map(base, l->record_crc) != get_be32(base + l->record_crc))
+        return IMAP_MAILBOX_CHECKSUM;
     return 0;
 }
 
@@ -314,7 +331,8 @@ size_t index_record_write(const struct index_record *rec, uint32_t minor, char *
     put_be32(out + 32, flags);
     for (int i = 0; i < MAX_USER_FLAG_WORDS; i++) put_be32(out + 36 + 4 * i, rec->user_flags[i]);
     if (minor >= FIRST_WITH_SAVEDATE) put_be32(out + 52, time_to_disk(rec->savedate));
-    put_be32(out + 56, (uint32_t)((rec->cache_offset >> 32) & 0xffff) << 16 | (rec->cache_version & 0xffff));
+    put_be32(out + 56,
+             (uint32_t)((rec->cache_offset >> 32) & 0xffff) << 16 | (rec->cache_version & 0xffff));
     if (l->guid) message_guid_export(&rec->guid, out + l->guid);
     if (l->modseq) put_be64(out + l->modseq, rec->modseq);
     if (l->cid) put_be64(out + l->cid, rec->cid);

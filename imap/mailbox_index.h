@@ -48,8 +48,9 @@ typedef uint64_t conversation_id_t; /* 0: none */
 #define OPT_MAILBOX_NEEDS_UNLINK (1u << 29)
 #define OPT_MAILBOX_NEEDS_REPACK (1u << 30)
 #define OPT_MAILBOX_DELETED (1u << 31)
-#define OPTS_VALID (OPT_POP3_NEW_UIDL | OPT_IMAP_SHAREDSEEN | OPT_IMAP_DUPDELIVER | OPT_IMAP_HAS_ALARMS | \
-                    OPT_MAILBOX_NEEDS_UNLINK | OPT_MAILBOX_NEEDS_REPACK | OPT_MAILBOX_DELETED)
+#define OPTS_VALID                                                                         \
+    (OPT_POP3_NEW_UIDL | OPT_IMAP_SHAREDSEEN | OPT_IMAP_DUPDELIVER | OPT_IMAP_HAS_ALARMS | \
+     OPT_MAILBOX_NEEDS_UNLINK | OPT_MAILBOX_NEEDS_REPACK | OPT_MAILBOX_DELETED)
 
 struct index_header {
     uint32_t generation_no;
@@ -102,20 +103,25 @@ static inline bool index_record_user_flag(const struct index_record *rec, int sl
 }
 void index_record_set_user_flag(struct index_record *rec, int slot, bool on);
 
-/* Sizes of a version; false for one that is not read here. crcs: the version has header and record CRCs (>= 12). */
-struct index_version { uint32_t minor, header_size, record_size; bool crcs; };
+/* Sizes of a version; false for one that is not read here. crcs: the version has header and
+ * record CRCs (>= 12). */
+struct index_version {
+    uint32_t minor, header_size, record_size;
+    bool crcs;
+};
 bool index_version_lookup(uint32_t minor, struct index_version *v);
 
 /*
- * Read a header from the first len bytes of a file (at least INDEX_HEADER_MAX or the whole file). Values that 3.6.1
- * sets after reading are set: options for an empty mailbox, highestmodseq never 0, fields old versions lack;
- * now (seconds) is used where nothing better is known. IMAP_MAILBOX_BADFORMAT, IMAP_MAILBOX_CHECKSUM.
+ * Read a header from the first len bytes of a file (at least INDEX_HEADER_MAX or the whole
+ * file). Values that 3.6.1 sets after reading are set: options for an empty mailbox,
+ * highestmodseq never 0, fields old versions lack; now (seconds) is used where nothing better
+ * is known. IMAP_MAILBOX_BADFORMAT, IMAP_MAILBOX_CHECKSUM.
  */
 int index_header_read(struct index_header *hdr, const char *base, size_t len, time_t now);
 /* IMAP_MAILBOX_BADFORMAT if num_records do not fit into a file of that many bytes. */
 int index_header_check_size(const struct index_header *hdr, uint64_t filesize);
-/* Write hdr in its own minor_version, with the CRC: start_offset bytes. Returns how many, 0 for an unknown version.
- * out has room for INDEX_HEADER_MAX. */
+/* Write hdr in its own minor_version, with the CRC: start_offset bytes. Returns how many, 0 for
+ * an unknown version. out has room for INDEX_HEADER_MAX. */
 size_t index_header_write(const struct index_header *hdr, char *out);
 /* Set minor_version, start_offset and record_size; false for an unknown version. */
 bool index_header_set_version(struct index_header *hdr, uint32_t minor);
@@ -124,32 +130,41 @@ void index_header_init(struct index_header *hdr);
 /* File offset of record recno (1-based). */
 uint64_t index_record_offset(const struct index_header *hdr, uint32_t recno);
 
-/* Read one record of that version from record_size bytes. IMAP_MAILBOX_CHECKSUM: the CRC is wrong; *rec holds what
- * could be read all the same, uid included. IMAP_MAILBOX_BADFORMAT: len too small or unknown version. */
+/* Read one record of that version from record_size bytes. IMAP_MAILBOX_CHECKSUM: the CRC is
+ * wrong; *rec holds what could be read all the same, uid included. IMAP_MAILBOX_BADFORMAT: len
+ * too small or unknown version. */
 int index_record_read(struct index_record *rec, uint32_t minor, const char *base, size_t len);
 /* Only the UID (for binary search); no check. */
 uint32_t index_record_read_uid(const char *base);
 /* Write one record with its CRC: record_size bytes, returned; 0 for an unknown version. */
 size_t index_record_write(const struct index_record *rec, uint32_t minor, char *out);
 
-/* What a time becomes on disk: 0..2^32-1. Records in memory hold only such times, or their CRCs would differ. */
+/* What a time becomes on disk: 0..2^32-1. Records in memory hold only such times, or their CRCs
+ * would differ. */
 time_t index_time(time_t t);
 
 /* ---- accounting ---- */
 
-/* What the stored annotations of one message add: XOR of their sync_crc_annot values and bytes of values. */
-struct annot_sum { uint32_t crc; uint64_t used; };
+/* What the stored annotations of one message add: XOR of their sync_crc_annot values and bytes of
+ * values. */
+struct annot_sum {
+    uint32_t crc;
+    uint64_t used;
+};
 
 /*
- * Bring exists, deleted, answered, flagged, unseen, quota_mailbox_used, quota_annot_used, first_expunged, both sync
- * CRCs in line with one record that changes from oldrec (NULL: new) to newrec (NULL: gone from the file). Sums (NULL:
- * none) are those of the message's annotations before and after. Does not touch num_records, last_uid, modseqs.
- * Counts never go below 0; such a step returns IMAP_MAILBOX_BADFORMAT (the header was wrong before; recount).
+ * Bring exists, deleted, answered, flagged, unseen, quota_mailbox_used, quota_annot_used,
+ * first_expunged and both sync CRCs in line with one record that changes from oldrec (NULL:
+ * new) to newrec (NULL: gone from the file). Sums (NULL: none) are those of the message's
+ * annotations before and after. Does not touch num_records, last_uid, modseqs.
+ * Counts never go below 0; such a step returns IMAP_MAILBOX_BADFORMAT (the header was wrong
+ * before; recount).
  */
-int index_header_apply_delta(struct index_header *hdr, const struct index_record *oldrec, const struct annot_sum *oldsum,
-                             const struct index_record *newrec, const struct annot_sum *newsum,
-                             const strarray_t *flagnames);
-/* Set those fields to the values of a mailbox without records; then apply every record with oldrec NULL. */
+int index_header_apply_delta(struct index_header *hdr, const struct index_record *oldrec,
+                             const struct annot_sum *oldsum, const struct index_record *newrec,
+                             const struct annot_sum *newsum, const strarray_t *flagnames);
+/* Set those fields to the values of a mailbox without records; then apply every record with
+ * oldrec NULL. */
 void index_header_reset_counts(struct index_header *hdr);
 
 /* ---- text of flags and options ---- */
@@ -158,7 +173,11 @@ void index_header_reset_counts(struct index_header *hdr);
 const char *mailbox_options_to_string(uint32_t options, char out[OPTIONS_STRING_MAX]);
 uint32_t mailbox_options_from_string(const char *s); /* unknown letters are ignored */
 /* "\\Answered" ... with bit and log code. */
-struct index_flag_name { uint32_t bit; const char *name; const char *logcode; };
+struct index_flag_name {
+    uint32_t bit;
+    const char *name;
+    const char *logcode;
+};
 extern const struct index_flag_name index_system_flags[]; /* ends with bit 0 */
 /* Bit of a system flag name (any case), 0 if it is none. */
 uint32_t index_system_flag_bit(const char *name);

@@ -29,7 +29,7 @@ struct mailbox_place mailbox_place_of(const struct mbentry *entry)
 }
 
 static const struct metafile {
-    const char *word;   /* in metapartition_files */
+    const char *word; /* in metapartition_files */
     const char *file;
     const char *option; /* a root of its own; NULL: none */
 } metafiles[META_NUMFILES] = {
@@ -70,7 +70,8 @@ static const char *option(const char *prefix, const char *partition)
     struct names_config cfg;
 
     names_config_get(&cfg);
-    if (!partition || !prefix || !cfg.partition_option || !partition_name_isvalid(partition)) return NULL;
+    if (!partition || !prefix || !cfg.partition_option || !partition_name_isvalid(partition))
+        return NULL;
     const char *value = cfg.partition_option(prefix, partition, cfg.rock);
     return value && *value ? value : NULL;
 }
@@ -96,7 +97,8 @@ const char *partition_metaroot(const char *partition, enum mailbox_metafile file
     const char *root = option(metafiles[file].option, partition);
 
     names_config_get(&cfg);
-    if (!root && (cfg.metapartition_files & (1u << file))) root = option("metapartition-", partition);
+    if (!root && (cfg.metapartition_files & (1u << file)))
+        root = option("metapartition-", partition);
     if (root) return root;
     return file == META_ARCHIVECACHE ? partition_archiveroot(partition) : partition_root(partition);
 }
@@ -122,7 +124,8 @@ static int append_uuid(struct buf *out, const char *id)
 {
     size_t len = strlen(id);
 
-    if (len < 2 || !component_ok(id, len) || id[0] == '.' || id[1] == '.') return IMAP_MAILBOX_BADNAME;
+    if (len < 2 || !component_ok(id, len) || id[0] == '.' || id[1] == '.')
+        return IMAP_MAILBOX_BADNAME;
     buf_printf(out, "/uuid/%c/%c/%s", id[0], id[1], id);
     return checked(out);
 }
@@ -199,12 +202,14 @@ int mailbox_path_archivedir(const struct mailbox_place *place, struct buf *out)
     return place_in_root(partition_archiveroot(place->partition), place, out);
 }
 
-int mailbox_path_metadir(const struct mailbox_place *place, enum mailbox_metafile file, struct buf *out)
+int mailbox_path_metadir(const struct mailbox_place *place, enum mailbox_metafile file,
+                         struct buf *out)
 {
     return place_in_root(partition_metaroot(place->partition, file), place, out);
 }
 
-int mailbox_path_meta(const struct mailbox_place *place, enum mailbox_metafile file, struct buf *out)
+int mailbox_path_meta(const struct mailbox_place *place, enum mailbox_metafile file,
+                      struct buf *out)
 {
     if (!metafiles[file].file) return IMAP_INTERNAL;
     int r = mailbox_path_metadir(place, file, out);
@@ -214,7 +219,8 @@ int mailbox_path_meta(const struct mailbox_place *place, enum mailbox_metafile f
     return checked(out);
 }
 
-int mailbox_path_message(const struct mailbox_place *place, bool archived, uint32_t uid, struct buf *out)
+int mailbox_path_message(const struct mailbox_place *place, bool archived, uint32_t uid,
+                         struct buf *out)
 {
     int r = archived ? mailbox_path_archivedir(place, out) : mailbox_path_dir(place, out);
 
@@ -228,7 +234,9 @@ uint32_t mailbox_path_parse_uid(const char *filename)
     size_t len = strlen(filename);
     uint32_t uid;
 
-    if (len < 2 || filename[0] == '0' || filename[len - 1] != '.' || parse_u32(filename, len - 1, &uid)) return 0;
+    if (len < 2 || filename[0] == '0' || filename[len - 1] != '.' ||
+        parse_u32(filename, len - 1, &uid))
+        return 0;
     return uid;
 }
 
@@ -352,8 +360,10 @@ int lock_path(const char *lockname, struct buf *out)
 
     names_config_get(&cfg);
     buf_reset(out);
-    if (cfg.mboxname_lockpath && *cfg.mboxname_lockpath) buf_appendcstr(out, cfg.mboxname_lockpath);
-    else buf_printf(out, "%s/lock", cfg.configdirectory);
+    if (cfg.mboxname_lockpath && *cfg.mboxname_lockpath)
+        buf_appendcstr(out, cfg.mboxname_lockpath);
+    else
+        buf_printf(out, "%s/lock", cfg.configdirectory);
     int r = append_name(out, lockname);
     if (r) return r;
     buf_appendcstr(out, ".lock");

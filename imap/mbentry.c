@@ -96,8 +96,13 @@ static struct former_id *insert_history(mbentry_t *e, size_t at)
 
 void mbentry_add_history(mbentry_t *target, const mbentry_t *former)
 {
-    struct former_id f = { xstrdupnull(former->name), xstrdupnull(former->partition), former->mtime,
-                           former->uidvalidity, former->mbtype, former->createdmodseq, former->foldermodseq };
+    struct former_id f = { xstrdupnull(former->name),
+                           xstrdupnull(former->partition),
+                           former->mtime,
+                           former->uidvalidity,
+                           former->mbtype,
+                           former->createdmodseq,
+                           former->foldermodseq };
 
     *insert_history(target, 0) = f;
 }
@@ -240,29 +245,44 @@ static bool scan_time(struct dlist_scan *sc, time_t *t)
     return true;
 }
 
+/* The internal name, malloc'ed; NULL for bytes that no internal name stands for. */
+static char *name_of(const char *dbname)
+{
+    return strpbrk(dbname, "!^") ? NULL : mboxname_from_dbname(dbname);
+}
+
 static bool scan_dbname(struct dlist_scan *sc, char **name)
 {
     char *dbname = NULL;
 
     if (!dlist_scan_str(sc, &dbname)) return false;
     free(*name);
-    *name = dbname ? mboxname_from_dbname(dbname) : NULL;
+    *name = dbname ? name_of(dbname) : NULL;
+    bool ok = !dbname || *name;
     free(dbname);
-    return true;
+    return ok;
 }
 
 static bool scan_former(struct dlist_scan *sc, struct former_id *f)
 {
     while (dlist_scan_key(sc)) {
         bool ok;
-        if (dlist_scan_iskey(sc, "N")) ok = scan_dbname(sc, &f->name);
-        else if (dlist_scan_iskey(sc, "M")) ok = scan_time(sc, &f->mtime);
-        else if (dlist_scan_iskey(sc, "V")) ok = dlist_scan_u32(sc, &f->uidvalidity);
-        else if (dlist_scan_iskey(sc, "C")) ok = dlist_scan_u64(sc, &f->createdmodseq);
-        else if (dlist_scan_iskey(sc, "F")) ok = dlist_scan_u64(sc, &f->foldermodseq);
-        else if (dlist_scan_iskey(sc, "T")) ok = scan_type(sc, &f->mbtype);
-        else if (dlist_scan_iskey(sc, "P")) ok = dlist_scan_str(sc, &f->partition);
-        else ok = dlist_scan_skip(sc, dlist_scan_next(sc));
+        if (dlist_scan_iskey(sc, "N"))
+            ok = scan_dbname(sc, &f->name);
+        else if (dlist_scan_iskey(sc, "M"))
+            ok = scan_time(sc, &f->mtime);
+        else if (dlist_scan_iskey(sc, "V"))
+            ok = dlist_scan_u32(sc, &f->uidvalidity);
+        else if (dlist_scan_iskey(sc, "C"))
+            ok = dlist_scan_u64(sc, &f->createdmodseq);
+        else if (dlist_scan_iskey(sc, "F"))
+            ok = dlist_scan_u64(sc, &f->foldermodseq);
+        else if (dlist_scan_iskey(sc, "T"))
+            ok = scan_type(sc, &f->mbtype);
+        else if (dlist_scan_iskey(sc, "P"))
+            ok = dlist_scan_str(sc, &f->partition);
+        else
+            ok = dlist_scan_skip(sc, dlist_scan_next(sc));
         if (!ok) return false;
     }
     return !sc->failed;
@@ -274,7 +294,8 @@ static bool scan_history(struct dlist_scan *sc, mbentry_t *e)
 
     if (!dlist_scan_enter(sc, DLS_LIST)) return false;
     while ((t = dlist_scan_next(sc)) == DLS_KVLIST) {
-        if (e->nhistory == MAXHISTORY || !scan_former(sc, insert_history(e, e->nhistory))) return false;
+        if (e->nhistory == MAXHISTORY || !scan_former(sc, insert_history(e, e->nhistory)))
+            return false;
     }
     return t == DLS_CLOSE;
 }
@@ -282,7 +303,8 @@ static bool scan_history(struct dlist_scan *sc, mbentry_t *e)
 static bool scan_member(struct dlist_scan *sc, mbentry_t *e, bool byid)
 {
     if (dlist_scan_iskey(sc, "T")) return scan_type(sc, &e->mbtype);
-    if (dlist_scan_iskey(sc, "I")) return byid ? dlist_scan_skip(sc, dlist_scan_next(sc)) : dlist_scan_str(sc, &e->uniqueid);
+    if (dlist_scan_iskey(sc, "I"))
+        return byid ? dlist_scan_skip(sc, dlist_scan_next(sc)) : dlist_scan_str(sc, &e->uniqueid);
     if (dlist_scan_iskey(sc, "N") && byid) return scan_dbname(sc, &e->name);
     if (dlist_scan_iskey(sc, "P")) return dlist_scan_str(sc, &e->partition);
     if (dlist_scan_iskey(sc, "S")) return dlist_scan_str(sc, &e->server);
@@ -311,28 +333,34 @@ static int parse_kvlist(mbentry_t *e, bool byid, const char *val, size_t len)
 static int finish(int r, mbentry_t *e, mbentry_t **entryp)
 {
     *entryp = NULL;
-    if (r) mbentry_free(&e);
-    else *entryp = e;
+    if (r)
+        mbentry_free(&e);
+    else
+        *entryp = e;
     return r;
 }
 
-int mbentry_parse_n(const char *dbname, size_t dbnamelen, const char *val, size_t len, mbentry_t **entryp)
+int mbentry_parse_n(const char *dbname, size_t dbnamelen, const char *val, size_t len,
+                    mbentry_t **entryp)
 {
     mbentry_t *e = mbentry_new(NULL);
     char *key = xstrndup(dbname, dbnamelen);
 
-    e->name = mboxname_from_dbname(key);
-    int r = e->name && strlen(key) == dbnamelen ? parse_kvlist(e, false, val, len) : IMAP_MAILBOX_BADFORMAT;
+    e->name = name_of(key);
+    int r = e->name && strlen(key) == dbnamelen ? parse_kvlist(e, false, val, len)
+                                                : IMAP_MAILBOX_BADFORMAT;
     free(key);
     return finish(r, e, entryp);
 }
 
-int mbentry_parse_i(const char *uniqueid, size_t idlen, const char *val, size_t len, mbentry_t **entryp)
+int mbentry_parse_i(const char *uniqueid, size_t idlen, const char *val, size_t len,
+                    mbentry_t **entryp)
 {
     mbentry_t *e = mbentry_new(NULL);
 
     e->uniqueid = xstrndup(uniqueid, idlen);
-    int r = idlen && strlen(e->uniqueid) == idlen ? parse_kvlist(e, true, val, len) : IMAP_MAILBOX_BADFORMAT;
+    int r = idlen && strlen(e->uniqueid) == idlen ? parse_kvlist(e, true, val, len)
+                                                  : IMAP_MAILBOX_BADFORMAT;
     if (!r && !e->name) r = IMAP_MAILBOX_BADFORMAT;
     return finish(r, e, entryp);
 }
@@ -348,9 +376,12 @@ static bool parse_old_ids(mbentry_t *e, const char **p, const char *end)
     dlist_scan_init(&sc, *p, (size_t)(end - *p));
     bool ok = dlist_scan_enter(&sc, DLS_LIST);
     while (ok && dlist_scan_key(&sc)) {
-        if (dlist_scan_iskey(&sc, "uniqueid")) ok = dlist_scan_str(&sc, &e->uniqueid);
-        else if (dlist_scan_iskey(&sc, "specialuse")) ok = dlist_scan_str(&sc, &e->legacy_specialuse);
-        else ok = dlist_scan_skip(&sc, dlist_scan_next(&sc));
+        if (dlist_scan_iskey(&sc, "uniqueid"))
+            ok = dlist_scan_str(&sc, &e->uniqueid);
+        else if (dlist_scan_iskey(&sc, "specialuse"))
+            ok = dlist_scan_str(&sc, &e->legacy_specialuse);
+        else
+            ok = dlist_scan_skip(&sc, dlist_scan_next(&sc));
     }
     ok = ok && !sc.failed && sc.p < end && *sc.p == ' ';
     *p = sc.p + ok;
@@ -370,8 +401,10 @@ static bool parse_old_place(mbentry_t *e, const char *p, const char *end)
         p = mark + 1;
     }
     if (space > p) e->partition = xstrndup(p, (size_t)(space - p));
-    if (space < end) e->acl = cyrus_acl_normalise(space + 1, (size_t)(end - space - 1));
-    else e->acl = xstrdup("");
+    if (space < end)
+        e->acl = cyrus_acl_normalise(space + 1, (size_t)(end - space - 1));
+    else
+        e->acl = xstrdup("");
     return e->acl != NULL;
 }
 
@@ -384,7 +417,8 @@ static int parse_old_text(mbentry_t *e, const char *val, size_t len)
     return parse_old_place(e, p + 1, end) ? 0 : IMAP_MAILBOX_BADFORMAT;
 }
 
-int mbentry_parse_old(const char *name, size_t namelen, const char *val, size_t len, mbentry_t **entryp)
+int mbentry_parse_old(const char *name, size_t namelen, const char *val, size_t len,
+                      mbentry_t **entryp)
 {
     mbentry_t *e = mbentry_new(NULL);
     int r = IMAP_MAILBOX_BADFORMAT;

@@ -72,7 +72,8 @@ void mbname_split(strarray_t *parts, const char *base, size_t len, char sep, cha
     }
 }
 
-/* The time that a deleted name ends in, or 0 for anything that "%X" would not have written (strict). */
+/* The time that a deleted name ends in, or 0 for anything that "%X" would not have written
+ * (strict). */
 static time_t parse_deletion_time(const char *text, bool strict)
 {
     size_t len = strlen(text);
@@ -112,7 +113,8 @@ void mbname_set_domain_len(mbname_t *mbname, const char *domain, size_t len)
 
     names_config_get(&cfg);
     xzfree(mbname->domain);
-    if (!len || (strlen(cfg.defaultdomain) == len && !memcmp(cfg.defaultdomain, domain, len))) return;
+    if (!len || (strlen(cfg.defaultdomain) == len && !memcmp(cfg.defaultdomain, domain, len)))
+        return;
     mbname->domain = xstrndup(domain, len);
 }
 
@@ -178,7 +180,8 @@ mbname_t *mbname_from_recip(const char *recip, const struct namespace *ns)
         /* what is no UTF-8 stays as it is: no mailbox has such a name */
         if (utf8_to_utf7(plus + 1, strlen(plus + 1), &boxes)) buf_setcstr(&boxes, plus + 1);
         bool slash = ns->hier_sep == '/';
-        mbname_split(&m->boxes, boxes.s ? boxes.s : "", boxes.len, ns->hier_sep, slash ? '\0' : '^', '.');
+        mbname_split(&m->boxes, boxes.s ? boxes.s : "", boxes.len, ns->hier_sep, slash ? '\0' : '^',
+                     '.');
         buf_free(&boxes);
         *plus = '\0';
     }
@@ -188,10 +191,22 @@ mbname_t *mbname_from_recip(const char *recip, const struct namespace *ns)
 
 /* ---- parts ---- */
 
-const char *mbname_localpart(const mbname_t *m) { return m->localpart; }
-const char *mbname_domain(const mbname_t *m) { return m->domain; }
-time_t mbname_isdeleted(const mbname_t *m) { return m->deleted; }
-const strarray_t *mbname_boxes(const mbname_t *m) { return &m->boxes; }
+const char *mbname_localpart(const mbname_t *m)
+{
+    return m->localpart;
+}
+const char *mbname_domain(const mbname_t *m)
+{
+    return m->domain;
+}
+time_t mbname_isdeleted(const mbname_t *m)
+{
+    return m->deleted;
+}
+const strarray_t *mbname_boxes(const mbname_t *m)
+{
+    return &m->boxes;
+}
 
 bool mbname_is_inbox(const mbname_t *m)
 {
@@ -287,7 +302,8 @@ static void join(struct buf *out, size_t start, const char *part, char sep, char
     mbname_append_component(out, part, from, to);
 }
 
-static const char *spell(const mbname_t *m, struct buf *out, char domainsep, char sep, char from, char to)
+static const char *spell(const mbname_t *m, struct buf *out, char domainsep, char sep, char from,
+                         char to)
 {
     struct names_config cfg;
 
@@ -303,7 +319,8 @@ static const char *spell(const mbname_t *m, struct buf *out, char domainsep, cha
         join(out, start, "user", sep, '\0', '\0');
         join(out, start, m->localpart, sep, from, to);
     }
-    for (int i = 0; i < m->boxes.count; i++) join(out, start, strarray_nth(&m->boxes, i), sep, from, to);
+    for (int i = 0; i < m->boxes.count; i++)
+        join(out, start, strarray_nth(&m->boxes, i), sep, from, to);
     if (m->deleted) {
         char hex[24];
         snprintf(hex, sizeof(hex), "%lX", (unsigned long)m->deleted);
@@ -332,7 +349,8 @@ const char *mbname_recip(const mbname_t *m, const struct namespace *ns)
     buf_appendcstr(out, m->localpart ? m->localpart : cfg.postuser);
     for (int i = 0; i < m->boxes.count; i++) {
         if (i) buf_putc(&boxes, ns->hier_sep);
-        mbname_append_component(&boxes, strarray_nth(&m->boxes, i), '.', ns->hier_sep == '/' ? '.' : '^');
+        mbname_append_component(&boxes, strarray_nth(&m->boxes, i), '.',
+                                ns->hier_sep == '/' ? '.' : '^');
     }
     if (boxes.len) {
         buf_putc(out, '+');

@@ -149,8 +149,10 @@ static bool from_alternate(const struct session *s, mbname_t *m, strarray_t *par
         if (!parts->count) return false;
     }
     else if (first_is_inbox(parts)) {
-        if (parts->count == 1) free(strarray_shift(parts));
-        else strarray_set(parts, 0, INBOX);
+        if (parts->count == 1)
+            free(strarray_shift(parts));
+        else
+            strarray_set(parts, 0, INBOX);
     }
     be_own(s, m, parts);
     return true;
@@ -205,7 +207,8 @@ static void add_component_domain(const struct session *s, struct buf *out, const
 
     if (!domain_in_component(s) || (same && s->cfg.crossdomains_onlyother)) return;
     buf_putc(out, '@');
-    mbname_append_component(out, m->domain ? m->domain : s->cfg.defaultdomain, '.', s->ns->hier_sep == '/' ? '.' : '^');
+    mbname_append_component(out, m->domain ? m->domain : s->cfg.defaultdomain, '.',
+                            s->ns->hier_sep == '/' ? '.' : '^');
 }
 
 /* An admin sees every domain; the default one is left out unless his own is another. */
@@ -269,16 +272,18 @@ static bool needs_altprefix(const struct session *s, const mbname_t *m)
 
     if (!first) return false;
     if (!strcmp(first, INBOX)) return m->boxes.count == 1;
-    return !cyr_strcasecmp(first, INBOX) || !strcmp(first, s->ns->altprefix) || !strcmp(first, s->ns->userprefix) ||
-           !strcmp(first, s->ns->sharedprefix);
+    return !cyr_strcasecmp(first, INBOX) || !strcmp(first, s->ns->altprefix) ||
+           !strcmp(first, s->ns->userprefix) || !strcmp(first, s->ns->sharedprefix);
 }
 
 static bool to_alternate(const struct session *s, struct buf *out, const mbname_t *m)
 {
     if (m->deleted) return false;
     if (is_own(s, m)) {
-        if (!m->boxes.count) add(s, out, INBOX);
-        else if (needs_altprefix(s, m)) add(s, out, s->ns->altprefix);
+        if (!m->boxes.count)
+            add(s, out, INBOX);
+        else if (needs_altprefix(s, m))
+            add(s, out, s->ns->altprefix);
         add_boxes(s, out, m, 0);
     }
     else if (m->localpart) {
@@ -310,14 +315,16 @@ const char *mbname_extname(const mbname_t *m, const struct namespace *ns, const 
     if (!m->localpart && !m->boxes.count) return NULL;
     session_init(&s, ns, userid);
     buf_reset(out);
-    bool ok = domain_visible(&s, m) && (ns->isalt ? to_alternate(&s, out, m) : to_standard(&s, out, m));
+    bool ok = domain_visible(&s, m) &&
+              (ns->isalt ? to_alternate(&s, out, m) : to_standard(&s, out, m));
     mbname_free(&s.user);
     return ok ? buf_cstring(out) : NULL;
 }
 
 /* ---- LIST order ---- */
 
-enum mbname_category mbname_category(const mbname_t *m, const struct namespace *ns, const char *userid)
+enum mbname_category mbname_category(const mbname_t *m, const struct namespace *ns,
+                                     const char *userid)
 {
     struct session s;
 
@@ -328,7 +335,10 @@ enum mbname_category mbname_category(const mbname_t *m, const struct namespace *
     const char *first = strarray_nth(&m->boxes, 0);
     mbname_free(&s.user);
 
-    if (m->deleted) return own ? MBNAME_OWNERDELETED : m->localpart ? MBNAME_OTHERDELETED : MBNAME_SHAREDDELETED;
+    if (m->deleted)
+        return own            ? MBNAME_OWNERDELETED
+               : m->localpart ? MBNAME_OTHERDELETED
+                              : MBNAME_SHAREDDELETED;
     if (!m->localpart) return MBNAME_SHARED;
     if (!own) return MBNAME_OTHERUSER;
     if (!first) return MBNAME_INBOX;

@@ -23,7 +23,8 @@ struct mbname {
 #define INBOX "INBOX"
 
 mbname_t *mbname_new(void);
-/* Takes over the components of a name in the standard form: [deletedprefix] [user localpart] boxes [hextime]. */
+/* Takes over the components of a name in the standard form: [deletedprefix] [user localpart]
+ * boxes [hextime]. */
 enum deleted_form { DELETED_STRICT, DELETED_ANYCASE }; /* letters of hextime */
 void mbname_take_components(mbname_t *mbname, strarray_t *parts, enum deleted_form form);
 /* Non-empty parts of base..base+len between sep; in each, `from` becomes `to` (0: no change). */

@@ -66,8 +66,8 @@ static bool chars_ok(const char *name)
 
 static bool reserved(const char *name)
 {
-    return !strcmp(name, "user") || !strcmp(name, "user.anyone") || !strcmp(name, "user.anonymous") ||
-           strstarts(name, "user.%");
+    return !strcmp(name, "user") || !strcmp(name, "user.anyone") ||
+           !strcmp(name, "user.anonymous") || strstarts(name, "user.%");
 }
 
 /* Bytes that would break a path, a log line or a database key wherever they stand. */
@@ -85,7 +85,8 @@ int mboxname_policycheck(const char *name)
     size_t len = strlen(name);
 
     if (name[0] == '$' || harmful(name)) return IMAP_MAILBOX_BADNAME;
-    if (mboxname_isdeletedmailbox(name, NULL)) return len < MAX_MAILBOX_BUFFER ? 0 : IMAP_MAILBOX_BADNAME;
+    if (mboxname_isdeletedmailbox(name, NULL))
+        return len < MAX_MAILBOX_BUFFER ? 0 : IMAP_MAILBOX_BADNAME;
     if (len > MAX_MAILBOX_NAME) return IMAP_MAILBOX_BADNAME;
 
     const char *mark = strchr(name, '!');
@@ -95,7 +96,8 @@ int mboxname_policycheck(const char *name)
         name = mark + 1;
         len = strlen(name);
     }
-    if (!len || name[0] == '.' || name[0] == '~' || name[len - 1] == '.' || strstr(name, "..") || reserved(name))
+    if (!len || name[0] == '.' || name[0] == '~' || name[len - 1] == '.' || strstr(name, "..") ||
+        reserved(name))
         return IMAP_MAILBOX_BADNAME;
     return chars_ok(name) ? 0 : IMAP_MAILBOX_BADNAME;
 }

@@ -6,7 +6,7 @@
  *
  *   internal  example.org!user.e^ve.Sent     cyrus.header, replication, logs, quota roots
  *   dbname    example.org \x1d user \x1f e.ve \x1f Sent   mailboxes.db, sub
- *   external  Other Users/e.ve@example.org/Sent           clients; depends on the namespace and the user
+ *   external  Other Users/e.ve@example.org/Sent           clients, by namespace and user
  *   userid    e.ve@example.org
  *
  * An mbname_t holds the parts: localpart, domain, boxes (real dots, modified
@@ -38,10 +38,12 @@ mbname_t *mbname_from_userid(const char *userid);   /* split at the last '@'; NU
 mbname_t *mbname_from_intname(const char *intname); /* NULL or "": no parts */
 mbname_t *mbname_from_dbname(const char *dbname);
 mbname_t *mbname_from_localdom(const char *localpart, const char *domain);
-/* Address of a delivery, "localpart[+box/box]@domain"; boxes UTF-8. The separator is the namespace's. */
+/* Address of a delivery, "localpart[+box/box]@domain"; boxes UTF-8. The separator is the
+ * namespace's. */
 mbname_t *mbname_from_recip(const char *recip, const struct namespace *ns);
-/* What the client typed, for a session of userid (NULL: nobody). A name that cannot be spelled (a '/' in a
- * component ...) gives NULL: IMAP_MAILBOX_BADNAME. "\Sent" and the like are not resolved here. */
+/* What the client typed, for a session of userid (NULL: nobody). A name that cannot be spelled (a
+ * '/' in a component ...) gives NULL: IMAP_MAILBOX_BADNAME. "\Sent" and the like are not resolved
+ * here. */
 mbname_t *mbname_from_extname(const char *extname, const struct namespace *ns, const char *userid);
 mbname_t *mbname_dup(const mbname_t *mbname);
 void mbname_free(mbname_t **mbnamep);
@@ -51,40 +53,43 @@ const char *mbname_localpart(const mbname_t *); /* NULL: no user */
 const char *mbname_domain(const mbname_t *);    /* NULL: default domain */
 time_t mbname_isdeleted(const mbname_t *);      /* 0: not a deleted name */
 const strarray_t *mbname_boxes(const mbname_t *);
-bool mbname_is_inbox(const mbname_t *);         /* user, no boxes, not deleted */
+bool mbname_is_inbox(const mbname_t *); /* user, no boxes, not deleted */
 
 void mbname_set_localpart(mbname_t *, const char *localpart); /* NULL: none */
-void mbname_set_domain(mbname_t *, const char *domain);       /* the default domain counts as none */
+void mbname_set_domain(mbname_t *, const char *domain); /* the default domain counts as none */
 void mbname_set_isdeleted(mbname_t *, time_t when);
 void mbname_set_boxes(mbname_t *, const strarray_t *boxes);
-void mbname_push_boxes(mbname_t *, const char *box);          /* at the end */
-char *mbname_pop_boxes(mbname_t *);                           /* last box, the caller frees; NULL: none */
+void mbname_push_boxes(mbname_t *, const char *box); /* at the end */
+char *mbname_pop_boxes(mbname_t *);                  /* last box, the caller frees; NULL: none */
 void mbname_truncate_boxes(mbname_t *, size_t len);
-void mbname_downcaseuser(mbname_t *);                         /* localpart and domain to ASCII lower case */
+void mbname_downcaseuser(mbname_t *); /* localpart and domain to ASCII lower case */
 
-/* ---- spellings; valid until the next change of the name or the next call of the same function on it ---- */
+/* ---- spellings; valid until the next change of the name or the next call of the same function */
 const char *mbname_userid(const mbname_t *);  /* NULL: no user */
 const char *mbname_intname(const mbname_t *); /* NULL: no parts at all */
 const char *mbname_dbname(const mbname_t *);  /* NULL: no parts at all */
-const char *mbname_recip(const mbname_t *, const struct namespace *ns); /* "localpart+box/box@domain", boxes UTF-8 */
-/* For a session of userid; NULL if this namespace has no spelling for it (deleted names in the alternate one). */
+/* "localpart+box/box@domain", boxes UTF-8 */
+const char *mbname_recip(const mbname_t *, const struct namespace *ns);
+/* For a session of userid; NULL if this namespace has no spelling for it (deleted names in the
+ * alternate one). */
 const char *mbname_extname(const mbname_t *, const struct namespace *ns, const char *userid);
 
 /* ---- LIST order: category first, then by dbname ---- */
 enum mbname_category {
-    MBNAME_INBOX,        /* own INBOX */
-    MBNAME_INBOXSUB,     /* INBOX.INBOX.foo in the standard namespace ...: below "INBOX" on the wire */
-    MBNAME_OWNER,        /* own, beside INBOX (alternate namespace) */
-    MBNAME_ALTINBOX,     /* shown below altprefix */
+    MBNAME_INBOX,    /* own INBOX */
+    MBNAME_INBOXSUB, /* INBOX.INBOX.foo in the standard namespace ...: below "INBOX" on the wire */
+    MBNAME_OWNER,    /* own, beside INBOX (alternate namespace) */
+    MBNAME_ALTINBOX, /* shown below altprefix */
     MBNAME_ALTPREFIX,
     MBNAME_OTHERUSER,
     MBNAME_SHARED,
     MBNAME_OWNERDELETED,
     MBNAME_OTHERDELETED,
     MBNAME_SHAREDDELETED,
-    MBNAME_NONE          /* no name */
+    MBNAME_NONE /* no name */
 };
-enum mbname_category mbname_category(const mbname_t *, const struct namespace *ns, const char *userid);
+enum mbname_category mbname_category(const mbname_t *, const struct namespace *ns,
+                                     const char *userid);
 /* <0, 0, >0 in the order of the parts: the order of dbnames as bytes. */
 int mbname_cmp(const mbname_t *, const mbname_t *);
 bool mbname_same_userid(const mbname_t *, const mbname_t *);
@@ -96,10 +101,13 @@ int mbname_common_ancestor_depth(const mbname_t *, const mbname_t *);
 /* ---- on internal names ---- */
 /* 0, or IMAP_MAILBOX_BADNAME: may a mailbox of this name be made? (handbook 02 §1.4) */
 int mboxname_policycheck(const char *name);
-bool mboxname_isusermailbox(const char *name, bool isinbox); /* a user's mailbox; isinbox: only the INBOX itself */
+bool mboxname_isusermailbox(const char *name,
+                            bool isinbox); /* a user's mailbox; isinbox: only the INBOX itself */
 bool mboxname_isdeletedmailbox(const char *name, time_t *when); /* when may be NULL */
-bool mboxname_isnonimapmailbox(const char *name, uint32_t mbtype); /* hidden from LIST (handbook 02 §1.6) */
-bool mboxname_isspecialfolder(const char *name, uint32_t mbtype, uint32_t wanttype); /* by type, or by first box name */
+bool mboxname_isnonimapmailbox(const char *name,
+                               uint32_t mbtype); /* hidden from LIST (handbook 02 §1.6) */
+bool mboxname_isspecialfolder(const char *name, uint32_t mbtype,
+                              uint32_t wanttype);             /* by type, or by first box name */
 bool mboxname_firstbox_is(const char *name, const char *box); /* box NULL or "": never */
 bool mboxname_issubmissionmailbox(const char *name, uint32_t mbtype);
 bool mboxname_userownsmailbox(const char *userid, const char *name);
@@ -110,14 +118,17 @@ bool mboxname_is_prefix(const char *child, const char *parent);
 int mboxname_cmp(const char *a, const char *b);
 /* The following return malloc'ed strings, or NULL where there is none. */
 char *mboxname_to_userid(const char *name);
-char *mboxname_user_mbox(const char *userid, const char *subfolder); /* subfolder: internal dots, or NULL */
+char *mboxname_user_mbox(const char *userid,
+                         const char *subfolder); /* subfolder: internal dots, or NULL */
 char *mboxname_to_dbname(const char *name);
 char *mboxname_from_dbname(const char *dbname);
-char *mboxname_parent(const char *name);          /* NULL above the top; parent of user.u.INBOX.x is user.u */
+char *
+mboxname_parent(const char *name); /* NULL above the top; parent of user.u.INBOX.x is user.u */
 char *mboxname_todeleted(const char *name, time_t when);
 char *mboxname_from_external(const char *extname, const struct namespace *ns, const char *userid);
 char *mboxname_to_external(const char *name, const struct namespace *ns, const char *userid);
-/* name with its leading oldparent replaced by newparent; NULL if it is neither oldparent nor below it. */
+/* name with its leading oldparent replaced by newparent; NULL if it is neither oldparent nor
+ * below it. */
 char *mboxname_renamed(const char *name, const char *oldparent, const char *newparent);
 
 #endif

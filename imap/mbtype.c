@@ -70,9 +70,12 @@ int mbtype_from_string(const char *s, uint32_t *mbtype)
 
     for (; *s; s++) {
         const struct letter *l = find_letter(types, *s);
-        if (l && typed && (l->value != MBTYPE_SIEVE || mbtype_isa(value))) return IMAP_MAILBOX_BADTYPE;
-        if (l) typed = true;
-        else l = find_letter(flags, *s);
+        if (l && typed && (l->value != MBTYPE_SIEVE || mbtype_isa(value)))
+            return IMAP_MAILBOX_BADTYPE;
+        if (l)
+            typed = true;
+        else
+            l = find_letter(flags, *s);
         if (!l) return IMAP_MAILBOX_BADTYPE;
         value |= l->value;
     }

@@ -31,14 +31,15 @@ enum {
     MBTYPE_LEGACY_DIRS = 0x200,
     MBTYPE_FLAGMASK = 0x3F0
 };
-#define mbtype_isa(mbtype) ((mbtype) & MBTYPE_TYPEMASK)
+#define mbtype_isa(mbtype) ((mbtype)&MBTYPE_TYPEMASK)
 #define mbtypes_unavailable(mbtype) ((mbtype) & (MBTYPE_MOVING | MBTYPE_RESERVE))
 
 /* Longest text with NUL. */
 #define MBTYPE_STRING_MAX 8
 /* Text of a type; a number outside the table prints as 'e'. Returns buf. */
 const char *mbtype_to_string(uint32_t mbtype, char buf[MBTYPE_STRING_MAX]);
-/* Any order of letters; no type letter means e. IMAP_MAILBOX_BADTYPE for an unknown letter or two types. */
+/* Any order of letters; no type letter means e. IMAP_MAILBOX_BADTYPE for an unknown letter or two
+ * types. */
 int mbtype_from_string(const char *s, uint32_t *mbtype);
 
 #endif

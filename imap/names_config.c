@@ -43,6 +43,8 @@ void names_config_override(const struct names_config *cfg)
 
 void names_config_get(struct names_config *cfg)
 {
-    if (override) *cfg = *override;
-    else names_config_defaults(cfg);
+    if (override)
+        *cfg = *override;
+    else
+        names_config_defaults(cfg);
 }

@@ -16,8 +16,8 @@ enum virtdomains { VIRTDOMAINS_OFF, VIRTDOMAINS_USERID, VIRTDOMAINS_ON };
 struct names_config {
     /* names */
     enum virtdomains virtdomains;
-    const char *defaultdomain;   /* never NULL */
-    const char *deletedprefix;   /* option deletedprefix, never NULL */
+    const char *defaultdomain; /* never NULL */
+    const char *deletedprefix; /* option deletedprefix, never NULL */
     bool unixhierarchysep, altnamespace;
     bool crossdomains, crossdomains_onlyother;
     bool disable_user_namespace, disable_shared_namespace;
@@ -30,22 +30,24 @@ struct names_config {
     const char *configdirectory;
     const char *mboxname_lockpath; /* NULL: <configdirectory>/lock */
     /* rights */
-    char deleteright;             /* first letter of the option */
+    char deleteright; /* first letter of the option */
     bool acl_admin_implies_write;
     bool username_tolower;
     bool unix_group_enable;
     /* special folders (handbook 02 §1.6); NULL or "": none */
     const char *calendarprefix, *addressbookprefix, *davdriveprefix, *davnotificationsprefix;
-    const char *jmapuploadfolder, *jmapsubmissionfolder, *jmappushsubscriptionfolder, *sieve_folder, *notesmailbox;
-    /* "partition-", "metapartition-", "metadir-header-", "archivepartition-" ... + partition name; NULL if not set.
-     * Strings live as long as the configuration. */
+    const char *jmapuploadfolder, *jmapsubmissionfolder, *jmappushsubscriptionfolder, *sieve_folder,
+        *notesmailbox;
+    /* "partition-", "metapartition-", "metadir-header-", "archivepartition-" ... + partition
+     * name; NULL if not set. Strings live as long as the configuration. */
     const char *(*partition_option)(const char *prefix, const char *partition, void *rock);
     void *rock;
 };
 
 /* Fill *cfg from the configuration (or from the override). Strings are borrowed from it. */
 void names_config_get(struct names_config *cfg);
-/* For tests: use this instead of the configuration, NULL: the configuration again. Borrowed, must outlive its use. */
+/* For tests: use this instead of the configuration, NULL: the configuration again. Borrowed, must
+ * outlive its use. */
 void names_config_override(const struct names_config *cfg);
 /* The values of an empty imapd.conf (for tests). configdirectory is "/var/imap". */
 void names_config_defaults(struct names_config *cfg);

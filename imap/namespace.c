@@ -74,7 +74,9 @@ void namespace_print(const struct namespace *ns, struct buf *out)
 {
     for (int part = NAMESPACE_INBOX; part <= NAMESPACE_SHARED; part++) {
         if (part) buf_putc(out, ' ');
-        if (ns->accessible[part]) print_prefix(ns->prefix[part], ns->hier_sep, out);
-        else buf_appendcstr(out, "NIL");
+        if (ns->accessible[part])
+            print_prefix(ns->prefix[part], ns->hier_sep, out);
+        else
+            buf_appendcstr(out, "NIL");
     }
 }

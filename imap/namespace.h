@@ -13,15 +13,22 @@
 
 enum { NAMESPACE_INBOX, NAMESPACE_USER, NAMESPACE_SHARED };
 
+/* clang-format off */
 struct namespace {
-    char hier_sep;    /* '/' or '.' */
-    bool isalt;       /* alternate namespace: only in sessions that are not admin */
+    char hier_sep; /* '/' or '.' */
+    bool isalt;    /* alternate namespace: only in sessions that are not admin */
     bool isadmin;
-    bool accessible[3]; /* false: the part is NIL in NAMESPACE answers; the caller clears NAMESPACE_INBOX for a user without INBOX */
-    char prefix[3][NAMESPACE_PREFIX_MAX + 2]; /* as NAMESPACE shows them: "INBOX/", "user/", "" or "", "Other Users/", "Shared Folders/" */
+    /* false: the part is NIL in NAMESPACE answers; the caller clears NAMESPACE_INBOX for a user
+     * without INBOX */
+    bool accessible[3];
+    /* as NAMESPACE shows them: "INBOX/", "user/", "" or "", "Other Users/", "Shared Folders/" */
+    char prefix[3][NAMESPACE_PREFIX_MAX + 2];
     /* alternate namespace, without separator */
-    char altprefix[NAMESPACE_PREFIX_MAX], userprefix[NAMESPACE_PREFIX_MAX], sharedprefix[NAMESPACE_PREFIX_MAX];
+    char altprefix[NAMESPACE_PREFIX_MAX];
+    char userprefix[NAMESPACE_PREFIX_MAX];
+    char sharedprefix[NAMESPACE_PREFIX_MAX];
 };
+/* clang-format on */
 
 /* IMAP_NAMESPACE_BADPREFIX for a prefix that cannot work (logged; fatal for the caller). */
 int mboxname_init_namespace(struct namespace *ns, bool isadmin);

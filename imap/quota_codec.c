@@ -20,7 +20,8 @@
 #include "util.h"
 #include "xmalloc.h"
 
-const char *const quota_names[QUOTA_NUMRESOURCES] = { "STORAGE", "MESSAGE", "X-ANNOTATION-STORAGE", "X-NUM-FOLDERS" };
+const char *const quota_names[QUOTA_NUMRESOURCES] = { "STORAGE", "MESSAGE", "X-ANNOTATION-STORAGE",
+                                                      "X-NUM-FOLDERS" };
 const char *const quota_db_names[QUOTA_NUMRESOURCES] = { "S", "M", "AS", "NF" };
 const int64_t quota_units[QUOTA_NUMRESOURCES] = { 1024, 1, 1024, 1 };
 
@@ -78,7 +79,8 @@ void quota_encode(const struct quota *q, struct buf *out)
     buf_reset(out);
     buf_appendcstr(out, "%(");
     for (int res = 0; res < QUOTA_NUMRESOURCES; res++) {
-        buf_printf(out, "%s%s (%lld", res ? " " : "", quota_db_names[res], (long long)q->useds[res]);
+        buf_printf(out, "%s%s (%lld", res ? " " : "", quota_db_names[res],
+                   (long long)q->useds[res]);
         if (q->limits[res] >= 0) buf_printf(out, " %lld", (long long)q->limits[res]);
         buf_putc(out, ')');
     }
@@ -102,7 +104,7 @@ static bool scan_scan(struct dlist_scan *sc, struct quota *q)
     if (!dlist_scan_enter(sc, DLS_KVLIST)) return false;
     while (dlist_scan_key(sc)) {
         int res = db_name_to_resource(sc->s, sc->len);
-        bool ok = res >= 0                        ? dlist_scan_i64(sc, &q->scanuseds[res])
+        bool ok = res >= 0                       ? dlist_scan_i64(sc, &q->scanuseds[res])
                   : dlist_scan_iskey(sc, "MBOX") ? dlist_scan_str(sc, &q->scanmbox)
                                                  : dlist_scan_skip(sc, dlist_scan_next(sc));
         if (!ok) return false;
@@ -118,10 +120,14 @@ static bool decode_dlist(struct quota *q, const char *val, size_t len)
     bool ok = dlist_scan_enter(&sc, DLS_KVLIST);
     while (ok && dlist_scan_key(&sc)) {
         int res = db_name_to_resource(sc.s, sc.len);
-        if (res >= 0) ok = scan_resource(&sc, q, res);
-        else if (dlist_scan_iskey(&sc, "SCAN")) ok = scan_scan(&sc, q);
-        else if (dlist_scan_iskey(&sc, "MODSEQ")) ok = dlist_scan_u64(&sc, &q->modseq);
-        else ok = dlist_scan_skip(&sc, dlist_scan_next(&sc));
+        if (res >= 0)
+            ok = scan_resource(&sc, q, res);
+        else if (dlist_scan_iskey(&sc, "SCAN"))
+            ok = scan_scan(&sc, q);
+        else if (dlist_scan_iskey(&sc, "MODSEQ"))
+            ok = dlist_scan_u64(&sc, &q->modseq);
+        else
+            ok = dlist_scan_skip(&sc, dlist_scan_next(&sc));
     }
     ok = ok && dlist_scan_atend(&sc);
     dlist_scan_fini(&sc);
@@ -148,7 +154,9 @@ static struct word next_word(const char **p, const char *end)
 
 static bool decode_pair(struct quota *q, int res, struct word used, struct word limit)
 {
-    if (parse_i64(used.s, used.len, &q->useds[res]) || parse_i64(limit.s, limit.len, &q->limits[res])) return false;
+    if (parse_i64(used.s, used.len, &q->useds[res]) ||
+        parse_i64(limit.s, limit.len, &q->limits[res]))
+        return false;
     if (q->limits[res] < 0) q->limits[res] = QUOTA_UNLIMITED;
     return true;
 }

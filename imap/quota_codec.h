@@ -10,18 +10,25 @@
 
 struct buf;
 
-enum quota_resource { QUOTA_STORAGE, QUOTA_MESSAGE, QUOTA_ANNOTSTORAGE, QUOTA_NUMFOLDERS, QUOTA_NUMRESOURCES };
-extern const char *const quota_names[QUOTA_NUMRESOURCES];    /* "STORAGE", "MESSAGE", "X-ANNOTATION-STORAGE", "X-NUM-FOLDERS" */
+enum quota_resource {
+    QUOTA_STORAGE,
+    QUOTA_MESSAGE,
+    QUOTA_ANNOTSTORAGE,
+    QUOTA_NUMFOLDERS,
+    QUOTA_NUMRESOURCES
+};
+extern const char *const quota_names
+    [QUOTA_NUMRESOURCES]; /* "STORAGE", "MESSAGE", "X-ANNOTATION-STORAGE", "X-NUM-FOLDERS" */
 extern const char *const quota_db_names[QUOTA_NUMRESOURCES]; /* "S", "M", "AS", "NF" */
 extern const int64_t quota_units[QUOTA_NUMRESOURCES];        /* 1024, 1, 1024, 1 */
 #define QUOTA_UNLIMITED (-1)
 
 struct quota {
-    char *root;                          /* internal dotted name */
-    int64_t useds[QUOTA_NUMRESOURCES];   /* raw: bytes / messages / bytes / folders */
-    int64_t limits[QUOTA_NUMRESOURCES];  /* in units; -1 unlimited */
+    char *root;                         /* internal dotted name */
+    int64_t useds[QUOTA_NUMRESOURCES];  /* raw: bytes / messages / bytes / folders */
+    int64_t limits[QUOTA_NUMRESOURCES]; /* in units; -1 unlimited */
     uint64_t modseq;
-    char *scanmbox;                      /* a running `quota -f`: the mailbox it has come to; NULL: none */
+    char *scanmbox; /* a running `quota -f`: the mailbox it has come to; NULL: none */
     int64_t scanuseds[QUOTA_NUMRESOURCES];
 };
 
@@ -31,8 +38,8 @@ void quota_init(struct quota *q, const char *root); /* nothing used, no limits; 
 void quota_free(struct quota *q);                   /* the strings; q itself is the caller's */
 /* Replace *out by the value. SCAN only if scanmbox is set. */
 void quota_encode(const struct quota *q, struct buf *out);
-/* Present and old forms. IMAP_QUOTAROOT_NONEXISTENT for an empty value, IMAP_MAILBOX_BADFORMAT for anything else that
- * is none. Sets all but root, which stays. */
+/* Present and old forms. IMAP_QUOTAROOT_NONEXISTENT for an empty value, IMAP_MAILBOX_BADFORMAT
+ * for anything else that is none. Sets all but root, which stays. */
 int quota_decode(struct quota *q, const char *val, size_t len);
 
 #endif

@@ -58,7 +58,8 @@ int seen_decode(struct seendata *sd, const char *val, size_t len, bool *badset)
     if (!take_number(&p, end, &version) || version != 1 || !take_number(&p, end, &lastread) ||
         !take_number(&p, end, &lastuid) || !take_number(&p, end, &lastchange))
         return IMAP_MAILBOX_BADFORMAT;
-    if (lastread > INT64_MAX || lastchange > INT64_MAX || lastuid > UINT32_MAX) return IMAP_MAILBOX_BADFORMAT;
+    if (lastread > INT64_MAX || lastchange > INT64_MAX || lastuid > UINT32_MAX)
+        return IMAP_MAILBOX_BADFORMAT;
 
     sd->lastread = (time_t)lastread;
     sd->lastuid = (uint32_t)lastuid;
@@ -73,6 +74,6 @@ int seen_decode(struct seendata *sd, const char *val, size_t len, bool *badset)
 void seen_encode(const struct seendata *sd, struct buf *out)
 {
     buf_reset(out);
-    buf_printf(out, "1 %lld %u %lld %s", (long long)sd->lastread, sd->lastuid, (long long)sd->lastchange,
-               sd->seenuids ? sd->seenuids : "");
+    buf_printf(out, "1 %lld %u %lld %s", (long long)sd->lastread, sd->lastuid,
+               (long long)sd->lastchange, sd->seenuids ? sd->seenuids : "");
 }

@@ -102,7 +102,8 @@ uint32_t sync_crc_record(const struct index_record *rec, const strarray_t *flagn
     return crc32_map(text, (size_t)(p - text));
 }
 
-uint32_t sync_crc_annotation(uint32_t uid, const char *entry, const char *userid, const char *value, size_t len)
+uint32_t sync_crc_annotation(uint32_t uid, const char *entry, const char *userid, const char *value,
+                             size_t len)
 {
     char text[16], *p = put_dec(text, uid);
 

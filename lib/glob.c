@@ -71,7 +71,8 @@ void glob_free(struct glob **gp)
 static void enter(const struct glob *g, uint64_t *set, size_t i)
 {
     set[WORD(i)] |= BIT(i);
-    if (i < g->len && (g->pattern[i] == '*' || g->pattern[i] == '%')) set[WORD(i + 1)] |= BIT(i + 1);
+    if (i < g->len && (g->pattern[i] == '*' || g->pattern[i] == '%'))
+        set[WORD(i + 1)] |= BIT(i + 1);
 }
 
 /* Places reached from `from` by the byte c; false when there are none. */
