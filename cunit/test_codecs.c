@@ -18,6 +18,7 @@
 #include "names_config.h"
 #include "quota_codec.h"
 #include "seen_codec.h"
+#include "sub_codec.h"
 #include "testutil.h"
 #include "util.h"
 
@@ -419,6 +420,48 @@ START_TEST(annotation_keys)
 }
 END_TEST
 
+/* ---- subscriptions ---- */
+
+START_TEST(subscription_keys)
+{
+    static const struct {
+        const char *name, *key;
+    } t[] = {
+        { "user.alice", "NINBOX" },
+        { "user.alice.Sent Items", "NINBOX\x1fSent Items" },
+        { "shared.news", "Nshared\x1fnews" },
+        { "user.bob.x^y", "Nuser|bob|x.y" },
+        { "user.alice2.z", "Nuser|alice2|z" },
+        { "example.org!user.alice.z", "Nexample.org~user|alice|z" },
+    };
+    struct buf out = BUF_INITIALIZER;
+
+    for (size_t i = 0; i < array_size(t); i++) {
+        struct buf want = BUF_INITIALIZER;
+        buf_setcstr(&want, t[i].key);
+        buf_replace_char(&want, '|', '\x1f');
+        buf_replace_char(&want, '~', '\x1d');
+        sub_key_print(t[i].name, "alice", &out);
+        ck_assert_str_eq(buf_cstring(&out), buf_cstring(&want));
+        char *name = sub_key_parse(out.s, out.len, "alice");
+        ck_assert_str_eq(name, t[i].name);
+        free(name);
+        buf_free(&want);
+    }
+    sub_key_print("example.org!user.eve.x", "eve@example.org", &out);
+    ck_assert_str_eq(buf_cstring(&out), "NINBOX\x1fx");
+    /* as 3.6.1 writes user.alice2.z for alice */
+    char *name = sub_key_parse("NINBOX2\x1fz", 9, "alice");
+    ck_assert_str_eq(name, "user.alice2.z");
+    free(name);
+    ck_assert_ptr_null(sub_key_parse(SUB_VERSION_KEY, strlen(SUB_VERSION_KEY), "alice"));
+    ck_assert_ptr_null(sub_key_parse("N", 1, "alice"));
+    ck_assert_ptr_null(sub_key_parse("Na\0b", 4, "alice"));
+    ck_assert_ptr_null(sub_key_parse("Na!b", 4, "alice"));
+    buf_free(&out);
+}
+END_TEST
+
 Suite *codecs_suite(void)
 {
     Suite *s = suite_create("codecs");
@@ -437,6 +480,7 @@ Suite *codecs_suite(void)
     tcase_add_test(tc, annotation_values_of_3_6_1);
     tcase_add_test(tc, annotation_values_old);
     tcase_add_test(tc, annotation_keys);
+    tcase_add_test(tc, subscription_keys);
     suite_add_tcase(s, tc);
     return s;
 }

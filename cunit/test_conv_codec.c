@@ -412,6 +412,12 @@ START_TEST(status_and_quota)
     ck_assert_str_eq(conversation_id_encode(0xab, hex), "00000000000000ab");
     ck_assert(conversation_id_decode("00000000000000AB", 16, &cid) && cid == 0xab);
     ck_assert(!conversation_id_decode("ab", 2, &cid));
+
+    struct message_guid guid;
+    ck_assert(message_guid_decode(&guid, "b0a41185a4e6b7797950ca81c16a6ee056708744", 40));
+    ck_assert_uint_eq(conversation_id_from_guid(&guid), UINT64_C(0x2157c864af8fbc6b));
+    ck_assert(message_guid_decode(&guid, "91f3d9e10b690b120000000000000000000000aa", 40));
+    ck_assert_uint_eq(conversation_id_from_guid(&guid), 1);
 }
 END_TEST
 

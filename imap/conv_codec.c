@@ -33,6 +33,13 @@ const char *conversation_id_encode(conversation_id_t cid, char out[CONV_ID_STRLE
     return out;
 }
 
+conversation_id_t conversation_id_from_guid(const struct message_guid *guid)
+{
+    conversation_id_t cid = get_be64(guid->value) ^ UINT64_C(0x91f3d9e10b690b12);
+
+    return cid ? cid : 1;
+}
+
 bool conversation_id_decode(const char *s, size_t len, conversation_id_t *cid)
 {
     unsigned char be[8];

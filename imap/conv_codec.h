@@ -29,6 +29,8 @@ struct buf;
 /* ---- conversation ids: 16 lower-case hex digits ---- */
 #define CONV_ID_STRLEN 17 /* with NUL */
 const char *conversation_id_encode(conversation_id_t cid, char out[CONV_ID_STRLEN]);
+/* Id of a new conversation that begins with this message; never 0 (handbook 01 §5.9 no. 5). */
+conversation_id_t conversation_id_from_guid(const struct message_guid *guid);
 bool conversation_id_decode(const char *s, size_t len,
                             conversation_id_t *cid); /* exactly 16 digits */
 
