@@ -34,41 +34,40 @@ static uint32_t letter_bit(char c)
 
 /* Rights that the old letters c and d stand for; deleteright says which of them deletes
  * mailboxes. */
-static uint32_t macro_c(const struct names_config *cfg)
+static uint32_t macro_c(char deleteright)
 {
-    return ACL_CREATE | (cfg->deleteright == 'c' ? ACL_DELETEMBOX : 0);
+    return ACL_CREATE | (deleteright == 'c' ? ACL_DELETEMBOX : 0);
 }
 
-static uint32_t macro_d(const struct names_config *cfg)
+static uint32_t macro_d(char deleteright)
 {
-    return ACL_DELETEMSG | ACL_EXPUNGE | (cfg->deleteright == 'd' ? ACL_DELETEMBOX : 0);
+    return ACL_DELETEMSG | ACL_EXPUNGE | (deleteright == 'd' ? ACL_DELETEMBOX : 0);
 }
 
 /* True: all letters known. */
 static bool parse_rights(const char *str, size_t len, uint32_t *mask, char *bad)
 {
-    struct names_config cfg;
+    char deleteright = names_deleteright();
     uint32_t plain = 0;
     bool c = false, d = false, known = true;
 
-    names_config_get(&cfg);
     for (size_t i = 0; i < len; i++) {
         uint32_t bit = letter_bit(str[i]);
         plain |= bit;
-        if (str[i] == cfg.deleteright && str[i] != 'c' && str[i] != 'd') plain |= ACL_DELETEMBOX;
+        if (str[i] == deleteright && str[i] != 'c' && str[i] != 'd') plain |= ACL_DELETEMBOX;
         if (str[i] == 'c')
             c = true;
         else if (str[i] == 'd')
             d = true;
-        else if (!bit && str[i] != cfg.deleteright && known) {
+        else if (!bit && str[i] != deleteright && known) {
             known = false;
             if (bad) *bad = str[i];
         }
     }
     *mask = plain;
     /* a macro says nothing where one of its members is named */
-    if (c && !(plain & macro_c(&cfg))) *mask |= macro_c(&cfg);
-    if (d && !(plain & macro_d(&cfg))) *mask |= macro_d(&cfg);
+    if (c && !(plain & macro_c(deleteright))) *mask |= macro_c(deleteright);
+    if (d && !(plain & macro_d(deleteright))) *mask |= macro_d(deleteright);
     return known;
 }
 
@@ -95,14 +94,13 @@ static char *put_bits(char *p, uint32_t mask, uint32_t bits)
 
 const char *cyrus_acl_masktostr(uint32_t mask, char str[ACL_MAXSTR])
 {
-    struct names_config cfg;
+    char deleteright = names_deleteright();
     char *p = str;
 
-    names_config_get(&cfg);
     p = put_bits(p, mask,
                  ACL_LOOKUP | ACL_READ | ACL_SETSEEN | ACL_WRITE | ACL_INSERT | ACL_POST |
                      ACL_CREATE | ACL_DELETEMBOX | ACL_DELETEMSG | ACL_EXPUNGE);
-    if (mask & (cfg.deleteright == 'c' ? ACL_CREATE | ACL_DELETEMBOX : ACL_CREATE)) *p++ = 'c';
+    if (mask & (deleteright == 'c' ? ACL_CREATE | ACL_DELETEMBOX : ACL_CREATE)) *p++ = 'c';
     if (mask & (ACL_DELETEMSG | ACL_EXPUNGE)) *p++ = 'd';
     p = put_bits(p, mask, ACL_ADMIN | ACL_ANNOTATEMSG | (ACL_FULL & ~(uint32_t)ACL_ALL));
     *p = '\0';
@@ -144,7 +142,6 @@ uint32_t cyrus_acl_rights_of(const char *acl, const char *identifier)
 
 uint32_t cyrus_acl_myrights(const struct auth_state *auth, const char *acl)
 {
-    struct names_config cfg;
     struct acl_item item;
     uint32_t plus = 0, minus = 0;
 
@@ -158,8 +155,7 @@ uint32_t cyrus_acl_myrights(const struct auth_state *auth, const char *acl)
         *(negative ? &minus : &plus) |= cyrus_acl_strtomask_lax(item.rights, item.rightslen);
     }
     uint32_t rights = plus & ~minus;
-    names_config_get(&cfg);
-    if (cfg.acl_admin_implies_write && (rights & ACL_ADMIN))
+    if ((rights & ACL_ADMIN) && names_acl_admin_implies_write())
         rights |= ACL_SETSEEN | ACL_WRITE | ACL_INSERT | ACL_DELETEMSG | ACL_EXPUNGE |
                   ACL_ANNOTATEMSG;
     return rights;

@@ -53,12 +53,18 @@ struct share {
     uint32_t basic, annot;
 };
 
+static bool counts(const struct index_record *rec)
+{
+    return rec && !(rec->internal_flags & FLAG_INTERNAL_EXPUNGED);
+}
+
+/* Without the record fields that count as annotations. */
 static struct share share_of(const struct index_record *rec, const struct annot_sum *sum,
-                             uint32_t minor, const strarray_t *flagnames)
+                             const strarray_t *flagnames)
 {
     struct share s = { 0 };
 
-    if (!rec || (rec->internal_flags & FLAG_INTERNAL_EXPUNGED)) return s;
+    if (!counts(rec)) return s;
     s.exists = 1;
     s.deleted = !!(rec->system_flags & FLAG_DELETED);
     s.answered = !!(rec->system_flags & FLAG_ANSWERED);
@@ -66,12 +72,25 @@ static struct share share_of(const struct index_record *rec, const struct annot_
     s.unseen = !(rec->system_flags & FLAG_SEEN);
     s.used = rec->size;
     s.basic = sync_crc_record(rec, flagnames);
-    s.annot = sync_crc_record_annots(rec, minor);
     if (sum) {
-        s.annot ^= sum->crc;
+        s.annot = sum->crc;
         s.annot_used = sum->used;
     }
     return s;
+}
+
+/*
+ * How the annotation CRC changes by the record fields that count as annotations.
+ * A change of flags leaves them alone, and two equal CRCs need not be computed.
+ */
+static uint32_t field_annots_delta(const struct index_record *o, const struct index_record *n,
+                                   uint32_t minor)
+{
+    if (counts(o) && counts(n) && o->uid == n->uid && o->cid == n->cid &&
+        o->savedate == n->savedate && o->createdmodseq == n->createdmodseq)
+        return 0;
+    return (counts(o) ? sync_crc_record_annots(o, minor) : 0) ^
+           (counts(n) ? sync_crc_record_annots(n, minor) : 0);
 }
 
 static bool move64(uint64_t *count, uint64_t less, uint64_t more)
@@ -95,8 +114,8 @@ int index_header_apply_delta(struct index_header *hdr, const struct index_record
                              const struct annot_sum *oldsum, const struct index_record *newrec,
                              const struct annot_sum *newsum, const strarray_t *flagnames)
 {
-    struct share o = share_of(oldrec, oldsum, hdr->minor_version, flagnames);
-    struct share n = share_of(newrec, newsum, hdr->minor_version, flagnames);
+    struct share o = share_of(oldrec, oldsum, flagnames);
+    struct share n = share_of(newrec, newsum, flagnames);
     bool ok = true;
 
     ok &= move32(&hdr->exists, o.exists, n.exists);
@@ -108,6 +127,7 @@ int index_header_apply_delta(struct index_header *hdr, const struct index_record
     ok &= move64(&hdr->quota_annot_used, o.annot_used, n.annot_used);
     hdr->sync_crc_basic ^= o.basic ^ n.basic;
     hdr->sync_crc_annot ^= o.annot ^ n.annot;
+    hdr->sync_crc_annot ^= field_annots_delta(oldrec, newrec, hdr->minor_version);
 
     bool was = oldrec && (oldrec->internal_flags & FLAG_INTERNAL_EXPUNGED);
     bool is = newrec && (newrec->internal_flags & FLAG_INTERNAL_EXPUNGED);

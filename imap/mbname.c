@@ -88,10 +88,7 @@ static time_t parse_deletion_time(const char *text, bool strict)
 
 void mbname_take_components(mbname_t *mbname, strarray_t *parts, enum deleted_form form)
 {
-    struct names_config cfg;
-
-    names_config_get(&cfg);
-    if (parts->count > 2 && !strcmp(strarray_nth(parts, 0), cfg.deletedprefix)) {
+    if (parts->count > 2 && !strcmp(strarray_nth(parts, 0), names_deletedprefix())) {
         time_t when = parse_deletion_time(strarray_nth(parts, -1), form == DELETED_STRICT);
         if (when) {
             free(strarray_shift(parts));
@@ -109,12 +106,10 @@ void mbname_take_components(mbname_t *mbname, strarray_t *parts, enum deleted_fo
 
 void mbname_set_domain_len(mbname_t *mbname, const char *domain, size_t len)
 {
-    struct names_config cfg;
+    const char *def = names_defaultdomain();
 
-    names_config_get(&cfg);
     xzfree(mbname->domain);
-    if (!len || (strlen(cfg.defaultdomain) == len && !memcmp(cfg.defaultdomain, domain, len)))
-        return;
+    if (!len || (strlen(def) == len && !memcmp(def, domain, len))) return;
     mbname->domain = xstrndup(domain, len);
 }
 
@@ -305,16 +300,13 @@ static void join(struct buf *out, size_t start, const char *part, char sep, char
 static const char *spell(const mbname_t *m, struct buf *out, char domainsep, char sep, char from,
                          char to)
 {
-    struct names_config cfg;
-
     if (!m->localpart && !m->boxes.count && !m->domain) return NULL;
-    names_config_get(&cfg);
     if (m->domain) {
         buf_appendcstr(out, m->domain);
         buf_putc(out, domainsep);
     }
     size_t start = out->len;
-    if (m->deleted) join(out, start, cfg.deletedprefix, sep, '\0', '\0');
+    if (m->deleted) join(out, start, names_deletedprefix(), sep, '\0', '\0');
     if (m->localpart) {
         join(out, start, "user", sep, '\0', '\0');
         join(out, start, m->localpart, sep, from, to);

@@ -121,12 +121,10 @@ bool mboxname_isusermailbox(const char *name, bool isinbox)
 
 bool mboxname_isdeletedmailbox(const char *name, time_t *when)
 {
-    struct names_config cfg;
     const char *p = skip_domain(name);
 
     if (when) *when = 0;
-    names_config_get(&cfg);
-    if (!strstarts(p, cfg.deletedprefix)) return false;
+    if (!strstarts(p, names_deletedprefix())) return false;
 
     mbname_t *m = mbname_from_intname(name);
     time_t t = mbname_isdeleted(m);

@@ -48,3 +48,23 @@ void names_config_get(struct names_config *cfg)
     else
         names_config_defaults(cfg);
 }
+
+const char *names_defaultdomain(void)
+{
+    return override ? override->defaultdomain : "internal";
+}
+
+const char *names_deletedprefix(void)
+{
+    return override ? override->deletedprefix : "DELETED";
+}
+
+char names_deleteright(void)
+{
+    return override ? override->deleteright : 'c';
+}
+
+bool names_acl_admin_implies_write(void)
+{
+    return override && override->acl_admin_implies_write;
+}

@@ -46,6 +46,11 @@ struct names_config {
 
 /* Fill *cfg from the configuration (or from the override). Strings are borrowed from it. */
 void names_config_get(struct names_config *cfg);
+/* The few that every name and every ACL entry needs, without the rest. */
+const char *names_defaultdomain(void); /* never NULL */
+const char *names_deletedprefix(void); /* never NULL */
+char names_deleteright(void);
+bool names_acl_admin_implies_write(void);
 /* For tests: use this instead of the configuration, NULL: the configuration again. Borrowed, must
  * outlive its use. */
 void names_config_override(const struct names_config *cfg);
