@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The same for Debian's cyrus-imapd 3.6.1, the reference that Cylinder meets in interop tests."""
+
+import os
+import re
+import subprocess
+import time
+
+from .instance import Instance
+from .ports import listening
+
+SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "syslog_file.c")
+
+
+class DebianInstance(Instance):
+    """Its log is taken by a preloaded library; ERROR lines of it are its own business."""
+
+    flavour = "debian"
+    fatal_log = re.compile(r"(?!)")
+    # 3.6.1 does not wait for events, and services may outlive it for a moment.
+    orphan_grace = 5.0
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        del self.conf["log_file"]
+        library = self._build_library()
+        if library:
+            self.env["LD_PRELOAD"] = library
+            self.env["SYSLOG_FILE"] = self.logfile
+            os.chmod(self.logfile, 0o666)
+
+    def _build_library(self):
+        path = self.path("syslog_file.so")
+        subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", "-o", path, SOURCE],
+                       check=True, capture_output=True)
+        os.chmod(path, 0o755)
+        return path
+
+    def _await_ready(self, notify, timeout):
+        """3.6.1 does not tell; its listeners do."""
+        deadline = time.monotonic() + timeout
+        while True:
+            if self.process.poll() is not None:
+                self._start_failed("master ended before it was ready")
+            if self._all_listening():
+                return
+            if time.monotonic() > deadline:
+                self._start_failed("master did not get ready in time")
+            time.sleep(0.02)
+
+    def _all_listening(self):
+        if not all(listening(port) for port in self.ports.values()):
+            return False
+        return "ready for work" in self.log_text()[self._log_start:]
+
+    _log_start = 0
+
+    def start(self, *args, **kwargs):
+        self._log_start = len(self.log_text())
+        return super().start(*args, **kwargs)
