@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * journal_checkpoint -- the log up to here is in the files themselves
+ *
+ * Order: no commit is on its way for a moment, in which the end C of the window is chosen and
+ * what dead processes left is finished; commits go on; the file systems are
+ * synced; the file "checkpoint" says C; names that were lazily removed before C go; segments that
+ * nobody needs go. The removals become durable with the syncfs of the next checkpoint, so the
+ * file keeps in `lazy` from where on they are to be done again after a crash.
+ *
+ * The file is text, replaced as a whole, its last line the CRC-32 of what is above:
+ *   cylinder journal checkpoint 1
+ *   lsn 0000000000001000
+ *   lazy 0000000000001000
+ *   generation 000000018d5f33a1
+ *   crc 1a2b3c4d
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "crc32.h"
+#include "journal_int.h"
+#include "journal_plan.h"
+#include "util.h"
+#include "xmalloc.h"
+
+/* Names removed while commits stand still. */
+#define LAZY_BATCH 256u
+
+/* ---- the file ---- */
+
+#define CP_FORMAT "cylinder journal checkpoint 1\nlsn %016llx\nlazy %016llx\ngeneration %016llx\n"
+#define CP_LEN (30u + 21u + 22u + 28u)
+
+static void format_checkpoint(const struct journal_checkpoint *cp, char text[128])
+{
+    snprintf(text, 128, CP_FORMAT, (unsigned long long)cp->lsn, (unsigned long long)cp->lazy,
+             (unsigned long long)cp->generation);
+    snprintf(text + CP_LEN, 128 - CP_LEN, "crc %08x\n", (unsigned)crc32_map(text, CP_LEN));
+}
+
+int journal_checkpoint_read(const char *dir, struct journal_checkpoint *cp)
+{
+    char want[128], got[129] = "";
+    char *path = xasprintf("%s/checkpoint", dir);
+    int fd = diskio_open(path, O_RDONLY, 0);
+    int r = fd < 0 ? fd : 0;
+    ssize_t n = r ? 0 : diskio_pread(fd, got, sizeof(got) - 1, 0);
+    diskio_close(fd);
+
+    if (n < 0) r = (int)n;
+    if (!r) {
+        memset(cp, 0, sizeof(*cp));
+        if (n != CP_LEN + 13 || parse_hex64(got + 34, 16, &cp->lsn) || parse_hex64(got + 56, 16, &cp->lazy) ||
+            parse_hex64(got + 84, 16, &cp->generation))
+            r = -EBADMSG;
+        format_checkpoint(cp, want);
+        if (strcmp(got, want)) r = -EBADMSG;
+    }
+    if (r && r != -ENOENT) syslog(LOG_ERR, "journal: can't read %s: %s", path, strerror(-r));
+    free(path);
+    return r;
+}
+
+int journal_checkpoint_write(const char *dir, const struct journal_checkpoint *cp)
+{
+    char text[128];
+    format_checkpoint(cp, text);
+    char *path = xasprintf("%s/checkpoint", dir), *tmp = xasprintf("%s/checkpoint.NEW", dir);
+
+    int r = diskio_unlink_quiet(tmp);
+    int fd = r ? r : diskio_create(tmp, 0666);
+    if (fd < 0)
+        r = fd;
+    else {
+        r = diskio_pwrite(fd, text, strlen(text), 0);
+        if (!r) r = diskio_fsync(fd);
+        diskio_close(fd);
+    }
+    if (!r) r = diskio_rename(tmp, path);
+    if (!r) r = diskio_sync_dir(dir);
+    if (r) syslog(LOG_ERR, "journal: can't write %s: %s", path, strerror(-r));
+    free(path);
+    free(tmp);
+    return r;
+}
+
+/* ---- the checkpoint ---- */
+
+/* Adds the records of [*pos, to) to the plan. */
+static int plan_records(struct journal *j, struct journal_plan *plan, uint64_t *pos, uint64_t to)
+{
+    struct buf buf = BUF_INITIALIZER;
+    struct journal_view view;
+    int r = 0;
+
+    while (!r && *pos < to) {
+        r = journal_log_read(j, *pos, 0, &buf);
+        if (!r) r = journal_view_init(&view, buf.s, buf.len, *pos);
+        if (r) {
+            syslog(LOG_ERR, "journal: no record at %llx of %s", (unsigned long long)*pos, j->dir);
+            r = -EIO;
+            break;
+        }
+        journal_plan_add(plan, &view);
+        journal_view_fini(&view);
+        *pos += buf.len;
+    }
+    buf_free(&buf);
+    return r;
+}
+
+/* Waits until no commit is on its way, and keeps new ones out. */
+static int stop_commits(struct journal *j)
+{
+    int r = journal_bytelock(j, JLOCK_GATE, DISKIO_LOCK_EXCLUSIVE, 0);
+    if (r) return r;
+    r = journal_bytelock(j, JLOCK_APPLY, DISKIO_LOCK_EXCLUSIVE, 0);
+    if (r) journal_byteunlock(j, JLOCK_GATE);
+    return r;
+}
+
+static void go_commits(struct journal *j)
+{
+    journal_byteunlock(j, JLOCK_APPLY);
+    journal_byteunlock(j, JLOCK_GATE);
+}
+
+/* Ends the window: *endp is a place in the log before which all is applied. */
+static int end_window(struct journal *j, uint64_t *endp)
+{
+    int r = stop_commits(j);
+    if (r) return r;
+    r = journal_resolve_all(j);
+    if (!r) {
+        *endp = j->ctl->tail;
+        j->ctl->window = *endp;
+    }
+    go_commits(j);
+    return r;
+}
+
+/*
+ * In batches, while no commit is on its way: one that makes a name anew is seen in the log
+ * before the name is removed.
+ */
+static int remove_lazy(struct journal *j, struct journal_plan *plan, uint64_t from)
+{
+    uint64_t nops = plan->nops, seen = from;
+    size_t pos = 0;
+    int r = 0, more = 1;
+
+    while (!r && more) {
+        r = stop_commits(j);
+        if (r) break;
+        r = plan_records(j, plan, &seen, j->ctl->tail);
+        if (!r) more = journal_remove_lazy(plan, nops, &pos, LAZY_BATCH);
+        if (!r && !more) journal_remove_lazy_dirs(plan, nops);
+        go_commits(j);
+    }
+    return r;
+}
+
+static int run_checkpoint(struct journal *j, bool final)
+{
+    struct journal_checkpoint cp;
+    struct journal_plan plan;
+    uint64_t end, pos;
+
+    int r = journal_checkpoint_read(j->dir, &cp);
+    if (!r) r = end_window(j, &end);
+    if (r) return r;
+    if (end == cp.lsn && (!final || cp.lazy == cp.lsn)) return 0;
+    uint64_t readers = journal_readers_lsn(j); /* before the sync that makes it durable */
+
+    /* From `lazy` on: what was removed last time is to become durable now. */
+    journal_plan_init(&plan);
+    pos = cp.lazy;
+    r = plan_records(j, &plan, &pos, end);
+    if (!r) r = journal_sync(j, end);
+    if (!r) {
+        r = journal_sync_paths(j, &plan);
+        if (r) r = journal_fail(j, "sync of the file systems", r);
+    }
+    cp.lazy = cp.lsn;
+    cp.lsn = end;
+    if (!r) r = journal_checkpoint_write(j->dir, &cp);
+    if (!r) j->ctl->checkpoint = end;
+    if (!r) r = remove_lazy(j, &plan, end);
+    if (!r && final) {
+        cp.lazy = end;
+        r = journal_sync_paths(j, &plan);
+        if (!r) r = journal_checkpoint_write(j->dir, &cp);
+    }
+    if (!r) r = journal_segments_drop(j, cp.lazy, readers, final);
+    journal_plan_fini(&plan);
+    return r;
+}
+
+static bool is_due(const struct journal *j)
+{
+    return j->ctl->tail - j->ctl->checkpoint >= j->checkpoint_size;
+}
+
+int journal_checkpoint(struct journal *j, unsigned flags)
+{
+    if (j->ctl->failed) return -EROFS;
+    if ((flags & JOURNAL_CHECKPOINT_IF_DUE) && !is_due(j)) return 0;
+
+    int r = journal_bytelock(j, JLOCK_CHECKPOINT, DISKIO_LOCK_EXCLUSIVE,
+                             flags & JOURNAL_CHECKPOINT_TRY ? DISKIO_LOCK_NONBLOCK : 0);
+    if (r == -EWOULDBLOCK) return -EAGAIN;
+    if (r) return r;
+    if (!(flags & JOURNAL_CHECKPOINT_IF_DUE) || is_due(j)) r = run_checkpoint(j, false);
+    journal_byteunlock(j, JLOCK_CHECKPOINT);
+    return r;
+}
+
+int journal_checkpoint_final(struct journal *j)
+{
+    int r = journal_bytelock(j, JLOCK_CHECKPOINT, DISKIO_LOCK_EXCLUSIVE, 0);
+    if (r) return r;
+    r = run_checkpoint(j, true);
+    journal_byteunlock(j, JLOCK_CHECKPOINT);
+    return r;
+}

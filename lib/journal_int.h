@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef INCLUDED_JOURNAL_INT_H
+#define INCLUDED_JOURNAL_INT_H
+/*
+ * journal_int -- what the journal*.c files share
+ *
+ * The control page is memory that all processes of a server share through a mapped
+ * file. It is not durable and never read after a crash of the machine: its boot id, or its
+ * inode, is another one then, and recovery builds it anew. A process that dies leaves it as
+ * it was, so each step that changes it must leave a state that others can go on from.
+ * Fields are native; only this machine, since this boot, looks at them.
+ */
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "diskio.h"
+#include "journal.h"
+#include "journal_record.h"
+
+/* ---- byte locks in <dir>/lock, in the order of taking ---- */
+enum journal_byte {
+    JLOCK_OPEN,       /* shared: has the journal open; exclusive: recovers, or closes as the last */
+    JLOCK_CHECKPOINT, /* one checkpoint at a time */
+    JLOCK_GATE,       /* held by a checkpoint that waits for JLOCK_APPLY, so that no new committer passes */
+    JLOCK_APPLY,      /* shared: a commit is on its way; exclusive: none is */
+    JLOCK_REDO,       /* one finishes what dead processes left */
+    JLOCK_APPEND,     /* writes at the tail */
+    JLOCK_SYNC,       /* syncs */
+};
+
+/* ---- the control page ---- */
+#define JOURNAL_SLOTS 256u
+#define JOURNAL_SLOT_LOCKS 12u
+#define JOURNAL_LOCK_LSNS 4096u /* a power of two */
+#define JOURNAL_ANNOUNCED 64u
+
+/* A record that is appended (or about to be) and not yet applied as a whole. */
+struct journal_slot {
+    _Atomic uint64_t start; /* LSN of its first byte; 0: the slot is free */
+    _Atomic uint64_t end;
+    _Atomic uint32_t done;  /* bit i: what locks[i] protects has been applied */
+    _Atomic uint32_t nlocks; /* names below; more than JOURNAL_SLOT_LOCKS: look into the record */
+    _Atomic uint64_t locks[JOURNAL_SLOT_LOCKS]; /* hashes of the names */
+};
+
+/* In this window of the log the database has been announced with this generation. */
+struct journal_announced {
+    _Atomic uint64_t hash;
+    _Atomic uint64_t generation;
+    _Atomic uint64_t lsn;
+};
+
+struct journal_control {
+    char magic[8];
+    uint32_t size;
+    _Atomic uint32_t live; /* 0 while recovery builds it */
+    uint64_t dev, ino;     /* of the file itself: a copy of it is not it */
+    char boot_id[40];
+    uint64_t generation;
+    _Atomic uint32_t failed;
+    _Atomic uint32_t sync_seq; /* futex: raised after each sync */
+    _Atomic uint32_t appending; /* a writer is, or died, between its claim of the tail and moving it */
+    _Atomic uint32_t pending;   /* slots in use, at least */
+    _Atomic uint64_t tail;
+    _Atomic uint64_t segment;  /* start of the last segment */
+    _Atomic uint64_t prepared; /* the last segment is written (with zeros) up to here */
+    _Atomic uint64_t synced;
+    _Atomic uint64_t checkpoint; /* all before is in the files, durable */
+    _Atomic uint64_t window;     /* the checkpoint to come, or the same: databases announced before don't count */
+    _Atomic uint64_t lock_lsn[JOURNAL_LOCK_LSNS]; /* by hash of the name: LSN of the newest record */
+    struct journal_announced announced[JOURNAL_ANNOUNCED];
+    struct journal_slot slots[JOURNAL_SLOTS];
+};
+
+/* ---- the handle ---- */
+struct journal_segment {
+    uint64_t start; /* also its name */
+    int fd;         /* -1: not open */
+};
+
+struct journal {
+    char *dir;
+    uint64_t segment_size, checkpoint_size, reader_max;
+    int lockfd;
+    pid_t pid; /* whose locks these are */
+    struct journal_control *ctl;
+    struct journal_segment append, read; /* segment written to, segment read last */
+    struct journal_slot *slot;           /* of the commit on its way in this process */
+    bool redoing;                        /* holds JLOCK_REDO: its own look-ups need not resolve */
+};
+
+/* journal_control.c */
+int journal_bytelock(struct journal *j, enum journal_byte byte, enum diskio_lock type, unsigned flags);
+void journal_byteunlock(struct journal *j, enum journal_byte byte);
+/* "dir/name" in a static buffer of the handle's life: valid until the next call. */
+const char *journal_path(const struct journal *j, const char *name);
+/* Maps the control file if it is a live one of this boot: 0, or -ENOENT when recovery is needed. */
+int journal_control_attach(struct journal *j);
+/* Makes a new one, live, with an empty window at `lsn`. Only under JLOCK_OPEN exclusive. */
+int journal_control_build(struct journal *j, uint64_t lsn, uint64_t generation);
+void journal_control_detach(struct journal *j);
+/* Hash of a lock name or path, the same in every process. Never 0. */
+uint64_t journal_hash(const char *name);
+/* Read-only from now on: the flag, and one loud line. Returns -EROFS. */
+int journal_fail(struct journal *j, const char *what, int error);
+
+/* journal_log.c */
+/* Starts of the segments, rising; free with free(). */
+int journal_segments(const char *dir, uint64_t **starts, size_t *n);
+/* Path of a segment, as journal_path. */
+const char *journal_segment_path(const struct journal *j, uint64_t start);
+/* Makes the first segment at lsn, durable. */
+int journal_segment_create(struct journal *j, uint64_t lsn);
+void journal_segment_close(struct journal_segment *segment);
+/*
+ * Appends a sealed record; *startp and *endp get its place. The locks of the record are
+ * entered in a slot (j->slot) before; -EBUSY: no slot is free.
+ */
+int journal_log_append(struct journal *j, struct journal_record *rec, uint64_t *startp, uint64_t *endp);
+/*
+ * Reads the record that begins at lsn into buf: 0, or 1 when no whole record of that
+ * generation (0: any) is there.
+ */
+int journal_log_read(struct journal *j, uint64_t lsn, uint64_t generation, struct buf *buf);
+/*
+ * Is there, behind the end of the log at `tail`, a record that says that the log was durable beyond
+ * it? Then bytes that had been synced are damaged. 1: yes, 0: no, or -errno.
+ */
+int journal_log_isdamaged(struct journal *j, uint64_t tail, uint64_t generation);
+
+/* Settles what a dead writer left at the tail. */
+int journal_tail_settle(struct journal *j);
+
+/* journal_slot.c */
+/* A free slot, filled from the record's locks, for the bytes [start, end); NULL: none is free. */
+struct journal_slot *journal_slot_claim(struct journal *j, const struct journal_view *view, uint64_t start,
+                                        uint64_t end);
+void journal_slot_free(struct journal *j, struct journal_slot *slot);
+/* Frees slots of records that were never written: those that begin at or behind the tail. */
+void journal_slots_void(struct journal *j, uint64_t tail);
+/* Finishes all records that nobody works on any more. Only under JLOCK_APPLY exclusive. */
+int journal_resolve_all(struct journal *j);
+
+/* journal_commit.c */
+/* While a commit is on its way no checkpoint begins. */
+int journal_enter(struct journal *j);
+void journal_leave(struct journal *j);
+
+/* journal_checkpoint.c */
+struct journal_checkpoint {
+    uint64_t lsn;        /* all before is in the files */
+    uint64_t lazy;       /* lazy removals of records before are done */
+    uint64_t generation; /* of the records behind it */
+};
+/* The file "checkpoint". -ENOENT: there is none. */
+int journal_checkpoint_read(const char *dir, struct journal_checkpoint *cp);
+/* Durable when it returns 0. */
+int journal_checkpoint_write(const char *dir, const struct journal_checkpoint *cp);
+/* The last one before a journal is left: everything is durable and done, and the log empty. */
+int journal_checkpoint_final(struct journal *j);
+
+/* journal_lazy.c */
+struct journal_plan;
+/* syncfs of every file system that holds a path of the plan, and of the journal's own. */
+int journal_sync_paths(struct journal *j, const struct journal_plan *plan);
+/* Removes files that the first nops operations remove lazily and nothing made anew, from *pos on; 1: max were done. */
+int journal_remove_lazy(const struct journal_plan *plan, uint64_t nops, size_t *pos, unsigned max);
+/* The same for directories, if they are empty. */
+void journal_remove_lazy_dirs(const struct journal_plan *plan, uint64_t nops);
+/*
+ * Drops segments that neither the recovery from `lsn` nor a reader at `readers` (a durable place) needs; all: also
+ * the last one, if the log ends there.
+ */
+int journal_segments_drop(struct journal *j, uint64_t lsn, uint64_t readers, bool all);
+
+/* journal_reader.c */
+/* The least LSN that a reader still needs, or UINT64_MAX. */
+uint64_t journal_readers_lsn(struct journal *j);
+
+#endif

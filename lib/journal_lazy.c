@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * journal_lazy -- what a checkpoint does to the files: sync, remove, drop
+ *
+ * A lazily removed name stays until everything that was linked from it is durable. A file that
+ * can't be removed is logged and stays: it is garbage, not damage.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "journal_int.h"
+#include "journal_plan.h"
+#include "xmalloc.h"
+
+#define MAX_FILESYSTEMS 256u
+
+struct filesystems {
+    dev_t devs[MAX_FILESYSTEMS];
+    unsigned n;
+};
+
+static int sync_filesystem(struct filesystems *fs, const char *dir)
+{
+    struct stat st;
+    if (diskio_stat(dir, &st)) return 0; /* gone with all that was in it */
+    for (unsigned i = 0; i < fs->n; i++) {
+        if (fs->devs[i] == st.st_dev) return 0;
+    }
+    if (fs->n < MAX_FILESYSTEMS) fs->devs[fs->n++] = st.st_dev;
+
+    int fd = diskio_open(dir, O_RDONLY | O_DIRECTORY, 0);
+    if (fd < 0) return fd;
+    int r = diskio_syncfs(fd);
+    diskio_close(fd);
+    if (r) syslog(LOG_ERR, "journal: sync of the file system of %s failed: %s", dir, strerror(-r));
+    return r;
+}
+
+int journal_sync_paths(struct journal *j, const struct journal_plan *plan)
+{
+    struct filesystems fs = { .n = 0 };
+    char *last = xstrdup("");
+    size_t pos = 0;
+    const char *path;
+
+    int r = sync_filesystem(&fs, j->dir);
+    while (!r && (path = hash_next(&plan->paths, &pos, NULL))) {
+        const char *slash = strrchr(path, '/');
+        size_t len = slash && slash > path ? (size_t)(slash - path) : 1;
+        if (strlen(last) == len && !strncmp(last, path, len)) continue;
+        free(last);
+        last = xstrndup(path, len);
+        r = sync_filesystem(&fs, last);
+    }
+    free(last);
+    return r;
+}
+
+static void remove_path(const char *path, const struct journal_plan_path *pp, uint64_t nops)
+{
+    int r = 0;
+    if (journal_plan_removes(pp) && pp->lazy <= nops) r = diskio_unlink_quiet(path);
+    if (r && r != -ENOTDIR) syslog(LOG_WARNING, "journal: can't remove %s: %s", path, strerror(-r));
+}
+
+static void remove_dir(const char *path, const struct journal_plan_path *pp, uint64_t nops)
+{
+    if (!journal_plan_removes_dir(pp) || pp->rmdir > nops) return;
+    int r = diskio_rmdir(path);
+    if (r && r != -ENOENT && r != -ENOTEMPTY && r != -ENOTDIR && r != -EEXIST)
+        syslog(LOG_WARNING, "journal: can't remove directory %s: %s", path, strerror(-r));
+}
+
+int journal_remove_lazy(const struct journal_plan *plan, uint64_t nops, size_t *pos, unsigned max)
+{
+    const char *path;
+    void *data;
+
+    while (max && (path = hash_next(&plan->paths, pos, &data))) {
+        const struct journal_plan_path *pp = data;
+        if (!pp->lazy) continue;
+        remove_path(path, pp, nops);
+        max--;
+    }
+    return max == 0; /* more to do */
+}
+
+/* Deeper directories first: a longer path is removed before a shorter one. */
+static int cmp_longer(const void *a, const void *b)
+{
+    size_t x = strlen(*(char *const *)a), y = strlen(*(char *const *)b);
+    return x < y ? 1 : x > y ? -1 : 0;
+}
+
+void journal_remove_lazy_dirs(const struct journal_plan *plan, uint64_t nops)
+{
+    const char **dirs = NULL, *path;
+    size_t n = 0, alloc = 0, pos = 0;
+    void *data;
+
+    while ((path = hash_next(&plan->paths, &pos, &data))) {
+        if (!((const struct journal_plan_path *)data)->rmdir) continue;
+        if (n == alloc) {
+            alloc = grow_alloc(alloc, n + 1);
+            dirs = xreallocarray(dirs, alloc, sizeof(*dirs));
+        }
+        dirs[n++] = path;
+    }
+    if (n) qsort(dirs, n, sizeof(*dirs), cmp_longer);
+    for (size_t i = 0; i < n; i++) remove_dir(dirs[i], journal_plan_path(plan, dirs[i]), nops);
+    free(dirs);
+}
+
+int journal_segments_drop(struct journal *j, uint64_t lsn, uint64_t readers, bool all)
+{
+    uint64_t *starts;
+    size_t n;
+    uint64_t tail = j->ctl->tail;
+
+    if (readers < lsn && tail - readers > j->reader_max) {
+        syslog(LOG_ALERT, "journal: a reader is more than %llu bytes behind: events before %llx are dropped",
+               (unsigned long long)j->reader_max, (unsigned long long)(tail - j->reader_max));
+        readers = tail - j->reader_max;
+    }
+    if (readers < lsn) lsn = readers;
+
+    int r = journal_segments(j->dir, &starts, &n);
+    if (r) return r;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t end = i + 1 < n ? starts[i + 1] : all ? tail : UINT64_MAX;
+        if (end > lsn) break;
+        int rc = diskio_unlink_quiet(journal_segment_path(j, starts[i]));
+        if (rc) syslog(LOG_WARNING, "journal: can't remove %s: %s", journal_segment_path(j, starts[i]), strerror(-rc));
+    }
+    free(starts);
+    return 0;
+}
