@@ -62,6 +62,8 @@ const char *namelock_name(const struct namelock *lock);
 bool namelock_is_exclusive(const struct namelock *lock);
 /* The lock if this process holds it (borrowed, no reference), or NULL. */
 struct namelock *namelock_held(const char *name);
+/* May this process wait for the lock without breaking the order? */
+bool namelock_may_wait(const char *name);
 /* How many locks this process holds. */
 unsigned namelock_count(void);
 

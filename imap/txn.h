@@ -112,16 +112,19 @@ void txn_create(struct txn *txn, const char *path, const void *base, size_t len,
 /* A hard link `to` beside `from` (same file system); whatever was at `to` is replaced. */
 void txn_link(struct txn *txn, const char *from, const char *to);
 /*
- * Another name for a file: a link now; the old name goes away with the next checkpoint, as
- * with txn_unlink_lazy. Same file system. There is no plain rename of a file
- * that is in use: doc/journal.md, "Why names are not moved".
+ * A file changes its place: its bytes as they are now (under the lock) are copied to the
+ * stage below `root` (see txn_stage), sharing blocks where the file system can; the
+ * copy gets the name `to`, `from` is removed. For index, cache and databases of a mailbox or user
+ * that moves. Message files, which never change, are moved by txn_link and txn_unlink_lazy.
+ * doc/journal.md, "Why names are not moved".
  */
-void txn_move(struct txn *txn, const char *from, const char *to);
+int txn_move(struct txn *txn, const char *root, const char *from, const char *to);
 /* Removes the name when this is applied. For files about which it matters whether they are there. */
 void txn_unlink(struct txn *txn, const char *path);
 /*
  * Removes the name at the next checkpoint, unless a later transaction made it anew.
- * For message files: a link to it can be redone until then.
+ * For message files: a link to it can be redone until then. Whoever reads a directory of
+ * messages instead of the index (reconstruct) runs a checkpoint first.
  */
 void txn_unlink_lazy(struct txn *txn, const char *path);
 /* With all parents; there already: fine. */
@@ -254,6 +257,14 @@ void *txn_attached(const struct txn *txn, const char *key);
 struct journal;
 /* The journal of this process, opened at the first use; *jp is borrowed. */
 int txn_journal(struct journal **jp);
+/*
+ * Puts the store in order after a crash (ctl_cyrusdb -r), see journal_recover. While other processes
+ * work it only finishes what dead ones left.
+ */
+struct journal_recovery;
+int txn_recover(struct journal_recovery *recovery);
+/* A checkpoint now (ctl_cyrusdb -c; reconstruct before it reads a directory). Not inside a transaction. */
+int txn_checkpoint(void);
 /*
  * For programs before they exit: gives the journal back, and when nobody else has
  * it open and no failure is known, makes the store plain (checkpoint, empty journal).

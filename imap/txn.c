@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * txn -- one unit of work over several stores: all of it happens, or nothing
+ *
+ * See the header. This file has the life of a transaction, its locks, events and hooks; the
+ * record is made in txn_ops.c, txn_stage.c and txn_db.c, the commit itself is
+ * lib/journal_commit.c.
+ */
+#include <config.h>
+
+#include "txn.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "imap_err.h"
+#include "journal_commit.h"
+#include "mailbox_path.h"
+#include "txn_internal.h"
+#include "xmalloc.h"
+#include "xsyslog.h"
+
+static struct txn *current;
+static uint64_t last_lsn;
+/* Of the transaction that is just over, while its callbacks run. */
+static struct journal_event *done_events;
+static size_t ndone_events;
+
+int txn_error(int r)
+{
+    switch (r) {
+    case 0:
+        return 0;
+    case -ENOSPC:
+    case -EDQUOT:
+        return IMAP_NOSPACE;
+    case -EMSGSIZE:
+        return IMAP_MESSAGE_TOO_LARGE;
+    default:
+        return IMAP_IOERROR;
+    }
+}
+
+void txn_misuse(struct txn *txn, const char *what, const char *path)
+{
+    xsyslog_errno(LOG_ERR, 0, "IOERROR: transaction misused", "what=<%s> path=<%s>", what, path);
+    if (!txn->error) txn->error = IMAP_INTERNAL;
+}
+
+/* ---- life ---- */
+
+int txn_begin(struct txn **txnp)
+{
+    struct journal *j;
+
+    if (current) {
+        xsyslog_errno(LOG_ERR, 0, "IOERROR: a transaction is open already", NULL);
+        return IMAP_INTERNAL;
+    }
+    int r = txn_journal(&j);
+    if (r) return r;
+    if (journal_failed(j)) return IMAP_IOERROR; /* said once, when it failed */
+
+    struct txn *txn = xzmalloc(sizeof(*txn));
+    txn->time = time(NULL);
+    txn->journal = j;
+    ptrarray_init(&txn->locks);
+    strarray_init(&txn->events);
+    journal_record_init(&txn->rec);
+    construct_hash_table(&txn->link_sources, 0);
+    construct_hash_table(&txn->attached, 0);
+    construct_hash_table(&txn->event_set, 0);
+    *txnp = current = txn;
+    return 0;
+}
+
+struct txn *txn_current(void)
+{
+    return current;
+}
+
+uint64_t txn_last_lsn(void)
+{
+    return last_lsn;
+}
+
+time_t txn_time(const struct txn *txn)
+{
+    return txn->time;
+}
+
+static void unlock_all(struct txn *txn)
+{
+    txn_db_unlock_globals(txn);
+    for (int i = ptrarray_size(&txn->locks) - 1; i >= 0; i--) {
+        struct namelock *lock = ptrarray_nth(&txn->locks, i);
+        namelock_release(&lock);
+    }
+    ptrarray_fini(&txn->locks);
+}
+
+static void take_events(struct txn *txn, uint64_t lsn)
+{
+    ndone_events = lsn ? (size_t)strarray_size(&txn->events) : 0;
+    done_events = xcalloc(ndone_events + 1, sizeof(*done_events));
+    for (size_t i = 0; i < ndone_events; i++) {
+        const char *s = strarray_nth(&txn->events, (int)i);
+        done_events[i] = (struct journal_event){
+            .line = s + 1, .flags = (unsigned)(s[0] - '0'), .lsn = lsn, .time = txn->time
+        };
+    }
+}
+
+const struct journal_event *txn_done_event(size_t i)
+{
+    return i < ndone_events ? &done_events[i] : NULL;
+}
+
+static void free_attached(void *data)
+{
+    struct txn_attachment *a = data;
+    if (a->done) a->done(a->data);
+    free(a);
+}
+
+/* Locks go first: what the callbacks do may take long, and may begin a transaction of its own. */
+static void finish(struct txn *txn, uint64_t lsn)
+{
+    txn_db_finish(txn);
+    txn_stage_finish(txn, txn->appended);
+    unlock_all(txn);
+    current = NULL;
+
+    take_events(txn, lsn);
+    for (unsigned i = 0; i < txn->ndones; i++) txn->dones[i].fn(lsn, txn->dones[i].rock);
+    xzfree(done_events);
+    ndone_events = 0;
+
+    free_hash_table(&txn->attached, free_attached);
+    free_hash_table(&txn->link_sources, NULL);
+    free_hash_table(&txn->event_set, NULL);
+    journal_record_fini(&txn->rec);
+    strarray_fini(&txn->events);
+    free(txn->hooks);
+    free(txn->dones);
+    free(txn);
+}
+
+void txn_abort(struct txn **txnp)
+{
+    struct txn *txn = *txnp;
+    *txnp = NULL;
+    if (txn) finish(txn, 0);
+}
+
+void txn_forget(void)
+{
+    current = NULL;
+}
+
+/* ---- hooks ---- */
+
+void txn_on_commit(struct txn *txn, int order, txn_hook_fn *fn, void *rock)
+{
+    if (txn->nhooks == txn->hooks_alloc) {
+        txn->hooks_alloc = (unsigned)grow_alloc(txn->hooks_alloc, txn->nhooks + 1);
+        txn->hooks = xreallocarray(txn->hooks, txn->hooks_alloc, sizeof(*txn->hooks));
+    }
+    txn->hooks[txn->nhooks] = (struct txn_hook){ .order = order, .n = txn->nhooks, .fn = fn, .rock = rock };
+    txn->nhooks++;
+}
+
+void txn_on_done(struct txn *txn, txn_done_fn *fn, void *rock)
+{
+    if (txn->ndones == txn->dones_alloc) {
+        txn->dones_alloc = (unsigned)grow_alloc(txn->dones_alloc, txn->ndones + 1);
+        txn->dones = xreallocarray(txn->dones, txn->dones_alloc, sizeof(*txn->dones));
+    }
+    txn->dones[txn->ndones++] = (struct txn_done){ .fn = fn, .rock = rock };
+}
+
+static struct txn_hook *next_hook(struct txn *txn)
+{
+    struct txn_hook *next = NULL;
+    for (unsigned i = 0; i < txn->nhooks; i++) {
+        struct txn_hook *hook = &txn->hooks[i];
+        if (!hook->ran && (!next || hook->order < next->order)) next = hook;
+    }
+    return next;
+}
+
+static int run_hooks(struct txn *txn)
+{
+    struct txn_hook *hook;
+    int r = 0;
+
+    txn->committing = true;
+    while (!r && (hook = next_hook(txn))) {
+        if (hook->order >= TXN_ORDER_GLOBAL && !txn->globals_locked) {
+            r = txn_db_lock_globals(txn);
+            if (r) break;
+        }
+        hook->ran = true;
+        r = hook->fn(txn, hook->rock);
+    }
+    if (!r && !txn->globals_locked) r = txn_db_lock_globals(txn);
+    return r;
+}
+
+/* ---- commit ---- */
+
+static int build_record(struct txn *txn)
+{
+    txn_db_record_locks(txn);
+    for (int i = 0; i < ptrarray_size(&txn->locks); i++) {
+        const struct namelock *lock = ptrarray_nth(&txn->locks, i);
+        if (namelock_is_exclusive(lock)) journal_record_lock(&txn->rec, namelock_name(lock), false);
+    }
+    int r = txn_db_record_changes(txn);
+    if (r) return r;
+    for (int i = 0; i < strarray_size(&txn->events); i++) {
+        const char *s = strarray_nth(&txn->events, i);
+        journal_record_event(&txn->rec, s + 1, (unsigned)(s[0] - '0'));
+    }
+    if (!txn->rec.nlocks && txn->rec.nops) {
+        txn_misuse(txn, "changes without a lock", "");
+        return IMAP_INTERNAL;
+    }
+    return txn_error(journal_record_seal(&txn->rec, JOURNAL_RECORD_TXN, (uint64_t)txn->time));
+}
+
+static void early_applied(void *rock)
+{
+    txn_db_unlock_globals(rock);
+}
+
+static int write_record(struct txn *txn, uint64_t *lsnp)
+{
+    struct journal_commit commit = { .early_applied = early_applied, .rock = txn };
+
+    int r = txn_stage_sync(txn);
+    if (!r) r = build_record(txn);
+    if (r) return r;
+    r = journal_commit(txn->journal, &txn->rec, &commit);
+    if (commit.lsn) {
+        txn->appended = true;
+        last_lsn = *lsnp = commit.lsn;
+    }
+    return txn_error(r);
+}
+
+int txn_commit(struct txn **txnp, uint64_t *lsnp)
+{
+    struct txn *txn = *txnp;
+    struct journal *j = txn->journal;
+    uint64_t lsn = 0;
+
+    int r = run_hooks(txn);
+    if (!r) r = txn->error;
+    if (!r && (txn->rec.nops || strarray_size(&txn->events) || txn_db_isdirty(txn))) r = write_record(txn, &lsn);
+    if (lsnp) *lsnp = lsn;
+    if (r) return r;
+
+    *txnp = NULL;
+    finish(txn, lsn);
+    if (lsn) journal_checkpoint(j, JOURNAL_CHECKPOINT_IF_DUE | JOURNAL_CHECKPOINT_TRY);
+    return 0;
+}
+
+/* ---- locks ---- */
+
+static int take_lock(struct txn *txn, const char *name, enum namelock_type type)
+{
+    struct namelock *lock;
+
+    for (int i = 0; i < ptrarray_size(&txn->locks); i++) {
+        lock = ptrarray_nth(&txn->locks, i);
+        if (strcmp(namelock_name(lock), name)) continue;
+        return type == NAMELOCK_EXCLUSIVE && !namelock_is_exclusive(lock) ? IMAP_MAILBOX_LOCKED : 0;
+    }
+    bool may_wait = namelock_may_wait(name);
+    int r = namelock_acquire(name, type, may_wait ? 0 : NAMELOCK_NONBLOCK, &lock);
+    if (r == IMAP_MAILBOX_LOCKED && !may_wait && !namelock_held(name)) return IMAP_AGAIN;
+    if (!r) ptrarray_append(&txn->locks, lock);
+    return r;
+}
+
+int txn_lock_name(struct txn *txn, const char *lockname, bool exclusive)
+{
+    return take_lock(txn, lockname, exclusive ? NAMELOCK_EXCLUSIVE : NAMELOCK_SHARED);
+}
+
+int txn_lock_user(struct txn *txn, const char *userid)
+{
+    struct buf name = BUF_INITIALIZER;
+    lock_name_user(userid, &name);
+    int r = take_lock(txn, buf_cstring(&name), NAMELOCK_EXCLUSIVE);
+    buf_free(&name);
+    return r;
+}
+
+int txn_lock_users(struct txn *txn, const strarray_t *userids)
+{
+    strarray_t names = STRARRAY_INITIALIZER;
+    struct buf name = BUF_INITIALIZER;
+    int r = 0;
+
+    for (int i = 0; i < strarray_size(userids); i++) {
+        lock_name_user(strarray_nth(userids, i), &name);
+        strarray_add(&names, buf_cstring(&name));
+    }
+    strarray_sort(&names, NULL);
+    for (int i = 0; !r && i < strarray_size(&names); i++)
+        r = take_lock(txn, strarray_nth(&names, i), NAMELOCK_EXCLUSIVE);
+    strarray_fini(&names);
+    buf_free(&name);
+    return r;
+}
+
+bool txn_holds(const struct txn *txn, const char *lockname)
+{
+    for (int i = 0; i < ptrarray_size(&txn->locks); i++) {
+        const struct namelock *lock = ptrarray_nth(&txn->locks, i);
+        if (!strcmp(namelock_name(lock), lockname)) return namelock_is_exclusive(lock);
+    }
+    return false;
+}
+
+/* ---- events, attachments ---- */
+
+void txn_event(struct txn *txn, const char *line, unsigned flags)
+{
+    char *s = xasprintf("%u%s", flags & 7u, line);
+    if (hash_lookup(s, &txn->event_set)) {
+        free(s);
+        return;
+    }
+    hash_insert(s, txn, &txn->event_set);
+    strarray_appendm(&txn->events, s);
+}
+
+void txn_attach(struct txn *txn, const char *key, void *data, void (*done)(void *data))
+{
+    struct txn_attachment *a = xzmalloc(sizeof(*a));
+    a->data = data;
+    a->done = done;
+    struct txn_attachment *old = hash_insert(key, a, &txn->attached);
+    if (old) {
+        txn_misuse(txn, "attached twice", key);
+        free_attached(old);
+    }
+}
+
+void *txn_attached(const struct txn *txn, const char *key)
+{
+    const struct txn_attachment *a = hash_lookup(key, &txn->attached);
+    return a ? a->data : NULL;
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * txn_journal -- the journal of this process
+ *
+ * One handle, opened at the first use with the options journal_* below
+ * <configdirectory>/journal. fcntl locks belong to the process, so there can't be two.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "imap_err.h"
+#include "journal.h"
+#include "libconfig.h"
+#include "namelock.h"
+#include "txn_internal.h"
+#include "xmalloc.h"
+#include "xsyslog.h"
+
+static struct journal *the_journal;
+static pid_t owner;
+
+/* The caller frees the directory. */
+static char *get_config(struct journal_config *config)
+{
+    char *dir = xasprintf("%s/journal", config_dir ? config_dir : "");
+    memset(config, 0, sizeof(*config));
+    config->dir = dir;
+    config->segment_size = config_getbytesize(IMAPOPT_JOURNAL_SEGMENT_SIZE);
+    config->checkpoint_size = config_getbytesize(IMAPOPT_JOURNAL_CHECKPOINT_SIZE);
+    config->reader_max = config_getbytesize(IMAPOPT_JOURNAL_READER_MAX);
+    return dir;
+}
+
+int txn_journal(struct journal **jp)
+{
+    int r = 0;
+    if (the_journal && owner != getpid()) {
+        /* A child has none of its parent's locks. */
+        txn_forget();
+        namelock_after_fork();
+        r = journal_after_fork(the_journal);
+        owner = getpid();
+    }
+    if (!the_journal) {
+        struct journal_config config;
+        if (!config_dir) {
+            xsyslog_errno(LOG_ERR, 0, "IOERROR: no configdirectory, so no journal", NULL);
+            return IMAP_IOERROR;
+        }
+        char *dir = get_config(&config);
+        r = journal_open(&config, &the_journal);
+        owner = getpid();
+        free(dir);
+    }
+    if (r) return IMAP_IOERROR;
+    *jp = the_journal;
+    return 0;
+}
+
+int txn_recover(struct journal_recovery *recovery)
+{
+    struct journal_config config;
+    char *dir = get_config(&config);
+    journal_abandon(&the_journal);
+    int r = journal_recover(&config, recovery, &the_journal);
+    owner = getpid();
+    free(dir);
+    return r ? IMAP_IOERROR : 0;
+}
+
+int txn_checkpoint(void)
+{
+    struct journal *j;
+    int r = txn_journal(&j);
+    if (!r && journal_checkpoint(j, 0)) r = IMAP_IOERROR;
+    return r;
+}
+
+int txn_wait(uint64_t lsn)
+{
+    struct journal *j;
+    if (!lsn) return 0;
+    int r = txn_journal(&j);
+    if (!r && !journal_is_synced(j, lsn) && journal_sync(j, lsn)) r = IMAP_IOERROR;
+    return r;
+}
+
+void txn_shutdown(void)
+{
+    struct txn *txn = txn_current();
+    if (txn) txn_abort(&txn);
+    if (the_journal && owner == getpid())
+        journal_close(&the_journal);
+    else
+        journal_abandon(&the_journal);
+}
