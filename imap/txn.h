@@ -194,10 +194,13 @@ int txn_db_store(struct txn_db *db, const char *key, size_t keylen, const char *
 /* A key that is not there is fine. */
 int txn_db_delete(struct txn_db *db, const char *key, size_t keylen);
 /*
- * Read, change, write of a TXN_DB_GLOBAL database is safe only from hooks of
- * TXN_ORDER_GLOBAL and later: before them commit takes the locks of all global databases
- * that this transaction has opened. This says whether that has been done.
+ * Read, change, write of a TXN_DB_GLOBAL database is safe only from hooks of TXN_ORDER_GLOBAL and
+ * later: before them commit takes the locks of all global databases that this transaction has
+ * opened. With backend quotalegacy, one file a key, each key has its own lock: such a hook calls
+ * this for every key before it reads it, keys in rising byte order (for others it is a no-op).
  */
+int txn_db_lock_key(struct txn_db *db, const char *key, size_t keylen);
+/* Does this transaction hold the lock of the database? */
 bool txn_db_is_locked(const struct txn_db *db);
 /* Of a database opened with TXN_DB_GLOBAL: wait for it before telling what was read. 0: nothing to wait for. */
 uint64_t txn_db_seen_lsn(const struct txn_db *db);
