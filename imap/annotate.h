@@ -33,6 +33,8 @@ int annotate_msg_write(struct mailbox *, struct index_record *rec, const char *e
                        const struct buf *value, modseq_t modseq);
 int annotate_msg_copy(struct mailbox *src, uint32_t srcuid, struct mailbox *dst, uint32_t dstuid, const char *userid);
 int annotate_msg_delete(struct mailbox *, uint32_t uid);
+/* Sum of the CRCs and sizes of all annotations of one message, for index_header_apply_delta. */
+int annotate_msg_sum(struct mailbox *, uint32_t uid, struct annot_sum *sum);
 int annotate_delete_mailbox(struct txn *, struct mailbox *);
 
 /* A set of annotations in memory (APPEND ANNOTATION, replication). */

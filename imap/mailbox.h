@@ -144,6 +144,10 @@ int mailbox_recalc_counters(struct mailbox *);
  * expunge_mode (handbook 02 §5.4). */
 int mailbox_expunge_record(struct mailbox *, struct index_record *rec, unsigned flags);
 
+/* The annotations of a live record changed: header CRC and quota_annot_used follow (annotate.h calls this). */
+int mailbox_annot_delta(struct mailbox *, const struct index_record *rec, const struct annot_sum *oldsum,
+                        const struct annot_sum *newsum);
+
 /* Sync CRCs of the mailbox as staged: basic and annot (handbook 02 §3.6). */
 uint32_t mailbox_sync_crc_basic(const struct mailbox *);
 uint32_t mailbox_sync_crc_annot(const struct mailbox *);

@@ -30,6 +30,10 @@ int mboxlist_lookup_allow_all(const char *name, mbentry_t **entryp, struct txn *
 int mboxlist_lookup_by_uniqueid(const char *uniqueid, mbentry_t **entryp, bool allow_all, struct txn *txn);
 bool mboxlist_uniqueid_in_use(const char *uniqueid, struct txn *txn);
 
+/* Highest LSN of what this process has read from mailboxes.db: txn_wait for it before
+ * telling a client (changes of mailboxes.db are visible before they are durable). */
+uint64_t mboxlist_seen_lsn(void);
+
 /* ---- writing (inside txn, namespace lock of the owner held exclusively) ---- */
 /* Store N and I records of one name (handbook 01 §4.6); history is kept; a stale
  * I record of another uniqueid of this name is removed. */
@@ -37,7 +41,8 @@ int mboxlist_update_entry(struct txn *txn, const char *name, const mbentry_t *en
 /* Remove the name: N record and the I record that points to it. */
 int mboxlist_delete_entry(struct txn *txn, const char *name);
 
-/* ---- iteration, in database order; callback's non-zero return stops ---- */
+/* ---- iteration, in database order; callback's non-zero return stops. Without flags: live
+ * mailboxes (also remote ones) outside the DELETED tree. Inside a transaction its changes are seen. ---- */
 typedef int mboxlist_cb(const mbentry_t *mbentry, void *rock);
 #define MBOXTREE_TOMBSTONES 1
 #define MBOXTREE_INTERMEDIATES 2

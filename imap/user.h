@@ -9,7 +9,9 @@
  * counters, seen, sub, ...) is opened from a user_meta, never from a bare user
  * name, so one user can not have two sets of files (handbook 01 §5.2, §5.3).
  * A tombstone gives a user_meta only if the I record of its uniqueid still has
- * this name. A user without any entry has none: IMAP_MAILBOX_NONEXISTENT; seen
+ * this name. Within one transaction a user keeps the meta that was found first, so the
+ * files of a user whose mailboxes are being renamed stay the same to the end. A user without
+ * any entry has none: IMAP_MAILBOX_NONEXISTENT; seen
  * state of such a user (who only reads others' mailboxes) uses
  * user_meta_legacy().
  */
@@ -26,16 +28,24 @@ int user_meta_lookup(const char *userid, struct txn *txn, struct user_meta **met
 /* Owner of a mailbox; shared mailboxes: a meta with userid NULL (shared.counters only). */
 int user_meta_for_mailbox(const mbentry_t *mbentry, struct txn *txn, struct user_meta **metap);
 int user_meta_legacy(const char *userid, struct user_meta **metap);
+/* As user_meta_lookup, but a user without INBOX gets his legacy files (seen, sub). */
+int user_meta_lookup_or_legacy(const char *userid, struct txn *txn, struct user_meta **metap);
 const char *user_meta_userid(const struct user_meta *);   /* NULL: shared */
 const char *user_meta_uniqueid(const struct user_meta *); /* NULL: legacy */
 /* Absolute path of the file with this suffix: "conversations", "counters", "seen", "sub", ... Valid until the next call. */
 const char *user_meta_path(struct user_meta *, const char *suffix);
 void user_meta_free(struct user_meta **metap);
 
-/* ---- counters (handbook 01 §7.3), staged in txn ---- */
+/* ---- counters (handbook 01 §7.3), staged in txn ----
+ * meta NULL, or "conversations: no": nothing is stored and the numbers follow from `last` alone.
+ * The kind of the mailbox, and so the fields, follow from its name and type; flags are COUNTER_*.
+ * An error (*errp, which may be NULL) gives 0: a damaged file (IMAP_MAILBOX_BADFORMAT, _CHECKSUM;
+ * logged) is never written over. */
 int counters_read(struct user_meta *, struct txn *txn, struct counters *out);
-modseq_t counters_next_modseq(struct txn *, struct user_meta *, modseq_t last, uint32_t mbtype, unsigned flags, int *errp);
-modseq_t counters_set_modseq(struct txn *, struct user_meta *, modseq_t atleast, uint32_t mbtype, unsigned flags, int *errp);
+modseq_t counters_next_modseq(struct txn *, struct user_meta *, modseq_t last, const char *mboxname, uint32_t mbtype,
+                              unsigned flags, int *errp);
+modseq_t counters_set_modseq(struct txn *, struct user_meta *, modseq_t atleast, const char *mboxname, uint32_t mbtype,
+                             unsigned flags, int *errp);
 uint32_t counters_next_uidvalidity(struct txn *, struct user_meta *, uint32_t last, int *errp);
 int counters_set_uidvalidity(struct txn *, struct user_meta *, uint32_t atleast);
 
