@@ -8,7 +8,12 @@
  * Inside a transaction all changes of a user are folded in memory and written
  * once, at commit: B, F and Q records are read and stored once per transaction
  * however many messages it touches. Formats: handbook 01 §5.
- * With "conversations: no" every call is a successful no-op and state is NULL.
+ *
+ * With "conversations: no", for shared mailboxes, for mailboxes in the DELETED
+ * namespace and for the JMAP submission mailbox there is no state: the open
+ * functions give NULL, and every other call takes NULL and does nothing.
+ *
+ * Errors are imap_err codes; 0 is success.
  */
 #include "conv_codec.h" /* record forms, struct conv_status, struct conv_quota */
 #include "mailbox.h"
@@ -16,34 +21,66 @@
 
 struct conversations_state;
 
-/* State of the owner of mailbox, opened at most once per transaction (exclusive
+/*
+ * State of the owner of mailbox, opened at most once per transaction (exclusive
  * when the mailbox belongs to a txn, else shared and read-only; a missing file
  * reads as empty and is NOT created). The state belongs to the transaction or,
- * for reading, is freed with conversations_close. Shared mailboxes: *statep NULL. */
-int conversations_open_mbox(struct mailbox *, struct conversations_state **statep);
-int conversations_open_user(struct txn *txn, struct user_meta *, struct conversations_state **statep);
+ * for reading, is freed with conversations_close.
+ */
+int conversations_open_mbox(struct mailbox *mailbox, struct conversations_state **statep);
+int conversations_open_user(struct txn *txn, struct user_meta *meta,
+                            struct conversations_state **statep);
 void conversations_close(struct conversations_state **statep);
 
-/* One changed index record: old NULL = new message, new NULL = gone. content may
- * be NULL (then taken from the cache record when it is needed). Handbook 01 §5.8. */
-int conversations_update_record(struct conversations_state *, struct mailbox *, const struct index_record *oldrec,
-                                const struct index_record *newrec, bool allow_split);
-/* CID of a new message (handbook 01 §5.9): sets rec->cid, internal flag SPLITCONVERSATION, message-id records. */
-int conversations_assign_cid(struct conversations_state *, struct mailbox *, struct index_record *rec,
-                             const struct buf *cacherecord);
-/* Folder life. */
-int conversations_add_mailbox(struct conversations_state *, const char *uniqueid, modseq_t modseq);
-int conversations_remove_mailbox(struct conversations_state *, struct mailbox *);
+/*
+ * One changed index record: old NULL = new message, new NULL = gone. The cache record is
+ * taken from the mailbox, so it must be staged before. Handbook 01 §5.8. check_limits: a copy too
+ * many of one message is IMAP_CONVERSATION_GUIDLIMIT (not for replication and recounts); nothing
+ * is changed then.
+ */
+int conversations_update_record(struct conversations_state *state, struct mailbox *mailbox,
+                                const struct index_record *oldrec,
+                                const struct index_record *newrec, bool check_limits);
+/*
+ * CID of a new message (handbook 01 §5.9): sets rec->cid, and for a conversation that was split
+ * off the internal flag SPLITCONVERSATION and *basecid (else 0), which the caller stores as
+ * annotation /vendor/cmu/cyrus-imapd/basethrid. Writes message-id records. rec->cid set already:
+ * only the message-ids are written.
+ */
+int conversations_assign_cid(struct conversations_state *state, struct mailbox *mailbox,
+                             struct index_record *rec, const struct buf *cacherecord,
+                             conversation_id_t *basecid);
 
-/* F record of a folder / Q record. */
-int conversation_getstatus(struct conversations_state *, const char *uniqueid, struct conv_status *);
-int conversation_setstatus_modseq(struct conversations_state *, const char *uniqueid, modseq_t modseq, bool force);
-int conversations_read_quota(struct conversations_state *, struct conv_quota *);
+/* ---- folder life ---- */
+int conversations_add_mailbox(struct conversations_state *state, struct mailbox *mailbox,
+                              modseq_t modseq);
+/* Every record goes; the F record stays with the modseq, the folder's number becomes free. */
+int conversations_remove_mailbox(struct conversations_state *state, struct mailbox *mailbox,
+                                 modseq_t modseq);
+/* The mailbox, still under its old name, is renamed within the user. */
+int conversations_rename_mailbox(struct conversations_state *state, struct mailbox *mailbox,
+                                 const char *newname, modseq_t modseq);
 
-/* A live copy of this GUID on this partition of the user, to hard-link to: path in *path (caller frees) or IMAP_NOTFOUND. */
-int conversations_find_guid(struct conversations_state *, const struct message_guid *, const char *partition, char **path);
+/* ---- F and Q records ---- */
+/* All zero for a folder without one. */
+int conversation_getstatus(struct conversations_state *state, struct mailbox *mailbox,
+                           struct conv_status *status);
+/* Raises THREADMODSEQ; force sets it, lower too (replication). */
+int conversation_setstatus_modseq(struct conversations_state *state, struct mailbox *mailbox,
+                                  modseq_t modseq, bool force);
+int conversations_read_quota(struct conversations_state *state, struct conv_quota *quota);
 
-/* Recompute B, F, G and Q of one user from the mailboxes (ctl_conversationsdb -R) in txn. */
-int conversations_rebuild_user(struct txn *, struct user_meta *);
+/*
+ * A stored copy of this GUID among the user's mailboxes on the partition, to hard-link to: *path (the caller
+ * frees) or IMAP_NOTFOUND. The message file was there when this was asked.
+ */
+int conversations_find_guid(struct conversations_state *state, const struct message_guid *guid,
+                            const char *partition, char **path);
+
+/*
+ * Recompute B, F, G and Q of one user from the mailboxes. Message-id records and counted flags stay;
+ * THREADMODSEQ never falls. Inside txn, which may be aborted afterwards to compare only.
+ */
+int conversations_rebuild_user(struct txn *txn, struct user_meta *meta);
 
 #endif

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * sync_log -- the events of a transaction, and the text logs made of them
+ *
+ * The text log is written by appending under an exclusive record lock, after making sure
+ * that the name still belongs to the open file (a reader moves the log away under the writers' hands).
+ * All lines of one transaction go out in one write, followed by one sync.
+ */
+#include <config.h>
+
+#include "sync_log.h"
+
+#include <errno.h>
+#include <string.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "buf.h"
+#include "diskio.h"
+#include "journal.h"
+#include "libconfig.h"
+#include "strarray.h"
+#include "txn.h"
+#include "xsyslog.h"
+
+#define SYNC_LOG_MAXLINE 4096 /* bytes, LF included */
+#define SYNC_LOG_TRIES 64
+#define SYNC_LOG_KEY "sync_log"
+
+static bool suppress_events;
+
+void sync_log_suppress(bool suppressed)
+{
+    suppress_events = suppressed;
+}
+
+/* ---- lines ---- */
+
+static void append_arg(struct buf *line, const char *arg)
+{
+    if (*arg && !strpbrk(arg, " \t()\\\"{}")) {
+        buf_appendcstr(line, arg);
+        return;
+    }
+    buf_putc(line, '"');
+    for (; *arg; arg++) {
+        if (strchr("\\\"{}", *arg)) buf_putc(line, '\\');
+        buf_putc(line, *arg);
+    }
+    buf_putc(line, '"');
+}
+
+bool sync_log_line(const char *type, const char *arg1, const char *arg2, struct buf *line)
+{
+    buf_setcstr(line, type);
+    for (const char *arg = arg1; arg; arg = (arg == arg1) ? arg2 : NULL) {
+        if (strpbrk(arg, "\r\n")) return false;
+        buf_putc(line, ' ');
+        append_arg(line, arg);
+    }
+    return buf_len(line) < SYNC_LOG_MAXLINE;
+}
+
+void sync_log_path(const char *channel, struct buf *path)
+{
+    buf_setcstr(path, config_dir);
+    buf_appendcstr(path, "/sync/");
+    if (channel && *channel) buf_printf(path, "%s/", channel);
+    buf_appendcstr(path, "log");
+}
+
+/* ---- text logs ---- */
+
+static int open_locked(const char *path, int *fdp)
+{
+    for (int i = 0; i < SYNC_LOG_TRIES; i++) {
+        int fd = diskio_open(path, O_WRONLY | O_APPEND | O_CREAT, 0640);
+        if (fd == -ENOENT && !diskio_mkparents(path, 0755)) continue;
+        if (fd < 0) return fd;
+
+        int r = diskio_lock(fd, DISKIO_LOCK_EXCLUSIVE, 0);
+        struct stat held, named;
+        if (!r && !fstat(fd, &held) && !stat(path, &named) && held.st_ino == named.st_ino &&
+            held.st_dev == named.st_dev) {
+            *fdp = fd;
+            return 0;
+        }
+        diskio_close(fd);
+        if (r) return r;
+    }
+    return -EBUSY;
+}
+
+static void write_channel(const char *channel, const struct buf *lines)
+{
+    struct buf path = BUF_INITIALIZER;
+    int fd = -1;
+
+    if (!buf_len(lines)) return;
+    sync_log_path(channel, &path);
+    int r = open_locked(buf_cstring(&path), &fd);
+    if (!r) r = diskio_write(fd, buf_base(lines), buf_len(lines));
+    if (!r) r = diskio_fsync(fd);
+    if (fd >= 0) diskio_close(fd);
+    if (r)
+        xsyslog_errno(LOG_ERR, -r, "IOERROR: can't append to the sync log", "path=<%s>",
+                      buf_cstring(&path));
+    buf_free(&path);
+}
+
+static bool is_word_of(const char *word, const char *list)
+{
+    strarray_t *words = strarray_split(list, NULL, 0);
+    bool found = strarray_find(words, word, 0) >= 0;
+
+    strarray_free(words);
+    return found;
+}
+
+/* Called when the transaction is over. */
+static void write_text_logs(uint64_t lsn, void *rock)
+{
+    struct buf all = BUF_INITIALIZER, open = BUF_INITIALIZER;
+    const struct journal_event *event;
+
+    if (!lsn) return;
+    for (size_t i = 0; (event = txn_done_event(i)); i++) {
+        buf_printf(&all, "%s\n", event->line);
+        if (!(event->flags & JOURNAL_EVENT_SUPPRESSED)) buf_printf(&open, "%s\n", event->line);
+    }
+    const char *channels = config_getstring(IMAPOPT_SYNC_LOG_CHANNELS);
+    const char *always = config_getstring(IMAPOPT_SYNC_LOG_UNSUPPRESSABLE_CHANNELS);
+    strarray_t *names = strarray_split(channels ? channels : "\"\"", NULL, 0);
+    for (int i = 0; i < strarray_size(names); i++) {
+        const char *name = strarray_nth(names, i);
+        bool is_always = always && is_word_of(name, always);
+        write_channel(strcmp(name, "\"\"") ? name : NULL, is_always ? &all : &open);
+    }
+    strarray_free(names);
+    buf_free(&all);
+    buf_free(&open);
+}
+
+/* ---- events ---- */
+
+static void log_event(struct txn *txn, const char *type, const char *arg1, const char *arg2)
+{
+    static int marker; /* any address that is not NULL */
+    struct buf line = BUF_INITIALIZER;
+
+    if (!sync_log_line(type, arg1, arg2, &line)) {
+        xsyslog(LOG_ERR, "SYNCERROR: a name that can't be logged", "line=<%s>", buf_cstring(&line));
+        buf_free(&line);
+        return;
+    }
+    txn_event(txn, buf_cstring(&line), suppress_events ? JOURNAL_EVENT_SUPPRESSED : 0);
+    if (!txn_attached(txn, SYNC_LOG_KEY)) {
+        txn_attach(txn, SYNC_LOG_KEY, &marker, NULL);
+        if (config_getswitch(IMAPOPT_SYNC_LOG)) txn_on_done(txn, write_text_logs, NULL);
+    }
+    buf_free(&line);
+}
+
+void sync_log_user(struct txn *txn, const char *userid)
+{
+    log_event(txn, "USER", userid, NULL);
+}
+
+void sync_log_unuser(struct txn *txn, const char *userid)
+{
+    log_event(txn, "UNUSER", userid, NULL);
+}
+
+void sync_log_sieve(struct txn *txn, const char *userid)
+{
+    log_event(txn, "META", userid, NULL);
+}
+
+void sync_log_mailbox(struct txn *txn, const char *name)
+{
+    log_event(txn, "MAILBOX", name, NULL);
+}
+
+void sync_log_unmailbox(struct txn *txn, const char *name)
+{
+    log_event(txn, "UNMAILBOX", name, NULL);
+}
+
+void sync_log_mailbox_double(struct txn *txn, const char *from, const char *to)
+{
+    log_event(txn, "DOUBLEMAILBOX", from, to);
+}
+
+void sync_log_rename(struct txn *txn, const char *oldname, const char *newname)
+{
+    log_event(txn, "RENAME", oldname, newname);
+    log_event(txn, "MAILBOX", oldname, NULL);
+    log_event(txn, "MAILBOX", newname, NULL);
+}
+
+void sync_log_append(struct txn *txn, const char *name)
+{
+    log_event(txn, "APPEND", name, NULL);
+}
+
+void sync_log_quota(struct txn *txn, const char *root)
+{
+    log_event(txn, "QUOTA", root, NULL);
+}
+
+void sync_log_annotation(struct txn *txn, const char *name)
+{
+    log_event(txn, "ANNOTATION", name, NULL);
+}
+
+void sync_log_seen(struct txn *txn, const char *userid, const char *uniqueid)
+{
+    log_event(txn, "SEEN", userid, uniqueid);
+}
+
+void sync_log_subscribe(struct txn *txn, const char *userid, const char *name)
+{
+    log_event(txn, "SUB", userid, name);
+}

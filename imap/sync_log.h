@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef INCLUDED_SYNC_LOG_H
+#define INCLUDED_SYNC_LOG_H
+/*
+ * sync_log -- the events of a transaction, and the text logs made of them (handbook 01 §7.11)
+ *
+ * An event travels in the journal record of the change that causes it, so neither can
+ * be lost alone. With `sync_log: yes` the same lines are appended to the text log
+ * of every channel once the transaction is durable, for the tools of 3.6.1; a text log that
+ * can't be written is logged, and the commit stands.
+ *
+ * Names are internal names. A name with CR or LF has no line; it is logged and skipped.
+ */
+#include <stdbool.h>
+
+struct buf;
+struct txn;
+
+void sync_log_user(struct txn *txn, const char *userid);
+void sync_log_unuser(struct txn *txn, const char *userid);
+void sync_log_sieve(struct txn *txn, const char *userid); /* META */
+void sync_log_mailbox(struct txn *txn, const char *name);
+void sync_log_unmailbox(struct txn *txn, const char *name);
+void sync_log_mailbox_double(struct txn *txn, const char *from, const char *to); /* COPY */
+void sync_log_rename(struct txn *txn, const char *oldname, const char *newname);
+void sync_log_append(struct txn *txn, const char *name);
+void sync_log_quota(struct txn *txn, const char *root);
+void sync_log_annotation(struct txn *txn, const char *name); /* "": of the server */
+void sync_log_seen(struct txn *txn, const char *userid, const char *uniqueid);
+void sync_log_subscribe(struct txn *txn, const char *userid, const char *name);
+
+/*
+ * From now on the changes of this process are not to be replicated further (a replica without
+ * sync_log_chain): their events go to the unsuppressable channels only.
+ */
+void sync_log_suppress(bool suppressed);
+
+/* "TYPE arg1 arg2" with the arguments quoted, arg2 NULL: one argument. False: a line break in a name. */
+bool sync_log_line(const char *type, const char *arg1, const char *arg2, struct buf *line);
+/* The text log of a channel, NULL or "": the one without name; replaces *path. */
+void sync_log_path(const char *channel, struct buf *path);
+
+#endif
