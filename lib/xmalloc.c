@@ -20,10 +20,16 @@
 #include <unistd.h>
 
 static void (*fatal_cleanup)(const char *message, int code);
+static void (*fatal_logger)(const char *message);
 
 void fatal_set_cleanup(void (*cleanup)(const char *message, int code))
 {
     fatal_cleanup = cleanup;
+}
+
+void fatal_set_logger(void (*logger)(const char *message))
+{
+    fatal_logger = logger;
 }
 
 void fatal(const char *message, int code)
@@ -33,7 +39,10 @@ void fatal(const char *message, int code)
     /* The clean-up itself, or an exit handler, has failed: no second try. */
     if (dying++) _exit(code);
 
-    syslog(LOG_CRIT, "fatal error: %s", message);
+    if (fatal_logger)
+        fatal_logger(message);
+    else
+        syslog(LOG_CRIT, "fatal error: %s", message);
     if (fatal_cleanup) fatal_cleanup(message, code);
     exit(code);
 }

@@ -58,5 +58,7 @@ size_t grow_alloc(size_t alloc, size_t need);
 void fatal(const char *message, int code) __attribute__((noreturn, nonnull));
 /* What fatal() calls first; NULL for nothing. It may return. */
 void fatal_set_cleanup(void (*cleanup)(const char *message, int code));
+/* Who logs the message; NULL: syslog(3). */
+void fatal_set_logger(void (*logger)(const char *message));
 
 #endif
