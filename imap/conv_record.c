@@ -65,14 +65,6 @@ void conv_record_key(conversation_id_t cid, struct buf *out)
 
 /* ---- reading ---- */
 
-/* One more zeroed element at the end of an array, which doubles when it is full. */
-static void *grow(void *array, size_t n, size_t size)
-{
-    if (!(n & (n - 1))) array = xreallocarray(array, n ? 2 * n : 1, size);
-    memset((char *)array + n * size, 0, size);
-    return array;
-}
-
 static bool scan_counts(struct dlist_scan *sc, struct conversation *conv)
 {
     enum dlist_token t;
@@ -81,7 +73,7 @@ static bool scan_counts(struct dlist_scan *sc, struct conversation *conv)
     while ((t = dlist_scan_next(sc)) == DLS_STRING) {
         uint64_t v;
         if (conv->ncounts == CONV_MAX_COUNTED_FLAGS || parse_u64(sc->s, sc->len, &v)) return false;
-        conv->counts = grow(conv->counts, conv->ncounts, sizeof(*conv->counts));
+        conv->counts = xgrow(conv->counts, conv->ncounts, sizeof(*conv->counts));
         conv->counts[conv->ncounts++] = (uint32_t)v;
     }
     return t == DLS_CLOSE;
@@ -89,7 +81,7 @@ static bool scan_counts(struct dlist_scan *sc, struct conversation *conv)
 
 static bool scan_folder(struct dlist_scan *sc, struct conversation *conv)
 {
-    conv->folders = grow(conv->folders, conv->nfolders, sizeof(*conv->folders));
+    conv->folders = xgrow(conv->folders, conv->nfolders, sizeof(*conv->folders));
     struct conv_folder *f = &conv->folders[conv->nfolders++];
 
     return dlist_scan_u32(sc, &f->number) && dlist_scan_u64(sc, &f->modseq) &&
@@ -101,7 +93,7 @@ static bool scan_sender(struct dlist_scan *sc, struct conversation *conv)
 {
     int64_t lastseen;
 
-    conv->senders = grow(conv->senders, conv->nsenders, sizeof(*conv->senders));
+    conv->senders = xgrow(conv->senders, conv->nsenders, sizeof(*conv->senders));
     struct conv_sender *s = &conv->senders[conv->nsenders++];
     if (!dlist_scan_str(sc, &s->name) || !dlist_scan_str(sc, &s->route) ||
         !dlist_scan_str(sc, &s->mailbox) || !dlist_scan_str(sc, &s->domain) ||
@@ -115,7 +107,7 @@ static bool scan_thread(struct dlist_scan *sc, struct conversation *conv)
 {
     int64_t internaldate;
 
-    conv->thread = grow(conv->thread, conv->nthread, sizeof(*conv->thread));
+    conv->thread = xgrow(conv->thread, conv->nthread, sizeof(*conv->thread));
     struct conv_thread *t = &conv->thread[conv->nthread++];
     if (dlist_scan_next(sc) != DLS_STRING || !message_guid_decode(&t->guid, sc->s, sc->len))
         return false;

@@ -44,8 +44,8 @@ int conversations_update_record(struct conversations_state *state, struct mailbo
 /*
  * CID of a new message (handbook 01 §5.9): sets rec->cid, and for a conversation that was split
  * off the internal flag SPLITCONVERSATION and *basecid (else 0), which the caller stores as
- * annotation /vendor/cmu/cyrus-imapd/basethrid. Writes message-id records. rec->cid set already:
- * only the message-ids are written.
+ * annotation /vendor/cmu/cyrus-imapd/basethrid. Writes message-id records. A rec->cid that is set
+ * already (replication) stays, and nothing is done.
  */
 int conversations_assign_cid(struct conversations_state *state, struct mailbox *mailbox,
                              struct index_record *rec, const struct buf *cacherecord,

@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "conversations.h"
+#include "rfc822_addr.h"
 #include "hash.h"
 #include "strarray.h"
 
@@ -43,6 +44,8 @@ struct conversations_state {
     strarray_t folders; /* number -> uniqueid (byname: internal name); NULL: free */
     bool byname;        /* an old database that knows folders by name */
     bool folders_dirty;
+    bool counted_stored; /* the database has $COUNTED_FLAGS */
+    bool changed;        /* something was stored in this transaction */
     bool recount;        /* all is being recounted: no events, no counters */
     hash_table entries;  /* CID as text -> struct conv_entry */
     hash_table statuses; /* folder key -> struct conv_folderstatus */
@@ -82,8 +85,14 @@ int conv_guidrec_delete(struct conversations_state *state, const struct conv_gui
 /* Replaces a G record of the old form by one key per item. */
 int conv_guidrec_takeover(struct conversations_state *state, const struct message_guid *guid);
 
+/* Stores or deletes a key. */
+int conv_store(struct conversations_state *state, const struct buf *key, const struct buf *val);
+int conv_delete(struct conversations_state *state, const struct buf *key);
+
 /* Everything dirty into the database. */
 int conv_flush(struct conversations_state *state);
+/* Forgets all that was read and not yet stored. */
+void conv_forget(struct conversations_state *state);
 
 /* ---- sums of a B record (conversations_sums.c) ---- */
 /* The item of the folder, made if missing. */

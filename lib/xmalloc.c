@@ -86,6 +86,13 @@ void *xzrealloc(void *ptr, size_t oldsize, size_t newsize)
     return p;
 }
 
+void *xgrow(void *array, size_t n, size_t size)
+{
+    if (!(n & (n - 1))) array = xreallocarray(array, n ? 2 * n : 1, size);
+    memset((char *)array + n * size, 0, size);
+    return array;
+}
+
 char *xstrdup(const char *s)
 {
     return checked(strdup(s));

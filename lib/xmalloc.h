@@ -24,6 +24,11 @@ void *xrealloc(void *ptr, size_t size)
 /* Array of n elements of that size; the product is checked. */
 void *xreallocarray(void *ptr, size_t n, size_t size)
     __attribute__((alloc_size(2, 3), returns_nonnull, warn_unused_result));
+/*
+ * One more zeroed element of that size behind an array of n that grows with nothing else; its room is
+ * the next power of two.
+ */
+void *xgrow(void *array, size_t n, size_t size) __attribute__((returns_nonnull, warn_unused_result));
 /* Grows from oldsize to newsize bytes and zeroes the new part. */
 void *xzrealloc(void *ptr, size_t oldsize, size_t newsize)
     __attribute__((alloc_size(3), returns_nonnull, warn_unused_result));

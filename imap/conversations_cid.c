@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * conversations_cid -- to which conversation a new message belongs (handbook 01 §5.9)
+ *
+ * Its message-ids lead to conversations, of which the one with the largest id among those with
+ * its subject is taken; identical bytes share a conversation whatever their ids. A conversation that is full
+ * goes on under another id.
+ */
+#include <config.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "buf.h"
+#include "conversations_int.h"
+#include "imap_err.h"
+#include "libconfig.h"
+#include "message_conv.h"
+#include "xmalloc.h"
+
+struct assignment {
+    struct conversations_state *state;
+    struct index_record *rec;
+    struct cacherecord cache;
+    struct conv_msgids ids;
+    struct buf subject, old_subject;
+    conversation_id_t cid, base;
+    bool keep; /* neither split nor followed to where it was split off */
+};
+
+static bool has_subject(const struct conversation *conv, const struct buf *subject)
+{
+    return strlen(conv->subject) == buf_len(subject) &&
+           !memcmp(conv->subject, buf_base(subject) ? buf_base(subject) : "", buf_len(subject));
+}
+
+static int consider(struct assignment *a, const struct conv_msgid_source *source,
+                    conversation_id_t cid)
+{
+    struct conv_entry *entry;
+    int r = conv_entry_get(a->state, cid, &entry);
+
+    if (r) return r;
+    const struct conversation *conv = entry->conv;
+    if (source->x_me || !conv || !conv->subject || has_subject(conv, &a->subject) ||
+        has_subject(conv, &a->old_subject))
+        a->cid = cyr_max(a->cid, cid);
+    return 0;
+}
+
+static int fetch_msgid(struct conversations_state *state, const char *msgid, struct conv_msgid *m)
+{
+    const char *val;
+    size_t len;
+    int r = txn_db_fetch(state->db, msgid, strlen(msgid), &val, &len);
+
+    memset(m, 0, sizeof(*m));
+    if (r == IMAP_NOTFOUND) return 0;
+    if (!r && conv_msgid_parse(val, len, m)) memset(m, 0, sizeof(*m)); /* made anew */
+    return r;
+}
+
+/* The largest matching id of all that the message-ids know. */
+static int match_msgids(struct assignment *a)
+{
+    for (size_t i = 0; i < a->ids.count; i++) {
+        struct conv_msgid m;
+        int r = fetch_msgid(a->state, a->ids.ids[i].msgid, &m);
+        for (size_t n = 0; !r && n < m.ncids; n++) r = consider(a, &a->ids.ids[i], m.cids[n]);
+        conv_msgid_fini(&m);
+        if (r) return r;
+    }
+    return 0;
+}
+
+static int match_guid(struct assignment *a)
+{
+    struct conv_copies *copies;
+    int r = conv_copies_get(a->state, &a->rec->guid, &copies);
+
+    if (r || !copies->n || !copies->recs[0].cid) return r;
+    a->cid = copies->recs[0].cid;
+    a->keep = true;
+    return 0;
+}
+
+static int choose(struct assignment *a)
+{
+    int r = match_guid(a);
+
+    if (!r && !a->cid) r = match_msgids(a);
+    if (r || a->cid) return r;
+    a->cid = conversation_id_from_guid(&a->rec->guid);
+    a->keep = true;
+    return 0;
+}
+
+/* Where the conversation goes on when it is full. */
+static int follow_split(struct assignment *a)
+{
+    conversation_id_t next = 0;
+    struct conv_entry *entry;
+    int limit = config_getint(IMAPOPT_CONVERSATIONS_MAX_THREAD);
+    int r = conv_split_lookup(a->state, a->cid, &next);
+
+    if (r) return r;
+    a->base = a->cid;
+    if (next) a->cid = next;
+    r = conv_entry_get(a->state, a->cid, &entry);
+    if (r || limit <= 0 || !entry->conv || entry->conv->exists < (uint32_t)limit) return r;
+    a->cid = conversation_id_from_guid(&a->rec->guid);
+    return conv_split_store(a->state, a->base, a->cid);
+}
+
+static int set_subject(struct assignment *a)
+{
+    struct conv_entry *entry;
+    int r = conv_entry_get(a->state, a->cid, &entry);
+
+    if (r || (a->rec->system_flags & FLAG_DRAFT)) return r;
+    if (!entry->conv) entry->conv = conversation_new();
+    if (entry->conv->subject) return 0;
+    entry->conv->subject = buf_newcstring(&a->subject);
+    entry->dirty = true;
+    return 0;
+}
+
+static int add_to_msgid(struct assignment *a, const char *msgid)
+{
+    struct buf key = BUF_INITIALIZER, val = BUF_INITIALIZER;
+    struct conv_msgid m;
+    int r = fetch_msgid(a->state, msgid, &m);
+
+    for (size_t i = 0; !r && i < m.ncids; i++) {
+        if (m.cids[i] != a->base) continue;
+        conv_msgid_fini(&m);
+        return 0;
+    }
+    if (!r) {
+        m.cids = xreallocarray(m.cids, m.ncids + 1, sizeof(*m.cids));
+        m.cids[m.ncids++] = a->base;
+        m.stamp = txn_time(a->state->txn);
+        conv_msgid_print(&m, &val);
+        buf_setcstr(&key, msgid);
+        r = conv_store(a->state, &key, &val);
+    }
+    conv_msgid_fini(&m);
+    buf_free(&key);
+    buf_free(&val);
+    return r;
+}
+
+static int assign(struct assignment *a)
+{
+    int r = choose(a);
+
+    if (!r && !a->keep) r = follow_split(a);
+    if (!a->base) a->base = a->cid;
+    if (!r) r = set_subject(a);
+    for (size_t i = 0; !r && i < a->ids.count; i++) r = add_to_msgid(a, a->ids.ids[i].msgid);
+    return r;
+}
+
+int conversations_assign_cid(struct conversations_state *state, struct mailbox *mailbox,
+                             struct index_record *rec, const struct buf *cacherecord,
+                             conversation_id_t *basecid)
+{
+    struct assignment a = { .state = state, .rec = rec };
+
+    (void)mailbox;
+    *basecid = 0;
+    if (!state || rec->cid) return 0;
+    int r = cacherecord_parse(buf_base(cacherecord), buf_len(cacherecord), &a.cache);
+    if (!r) r = conv_msgids_from_cache(&a.cache, &a.ids);
+    if (!r) r = conv_subject_from_cache(&a.cache, &a.subject, &a.old_subject);
+    if (!r) r = assign(&a);
+    if (!r) {
+        rec->cid = a.cid;
+        if (a.base != a.cid) {
+            rec->internal_flags |= FLAG_INTERNAL_SPLITCONVERSATION;
+            *basecid = a.base;
+        }
+    }
+    conv_msgids_fini(&a.ids);
+    buf_free(&a.subject);
+    buf_free(&a.old_subject);
+    return r;
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * conversations_rebuild -- all that can be derived from the mailboxes, derived anew
+ *
+ * B, F, G and Q records are dropped and counted again, mailbox by mailbox, in one transaction. What the
+ * mailboxes don't tell stays: message-ids, counted flags, folder numbers, and that a THREADMODSEQ has
+ * been told to clients. An old database that knows folders by name knows them by id afterwards.
+ */
+#include <config.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "buf.h"
+#include "conversations_int.h"
+#include "imap_err.h"
+#include "mboxlist.h"
+#include "xmalloc.h"
+
+struct rebuild {
+    struct conversations_state *state;
+    hash_table modseqs; /* folder key -> modseq_t of its old F record */
+};
+
+static int note_modseq(void *rock, const char *key, size_t keylen, const char *val, size_t vallen)
+{
+    struct rebuild *rebuild = rock;
+    struct conv_status status;
+
+    if (conv_status_parse(val, vallen, &status)) return 0;
+    char *folder = xstrndup(key + 1, keylen - 1);
+    modseq_t *modseq = xmalloc(sizeof(*modseq));
+    *modseq = status.threadmodseq;
+    free(hash_insert(folder, modseq, &rebuild->modseqs));
+    free(folder);
+    return 0;
+}
+
+static int drop(void *rock, const char *key, size_t keylen, const char *val, size_t vallen)
+{
+    struct conversations_state *state = rock;
+
+    (void)val;
+    (void)vallen;
+    state->changed = true;
+    return txn_db_delete(state->db, key, keylen);
+}
+
+static int drop_derived(struct rebuild *rebuild)
+{
+    static const char *const kinds[] = { "B", "F", "G", CONV_KEY_QUOTA };
+    struct conversations_state *state = rebuild->state;
+    int r = txn_db_foreach(state->db, "F", 1, note_modseq, rebuild);
+
+    for (size_t i = 0; !r && i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        r = txn_db_foreach(state->db, kinds[i], 1, drop, state);
+    if (r || !state->byname) return r;
+    state->byname = false;
+    strarray_fini(&state->folders);
+    state->folders_dirty = true;
+    return txn_db_delete(state->db, CONV_KEY_FOLDER_NAMES, strlen(CONV_KEY_FOLDER_NAMES));
+}
+
+static int add_record(struct mailbox *mailbox, const struct index_record *rec, void *rock)
+{
+    return conversations_update_record(rock, mailbox, NULL, rec, false);
+}
+
+static int add_mailbox(const mbentry_t *mbentry, void *rock)
+{
+    struct rebuild *rebuild = rock;
+    struct conversations_state *state = rebuild->state, *own = NULL;
+    struct mailbox *mailbox = NULL;
+    int r = mailbox_open_mbentry_iwl(state->txn, mbentry, &mailbox);
+
+    if (!r) r = conversations_open_mbox(mailbox, &own);
+    if (r || own != state) return r; /* a kind of mailbox that takes no part */
+    r = mailbox_foreach(mailbox, 0, 0, MAILBOX_ITER_SKIP_UNLINKED, add_record, state);
+    if (r) return r;
+    const modseq_t *told = hash_lookup(mbentry->name, &rebuild->modseqs);
+    if (!told) told = hash_lookup(mailbox_uniqueid(mailbox), &rebuild->modseqs);
+    modseq_t modseq = told ? *told : mailbox_index_header(mailbox)->highestmodseq;
+    return conversations_add_mailbox(state, mailbox, modseq);
+}
+
+/* Numbers of folders that are gone become free. */
+static void free_numbers(struct conversations_state *state)
+{
+    for (int i = 0; i < strarray_size(&state->folders); i++) {
+        const char *key = strarray_nth(&state->folders, i);
+        mbentry_t *entry = NULL;
+        if (key && mboxlist_lookup_by_uniqueid(key, &entry, false, state->txn)) {
+            strarray_set(&state->folders, i, NULL);
+            state->folders_dirty = true;
+        }
+        mbentry_free(&entry);
+    }
+}
+
+int conversations_rebuild_user(struct txn *txn, struct user_meta *meta)
+{
+    struct rebuild rebuild = { NULL };
+    int r = conversations_open_user(txn, meta, &rebuild.state);
+
+    if (r || !rebuild.state) return r;
+    construct_hash_table(&rebuild.modseqs, 64);
+    conv_forget(rebuild.state);
+    rebuild.state->recount = true;
+    r = drop_derived(&rebuild);
+    if (!r) {
+        free_numbers(rebuild.state);
+        r = mboxlist_usermboxtree(user_meta_userid(meta), add_mailbox, &rebuild, 0);
+    }
+    free_hash_table(&rebuild.modseqs, free);
+    return r;
+}
