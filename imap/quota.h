@@ -7,7 +7,9 @@
  * The database keeps raw sums (every copy counts). With quota_use_conversations
  * the values for display and for checks of STORAGE and MESSAGE come from the Q
  * record of the owner's conversations database (handbook 01 §6.6).
- * Usage changes are folded per transaction and written once at commit.
+ * Usage changes are folded per transaction and written once at commit, under the lock of
+ * the database (quotalegacy: of the key), so concurrent users of a shared root never lose
+ * each other's changes. Reads inside the transaction see what it has folded so far.
  */
 #include <stdint.h>
 
@@ -19,11 +21,15 @@ int quota_read(const char *root, struct txn *txn, struct quota *q); /* IMAP_QUOT
 int quota_read_withconversations(const char *root, struct txn *txn, struct quota *q);
 /* Nearest root at or above name; *rootp NULL if none (caller frees). */
 int quota_findroot(const char *name, struct txn *txn, char **rootp);
-/* Store limits (creates the root). modseq 0: next. */
+/* Store limits (creates the root, with nothing used). modseq 0: next of the owner. */
 int quota_write(struct txn *, const struct quota *q);
+/* Usage becomes these raw values (recount); the caller's locks keep the mailboxes of the root still. */
+int quota_set_useds(struct txn *, const char *root, const int64_t useds[QUOTA_NUMRESOURCES]);
 int quota_deleteroot(struct txn *, const char *root);
 /* Add diff (raw units: bytes, messages, bytes, folders) to root; folded until commit. */
 int quota_update_useds(struct txn *, const char *root, const int64_t diff[QUOTA_NUMRESOURCES], const char *mboxname);
+/* A replica's transaction: changes of usage take no new modseq of the user. */
+void quota_set_silent(struct txn *);
 /* IMAP_QUOTA_EXCEEDED if used + diff > limit; diff -1: not checked (handbook 01 §6.5). */
 int quota_check(const struct quota *q, enum quota_resource res, int64_t delta);
 int quota_foreach(const char *prefix, int (*cb)(const struct quota *, void *), void *rock);

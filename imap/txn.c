@@ -128,6 +128,9 @@ static void free_attached(void *data)
 /* Locks go first: what the callbacks do may take long, and may begin a transaction of its own. */
 static void finish(struct txn *txn, uint64_t lsn)
 {
+    struct journal_event *outer_events = done_events; /* of the one whose callback we run in */
+    size_t nouter_events = ndone_events;
+
     txn_db_finish(txn);
     txn_stage_finish(txn, txn->appended);
     unlock_all(txn);
@@ -135,8 +138,9 @@ static void finish(struct txn *txn, uint64_t lsn)
 
     take_events(txn, lsn);
     for (unsigned i = 0; i < txn->ndones; i++) txn->dones[i].fn(lsn, txn->dones[i].rock);
-    xzfree(done_events);
-    ndone_events = 0;
+    free(done_events);
+    done_events = outer_events;
+    ndone_events = nouter_events;
 
     free_hash_table(&txn->attached, free_attached);
     free_hash_table(&txn->link_sources, NULL);

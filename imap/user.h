@@ -30,6 +30,8 @@ int user_meta_for_mailbox(const mbentry_t *mbentry, struct txn *txn, struct user
 int user_meta_legacy(const char *userid, struct user_meta **metap);
 /* As user_meta_lookup, but a user without INBOX gets his legacy files (seen, sub). */
 int user_meta_lookup_or_legacy(const char *userid, struct txn *txn, struct user_meta **metap);
+/* The INBOX of this user got another identity in this transaction: look it up anew. */
+void user_meta_forget(struct txn *, const char *userid);
 const char *user_meta_userid(const struct user_meta *);   /* NULL: shared */
 const char *user_meta_uniqueid(const struct user_meta *); /* NULL: legacy */
 /* Absolute path of the file with this suffix: "conversations", "counters", "seen", "sub", ... Valid until the next call. */

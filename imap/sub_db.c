@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * sub_db -- the subscriptions of a user (handbook 01 §7.2)
+ *
+ * One key a subscription. Files of version 1 (dotted names, no version key) are read as they
+ * are, and written anew as a whole with the first change. A missing file means
+ * no subscriptions; reading never makes one.
+ */
+#include <config.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "buf.h"
+#include "imap_err.h"
+#include "libconfig.h"
+#include "mboxname.h"
+#include "sub_codec.h"
+#include "sync_log.h"
+#include "user.h"
+#include "xmalloc.h"
+
+static int sub_open(const char *userid, struct txn *txn, unsigned flags, struct txn_db **dbp)
+{
+    struct user_meta *meta = NULL;
+
+    int r = user_meta_lookup_or_legacy(userid, txn, &meta);
+    if (r) return r;
+    const char *path = user_meta_path(meta, "sub");
+    r = path ? txn_db_open(txn, config_getstring(IMAPOPT_SUBSCRIPTION_DB), path, flags, dbp)
+             : IMAP_MAILBOX_BADNAME;
+    user_meta_free(&meta);
+    return r;
+}
+
+static bool is_version2(struct txn_db *db)
+{
+    return !txn_db_fetch(db, SUB_VERSION_KEY, strlen(SUB_VERSION_KEY), NULL, NULL);
+}
+
+struct list_rock {
+    const char *userid;
+    bool version2;
+    strarray_t *names;
+};
+
+static int list_cb(void *rock, const char *key, size_t keylen, const char *data, size_t datalen)
+{
+    struct list_rock *lr = rock;
+
+    if (!lr->version2) {
+        char *name = xstrndup(key, keylen);
+        if (strlen(name) == keylen && name[0] != '\x1f') strarray_add(lr->names, name);
+        free(name);
+        return 0;
+    }
+    char *name = sub_key_parse(key, keylen, lr->userid);
+    if (name) strarray_appendm(lr->names, name);
+    return 0;
+}
+
+static int list_names(struct txn_db *db, const char *userid, strarray_t *names)
+{
+    struct list_rock rock = { userid, is_version2(db), names };
+
+    int r = txn_db_foreach(db, NULL, 0, list_cb, &rock);
+    strarray_sort(names, NULL);
+    strarray_uniq(names);
+    return r;
+}
+
+int sub_list(const char *userid, strarray_t *names)
+{
+    struct txn_db *db;
+
+    int r = sub_open(userid, NULL, TXN_DB_CONVERT, &db);
+    if (r) return r;
+    r = list_names(db, userid, names);
+    txn_db_close(&db);
+    return r;
+}
+
+/* The file becomes one of version 2. */
+static int upgrade(struct txn_db *db, const char *userid)
+{
+    strarray_t names = STRARRAY_INITIALIZER;
+    struct buf key = BUF_INITIALIZER;
+
+    if (is_version2(db)) return 0;
+    int r = list_names(db, userid, &names);
+    for (int i = 0; !r && i < strarray_size(&names); i++) {
+        const char *name = strarray_nth(&names, i);
+        r = txn_db_delete(db, name, strlen(name));
+        if (r) break;
+        sub_key_print(name, userid, &key);
+        r = txn_db_store(db, buf_base(&key), buf_len(&key), "", 0);
+    }
+    if (!r)
+        r = txn_db_store(db, SUB_VERSION_KEY, strlen(SUB_VERSION_KEY), SUB_VERSION,
+                         strlen(SUB_VERSION));
+    strarray_fini(&names);
+    buf_free(&key);
+    return r;
+}
+
+int sub_change(struct txn *txn, const char *userid, const char *name, bool subscribe)
+{
+    struct buf key = BUF_INITIALIZER;
+    struct txn_db *db;
+
+    int r = txn_lock_user(txn, userid);
+    if (!r) r = sub_open(userid, txn, TXN_DB_CREATE | TXN_DB_CONVERT, &db);
+    if (r) return r;
+    sub_key_print(name, userid, &key);
+    bool is_there = is_version2(db) ? !txn_db_fetch(db, buf_base(&key), buf_len(&key), NULL, NULL)
+                                    : !txn_db_fetch(db, name, strlen(name), NULL, NULL);
+    if (is_there != subscribe) {
+        r = upgrade(db, userid);
+        if (!r)
+            r = subscribe ? txn_db_store(db, buf_base(&key), buf_len(&key), "", 0)
+                          : txn_db_delete(db, buf_base(&key), buf_len(&key));
+        if (!r) sync_log_subscribe(txn, userid, name);
+    }
+    buf_free(&key);
+    return r;
+}
+
+bool sub_is_subscribed(const char *userid, const char *name)
+{
+    struct buf key = BUF_INITIALIZER;
+    struct txn_db *db;
+    bool found;
+
+    if (sub_open(userid, NULL, TXN_DB_CONVERT, &db)) return false;
+    sub_key_print(name, userid, &key);
+    found = is_version2(db) ? !txn_db_fetch(db, buf_base(&key), buf_len(&key), NULL, NULL)
+                            : !txn_db_fetch(db, name, strlen(name), NULL, NULL);
+    txn_db_close(&db);
+    buf_free(&key);
+    return found;
+}

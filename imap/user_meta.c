@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * user_meta -- where a user's metadata lives, decided once and from the uniqueid in hand
+ *
+ * 3.6.1 asks mailboxes.db anew at every open and falls back to the legacy path when it finds
+ * nothing, which splits a user over two sets of files (handbook 01 §5.3). Here a path is made
+ * from an entry. Within a transaction the first answer for a user stays, so
+ * that renaming or removing his INBOX does not change where the rest of the work goes.
+ *
+ * Errors: IMAP_MAILBOX_NONEXISTENT when the user has no INBOX entry, or only a tombstone
+ * whose identity lives on under another name.
+ */
+#include <config.h>
+
+#include "user.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "buf.h"
+#include "hash.h"
+#include "imap_err.h"
+#include "mailbox_path.h"
+#include "mboxlist.h"
+#include "mboxname.h"
+#include "xmalloc.h"
+#include "xsyslog.h"
+
+struct user_meta {
+    char *userid;   /* NULL: mailboxes of no user */
+    char *domain;   /* of those; NULL: the default one */
+    char *uniqueid; /* of the INBOX; NULL: legacy files */
+    struct buf path;
+};
+
+static struct user_meta *meta_new(const char *userid, const char *uniqueid, const char *domain)
+{
+    struct user_meta *meta = xzmalloc(sizeof(*meta));
+
+    meta->userid = xstrdupnull(userid);
+    meta->uniqueid = xstrdupnull(uniqueid);
+    meta->domain = xstrdupnull(domain);
+    return meta;
+}
+
+void user_meta_free(struct user_meta **metap)
+{
+    struct user_meta *meta = *metap;
+
+    *metap = NULL;
+    if (!meta) return;
+    free(meta->userid);
+    free(meta->uniqueid);
+    free(meta->domain);
+    buf_free(&meta->path);
+    free(meta);
+}
+
+const char *user_meta_userid(const struct user_meta *meta)
+{
+    return meta->userid;
+}
+
+const char *user_meta_uniqueid(const struct user_meta *meta)
+{
+    return meta->uniqueid;
+}
+
+const char *user_meta_path(struct user_meta *meta, const char *suffix)
+{
+    int r = meta->userid ? user_path(meta->userid, meta->uniqueid, suffix, &meta->path)
+                         : user_path_shared(meta->domain, suffix, &meta->path);
+    if (r) {
+        xsyslog_errno(LOG_ERR, 0, "IOERROR: no path for a user's file",
+                      "userid=<%s> uniqueid=<%s> suffix=<%s>", meta->userid ? meta->userid : "",
+                      meta->uniqueid ? meta->uniqueid : "", suffix);
+        return NULL;
+    }
+    return buf_cstring(&meta->path);
+}
+
+/* ---- what a transaction has found ---- */
+
+#define KNOWN_KEY "user_meta"
+
+static void free_known(void *data)
+{
+    struct user_meta *meta = data;
+    user_meta_free(&meta);
+}
+
+static void known_done(void *data)
+{
+    free_hash_table(data, free_known);
+    free(data);
+}
+
+static bool known_get(struct txn *txn, const char *userid, struct user_meta **metap)
+{
+    hash_table *known = txn ? txn_attached(txn, KNOWN_KEY) : NULL;
+    const struct user_meta *meta = known ? hash_lookup(userid, known) : NULL;
+
+    if (meta) *metap = meta_new(meta->userid, meta->uniqueid, meta->domain);
+    return meta != NULL;
+}
+
+static void known_set(struct txn *txn, const struct user_meta *meta)
+{
+    hash_table *known;
+
+    if (!txn) return;
+    known = txn_attached(txn, KNOWN_KEY);
+    if (!known) {
+        known = xzmalloc(sizeof(*known));
+        construct_hash_table(known, 0);
+        txn_attach(txn, KNOWN_KEY, known, known_done);
+    }
+    struct user_meta *old = hash_insert(
+        meta->userid, meta_new(meta->userid, meta->uniqueid, meta->domain), known);
+    user_meta_free(&old);
+}
+
+void user_meta_forget(struct txn *txn, const char *userid)
+{
+    hash_table *known = txn_attached(txn, KNOWN_KEY);
+    struct user_meta *meta = known ? hash_del(userid, known) : NULL;
+
+    user_meta_free(&meta);
+}
+
+/* ---- making one ---- */
+
+int user_meta_from_entry(const mbentry_t *inbox, struct user_meta **metap)
+{
+    bool legacy = (inbox->mbtype & MBTYPE_LEGACY_DIRS) || !inbox->uniqueid;
+    char *userid = mboxname_to_userid(inbox->name);
+
+    *metap = NULL;
+    if (!userid || !mboxname_isusermailbox(inbox->name, true)) {
+        free(userid);
+        return IMAP_MAILBOX_NONEXISTENT;
+    }
+    *metap = meta_new(userid, legacy ? NULL : inbox->uniqueid, NULL);
+    free(userid);
+    return 0;
+}
+
+int user_meta_legacy(const char *userid, struct user_meta **metap)
+{
+    *metap = meta_new(userid, NULL, NULL);
+    return 0;
+}
+
+/* A tombstone still stands for its files only if the identity has no other name now. */
+static int check_tombstone(const mbentry_t *inbox, struct txn *txn)
+{
+    mbentry_t *now = NULL;
+
+    if (!inbox->uniqueid) return 0;
+    int r = mboxlist_lookup_by_uniqueid(inbox->uniqueid, &now, true, txn);
+    if (!r && strcmpnull(now->name, inbox->name)) r = IMAP_MAILBOX_NONEXISTENT;
+    mbentry_free(&now);
+    return r;
+}
+
+static int meta_from_db(const mbentry_t *inbox, struct txn *txn, struct user_meta **metap)
+{
+    int r = inbox->mbtype & MBTYPE_DELETED ? check_tombstone(inbox, txn) : 0;
+
+    if (!r) r = user_meta_from_entry(inbox, metap);
+    if (!r && !(inbox->mbtype & MBTYPE_DELETED)) known_set(txn, *metap);
+    return r;
+}
+
+int user_meta_lookup(const char *userid, struct txn *txn, struct user_meta **metap)
+{
+    mbentry_t *inbox = NULL;
+
+    *metap = NULL;
+    if (known_get(txn, userid, metap)) return 0;
+    char *name = mboxname_user_mbox(userid, NULL);
+    int r = name ? mboxlist_lookup_allow_all(name, &inbox, txn) : IMAP_MAILBOX_NONEXISTENT;
+    if (!r) r = meta_from_db(inbox, txn, metap);
+    mbentry_free(&inbox);
+    free(name);
+    return r;
+}
+
+int user_meta_lookup_or_legacy(const char *userid, struct txn *txn, struct user_meta **metap)
+{
+    int r = user_meta_lookup(userid, txn, metap);
+    return r == IMAP_MAILBOX_NONEXISTENT ? user_meta_legacy(userid, metap) : r;
+}
+
+int user_meta_for_mailbox(const mbentry_t *mbentry, struct txn *txn, struct user_meta **metap)
+{
+    mbname_t *mbname = mbname_from_intname(mbentry->name);
+    int r = 0;
+
+    *metap = NULL;
+    if (!mbname_userid(mbname))
+        *metap = meta_new(NULL, NULL, mbname_domain(mbname));
+    else if (!mbname_is_inbox(mbname) || (mbentry->mbtype & MBTYPE_DELETED))
+        r = user_meta_lookup(mbname_userid(mbname), txn, metap);
+    else
+        r = meta_from_db(mbentry, txn, metap);
+    mbname_free(&mbname);
+    return r;
+}
