@@ -83,7 +83,8 @@ int getmodseq(struct protstream *in, uint64_t *num); /* 63 bits (RFC 7162) */
 int getsequence(struct protstream *in, struct buf *buf);
 
 /* Skip to the end of the line, c being the last byte taken (or a negative result). A non-synchronising literal
- * announced at the end of the line is skipped with its bytes, and so on to the real end of the command. */
+ * announced at the end of the line is skipped with its bytes, and so on to the real end of the command. After
+ * IMPARSE_TOOBIG the line is at its end already: nothing is skipped. */
 #define EATLINE_DLIST 1 /* also file literals %{partition guid size}, and literals without '+' */
 void eatline(struct protstream *in, int c, unsigned flags);
 /* If c is CR take the LF after it: returns '\n' at an end of line, IMPARSE_BAD (byte pushed back) if something else follows CR,

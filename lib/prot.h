@@ -75,7 +75,7 @@ struct prot_limits {
 };
 void prot_setlimits(struct protstream *s, const struct prot_limits *limits);
 const struct prot_limits *prot_limits(const struct protstream *s);
-/* A new command begins: maxargssize counts from here. */
+/* A new command begins: maxargssize counts from here (call it behind the bytes of an APPEND literal, too). */
 void prot_markcommand(struct protstream *s);
 uint64_t prot_commandbytes(const struct protstream *s);
 
@@ -123,9 +123,9 @@ char *prot_fgets(char *dst, size_t size, struct protstream *s);
 /* Append a line without its CRLF or LF to buf (which is reset first). Longer than max, or no LF before the end: EOF. */
 int prot_getline(struct protstream *s, struct buf *line, size_t max);
 
-/* Bytes can be had without waiting. */
+/* Bytes, or the end, can be had without waiting. */
 bool prot_ready(struct protstream *s);
-/* Wait for input at most timeout_ms (-1: for ever). 1 ready (or at the end), 0 not, EOF error. */
+/* Wait for input at most timeout_ms (-1: for ever). 1 ready (or at the end), 0 not (also: a signal came), EOF error. */
 int prot_wait(struct protstream *s, int timeout_ms);
 
 /* Wait for input on any of n streams or on extra_fd (-1: none). Sets ready flags; returns their number
