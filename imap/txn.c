@@ -237,7 +237,7 @@ static int build_record(struct txn *txn)
 
 static void early_applied(void *rock)
 {
-    txn_db_unlock_globals(rock);
+    txn_db_unlock_early(rock);
 }
 
 static int write_record(struct txn *txn, uint64_t *lsnp)

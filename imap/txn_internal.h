@@ -80,7 +80,7 @@ int txn_stage_sync(struct txn *txn);
 /* Frees; removes files that did not get a name (keep: the journal knows them, they stay). */
 void txn_stage_finish(struct txn *txn, bool keep);
 
-/* txn_db.c */
+/* txn_db_commit.c */
 /* Locks all global databases opened so far, in order. */
 int txn_db_lock_globals(struct txn *txn);
 /* Adds their locks to the record: first of all locks. */
@@ -88,7 +88,8 @@ void txn_db_record_locks(struct txn *txn);
 /* Adds the changes to the record. */
 int txn_db_record_changes(struct txn *txn);
 bool txn_db_isdirty(const struct txn *txn);
-/* Gives the locks of global databases back. */
+/* Gives the locks of global databases back: those that are applied early, or all. */
+void txn_db_unlock_early(struct txn *txn);
 void txn_db_unlock_globals(struct txn *txn);
 void txn_db_finish(struct txn *txn);
 

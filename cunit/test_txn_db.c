@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * test_txn_db -- databases in transactions: the overlay against a model, commit, crash and redo
+ */
+#include <config.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cyrusdb.h"
+#include "cyrusdb_backend.h"
+#include "diskio_trace.h"
+#include "imap_err.h"
+#include "journal.h"
+#include "kvmap.h"
+#include "libconfig.h"
+#include "namelock.h"
+#include "testutil.h"
+#include "txn.h"
+#include "util.h"
+#include "xmalloc.h"
+
+static char *dir, *user_db, *global_db;
+
+static void setup(void)
+{
+    dir = test_mkdtemp();
+    char *conf = xasprintf("configdirectory: %s\n", dir);
+    config_read_string(conf);
+    free(conf);
+    user_db = test_path(dir, "user/a/alice.seen");
+    global_db = test_path(dir, "mailboxes.db");
+}
+
+static void teardown(void)
+{
+    diskio_hooks_install(NULL);
+    txn_shutdown();
+    cyrusdb_done();
+    config_reset();
+    free(user_db);
+    free(global_db);
+    test_rmdir(dir);
+}
+
+static struct txn *begin(void)
+{
+    struct txn *txn;
+    ck_assert_int_eq(txn_begin(&txn), 0);
+    ck_assert_int_eq(txn_lock_user(txn, "alice"), 0);
+    return txn;
+}
+
+static struct txn_db *open_in(struct txn *txn, const char *path, unsigned flags)
+{
+    struct txn_db *db;
+    ck_assert_int_eq(txn_db_open(txn, "twoskip", path, flags, &db), 0);
+    return db;
+}
+
+static void put(struct txn_db *db, const char *key, const char *value)
+{
+    ck_assert_int_eq(txn_db_store(db, key, strlen(key), value, strlen(value)), 0);
+}
+
+static void commit(struct txn *txn)
+{
+    ck_assert_int_eq(txn_commit(&txn, NULL), 0);
+    ck_assert_ptr_null(txn);
+}
+
+/* NULL: it is not there. */
+static void assert_value(struct txn_db *db, const char *key, const char *value)
+{
+    const char *data;
+    size_t len;
+    int r = txn_db_fetch(db, key, strlen(key), &data, &len);
+    ck_assert_int_eq(r, value ? 0 : IMAP_NOTFOUND);
+    if (value) ck_assert_bytes_eq(data, len, value, strlen(value));
+}
+
+static void assert_stored(const char *path, const char *key, const char *value)
+{
+    struct txn_db *db = open_in(NULL, path, 0);
+    assert_value(db, key, value);
+    txn_db_close(&db);
+    ck_assert_ptr_null(db);
+}
+
+__attribute__((unused)) static int child_status(pid_t pid)
+{
+    int status;
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 256 + WTERMSIG(status);
+}
+
+/* ---- one transaction ---- */
+
+START_TEST(test_commit_and_abort)
+{
+    struct txn *txn = begin();
+    struct txn_db *db = open_in(txn, user_db, TXN_DB_CREATE);
+
+    ck_assert_ptr_eq(open_in(txn, user_db, 0), db);
+    assert_value(db, "k", NULL);
+    put(db, "k", "v");
+    put(db, "empty", "");
+    assert_value(db, "k", "v");
+    assert_value(db, "empty", "");
+    ck_assert_int_eq(test_exists(user_db), 0);
+    commit(txn);
+    ck_assert_int_eq(test_exists(user_db), 1);
+    assert_stored(user_db, "k", "v");
+    assert_stored(user_db, "empty", "");
+
+    txn = begin();
+    db = open_in(txn, user_db, 0);
+    put(db, "k", "w");
+    ck_assert_int_eq(txn_db_delete(db, "empty", 5), 0);
+    ck_assert_int_eq(txn_db_delete(db, "nothing", 7), 0);
+    assert_value(db, "empty", NULL);
+    txn_abort(&txn);
+    assert_stored(user_db, "k", "v");
+    assert_stored(user_db, "empty", "");
+
+    txn = begin();
+    db = open_in(txn, user_db, 0);
+    put(db, "k", "w");
+    ck_assert_int_eq(txn_db_delete(db, "empty", 5), 0);
+    commit(txn);
+    assert_stored(user_db, "k", "w");
+    assert_stored(user_db, "empty", NULL);
+}
+END_TEST
+
+START_TEST(test_missing_file)
+{
+    struct txn *txn = begin();
+    struct txn_db *db = open_in(txn, user_db, 0);
+
+    assert_value(db, "k", NULL);
+    ck_assert_int_eq(txn_db_store(db, "k", 1, "v", 1), IMAP_NOTFOUND);
+    ck_assert_int_eq(txn_db_delete(db, "k", 1), 0);
+    commit(txn);
+    ck_assert_int_eq(test_exists(user_db), 0);
+
+    /* A reader finds it as soon as somebody makes it. */
+    struct txn_db *reader = open_in(NULL, user_db, 0);
+    assert_value(reader, "k", NULL);
+    ck_assert_int_eq(txn_db_store(reader, "k", 1, "v", 1), IMAP_INTERNAL);
+    txn = begin();
+    put(open_in(txn, user_db, TXN_DB_CREATE), "k", "v");
+    commit(txn);
+    assert_value(reader, "k", "v");
+    ck_assert_int_eq(unlink(user_db), 0);
+    assert_value(reader, "k", NULL);
+    txn_db_close(&reader);
+
+    test_writefile(user_db, "not a database at all, 32 bytes and more", 40);
+    ck_assert_int_eq(txn_db_open(NULL, "twoskip", user_db, 0, &reader), IMAP_MAILBOX_BADFORMAT);
+}
+END_TEST
+
+START_TEST(test_global)
+{
+    struct txn *txn = begin();
+    struct txn_db *db = open_in(txn, global_db, TXN_DB_CREATE | TXN_DB_GLOBAL);
+    uint64_t lsn;
+
+    ck_assert(!txn_db_is_locked(db));
+    put(db, "user.alice", "entry");
+    ck_assert_int_eq(txn_commit(&txn, &lsn), 0);
+    ck_assert_uint_ne(lsn, 0);
+    ck_assert_uint_eq(namelock_count(), 0);
+
+    struct txn_db *reader = open_in(NULL, global_db, TXN_DB_GLOBAL);
+    assert_value(reader, "user.alice", "entry");
+    ck_assert_uint_ge(txn_db_seen_lsn(reader), lsn);
+    ck_assert_int_eq(txn_wait(txn_db_seen_lsn(reader)), 0);
+    txn_db_close(&reader);
+}
+END_TEST
+
+/* ---- the overlay ---- */
+
+struct walk {
+    const struct kvmap_node *node;
+    const char *prefix;
+    unsigned n;
+};
+
+static bool starts_with(const struct kvmap_node *node, const char *prefix)
+{
+    return node->keylen >= strlen(prefix) && !memcmp(node->key, prefix, strlen(prefix));
+}
+
+static int walk_cb(void *rock, const char *key, size_t keylen, const char *data, size_t datalen)
+{
+    struct walk *walk = rock;
+    while (walk->node && !starts_with(walk->node, walk->prefix)) walk->node = walk->node->next[0];
+    ck_assert_ptr_nonnull(walk->node);
+    ck_assert_bytes_eq(key, keylen, walk->node->key, walk->node->keylen);
+    ck_assert_bytes_eq(data, datalen, walk->node->data, walk->node->datalen);
+    walk->node = walk->node->next[0];
+    return 0;
+}
+
+static void assert_model(struct txn_db *db, const struct kvmap *model)
+{
+    static const char *const prefixes[] = { "", "a", "b1", "c22", "x" };
+    struct walk walk;
+
+    for (size_t i = 0; i < array_size(prefixes); i++) {
+        walk = (struct walk){ .node = kvmap_first(model), .prefix = prefixes[i] };
+        ck_assert_int_eq(txn_db_foreach(db, prefixes[i], strlen(prefixes[i]), walk_cb, &walk), 0);
+        while (walk.node && !starts_with(walk.node, walk.prefix)) walk.node = walk.node->next[0];
+        ck_assert_ptr_null(walk.node);
+    }
+    const char *key = "", *data;
+    size_t keylen = 0, datalen;
+    char at[64];
+    const struct kvmap_node *node = kvmap_first(model);
+    while (!txn_db_fetchnext(db, key, keylen, &key, &keylen, &data, &datalen)) {
+        ck_assert_ptr_nonnull(node);
+        ck_assert_bytes_eq(key, keylen, node->key, node->keylen);
+        ck_assert_bytes_eq(data, datalen, node->data, node->datalen);
+        memcpy(at, key, keylen);
+        key = at;
+        node = node->next[0];
+    }
+    ck_assert_ptr_null(node);
+}
+
+static void change_both(struct txn_db *db, struct kvmap *model)
+{
+    char key[32], value[64];
+    snprintf(key, sizeof(key), "%c%u", "abc"[random() % 3], (unsigned)random() % 40);
+    snprintf(value, sizeof(value), "%.*s", (int)(random() % 50), "this is some text of a random length, at most fifty");
+    if (random() % 3) {
+        put(db, key, value);
+        kvmap_set(model, key, strlen(key), value, strlen(value));
+    }
+    else {
+        ck_assert_int_eq(txn_db_delete(db, key, strlen(key)), 0);
+        kvmap_remove(model, key, strlen(key));
+    }
+}
+
+START_TEST(test_overlay_model)
+{
+    struct kvmap model, staged;
+    srandom(99);
+    kvmap_init(&model, cyrusdb_cmp_raw, false);
+    for (int i = 0; i < 120; i++) {
+        struct txn *txn = begin();
+        struct txn_db *db = open_in(txn, user_db, TXN_DB_CREATE);
+        kvmap_init(&staged, cyrusdb_cmp_raw, false);
+        for (const struct kvmap_node *n = kvmap_first(&model); n; n = n->next[0])
+            kvmap_set(&staged, n->key, n->keylen, n->data, n->datalen);
+        assert_model(db, &staged);
+        for (long n = random() % 12; n; n--) change_both(db, &staged);
+        assert_model(db, &staged);
+        if (random() % 3) {
+            commit(txn);
+            kvmap_fini(&model);
+            model = staged;
+        }
+        else {
+            txn_abort(&txn);
+            kvmap_fini(&staged);
+        }
+    }
+    struct txn_db *reader = open_in(NULL, user_db, 0);
+    assert_model(reader, &model);
+    txn_db_close(&reader);
+    kvmap_fini(&model);
+}
+END_TEST
+
+struct ahead {
+    struct txn_db *db;
+    unsigned seen;
+};
+
+static int add_ahead(void *rock, const char *key, size_t keylen, const char *data, size_t datalen)
+{
+    struct ahead *ahead = rock;
+    (void)data, (void)datalen;
+    ck_assert_uint_eq(keylen, 1);
+    ck_assert_int_eq(key[0], 'a' + (int)ahead->seen);
+    ahead->seen++;
+    if (key[0] == 'j') return 77;
+    char next = (char)(key[0] + 1);
+    ck_assert_int_eq(txn_db_store(ahead->db, &next, 1, "x", 1), 0);
+    ck_assert_int_eq(txn_db_delete(ahead->db, key, 1), 0);
+    return 0;
+}
+
+/* What the callback stages ahead of its place is seen; its return ends the walk. */
+START_TEST(test_foreach_sees_what_it_stages)
+{
+    struct txn *txn = begin();
+    put(open_in(txn, user_db, TXN_DB_CREATE), "a", "1");
+    put(open_in(txn, user_db, TXN_DB_CREATE), "e", "1");
+    commit(txn);
+    txn = begin();
+    struct ahead ahead = { .db = open_in(txn, user_db, 0) };
+    ck_assert_int_eq(txn_db_foreach(ahead.db, "", 0, add_ahead, &ahead), 77);
+    ck_assert_uint_eq(ahead.seen, 10);
+    assert_value(ahead.db, "e", NULL);
+    assert_value(ahead.db, "j", "x");
+    txn_abort(&txn);
+}
+END_TEST
+
+Suite *txn_db_suite(void)
+{
+    Suite *s = suite_create("txn_db");
+    TCase *tc = tcase_create("txn_db");
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_set_timeout(tc, 120);
+    tcase_add_test(tc, test_commit_and_abort);
+    tcase_add_test(tc, test_missing_file);
+    tcase_add_test(tc, test_global);
+    tcase_add_test(tc, test_overlay_model);
+    tcase_add_test(tc, test_foreach_sees_what_it_stages);
+    suite_add_tcase(s, tc);
+    return s;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef INCLUDED_TXN_DB_INTERNAL_H
+#define INCLUDED_TXN_DB_INTERNAL_H
+/*
+ * txn_db_internal -- what txn_db.c (reading and staging) and txn_db_commit.c (locks, record) share
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cyrusdb.h"
+#include "journal_record.h"
+#include "kvmap.h"
+#include "ptrarray.h"
+#include "txn_internal.h"
+
+struct txn_db {
+    struct txn_db *next;
+    struct txn *txn; /* NULL: for reading what is committed */
+    unsigned refs;   /* of one without txn */
+    char *path, *backend;
+    char *lockname;  /* of a global one; with one file a key: the beginning of the locks' names */
+    unsigned flags;  /* TXN_DB_* */
+    bool perkey;     /* global, one file a key: a lock for each */
+    struct db *db;   /* NULL: there is no file */
+    struct kvmap staged; /* head NULL: nothing yet; data NULL: removed */
+    struct namelock *lock;
+    ptrarray_t keylocks; /* struct namelock */
+
+    /* at the commit */
+    struct journal_op op; /* JOURNAL_OP_DB */
+    bool skip;            /* nothing to do after all */
+};
+
+/* imap_err code of a CYRUSDB_*; the cause has been logged. */
+int txn_db_error(int r);
+/* The file, if it is there now. */
+int txn_db_open_file(struct txn_db *db);
+static inline bool txn_db_is_staged(const struct txn_db *db) { return db->staged.head && db->staged.count; }
+/* Closes the file. */
+void txn_db_close_file(struct txn_db *db);
+void txn_db_free(struct txn_db *db);
+
+#endif
