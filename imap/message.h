@@ -54,8 +54,9 @@ struct message_fields {
 struct body {
     size_t header_offset, header_size; /* the blank line included */
     size_t content_offset, content_size;
-    size_t content_lines; /* LFs in the content */
-    size_t boundary_size; /* bytes of the CRLF before the next boundary line that were cut off */
+    size_t content_lines; /* LFs in the content, and a last boundary line without LF */
+    bool no_content; /* a boundary line ended the header: there is nothing behind it */
+    bool no_parts;   /* a multipart that was not taken apart: no boundary, or too deep */
 
     struct msgtext type, subtype; /* upper case, never NULL: TEXT PLAIN without a header */
     struct message_param *params;
@@ -69,7 +70,7 @@ struct body {
     enum mime_encoding cte;  /* what undoes the transfer encoding of the content */
     struct msgtext charset;  /* of a text, as spelled; NULL: there is none to tell */
 
-    struct body *first;  /* multipart: parts in order; message/rfc822: the message inside */
+    struct body *first;  /* multipart: parts in order; message/rfc822: the message, never NULL */
     struct body *next;   /* the next part of the same multipart */
     uint32_t nparts;     /* length of the list at first */
 };

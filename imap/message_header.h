@@ -25,7 +25,10 @@ struct header_iter {
     const char *p, *end;
     unsigned lines_left; /* UINT_MAX: all */
 };
-/* Over the fields of len bytes; stops at a blank line. maxlines 0: all lines. */
+/*
+ * Over the fields of len bytes; stops at a blank line, and at a field that more than maxlines
+ * lines precede (0: no such limit). A field that was begun is taken whole.
+ */
 void header_iter_init(struct header_iter *it, const char *base, size_t len, unsigned maxlines);
 /* False at the end. Lines that are no field (no colon) are skipped with their folds. */
 bool header_iter_next(struct header_iter *it, struct header_field *field);
