@@ -28,13 +28,17 @@ int annotatemore_write(struct txn *, const mbentry_t *mbentry, const char *entry
 
 int annotate_msg_foreach(struct mailbox *, uint32_t uid, annotate_cb *cb, void *rock); /* uid 0: all messages */
 int annotate_msg_lookup(struct mailbox *, uint32_t uid, const char *entry, const char *userid, struct buf *value);
-/* modseq 0: next of the mailbox. Keeps header counts and the annotation CRC. */
+/* modseq 0: next of the mailbox. Keeps header counts and the annotation CRC. value NULL or empty:
+ * remove. The caller rewrites the record afterwards, so that clients see a change. */
 int annotate_msg_write(struct mailbox *, struct index_record *rec, const char *entry, const char *userid,
                        const struct buf *value, modseq_t modseq);
+/* Shared values and the private ones of userid, to a message that has its record. */
 int annotate_msg_copy(struct mailbox *src, uint32_t srcuid, struct mailbox *dst, uint32_t dstuid, const char *userid);
+/* Clean-up of a message that is gone: records and tombstones. */
 int annotate_msg_delete(struct mailbox *, uint32_t uid);
 /* Sum of the CRCs and sizes of all annotations of one message, for index_header_apply_delta. */
 int annotate_msg_sum(struct mailbox *, uint32_t uid, struct annot_sum *sum);
+/* Its records in annotations.db; cyrus.annotations goes with the mailbox's files. */
 int annotate_delete_mailbox(struct txn *, struct mailbox *);
 
 /* A set of annotations in memory (APPEND ANNOTATION, replication). */

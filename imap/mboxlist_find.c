@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * mboxlist_find -- names in LIST order become answers of LIST (RFC 3501 §6.3.8, handbook 04 §3.5)
+ *
+ * The names come in an order in which children follow their parent, so two neighbours
+ * are enough to know everything: whether a name has children that this session sees, and which
+ * parents are missing between them. Missing parents are shown, once, for patterns that
+ * end in '%'.
+ */
+#include <config.h>
+
+#include "mboxlist_find.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "acl.h"
+#include "glob.h"
+#include "xmalloc.h"
+
+struct find_glob {
+    struct glob *glob;
+    bool bare; /* ends in '%': shows missing parents */
+};
+
+static void free_glob(void *p)
+{
+    struct find_glob *fg = p;
+
+    glob_free(&fg->glob);
+    free(fg);
+}
+
+/* Cuts literal to what it has in common with the literal start of the pattern. */
+static void cut_literal(struct buf *literal, const char *pattern, size_t len, bool first)
+{
+    size_t n = 0;
+
+    if (first) {
+        buf_setmap(literal, pattern, len);
+        return;
+    }
+    while (n < len && n < buf_len(literal) && buf_base(literal)[n] == pattern[n]) n++;
+    buf_truncate(literal, n);
+}
+
+void find_init(struct find *f, const struct namespace *ns, const strarray_t *patterns, bool isadmin,
+               const char *userid, const struct auth_state *auth, findall_cb *cb, void *rock)
+{
+    *f = (struct find){
+        .ns = ns, .isadmin = isadmin, .userid = userid, .auth = auth, .cb = cb, .rock = rock
+    };
+    for (int i = 0; i < strarray_size(patterns); i++) {
+        const char *pattern = strarray_nth(patterns, i);
+        size_t len = strlen(pattern);
+        struct find_glob *fg = xzmalloc(sizeof(*fg));
+        fg->glob = glob_init(pattern, ns->hier_sep, GLOB_INBOXCASE);
+        fg->bare = len && pattern[len - 1] == '%';
+        ptrarray_append(&f->globs, fg);
+        cut_literal(&f->literal, pattern, glob_literal_prefix(fg->glob), i == 0);
+    }
+}
+
+void find_fini(struct find *f)
+{
+    ptrarray_fini_with(&f->globs, free_glob);
+    buf_free(&f->literal);
+    mbname_free(&f->mbname);
+    mbentry_free(&f->entry);
+    xzfree(f->extname);
+}
+
+/* ---- matching ---- */
+
+static bool matches(const struct find *f, const char *extname, size_t len, bool bare)
+{
+    for (int i = 0; i < ptrarray_size(&f->globs); i++) {
+        const struct find_glob *fg = ptrarray_nth(&f->globs, i);
+        if ((!bare || fg->bare) && glob_test(fg->glob, extname, len)) return true;
+    }
+    return false;
+}
+
+bool find_may_match_below(const struct find *f, const char *prefix)
+{
+    for (int i = 0; i < ptrarray_size(&f->globs); i++) {
+        const struct find_glob *fg = ptrarray_nth(&f->globs, i);
+        if (glob_test_prefix(fg->glob, prefix, strlen(prefix))) return true;
+    }
+    return false;
+}
+
+bool find_shows_bare(const struct find *f, const char *extname)
+{
+    return matches(f, extname, strlen(extname), true);
+}
+
+bool find_isvisible(const struct find *f, const mbname_t *mbname, const mbentry_t *entry)
+{
+    if (entry->mbtype & (MBTYPE_DELETED | MBTYPE_RESERVE)) return false;
+    if (mbname_isdeleted(mbname) && !f->isadmin) return false;
+    if (mboxname_isnonimapmailbox(entry->name, entry->mbtype)) return false;
+    if (f->isadmin) return true;
+    if (entry->mbtype & MBTYPE_INTERMEDIATE) /* no ACL: only its owner */
+        return f->userid && !strcmpnull(mbname_userid(mbname), f->userid);
+    return cyrus_acl_myrights(f->auth, entry->acl) & ACL_LOOKUP;
+}
+
+/* ---- answers ---- */
+
+static bool is_below(const struct find *f, const char *name, const char *parent, size_t parentlen)
+{
+    return !strncmp(name, parent, parentlen) && name[parentlen] == f->ns->hier_sep;
+}
+
+static int flush(struct find *f, bool has_children)
+{
+    int r = 0;
+
+    if (f->extname && matches(f, f->extname, strlen(f->extname), false)) {
+        bool has_mailbox = f->entry && !(f->entry->mbtype & MBTYPE_INTERMEDIATE);
+        struct findall_data data = { .mbname = f->mbname,
+                                     .mbentry = has_mailbox ? f->entry : NULL,
+                                     .extname = f->extname,
+                                     .is_exactmatch = true,
+                                     .has_children = has_children };
+        r = f->cb(&data, f->rock);
+    }
+    return r;
+}
+
+/* Parents of extname that neither stand nor were shown between the last name and this one. */
+static int show_parents(struct find *f, const char *extname, const char *last)
+{
+    char *parent = xstrdup(extname);
+    int r = 0;
+
+    for (char *sep = strchr(parent, f->ns->hier_sep); !r && sep;
+         sep = strchr(sep + 1, f->ns->hier_sep)) {
+        size_t len = (size_t)(sep - parent);
+        if (last && !strncmp(last, parent, len) && (!last[len] || last[len] == f->ns->hier_sep))
+            continue;
+        if (!len || !matches(f, parent, len, true)) continue;
+        *sep = '\0';
+        mbname_t *mbname = mbname_from_extname(parent, f->ns, f->userid);
+        struct findall_data data = { .mbname = mbname, .extname = parent, .has_children = true };
+        r = f->cb(&data, f->rock);
+        mbname_free(&mbname);
+        *sep = f->ns->hier_sep;
+    }
+    free(parent);
+    return r;
+}
+
+int find_push(struct find *f, const mbname_t *mbname, const mbentry_t *entry)
+{
+    const char *spelled = mbname_extname(mbname, f->ns, f->userid);
+    if (!spelled) return 0;
+    char *extname = xstrdup(spelled);
+    bool below = f->extname && is_below(f, extname, f->extname, strlen(f->extname));
+
+    int r = flush(f, below);
+    if (!r) r = show_parents(f, extname, f->extname);
+    mbname_free(&f->mbname);
+    mbentry_free(&f->entry);
+    free(f->extname);
+    f->mbname = mbname_dup(mbname);
+    f->entry = entry ? mbentry_dup(entry) : NULL;
+    f->extname = extname;
+    return r;
+}
+
+int find_finish(struct find *f)
+{
+    int r = flush(f, false);
+
+    mbname_free(&f->mbname);
+    mbentry_free(&f->entry);
+    xzfree(f->extname);
+    return r;
+}
