@@ -51,11 +51,12 @@ int mailbox_open_mbentry_iwl(struct txn *txn, const mbentry_t *mbentry, struct m
  * that sets *mboxp to NULL. */
 void mailbox_close(struct mailbox **mboxp);
 
-/* Give the shared lock back but keep the view: mapped cache, records as of the
- * last lock. Immutable parts (guid, size, dates, cache bytes, message files)
- * stay readable. mailbox_relock_read() takes the lock again and brings the view
- * up to date; *changedp tells whether HIGHESTMODSEQ or UIDNEXT moved. A deleted
- * or replaced mailbox gives IMAP_MAILBOX_NONEXISTENT. */
+/* Give the shared lock back but keep the view: header, number and order of records, mapped
+ * cache. What never changes of a record (uid, guid, size, dates, cache bytes, message
+ * file) stays readable; its flags and modseq may be read newer than the view.
+ * mailbox_relock_read() takes the lock again and brings the view up to date; *changedp (may be
+ * NULL) tells whether HIGHESTMODSEQ, UIDNEXT or the generation moved (after a repack recnos are
+ * others). A deleted or renamed mailbox gives IMAP_MAILBOX_NONEXISTENT. */
 void mailbox_unlock(struct mailbox *mailbox);
 int mailbox_relock_read(struct mailbox *mailbox, bool *changedp);
 
@@ -65,7 +66,8 @@ uint64_t mailbox_seen_lsn(const struct mailbox *mailbox);
 
 /* ---- facts ---- */
 const char *mailbox_name(const struct mailbox *);      /* internal name */
-const char *mailbox_uniqueid(const struct mailbox *);
+const char *mailbox_uniqueid(const struct mailbox *); /* NULL: a legacy mailbox that has none */
+const char *mailbox_userid(const struct mailbox *);    /* owner; NULL: a shared mailbox */
 const char *mailbox_partition(const struct mailbox *);
 const char *mailbox_acl(const struct mailbox *);       /* "id\trights\t..." */
 const char *mailbox_quotaroot(const struct mailbox *); /* NULL: none */
@@ -100,23 +102,26 @@ const char *mailbox_record_fname(struct mailbox *, const struct index_record *re
 
 /* Cache record of rec as a view of mapped bytes; a missing or damaged one is
  * rebuilt in memory from the message file (and staged if the handle is
- * writable). Parse items with message_cache.h. */
+ * writable). Valid until the next call on this handle. Parse items with message_cache.h. */
 int mailbox_cacherecord(struct mailbox *, const struct index_record *rec, struct buf *view);
 
 /* ---- changes (handle opened with mailbox_open_iwl) ---- */
 
-/* Take the next modseq / the transaction's time (handbook 02 §3.7). */
+/* Take the next modseq (0: an error, logged) / the transaction's time (handbook 02 §3.7). */
 modseq_t mailbox_next_modseq(struct mailbox *);
 time_t mailbox_txn_time(const struct mailbox *);
 
 /* Replace the record with rec->uid. MAILBOX_SILENT keeps rec->modseq and
  * rec->last_updated (replication); otherwise the next modseq is taken and
- * written back to *rec. Header counts, CRCs, quota and conversations follow. */
+ * written back to *rec. Header counts, CRCs, quota and conversations follow. A record that
+ * becomes UNLINKED loses its files and annotations. An expunged record stays expunged
+ * (IMAP_MAILBOX_NOTSUPPORTED). */
 #define MAILBOX_SILENT 1
 int mailbox_rewrite_record(struct mailbox *, struct index_record *rec, unsigned flags);
 
-/* Append a record whose file is already staged at its place (append.h does that).
- * rec->uid 0 = next UID. cache is the encoded cache record. Conversation id:
+/* Append a record; the caller stages the file (append.h does both).
+ * rec->uid 0 = next UID. cache is the encoded cache record, of rec->cache_version (0: the present
+ * one); NULL: none. recno, cache fields and missing dates of *rec are set. Conversation id:
  * assigned unless rec->cid is set or MAILBOX_SILENT is given. */
 int mailbox_append_record(struct mailbox *, struct index_record *rec, const struct message_content *content,
                           const struct buf *cache, unsigned flags);
@@ -125,7 +130,13 @@ int mailbox_append_record(struct mailbox *, struct index_record *rec, const stru
  * all_slots as replication may use all 128). */
 int mailbox_user_flag(struct mailbox *, const char *name, int *slot, bool create, bool all_slots);
 
-/* Set header fields in one call; only what is flagged changes. */
+/* The annotations of a live record changed: header CRC and quota_annot_used follow (annotate.h
+ * calls this); rec NULL: those of the mailbox itself, which count for quota_annot_used only. */
+int mailbox_annot_delta(struct mailbox *, const struct index_record *rec, const struct annot_sum *oldsum,
+                        const struct annot_sum *newsum);
+
+/* Set header fields in one call; only what is flagged changes. options: the bits P S D A become as
+ * given, the NEEDS_ bits are added. highestmodseq and last_uid never fall. */
 struct mailbox_header_update {
     bool set_recent, set_append, set_pop3, set_pop3_after, set_uidvalidity, set_options, set_modseqs, set_lastuid;
     uint32_t recentuid; time_t recenttime;
@@ -136,13 +147,20 @@ struct mailbox_header_update {
 int mailbox_update_header(struct mailbox *, const struct mailbox_header_update *);
 int mailbox_set_acl(struct mailbox *, const char *acl);             /* header copy only; mboxlist has the truth */
 int mailbox_set_quotaroot(struct mailbox *, const char *quotaroot); /* moves usage between the roots */
-int mailbox_set_name(struct mailbox *, const mbentry_t *newentry);  /* rename within id paths */
+/* Another name, partition or type. When the place of the files changes by that (legacy paths,
+ * another partition), they move. Conversations follow: removed when the new name is DELETED or of another user,
+ * added there, renamed else; a user who is renamed with his INBOX keeps them. Not the quota root
+ * (mailbox_set_quotaroot), no modseq (mailbox_next_modseq). */
+int mailbox_set_name(struct mailbox *, const mbentry_t *newentry);
 /* Recompute counts and sync CRCs from the records. */
 int mailbox_recalc_counters(struct mailbox *);
 
 /* Expunge rec (sets the flag, drops it from the counts); file and record follow
  * expunge_mode (handbook 02 §5.4). */
 int mailbox_expunge_record(struct mailbox *, struct index_record *rec, unsigned flags);
+/* For repair: takes a record out that can't be read or makes no sense (it goes at the next repack,
+ * its file stays). Counts are wrong until mailbox_recalc_counters. */
+int mailbox_wipe_record(struct mailbox *, uint32_t recno);
 
 /* The annotations of a live record changed: header CRC and quota_annot_used follow (annotate.h calls this). */
 int mailbox_annot_delta(struct mailbox *, const struct index_record *rec, const struct annot_sum *oldsum,
@@ -164,7 +182,7 @@ struct mailbox_create_args {
 int mailbox_create(struct txn *txn, const struct mailbox_create_args *args, struct mailbox **mboxp);
 /* Remove files (lazily) and derived data; the entry is the caller's affair. */
 int mailbox_delete(struct mailbox *);
-/* Repack: drop UNLINKED records, rewrite index and cache. */
+/* Repack at commit: drop UNLINKED records, rewrite index and cache. */
 int mailbox_repack(struct mailbox *);
 
 /* ---- is a message seen? the one place that knows (handbook 02 §5.3) ---- */
@@ -179,6 +197,11 @@ int seen_view_set(struct seen_view *, struct mailbox *writable, struct index_rec
 int seen_view_set_recent(struct seen_view *, struct mailbox *writable, uint32_t uid);
 int seen_view_refresh(struct seen_view *, struct mailbox *);
 bool seen_view_internal(const struct seen_view *); /* state lives in the index (owner, shared seen) */
+/* Whose seen.db is written; NULL: none, internal. seen_view_set and _set_recent lock that user, so a
+ * transaction that may need it takes both users with txn_lock_users first (else: IMAP_AGAIN). */
+const char *seen_view_userid(const struct seen_view *);
+/* The same for one user and message without a view: APPEND, COPY. */
+int mailbox_set_seen(struct mailbox *writable, const char *userid, uint32_t uid);
 void seen_view_free(struct seen_view **viewp);
 
 #endif

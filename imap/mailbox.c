@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * mailbox -- open, lock and view one mailbox
+ *
+ * A handle for reading holds its owner's namespace lock shared while it is locked, and
+ * maps the index as it is then. A handle for writing belongs to a transaction that
+ * holds the lock exclusively; there is one handle per mailbox and transaction, found by
+ * its uniqueid.
+ *
+ * Under the lock nothing of a mailbox changes. Without it others may change records in
+ * place, append behind the view, or put a new index in place of the old one, which stays
+ * mapped. So what was replaced, removed or renamed is noticed when the lock is taken
+ * again: by the link count of the index, its option DELETED, and the CRC of cyrus.header,
+ * which every change of name, rights or flag names moves.
+ *
+ * A file that can't be read is IMAP_IOERROR, one that makes no sense
+ * IMAP_MAILBOX_BADFORMAT or IMAP_MAILBOX_CHECKSUM; each is logged where it is found.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "crc32.h"
+#include "imap_err.h"
+#include "mailbox_internal.h"
+#include "mboxlist.h"
+#include "mboxname.h"
+#include "xmalloc.h"
+#include "xsyslog.h"
+
+void mailbox_log(const struct mailbox *mailbox, int r, const char *what, const char *path)
+{
+    xsyslog_errno(LOG_ERR, r, "IOERROR: mailbox",
+                  "what=<%s> mailbox=<%s> uniqueid=<%s> filename=<%s>", what,
+                  mailbox->mbentry->name,
+                  mailbox->mbentry->uniqueid ? mailbox->mbentry->uniqueid : "", path ? path : "");
+}
+
+/* ---- handles ---- */
+
+int mailbox_set_mbentry(struct mailbox *mailbox, const mbentry_t *mbentry)
+{
+    struct buf path = BUF_INITIALIZER;
+    mbentry_t *copy = mbentry_dup(mbentry);
+    struct mailbox_place place = mailbox_place_of(copy);
+
+    int r = mailbox_path_meta(&place, META_INDEX, &path);
+    if (r) {
+        mbentry_free(&copy);
+        buf_free(&path);
+        return r;
+    }
+    mbentry_free(&mailbox->mbentry);
+    mailbox->mbentry = copy;
+    mailbox->place = place;
+    free(mailbox->index_path);
+    mailbox->index_path = buf_release(&path);
+    free(mailbox->userid);
+    mailbox->userid = mboxname_to_userid(copy->name);
+    return 0;
+}
+
+struct mailbox *mailbox_new_handle(const mbentry_t *mbentry, struct txn *txn)
+{
+    struct mailbox *mailbox = xzmalloc(sizeof(*mailbox));
+
+    mailbox->index_fd = -1;
+    mailbox->cache[0].fd = mailbox->cache[1].fd = -1;
+    mailbox->txn = txn;
+    mailbox->has_annots = -1;
+    mailbox_header_init(&mailbox->header);
+    if (mailbox_set_mbentry(mailbox, mbentry)) mailbox_free(mailbox), mailbox = NULL;
+    return mailbox;
+}
+
+static void close_index(struct mailbox *mailbox)
+{
+    diskio_map_free(&mailbox->map);
+    diskio_close(mailbox->index_fd);
+    mailbox->index_fd = -1;
+}
+
+void mailbox_free(struct mailbox *mailbox)
+{
+    if (!mailbox) return;
+    close_index(mailbox);
+    mailbox_cache_close(mailbox);
+    for (size_t i = 0; i < mailbox->nstaged; i++) free(mailbox->staged[i].file.path);
+    free(mailbox->staged);
+    free(mailbox->slots);
+    bv_fini(&mailbox->cache_good);
+    bv_fini(&mailbox->bad_logged);
+    buf_free(&mailbox->rebuilt);
+    buf_free(&mailbox->fname);
+    buf_free(&mailbox->repacked);
+    mailbox_header_fini(&mailbox->header);
+    user_meta_free(&mailbox->meta);
+    if (mailbox->conv && !mailbox->txn) conversations_close(&mailbox->conv);
+    namelock_release(&mailbox->lock);
+    free(mailbox->quotaroot);
+    free(mailbox->index_path);
+    free(mailbox->userid);
+    mbentry_free(&mailbox->mbentry);
+    free(mailbox);
+}
+
+/* ---- cyrus.header ---- */
+
+/* A CRC that differs is only told: the header is written before the index by older servers. */
+static int read_header(struct mailbox *mailbox)
+{
+    struct diskio_map map = DISKIO_MAP_INITIALIZER;
+    struct buf path = BUF_INITIALIZER;
+
+    int r = mailbox_path_meta(&mailbox->place, META_HEADER, &path);
+    if (r) return r;
+    r = diskio_map_file(buf_cstring(&path), &map, NULL);
+    if (r) {
+        mailbox_log(mailbox, r, "can't read cyrus.header", buf_cstring(&path));
+        buf_free(&path);
+        return IMAP_IOERROR;
+    }
+    uint32_t crc = crc32_map(map.base ? map.base : "", map.len);
+    if (mailbox->hdr.header_file_crc && crc != mailbox->hdr.header_file_crc)
+        xsyslog_errno(LOG_WARNING, 0, "Header CRC mismatch for mailbox",
+                      "mailbox=<%s> crc=<%08x> expected=<%08x>", mailbox->mbentry->name, crc,
+                      mailbox->hdr.header_file_crc);
+    r = mailbox_header_parse(&mailbox->header, map.base ? map.base : "", map.len);
+    if (r) mailbox_log(mailbox, 0, "cyrus.header is damaged", buf_cstring(&path));
+    diskio_map_free(&map);
+    buf_free(&path);
+    return r;
+}
+
+/* ---- cyrus.index ---- */
+
+/* Brings map and header in line with the open file. */
+static int read_index(struct mailbox *mailbox, uint64_t filesize)
+{
+    struct index_header hdr;
+
+    if (filesize > SIZE_MAX) return IMAP_MAILBOX_BADFORMAT;
+    int r = diskio_map_refresh(&mailbox->map, mailbox->index_fd, (size_t)filesize);
+    if (r) {
+        mailbox_log(mailbox, r, "can't map cyrus.index", mailbox->index_path);
+        return IMAP_IOERROR;
+    }
+    r = index_header_read(&hdr, mailbox->map.base, mailbox->map.len, time(NULL));
+    if (!r) r = index_header_check_size(&hdr, filesize);
+    if (r) {
+        mailbox_log(mailbox, 0, error_message(r), mailbox->index_path);
+        return r;
+    }
+    if (hdr.options & OPT_MAILBOX_DELETED) return IMAP_MAILBOX_NONEXISTENT;
+    mailbox->disk = mailbox->hdr = hdr;
+    return 0;
+}
+
+static int open_index(struct mailbox *mailbox)
+{
+    struct stat st;
+
+    close_index(mailbox);
+    int fd = diskio_open(mailbox->index_path, mailbox->txn ? O_RDWR : O_RDONLY, 0);
+    int r = fd < 0 ? fd : diskio_fstat(fd, &st);
+    if (r) {
+        if (fd >= 0) diskio_close(fd);
+        mailbox_log(mailbox, r, "can't open cyrus.index", mailbox->index_path);
+        return r == -ENOENT ? IMAP_MAILBOX_NONEXISTENT : IMAP_IOERROR;
+    }
+    mailbox->index_fd = fd;
+    mailbox->index_ino = st.st_ino;
+    mailbox->index_dev = st.st_dev;
+    bv_setsize(&mailbox->bad_logged, 0);
+    bv_setsize(&mailbox->cache_good, 0);
+    mailbox_cache_close(mailbox);
+    return read_index(mailbox, (uint64_t)st.st_size);
+}
+
+/* ---- entries ---- */
+
+static int check_entry(const mbentry_t *entry)
+{
+    if (entry->mbtype & (MBTYPE_DELETED | MBTYPE_INTERMEDIATE)) return IMAP_MAILBOX_NONEXISTENT;
+    if (entry->mbtype & MBTYPE_RESERVE) return IMAP_MAILBOX_RESERVED;
+    if (entry->mbtype & (MBTYPE_MOVING | MBTYPE_REMOTE) || entry->server) return IMAP_MAILBOX_MOVED;
+    if (!entry->partition) return IMAP_MAILBOX_NONEXISTENT;
+    return 0;
+}
+
+/* The name may belong to another mailbox by now, or the mailbox to another name. */
+static int refresh_entry(struct mailbox *mailbox)
+{
+    mbentry_t *entry;
+
+    int r = mboxlist_lookup(mailbox->mbentry->name, &entry, mailbox->txn);
+    if (r) return r == IMAP_MAILBOX_RESERVED ? IMAP_MAILBOX_NONEXISTENT : r;
+    r = check_entry(entry);
+    if (!r && strcmpnull(entry->uniqueid, mailbox->mbentry->uniqueid)) r = IMAP_MAILBOX_NONEXISTENT;
+    if (!r) r = mailbox_set_mbentry(mailbox, entry);
+    mbentry_free(&entry);
+    return r;
+}
+
+/* ---- open ---- */
+
+/* Under the lock. An entry that was looked up before it may be out of date. */
+static int load(struct mailbox *mailbox, bool entry_is_fresh)
+{
+    int r = open_index(mailbox);
+    if (!r) r = read_header(mailbox);
+    if (entry_is_fresh) return r;
+    if (r != IMAP_MAILBOX_NONEXISTENT &&
+        (r || (mailbox->header.name && !strcmp(mailbox->header.name, mailbox->mbentry->name))))
+        return r;
+    r = refresh_entry(mailbox);
+    if (!r) r = open_index(mailbox);
+    if (!r) r = read_header(mailbox);
+    return r;
+}
+
+static int lock_shared(struct mailbox *mailbox)
+{
+    int r = namelock_user(mailbox->userid, NAMELOCK_SHARED, 0, &mailbox->lock);
+    if (!r) mailbox->seen_lsn = namelock_seen_lsn(mailbox->lock);
+    return r;
+}
+
+static int open_read(const mbentry_t *mbentry, bool fresh, struct mailbox **mboxp)
+{
+    int r = check_entry(mbentry);
+    if (r) return r;
+    struct mailbox *mailbox = mailbox_new_handle(mbentry, NULL);
+    if (!mailbox) return IMAP_MAILBOX_BADNAME;
+    r = lock_shared(mailbox);
+    if (!r) r = load(mailbox, fresh);
+    if (r)
+        mailbox_free(mailbox);
+    else
+        *mboxp = mailbox;
+    return r;
+}
+
+int mailbox_open_mbentry(const mbentry_t *mbentry, struct mailbox **mboxp)
+{
+    return open_read(mbentry, false, mboxp);
+}
+
+int mailbox_open_irl(const char *name, struct mailbox **mboxp)
+{
+    char *userid = mboxname_to_userid(name);
+    struct namelock *lock;
+    mbentry_t *entry = NULL;
+
+    int r = namelock_user(userid, NAMELOCK_SHARED, 0, &lock);
+    free(userid);
+    if (r) return r;
+    r = mboxlist_lookup(name, &entry, NULL);
+    if (!r) r = open_read(entry, true, mboxp);
+    mbentry_free(&entry);
+    namelock_release(&lock);
+    return r;
+}
+
+static void attach_key(const mbentry_t *mbentry, struct buf *key)
+{
+    buf_setcstr(key, "mailbox/");
+    buf_appendcstr(key, mbentry->uniqueid ? mbentry->uniqueid : mbentry->name);
+}
+
+static void free_attached(void *data)
+{
+    mailbox_free(data);
+}
+
+void mailbox_attach(struct mailbox *mailbox)
+{
+    struct buf key = BUF_INITIALIZER;
+
+    attach_key(mailbox->mbentry, &key);
+    txn_attach(mailbox->txn, buf_cstring(&key), mailbox, free_attached);
+    buf_free(&key);
+}
+
+static int open_write(struct txn *txn, const mbentry_t *mbentry, bool fresh, struct mailbox **mboxp)
+{
+    struct buf key = BUF_INITIALIZER;
+
+    attach_key(mbentry, &key);
+    struct mailbox *mailbox = txn_attached(txn, buf_cstring(&key));
+    buf_free(&key);
+    if (mailbox) {
+        if (mailbox->deleted) return IMAP_MAILBOX_NONEXISTENT;
+        *mboxp = mailbox;
+        return 0;
+    }
+    int r = check_entry(mbentry);
+    if (r) return r;
+    mailbox = mailbox_new_handle(mbentry, txn);
+    if (!mailbox) return IMAP_MAILBOX_BADNAME;
+    r = load(mailbox, fresh);
+    if (r) {
+        mailbox_free(mailbox);
+        return r;
+    }
+    mailbox->quotaroot = xstrdupnull(mailbox->header.quotaroot);
+    mailbox_usage(mailbox, mailbox->quota_base);
+    mailbox_attach(mailbox);
+    *mboxp = mailbox;
+    return 0;
+}
+
+int mailbox_open_mbentry_iwl(struct txn *txn, const mbentry_t *mbentry, struct mailbox **mboxp)
+{
+    char *userid = mboxname_to_userid(mbentry->name);
+    int r = txn_lock_user(txn, userid);
+
+    free(userid);
+    return r ? r : open_write(txn, mbentry, false, mboxp);
+}
+
+int mailbox_open_iwl(struct txn *txn, const char *name, struct mailbox **mboxp)
+{
+    char *userid = mboxname_to_userid(name);
+    mbentry_t *entry = NULL;
+    int r = txn_lock_user(txn, userid);
+
+    free(userid);
+    if (!r) r = mboxlist_lookup(name, &entry, txn);
+    if (!r) r = open_write(txn, entry, true, mboxp);
+    mbentry_free(&entry);
+    return r;
+}
+
+void mailbox_close(struct mailbox **mboxp)
+{
+    struct mailbox *mailbox = *mboxp;
+
+    *mboxp = NULL;
+    if (mailbox && !mailbox->txn) mailbox_free(mailbox);
+}
+
+/* ---- the view ---- */
+
+void mailbox_unlock(struct mailbox *mailbox)
+{
+    if (mailbox->txn) return;
+    if (mailbox->conv) conversations_close(&mailbox->conv);
+    mailbox->conv_opened = false;
+    namelock_release(&mailbox->lock);
+}
+
+/* The index at its path is another file by now, or there is none: moved, removed or repacked. */
+static int reload(struct mailbox *mailbox)
+{
+    int r = refresh_entry(mailbox);
+    if (!r) r = open_index(mailbox);
+    if (!r) r = read_header(mailbox);
+    return r;
+}
+
+static int refresh_view(struct mailbox *mailbox)
+{
+    uint32_t crc = mailbox->disk.header_file_crc;
+    struct stat st;
+
+    int r = diskio_fstat(mailbox->index_fd, &st);
+    if (r) {
+        mailbox_log(mailbox, r, "can't stat cyrus.index", mailbox->index_path);
+        return IMAP_IOERROR;
+    }
+    if (!st.st_nlink) return reload(mailbox);
+    r = read_index(mailbox, (uint64_t)st.st_size);
+    if (r) return r;
+    mailbox->cache[0].opened = mailbox->cache[1].opened = false;
+    if (crc && mailbox->disk.header_file_crc == crc) return 0;
+
+    r = read_header(mailbox);
+    if (!r && mailbox->header.name && strcmp(mailbox->header.name, mailbox->mbentry->name) != 0)
+        r = IMAP_MAILBOX_NONEXISTENT;
+    return r ? r : refresh_entry(mailbox);
+}
+
+int mailbox_relock_read(struct mailbox *mailbox, bool *changedp)
+{
+    const struct index_header old = mailbox->hdr;
+
+    if (changedp) *changedp = false;
+    if (mailbox->lock || mailbox->txn) return 0;
+    int r = lock_shared(mailbox);
+    if (r) return r;
+    r = refresh_view(mailbox);
+    if (r) {
+        namelock_release(&mailbox->lock);
+        return r;
+    }
+    if (changedp)
+        *changedp = old.highestmodseq != mailbox->hdr.highestmodseq ||
+                    old.last_uid != mailbox->hdr.last_uid ||
+                    old.generation_no != mailbox->hdr.generation_no;
+    return 0;
+}
+
+uint64_t mailbox_seen_lsn(const struct mailbox *mailbox)
+{
+    return mailbox->seen_lsn;
+}
+
+/* ---- facts ---- */
+
+const char *mailbox_name(const struct mailbox *mailbox)
+{
+    return mailbox->mbentry->name;
+}
+
+const char *mailbox_uniqueid(const struct mailbox *mailbox)
+{
+    return mailbox->mbentry->uniqueid ? mailbox->mbentry->uniqueid : mailbox->header.uniqueid;
+}
+
+const char *mailbox_userid(const struct mailbox *mailbox)
+{
+    return mailbox->userid;
+}
+
+const char *mailbox_partition(const struct mailbox *mailbox)
+{
+    return mailbox->mbentry->partition;
+}
+
+const char *mailbox_acl(const struct mailbox *mailbox)
+{
+    return mailbox->mbentry->acl ? mailbox->mbentry->acl : "";
+}
+
+const char *mailbox_quotaroot(const struct mailbox *mailbox)
+{
+    return mailbox->header.quotaroot;
+}
+
+uint32_t mailbox_mbtype(const struct mailbox *mailbox)
+{
+    return mailbox->mbentry->mbtype;
+}
+
+const mbentry_t *mailbox_mbentry(const struct mailbox *mailbox)
+{
+    return mailbox->mbentry;
+}
+
+const struct index_header *mailbox_index_header(const struct mailbox *mailbox)
+{
+    return &mailbox->hdr;
+}
+
+const strarray_t *mailbox_flagnames(const struct mailbox *mailbox)
+{
+    return &mailbox->header.flags;
+}
+
+bool mailbox_is_writable(const struct mailbox *mailbox)
+{
+    return mailbox->txn != NULL;
+}
+
+struct txn *mailbox_txn(const struct mailbox *mailbox)
+{
+    return mailbox->txn;
+}
+
+uint32_t mailbox_sync_crc_basic(const struct mailbox *mailbox)
+{
+    return mailbox->hdr.sync_crc_basic;
+}
+
+uint32_t mailbox_sync_crc_annot(const struct mailbox *mailbox)
+{
+    return mailbox->hdr.sync_crc_annot;
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * mailbox_record -- the records of a mailbox: staged ones above, mapped bytes below
+ *
+ * A staged record is found in constant time through `slots`, one number per record of the
+ * mailbox, made at the first change. Nothing else is allocated per record of
+ * the file, and reading costs no system call.
+ *
+ * UIDs rise with recno but for records that a repair has wiped (UID 0), which the
+ * search steps over. A record with a wrong CRC is an error for that record only.
+ */
+#include <config.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "imap_err.h"
+#include "mailbox_internal.h"
+#include "xmalloc.h"
+#include "xsyslog.h"
+
+/* How often a record that others may be writing at this moment is read again. */
+#define TORN_READS 8
+
+/* ---- the layer above ---- */
+
+static void grow_slots(struct mailbox *mailbox, size_t n)
+{
+    if (n <= mailbox->nslots) return;
+    size_t size = mailbox->nslots ? grow_alloc(mailbox->nslots, n) : n + 16;
+    uint32_t *slots = xcalloc(size, sizeof(*slots));
+
+    if (mailbox->nslots) memcpy(slots, mailbox->slots, mailbox->nslots * sizeof(*slots));
+    free(mailbox->slots);
+    mailbox->slots = slots;
+    mailbox->nslots = size;
+}
+
+struct staged_record *mailbox_staged(const struct mailbox *mailbox, uint32_t recno)
+{
+    if (recno > mailbox->nslots || !mailbox->slots[recno - 1]) return NULL;
+    return &mailbox->staged[mailbox->slots[recno - 1] - 1];
+}
+
+struct staged_record *mailbox_stage_record(struct mailbox *mailbox, uint32_t recno)
+{
+    struct staged_record *staged = mailbox_staged(mailbox, recno);
+
+    if (staged) return staged;
+    grow_slots(mailbox, cyr_max(recno, mailbox->hdr.num_records));
+    if (mailbox->nstaged == mailbox->staged_alloc) {
+        mailbox->staged_alloc = grow_alloc(mailbox->staged_alloc, mailbox->nstaged + 1);
+        mailbox->staged = xreallocarray(mailbox->staged, mailbox->staged_alloc,
+                                        sizeof(*mailbox->staged));
+    }
+    staged = &mailbox->staged[mailbox->nstaged++];
+    memset(staged, 0, sizeof(*staged));
+    mailbox->slots[recno - 1] = (uint32_t)mailbox->nstaged;
+    return staged;
+}
+
+/* ---- reading ---- */
+
+const char *mailbox_record_bytes(const struct mailbox *mailbox, uint32_t recno)
+{
+    return mailbox->map.base + index_record_offset(&mailbox->disk, recno);
+}
+
+static void log_bad_record(struct mailbox *mailbox, uint32_t recno, int r)
+{
+    if (bv_isset(&mailbox->bad_logged, recno)) return;
+    bv_set(&mailbox->bad_logged, recno);
+    xsyslog_errno(LOG_ERR, 0, "IOERROR: index record is damaged",
+                  "mailbox=<%s> uniqueid=<%s> recno=<%u> uid=<%u> error=<%s> filename=<%s>",
+                  mailbox->mbentry->name,
+                  mailbox_uniqueid(mailbox) ? mailbox_uniqueid(mailbox) : "", recno,
+                  index_record_read_uid(mailbox_record_bytes(mailbox, recno)), error_message(r),
+                  mailbox->index_path);
+}
+
+uint32_t mailbox_num_records(const struct mailbox *mailbox)
+{
+    return mailbox->hdr.num_records;
+}
+
+int mailbox_read_record(struct mailbox *mailbox, uint32_t recno, struct index_record *rec)
+{
+    if (!recno || recno > mailbox->hdr.num_records) return IMAP_NOTFOUND;
+    const struct staged_record *staged = mailbox_staged(mailbox, recno);
+    if (staged) {
+        *rec = staged->rec;
+        return 0;
+    }
+    int tries = mailbox->lock || mailbox->txn ? 1 : TORN_READS;
+    int r;
+    do {
+        r = index_record_read(rec, mailbox->disk.minor_version,
+                              mailbox_record_bytes(mailbox, recno), mailbox->disk.record_size);
+    } while (r && --tries);
+    rec->recno = recno;
+    if (r) log_bad_record(mailbox, recno, r);
+    return r;
+}
+
+static uint32_t uid_at(const struct mailbox *mailbox, uint32_t recno)
+{
+    const struct staged_record *staged = mailbox_staged(mailbox, recno);
+
+    return staged ? staged->rec.uid : index_record_read_uid(mailbox_record_bytes(mailbox, recno));
+}
+
+uint32_t mailbox_lower_bound(const struct mailbox *mailbox, uint32_t uid)
+{
+    uint32_t low = 1, high = mailbox->hdr.num_records + 1;
+
+    while (low < high) {
+        uint32_t mid = low + (high - low) / 2, at = mid;
+        uint32_t found = uid_at(mailbox, at);
+
+        while (!found && at > low) found = uid_at(mailbox, --at);
+        if (found < uid)
+            low = mid + 1;
+        else
+            high = at;
+    }
+    return low;
+}
+
+int mailbox_find_uid(struct mailbox *mailbox, uint32_t uid, struct index_record *rec)
+{
+    uint32_t recno = mailbox_lower_bound(mailbox, uid);
+
+    if (!uid || recno > mailbox->hdr.num_records || uid_at(mailbox, recno) != uid)
+        return IMAP_NOTFOUND;
+    return mailbox_read_record(mailbox, recno, rec);
+}
+
+int mailbox_foreach(struct mailbox *mailbox, uint32_t since_uid, modseq_t since_modseq,
+                    unsigned flags, mailbox_iter_cb *cb, void *rock)
+{
+    uint32_t skip = 0;
+    uint32_t last = mailbox->hdr.num_records;
+    struct index_record rec;
+
+    if (since_uid == UINT32_MAX) return 0;
+    if (flags & MAILBOX_ITER_SKIP_EXPUNGED) skip |= FLAG_INTERNAL_EXPUNGED;
+    if (flags & MAILBOX_ITER_SKIP_UNLINKED) skip |= FLAG_INTERNAL_UNLINKED;
+    for (uint32_t recno = mailbox_lower_bound(mailbox, since_uid + 1); recno <= last; recno++) {
+        if (mailbox_read_record(mailbox, recno, &rec)) continue;
+        if (!rec.uid || (rec.internal_flags & skip)) continue;
+        if (since_modseq && rec.modseq <= since_modseq) continue;
+        int r = cb(mailbox, &rec, rock);
+        if (r) return r;
+    }
+    return 0;
+}
