@@ -162,10 +162,6 @@ int mailbox_expunge_record(struct mailbox *, struct index_record *rec, unsigned 
  * its file stays). Counts are wrong until mailbox_recalc_counters. */
 int mailbox_wipe_record(struct mailbox *, uint32_t recno);
 
-/* The annotations of a live record changed: header CRC and quota_annot_used follow (annotate.h calls this). */
-int mailbox_annot_delta(struct mailbox *, const struct index_record *rec, const struct annot_sum *oldsum,
-                        const struct annot_sum *newsum);
-
 /* Sync CRCs of the mailbox as staged: basic and annot (handbook 02 §3.6). */
 uint32_t mailbox_sync_crc_basic(const struct mailbox *);
 uint32_t mailbox_sync_crc_annot(const struct mailbox *);
