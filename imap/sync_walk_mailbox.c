@@ -16,11 +16,14 @@ static int mailbox_records_next(void *rock, const struct index_record **recp)
 {
     struct sync_mailbox_records *records = rock;
 
-    if (records->recno >= records->num_records) return 0;
-    int r = mailbox_read_record(records->mailbox, records->recno + 1, &records->rec);
-    if (r) return r;
-    records->recno++;
-    *recp = &records->rec;
+    while (records->recno < records->num_records) {
+        int r = mailbox_read_record(records->mailbox, records->recno + 1, &records->rec);
+        if (r) return r;
+        records->recno++;
+        if (!records->rec.uid) continue; /* taken out by a repair */
+        *recp = &records->rec;
+        return 0;
+    }
     return 0;
 }
 

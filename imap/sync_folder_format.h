@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef INCLUDED_SYNC_FOLDER_FORMAT_H
+#define INCLUDED_SYNC_FOLDER_FORMAT_H
+/*
+ * sync_folder_format -- the text of a folder with its records
+ *
+ * Records are formatted one at a time, so a large mailbox needs the room of its
+ * text and not that of a tree.
+ */
+#include <stdbool.h>
+
+#include "buf.h"
+#include "sync_folder.h"
+
+struct sync_format {
+    const char *name;        /* "MAILBOX", "LOCAL_MAILBOX" */
+    struct mailbox *mailbox; /* whose records; NULL: no RECORD */
+    modseq_t since;          /* records with a higher modseq; 0: all */
+    bool isclient;           /* literals with "+" */
+};
+/* Appends `NAME %(...)` to out. An error of the mailbox, out is as it came then. */
+int sync_folder_format(const struct sync_folder *folder, const struct sync_format *format,
+                       struct buf *out);
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * apply_annotation -- APPLY ANNOTATION, UNANNOTATION: one annotation of a mailbox or the server
+ *
+ * A silent change without rights (handbook 03 §6.8).
+ */
+#include <config.h>
+
+#include "synccmd.h"
+
+#include "annotate.h"
+#include "imap_err.h"
+#include "mboxlist.h"
+
+/* value NULL: remove */
+static int change_annotation(const struct dlist *dl, const struct buf *value)
+{
+    const char *name, *entry, *userid;
+    mbentry_t *mbentry = NULL;
+    struct txn *txn = NULL;
+
+    if (!dlist_getatom(dl, "MBOXNAME", &name) || !dlist_getatom(dl, "ENTRY", &entry) || !*entry ||
+        !dlist_getatom(dl, "USERID", &userid))
+        return IMAP_PROTOCOL_BAD_PARAMETERS;
+    int r = *name ? synccmd_begin_mailbox(name, &txn) : txn_begin(&txn);
+    if (r) return r;
+    if (*name) r = mboxlist_lookup(name, &mbentry, txn);
+    if (!r) r = annotatemore_write(txn, mbentry, entry, userid, value, MAILBOX_SILENT);
+    mbentry_free(&mbentry);
+    return synccmd_end(&txn, r);
+}
+
+int synccmd_apply_annotation(struct synccmd_session *session, const struct dlist *dl,
+                             unsigned flags)
+{
+    struct buf value;
+
+    if (!dlist_getbuf(dl, "VALUE", &value)) return IMAP_PROTOCOL_BAD_PARAMETERS;
+    return change_annotation(dl, &value);
+}
+
+int synccmd_apply_unannotation(struct synccmd_session *session, const struct dlist *dl,
+                               unsigned flags)
+{
+    return change_annotation(dl, NULL);
+}

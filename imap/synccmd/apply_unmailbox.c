@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * apply_unmailbox -- APPLY UNMAILBOX and UNUSER: remove for good (handbook 03 §6.6)
+ */
+#include <config.h>
+
+#include "synccmd.h"
+
+#include "imap_err.h"
+#include "mboxlist.h"
+#include "mbtype.h"
+#include "quota.h"
+
+int synccmd_apply_unmailbox(struct synccmd_session *session, const struct dlist *dl, unsigned flags)
+{
+    unsigned how = MBOXLIST_DELETE_SILENT | MBOXLIST_DELETE_IMMEDIATE | MBOXLIST_DELETE_FORCE;
+    struct txn *txn = NULL;
+    mbentry_t *entry = NULL;
+    const char *name;
+
+    if (!dlist_toatom(dl, &name)) return IMAP_PROTOCOL_BAD_PARAMETERS;
+    if (flags & SYNCCMD_LOCAL) how |= MBOXLIST_DELETE_LOCALONLY;
+    int r = synccmd_begin_mailbox(name, &txn);
+    if (r) return r;
+    quota_set_silent(txn);
+    r = mboxlist_lookup_allow_all(name, &entry, txn);
+    if (!r && (entry->mbtype & MBTYPE_INTERMEDIATE))
+        r = mboxlist_delete_entry(txn, name);
+    else if (!r && !(entry->mbtype & MBTYPE_DELETED))
+        r = mboxlist_deletemailbox(txn, name, true, NULL, NULL, how);
+    mbentry_free(&entry);
+    return synccmd_end(&txn, r);
+}
+
+int synccmd_apply_unuser(struct synccmd_session *session, const struct dlist *dl, unsigned flags)
+{
+    struct txn *txn = NULL;
+    const char *userid;
+
+    if (!dlist_toatom(dl, &userid) || !*userid) return 0; /* as 3.6.1: nobody is deleted */
+    int r = synccmd_begin_user(userid, &txn);
+    if (r) return r;
+    quota_set_silent(txn);
+    r = user_deletedata(txn, userid, true);
+    if (r == IMAP_MAILBOX_NONEXISTENT) r = 0;
+    return synccmd_end(&txn, r);
+}

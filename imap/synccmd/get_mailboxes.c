@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * get_mailboxes -- GET MAILBOXES, GET UNIQUEIDS: the state of named mailboxes (handbook 03 §4)
+ *
+ * What does not exist or cannot be read gives no line; the answer is always OK.
+ */
+#include <config.h>
+
+#include "synccmd.h"
+
+#include "imap_err.h"
+#include "mboxlist.h"
+#include "xsyslog.h"
+
+static void put_one(struct synccmd_session *session, const char *arg, int found,
+                    const mbentry_t *mbentry)
+{
+    if (found == IMAP_MAILBOX_NONEXISTENT) return;
+    int r = found ? found : synccmd_put_mailbox(session, mbentry, false, NULL, NULL);
+    if (r) syslog(LOG_ERR, "SYNCERROR: no state of %s: %s", arg, error_message(r));
+}
+
+int synccmd_get_mailboxes(struct synccmd_session *session, const struct dlist *dl, unsigned flags)
+{
+    for (const struct dlist *item = dl->head; item; item = item->next) {
+        const char *name;
+        mbentry_t *mbentry = NULL;
+        if (!dlist_toatom(item, &name)) continue;
+        put_one(session, name, mboxlist_lookup_allow_all(name, &mbentry, NULL), mbentry);
+        mbentry_free(&mbentry);
+    }
+    return 0;
+}
+
+int synccmd_get_uniqueids(struct synccmd_session *session, const struct dlist *dl, unsigned flags)
+{
+    for (const struct dlist *item = dl->head; item; item = item->next) {
+        const char *id;
+        mbentry_t *mbentry = NULL;
+        if (!dlist_toatom(item, &id)) continue;
+        put_one(session, id, mboxlist_lookup_by_uniqueid(id, &mbentry, false, NULL), mbentry);
+        mbentry_free(&mbentry);
+    }
+    return 0;
+}

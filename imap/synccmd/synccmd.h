@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef INCLUDED_SYNCCMD_H
+#define INCLUDED_SYNCCMD_H
+/*
+ * synccmd -- the commands of the replica: GET, APPLY and RESTORE, one a file
+ *
+ * sync_server and the SYNC commands of imapd read a dlist with synccmd_parse(), run
+ * it with synccmd_run(), and print synccmd_status() of the result behind their own
+ * prefix. A command prints its untagged lines itself, with no lock held and only
+ * what is durable. Handbook 03 §4, §6, §9.
+ *
+ * A command returns 0 or an imap_err code.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "buf.h"
+#include "dlist.h"
+#include "mbentry.h"
+#include "strarray.h"
+#include "sync_reserve.h"
+#include "txn.h"
+
+struct protstream;
+
+/* One connection of an admin. */
+struct synccmd_session {
+    struct protstream *in, *out;
+    struct sync_reserve *reserve;
+    const char *userid; /* who is logged in */
+    bool sieve_mailbox; /* APPLY CAPABILITIES (SIEVE-MAILBOX) */
+    bool force;         /* APPLY FORCE: until the end of the connection */
+};
+/* in, out and userid are borrowed; end with synccmd_session_fini, which removes reserved files. */
+void synccmd_session_init(struct synccmd_session *session, struct protstream *in,
+                          struct protstream *out, const char *userid);
+void synccmd_session_fini(struct synccmd_session *session);
+
+enum synccmd_verb { SYNCCMD_GET, SYNCCMD_APPLY, SYNCCMD_RESTORE };
+
+/* Read the argument and the end of the line. IMAP_PROTOCOL_ERROR: no dlist, the line was skipped. */
+int synccmd_parse(struct synccmd_session *session, struct dlist **dlp);
+/* The name of the dlist chooses the command, in any case. Unknown: IMAP_PROTOCOL_ERROR. */
+int synccmd_run(struct synccmd_session *session, enum synccmd_verb verb, const struct dlist *dl);
+/* "OK success", "NO IMAP_SYNC_CHECKSUM Checksum Failure" ... (handbook 03 §1.4). */
+const char *synccmd_status(int r);
+/* RESTART: reserved files go. */
+void synccmd_restart(struct synccmd_session *session);
+
+/* ---- for the commands ---- */
+
+/* Print "* " and the item with its name; frees it. IMAP_IOERROR when the stream has failed. */
+int synccmd_put(struct synccmd_session *session, struct dlist *dl);
+/* Print "* " and text that is ready. */
+int synccmd_puttext(struct synccmd_session *session, const struct buf *text);
+
+#define SYNCCMD_LOCAL 1u /* LOCAL_ form: the MUPDATE master is not told */
+typedef int synccmd_fn(struct synccmd_session *session, const struct dlist *dl, unsigned flags);
+
+synccmd_fn synccmd_get_annotation, synccmd_get_fetch, synccmd_get_fetch_sieve,
+    synccmd_get_fullmailbox, synccmd_get_mailboxes, synccmd_get_meta, synccmd_get_quota,
+    synccmd_get_uniqueids, synccmd_get_user;
+synccmd_fn synccmd_apply_activate_sieve, synccmd_apply_annotation, synccmd_apply_capabilities,
+    synccmd_apply_expunge, synccmd_apply_force, synccmd_apply_mailbox, synccmd_apply_message,
+    synccmd_apply_quota, synccmd_apply_rename, synccmd_apply_reserve, synccmd_apply_seen,
+    synccmd_apply_sieve, synccmd_apply_sub, synccmd_apply_unactivate_sieve,
+    synccmd_apply_unannotation, synccmd_apply_unmailbox, synccmd_apply_unquota,
+    synccmd_apply_unsieve, synccmd_apply_unsub, synccmd_apply_unuser;
+synccmd_fn synccmd_restore_mailbox;
+
+/* MAILBOX line of an entry: nothing for tombstones and reservations, a short one for intermediates. A quota
+ * root is added to roots (may be NULL). *realp becomes true for a real mailbox (may be NULL). */
+int synccmd_put_mailbox(struct synccmd_session *session, const mbentry_t *mbentry, bool records,
+                        strarray_t *roots, bool *realp);
+int synccmd_put_quota(struct synccmd_session *session, const char *root);
+int synccmd_put_meta(struct synccmd_session *session, const char *userid);
+
+/* Begin a transaction that holds the namespace of the owner of a mailbox / of a user. */
+int synccmd_begin_mailbox(const char *name, struct txn **txnp);
+int synccmd_begin_user(const char *userid, struct txn **txnp);
+/* Commit if r is 0, else abort; the result of both. */
+int synccmd_end(struct txn **txnp, int r);
+
+#endif
