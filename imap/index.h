@@ -31,9 +31,12 @@
 struct index_state;
 struct entryattlist;
 
+/* Rights of an ACL for a session: admins have l and a, option acl_admin_implies_write (handbook 04 §5.2). */
+uint32_t index_effective_rights(const struct auth_state *auth, bool isadmin, const char *acl);
+
 /* ---- select ---- */
 struct index_args {
-    const char *name; /* internal */
+    const char *name;   /* internal */
     const char *userid; /* whose \Seen and \Recent; NULL: nobody's (the mailbox's own) */
     const struct auth_state *auth;
     bool isadmin;
@@ -54,8 +57,9 @@ const char *index_uniqueid(const struct index_state *);
 const char *index_userid(const struct index_state *);
 uint32_t index_rights(const struct index_state *);
 bool index_examined(const struct index_state *);
-bool index_readwrite(const struct index_state *); /* any of s w i t e n is left (handbook 04 §2.3) */
-bool index_gone(const struct index_state *);      /* deleted */
+bool index_readwrite(
+    const struct index_state *);             /* any of s w i t e n is left (handbook 04 §2.3) */
+bool index_gone(const struct index_state *); /* deleted */
 uint32_t index_exists(const struct index_state *);
 uint32_t index_recent(const struct index_state *); /* how many are \Recent in this session */
 uint32_t index_uidvalidity(const struct index_state *);
@@ -90,13 +94,13 @@ struct index_message {
     bool recent, expunged;
 };
 struct index_update {
-    bool gone;                       /* the mailbox has been deleted now; all messages are in expunged */
-    uint32_t *expunged_msgnos;       /* in the order to be told, numbers reflect the ones before */
-    struct seqset *expunged_uids;    /* the same */
+    bool gone;                 /* the mailbox has been deleted now; all messages are in expunged */
+    uint32_t *expunged_msgnos; /* in the order to be told, numbers reflect the ones before */
+    struct seqset *expunged_uids; /* the same */
     size_t nexpunged;
-    bool exists_changed;             /* tell EXISTS and RECENT */
-    bool flagnames_changed;          /* tell FLAGS and PERMANENTFLAGS */
-    struct index_message *changed;   /* by message number */
+    bool exists_changed;           /* tell EXISTS and RECENT */
+    bool flagnames_changed;        /* tell FLAGS and PERMANENTFLAGS */
+    struct index_message *changed; /* by message number */
     size_t nchanged;
 };
 /*
@@ -124,13 +128,19 @@ uint32_t index_first_unseen(struct index_state *);
  * UIDs that were expunged after modseq, out of `known` (NULL: all): RFC 7162 §3.2.5. When that
  * is no longer known: all of `known` (or 1:UIDNEXT-1) that are not in the view. The caller frees. Under the lock.
  */
-int index_vanished(struct index_state *, modseq_t since, const struct seqset *known, struct seqset **uids);
+int index_vanished(struct index_state *, modseq_t since, const struct seqset *known,
+                   struct seqset **uids);
 
 /* ---- changing: each is one transaction of its own. Not with index_lock held. ---- */
-enum index_store_op { INDEX_STORE_ADD, INDEX_STORE_REMOVE, INDEX_STORE_REPLACE, INDEX_STORE_ANNOTATE };
+enum index_store_op {
+    INDEX_STORE_ADD,
+    INDEX_STORE_REMOVE,
+    INDEX_STORE_REPLACE,
+    INDEX_STORE_ANNOTATE
+};
 struct index_store {
     enum index_store_op op;
-    uint32_t system_flags;       /* FLAG_* with FLAG_SEEN */
+    uint32_t system_flags; /* FLAG_* with FLAG_SEEN */
     const strarray_t *user_flags;
     bool has_unchangedsince;
     modseq_t unchangedsince;
@@ -143,22 +153,25 @@ struct index_store {
  */
 int index_store(struct index_state *, const struct seqset *msgnos, const struct index_store *store,
                 struct seqset **modified, struct seqset **changed, modseq_t *modseqp);
-/* \Seen for these messages, if right s and SELECT allow; else nothing happens. */
-int index_mark_seen(struct index_state *, const struct seqset *msgnos);
+/* \Seen for these messages, if right s and SELECT allow; else nothing happens. As index_store. */
+int index_mark_seen(struct index_state *, const struct seqset *msgnos, struct seqset **changed,
+                    modseq_t *modseqp);
 /* \Deleted messages (uids NULL: all of the view) are expunged. Needs e. *countp: how many. */
 int index_expunge(struct index_state *, const struct seqset *uids, uint32_t *countp);
 
 struct index_copied {
-    uint32_t uidvalidity;         /* of the target */
-    struct seqset *from, *to;     /* UIDs, in step */
-    bool tell;                    /* the user may read the target: COPYUID */
+    uint32_t uidvalidity;     /* of the target */
+    struct seqset *from, *to; /* UIDs, in step */
+    bool tell;                /* the user may read the target: COPYUID */
 };
 /*
  * Copies into mailbox `name` (internal), or moves. IMAP_NO_NOSUCHMSG when the set is empty. Rights
  * and errors as handbook 04 §3.16. End *copied with index_copied_fini() in any case.
  */
-int index_copy(struct index_state *, const struct seqset *msgnos, const char *name, bool move, bool ignorequota,
-               struct index_copied *copied);
+int index_copy(struct index_state *, const struct seqset *msgnos, const char *name, bool move,
+               bool ignorequota, struct index_copied *copied);
 void index_copied_fini(struct index_copied *copied);
+/* Clients may put messages there: IMAP_MAILBOX_NOTSUPPORTED for \Snoozed (handbook 04 §2.5, CANNOT). */
+int index_append_allowed(const mbentry_t *target);
 
 #endif
