@@ -33,13 +33,13 @@ struct imap_command;
 
 /* Options of the program, the same for all sessions. */
 struct imap_options {
-    bool tls_at_once;  /* -s */
-    bool nopassword;   /* -N */
-    bool ignorequota;  /* -q */
-    unsigned extssf;   /* -p */
-    int idle_poll;     /* seconds, imapidlepoll; 0: no IDLE */
-    int idle_timeout;  /* seconds */
-    int timeout;       /* seconds */
+    bool tls_at_once; /* -s */
+    bool nopassword;  /* -N */
+    bool ignorequota; /* -q */
+    unsigned extssf;  /* -p */
+    int idle_poll;    /* seconds, imapidlepoll; 0: no IDLE */
+    int idle_timeout; /* seconds */
+    int timeout;      /* seconds */
     bool readonly;
     bool conversations;
     uint64_t maxmessagesize; /* bytes; 0: none */
@@ -71,31 +71,41 @@ struct imap_session {
     /* the command that is running */
     const struct imap_command *command;
     struct buf tag;
-    struct buf cmdname;   /* "Fetch"; "Uid" for all UID commands: generic errors */
-    const char *modname;  /* "Fetch", "UID Fetch": errors of modifiers */
+    struct buf cmdname; /* "Fetch"; "Uid" for all UID commands: generic errors */
+    struct buf modname; /* "Fetch", "UID Fetch": errors of modifiers */
     bool usinguid;
-    int c;                /* last byte taken from `in`, or a negative imparse_result */
-    bool answered;        /* a tagged answer was given */
-    bool closing;         /* end the session after this command */
+    int c;                   /* last byte taken from `in`, or a negative imparse_result */
+    bool answered;           /* a tagged answer was given */
+    bool reported;           /* the changes of the mailbox were told already */
+    bool closing;            /* end the session after this command */
+    bool no_farewell;        /* without a BYE */
     double cpu_start, start; /* seconds */
 };
 
 /* ---- life (imap_session.c) ---- */
-void imap_session_init(struct imap_session *s, const struct imap_options *options, const struct service_client *client,
-                       struct protstream *in, struct protstream *out, struct tls_ctx **tls_ctx);
+/* Zeroes *s and makes its SASL state; imap_session_fini() in any case. */
+int imap_session_init(struct imap_session *s, const struct imap_options *options,
+                      const struct service_client *client, struct protstream *in,
+                      struct protstream *out, struct tls_ctx **tls_ctx);
 void imap_session_fini(struct imap_session *s);
 /* Back to the not-authenticated state: closes the mailbox, forgets who it was. */
 void imap_session_logout(struct imap_session *s);
 /* After authentication: identity from s->sasl. 0, or IMAP_INVALID_USER and the like. */
 int imap_session_login(struct imap_session *s);
+/* TLS from here on (imapcmd/starttls.c). IMAP_INTERNAL: not set up; IMAP_IOERROR: the handshake failed, nothing can be said. */
+int imap_session_starttls(struct imap_session *s);
 /* Closes the selected mailbox (autoexpunge included). */
 void imap_session_unselect(struct imap_session *s);
+/* Looks again whether the user has an INBOX by now, and makes one if autocreate says so. */
+void imap_session_check_inbox(struct imap_session *s);
 /* The proc file: user, mailbox and command as they are now. */
 void imap_session_register(struct imap_session *s, const char *cmd);
 
 /* ---- the dispatcher (imap_dispatch.c) ---- */
 /* Greeting, then commands until the end. */
 void imap_session_run(struct imap_session *s);
+/* BYE [ALERT] when the administrator has closed the service or denied it to this user. True: said. */
+bool imap_session_alert(struct imap_session *s);
 /* One command. False: the session is over. */
 bool imap_session_command(struct imap_session *s);
 
@@ -145,10 +155,15 @@ void imap_result(struct imap_session *s, int r);
 void imap_bye(struct imap_session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Skips the rest of the command line after an error that leaves it unread (literals too). */
 void imap_skip(struct imap_session *s);
-/* Tells what is new in the selected mailbox (imap_report.c). quiet (may be NULL): UIDs whose new flags up to
- * quiet_modseq the client knows. */
+/* Changes that the client knows already, because the command told it or it asked for silence. */
 struct seqset;
-void imap_report(struct imap_session *s, bool expunges, const struct seqset *quiet, uint64_t quiet_modseq);
+struct imap_known {
+    const struct seqset *uids;
+    uint64_t modseq;  /* up to this */
+    bool modseq_told; /* else MODSEQ is told with CONDSTORE all the same (RFC 7162 §3.1.3) */
+};
+/* Tells what is new in the selected mailbox (imap_report.c); known may be NULL. */
+void imap_report(struct imap_session *s, bool expunges, const struct imap_known *known);
 struct index_message;
 void imap_print_flags(struct imap_session *s, const struct index_message *msg);
 void imap_print_flaglists(struct imap_session *s); /* FLAGS and PERMANENTFLAGS */
@@ -169,7 +184,8 @@ bool imap_is_owner(const struct imap_session *s, const char *intname);
  * Looks an external name up and checks that the session has all rights of `need`: else IMAP_PERMISSION_DENIED, or
  * IMAP_MAILBOX_NONEXISTENT when it may not even see it. *intname (may be NULL) and *mbentry are the caller's.
  */
-int imap_lookup(const struct imap_session *s, const char *extname, uint32_t need, char **intname, mbentry_t **mbentry);
+int imap_lookup(const struct imap_session *s, const char *extname, uint32_t need, char **intname,
+                mbentry_t **mbentry);
 /* The answer to a missing target: "[TRYCREATE] " in front if this session may create it. */
 void imap_no_target(struct imap_session *s, const char *intname, int r);
 

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * fetch_annotation -- per-message annotations in FETCH (RFC 5257), and what is made of them
+ *
+ * Read under the shared lock and kept as text until the response is written. An
+ * entry that is named and has no value is NIL; a pattern also brings the entries that
+ * every message has (handbook 04 §3.17), as NIL.
+ */
+#include <config.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "annotate.h"
+#include "fetch.h"
+#include "glob.h"
+#include "imap_err.h"
+#include "libconfig.h"
+#include "xmalloc.h"
+
+#define V "/vendor/cmu/cyrus-imapd/"
+static const char *const builtin[] = {
+    "/altsubject", "/comment",        V "basethrid",     V "thrid",
+    V "savedate",  V "createdmodseq", V "snoozed-until", V "snoozed",
+};
+
+/* Values of one attribute ("value.priv", "size.shared", ...) of one entry, appended. */
+static void one_attribute(struct mailbox *mailbox, uint32_t uid, const char *entry,
+                          const char *userid, const char *attrib, struct buf *out)
+{
+    struct buf value = BUF_INITIALIZER;
+    const char *dot = strrchr(attrib, '.');
+    bool shared = dot && !strcmp(dot, ".shared");
+
+    int r = annotate_msg_lookup(mailbox, uid, entry, shared ? "" : userid, &value);
+    buf_printf(out, "%s ", attrib);
+    if (strstarts(attrib, "size"))
+        buf_printf(out, "\"%zu\"", r ? 0 : value.len);
+    else if (r || !value.s)
+        buf_appendcstr(out, "NIL");
+    else
+        message_write_nstring(value.s, value.len, out);
+    buf_free(&value);
+}
+
+static void one_entry(struct imap_session *s, const strarray_t *attribs, uint32_t uid,
+                      const char *entry, struct buf *out)
+{
+    struct mailbox *mailbox = index_mailbox(s->index);
+    const char *sep = "";
+
+    buf_printf(out, "%s%s (", out->s[out->len - 1] == '(' ? "" : " ", entry);
+    for (int i = 0; i < strarray_size(attribs); i++) {
+        const char *attrib = strarray_nth(attribs, i);
+        bool both = !strchr(attrib, '.');
+        char *priv = both ? xasprintf("%s.priv", attrib) : NULL;
+        char *shared = both ? xasprintf("%s.shared", attrib) : NULL;
+
+        buf_appendcstr(out, sep);
+        one_attribute(mailbox, uid, entry, s->userid, both ? priv : attrib, out);
+        if (both) {
+            buf_putc(out, ' ');
+            one_attribute(mailbox, uid, entry, s->userid, shared, out);
+        }
+        free(priv);
+        free(shared);
+        sep = " ";
+    }
+    buf_putc(out, ')');
+}
+
+static int collect(const char *mboxname, uint32_t uid, const struct annotation *annot, void *rock)
+{
+    (void)mboxname;
+    (void)uid;
+    strarray_add(rock, annot->entry);
+    return 0;
+}
+
+/* The entries that the patterns name, each once. */
+static void matching_entries(const strarray_t *patterns, const strarray_t *stored,
+                             strarray_t *entries)
+{
+    for (int i = 0; i < strarray_size(patterns); i++) {
+        const char *pattern = strarray_nth(patterns, i);
+        struct glob *g = glob_init(pattern, '/', 0);
+        if (!glob_haswildcard(g)) strarray_add(entries, pattern);
+        for (int j = 0; j < strarray_size(stored); j++)
+            if (glob_test(g, strarray_nth(stored, j), strlen(strarray_nth(stored, j))))
+                strarray_add(entries, strarray_nth(stored, j));
+        for (size_t j = 0; j < array_size(builtin); j++)
+            if (glob_test(g, builtin[j], strlen(builtin[j]))) strarray_add(entries, builtin[j]);
+        glob_free(&g);
+    }
+}
+
+int fetch_annotations(struct imap_session *s, const struct fetch_request *req,
+                      const struct index_record *rec, struct buf *out)
+{
+    strarray_t stored = STRARRAY_INITIALIZER, entries = STRARRAY_INITIALIZER;
+
+    int r = annotate_msg_foreach(index_mailbox(s->index), rec->uid, collect, &stored);
+    matching_entries(&req->annot_entries, &stored, &entries);
+    buf_putc(out, '(');
+    for (int i = 0; i < strarray_size(&entries); i++)
+        one_entry(s, &req->annot_attribs, rec->uid, strarray_nth(&entries, i), out);
+    buf_putc(out, ')');
+    strarray_fini(&stored);
+    strarray_fini(&entries);
+    return r;
+}
+
+#define PREVIEW_MAX 256
+
+/* The value stays NULL where there is no preview to be had at all. */
+static void load_preview(struct imap_session *s, const struct index_record *rec, struct buf *out)
+{
+    const char *name = config_getstring(IMAPOPT_JMAP_PREVIEW_ANNOT);
+
+    if (!name || !strstarts(name, "/shared/")) return;
+    annotate_msg_lookup(index_mailbox(s->index), rec->uid, name + strlen("/shared"), "", out);
+    buf_cstring(out);
+    if (out->len <= PREVIEW_MAX) return;
+    size_t len = PREVIEW_MAX;
+    while (len && ((unsigned char)out->s[len] & 0xc0) == 0x80)
+        len--; /* not inside a UTF-8 character */
+    buf_truncate(out, len);
+}
+
+int fetch_load(struct imap_session *s, const struct fetch_request *req, uint32_t msgno,
+               struct fetch_message *fm)
+{
+    int r = index_read_record(s->index, msgno, &fm->rec);
+
+    if (r) return r;
+    index_fill_message(s->index, msgno, &fm->rec, &fm->msg);
+    if (req->items & FETCH_ANNOTATION) r = fetch_annotations(s, req, &fm->rec, &fm->locked);
+    if (req->items & FETCH_PREVIEW) load_preview(s, &fm->rec, &fm->preview);
+    if ((req->items & FETCH_BASECID) && (fm->rec.internal_flags & FLAG_INTERNAL_SPLITCONVERSATION))
+        annotate_msg_lookup(index_mailbox(s->index), fm->rec.uid, V "basethrid", "", &fm->basecid);
+    return r;
+}
+
+void fetch_message_fini(struct fetch_message *fm)
+{
+    buf_free(&fm->locked);
+    buf_free(&fm->basecid);
+    buf_free(&fm->preview);
+}

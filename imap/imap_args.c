@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * imap_args -- the arguments of an IMAP command, one by one
+ *
+ * s->c is always the byte behind the last token. A function that returns false has
+ * answered the command (BAD, NO [TOOBIG] or BYE) and skipped the rest of it; the
+ * command just returns. Texts: handbook 04 §2.1.
+ */
+#include <config.h>
+
+#include "imap_session.h"
+
+bool imap_arg_more(struct imap_session *s)
+{
+    if (s->c == ' ') return true;
+    imap_bad(s, "Missing required argument to %s", buf_cstring(&s->cmdname));
+    return false;
+}
+
+bool imap_arg_astring(struct imap_session *s, struct buf *buf)
+{
+    if (!imap_arg_more(s)) return false;
+    s->c = getastring(s->in, s->out, buf);
+    if (s->c >= 0) return true;
+    imap_bad(s, "Missing required argument to %s", buf_cstring(&s->cmdname));
+    return false;
+}
+
+bool imap_arg_word(struct imap_session *s, struct buf *buf)
+{
+    if (!imap_arg_more(s)) return false;
+    s->c = getword(s->in, buf);
+    if (s->c >= 0 && buf_len(buf)) return true;
+    imap_bad(s, "Missing required argument to %s", buf_cstring(&s->cmdname));
+    return false;
+}
+
+bool imap_arg_sequence(struct imap_session *s, struct buf *buf)
+{
+    if (!imap_arg_word(s, buf)) return false;
+    if (imparse_issequence(buf_cstring(buf))) return true;
+    imap_bad(s, "Invalid sequence in %s", buf_cstring(&s->cmdname));
+    return false;
+}
+
+bool imap_at_eol(struct imap_session *s)
+{
+    if (s->c == '\r') s->c = imparse_eol(s->in, s->c);
+    return s->c == '\n';
+}
+
+bool imap_arg_end(struct imap_session *s)
+{
+    if (imap_at_eol(s)) return true;
+    imap_bad(s, "Unexpected extra arguments to %s", buf_cstring(&s->cmdname));
+    return false;
+}
+
+int imap_arg_peek(struct imap_session *s)
+{
+    return prot_peek(s->in);
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * imap_capability -- what this server says it can do (handbook 04 §1.2)
+ *
+ * Only what works is in the table. suppress_capabilities takes names out of it;
+ * the rest depends on the state of the session.
+ */
+#include <config.h>
+
+#include <inttypes.h>
+
+#include "global.h"
+#include "imap_session.h"
+#include "libconfig.h"
+#include "quota_codec.h"
+#include "tls.h"
+
+static const struct {
+    const char *name;
+    bool greeting; /* also before login */
+} capabilities[] = {
+    { "IMAP4rev1", true },
+    { "LITERAL+", true },
+    { "ID", true },
+    { "ENABLE", true },
+    { "ACL", false },
+    { "ANNOTATE-EXPERIMENT-1", false },
+    { "BINARY", false },
+    { "CATENATE", false },
+    { "CHILDREN", false },
+    { "CONDSTORE", false },
+    { "CREATE-SPECIAL-USE", false },
+    { "LIST-EXTENDED", false },
+    { "LIST-MYRIGHTS", false },
+    { "LIST-STATUS", false },
+    { "METADATA", false },
+    { "MOVE", false },
+    { "MULTIAPPEND", false },
+    { "NAMESPACE", false },
+    { "OBJECTID", false },
+    { "PREVIEW", false },
+    { "QRESYNC", false },
+    { "QUOTA", false },
+    { "RIGHTS=kxten", false },
+    { "SAVEDATE", false },
+    { "SPECIAL-USE", false },
+    { "STATUS=SIZE", false },
+    { "UIDPLUS", false },
+    { "UNSELECT", false },
+    { "DIGEST=SHA1", false },
+    { "LIST-METADATA", false },
+    { "X-CREATEDMODSEQ", false },
+    { "XLIST", false },
+    { "XMOVE", false },
+};
+
+static void add_static(bool all, struct buf *out)
+{
+    const char *sep = "";
+
+    for (size_t i = 0; i < array_size(capabilities); i++) {
+        const char *name = capabilities[i].name;
+        if (!all && !capabilities[i].greeting) continue;
+        if (capa_is_disabled(name)) continue;
+        /* With literalminus long literals are refused, so that is what is said (RFC 7888 §5). */
+        if (!strcmp(name, "LITERAL+") && config_getswitch(IMAPOPT_LITERALMINUS)) name = "LITERAL-";
+        buf_printf(out, "%s%s", sep, name);
+        sep = " ";
+    }
+}
+
+static void add_login(struct imap_session *s, struct buf *out)
+{
+    if (tls_enabled() && !s->tls && !s->userid && !s->compressed) buf_appendcstr(out, " STARTTLS");
+    if (s->userid) return;
+    bool required = config_getswitch(IMAPOPT_TLS_REQUIRED) && !s->tls && s->options->extssf < 2;
+    if (required || !saslserver_plaintext_ok(s->sasl)) buf_appendcstr(out, " LOGINDISABLED");
+    if (!required) saslserver_mechlist(s->sasl, " AUTH=", " AUTH=", " SASL-IR", out);
+}
+
+void imap_capabilities(struct imap_session *s, bool all, struct buf *out)
+{
+    add_static(all, out);
+    add_login(s, out);
+    if (!all) return;
+    if (s->isadmin) buf_appendcstr(out, " UNAUTHENTICATE");
+    if (!s->compressed) buf_appendcstr(out, " COMPRESS=DEFLATE");
+    for (int i = 0; i < QUOTA_NUMRESOURCES; i++) buf_printf(out, " X-QUOTA=%s", quota_names[i]);
+    if (s->userid) buf_appendcstr(out, " X-RAWQUOTA");
+    if (s->options->idle_poll) buf_appendcstr(out, " IDLE");
+    buf_printf(out, " APPENDLIMIT=%" PRIu64,
+               s->options->maxmessagesize ? s->options->maxmessagesize : UINT32_MAX);
+}

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * imap_dispatch -- greeting, command lines, and which command may run now
+ *
+ * One line is one command; its word is looked up in the table of imapcmd/commands.c, whose
+ * flags say in which state it may run. Before each command the administrator's
+ * messages are looked for, and signals. Texts: handbook 04 §1.1, §2.1.
+ */
+#include <config.h>
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "global.h"
+#include "imap_session.h"
+#include "libconfig.h"
+#include "service.h"
+#include "signals.h"
+#include "times.h"
+#include "userdeny.h"
+#include "xsyslog.h"
+
+#define TEXT_MAX 1024
+
+static void greeting(struct imap_session *s)
+{
+    struct buf line = BUF_INITIALIZER;
+
+    buf_setcstr(&line, "* OK [CAPABILITY ");
+    imap_capabilities(s, false, &line);
+    buf_appendcstr(&line, "]");
+    int info = config_getenum(IMAPOPT_SERVERINFO);
+    if (info != IMAP_ENUM_SERVERINFO_OFF) buf_printf(&line, " %s", config_servername);
+    if (info == IMAP_ENUM_SERVERINFO_ON) buf_printf(&line, " Cyrus IMAP %s", cyrus_version());
+    buf_appendcstr(&line, " server ready\r\n");
+    prot_putbuf(s->out, &line);
+    buf_free(&line);
+
+    char motd[TEXT_MAX];
+    if (motd_file(motd, sizeof(motd))) prot_printf(s->out, "* OK [ALERT] %s\r\n", motd);
+}
+
+bool imap_session_alert(struct imap_session *s)
+{
+    char text[TEXT_MAX];
+    const char *p = text;
+
+    if (!s->userid || s->isadmin) return false;
+    if (!shutdown_file(text, sizeof(text)) &&
+        !userdeny_check(s->userid, service_name(), text, sizeof(text)))
+        return false;
+    while (*p == '[') p++;
+    imap_bye(s, "[ALERT] %s", p);
+    return true;
+}
+
+/* The input is at its end. */
+static void end_of_input(struct imap_session *s)
+{
+    const char *error = prot_error(s->in);
+
+    if (signals_shutdown() || !error) return;
+    if (prot_is_timeout(s->in)) imap_bye(s, "%s", error);
+    if (!prot_is_eof(s->in)) syslog(LOG_WARNING, "%s, closing connection", error);
+}
+
+static void capitalise(struct buf *word)
+{
+    buf_lcase(word);
+    if (buf_len(word)) word->s[0] = cyr_toupper(word->s[0]);
+}
+
+/* False: answered. */
+static bool state_allows(struct imap_session *s, const struct imap_command *cmd)
+{
+    if (!s->userid && (!cmd || (cmd->flags & CMD_AUTH)) &&
+        (cmd || !strchr("AELNCIS", *buf_cstring(&s->cmdname)))) {
+        imap_bad(s, "Please login first");
+        return false;
+    }
+    if (!cmd || ((cmd->flags & CMD_ADMIN) && !s->isadmin)) {
+        imap_bad(s, "Unrecognized command");
+        return false;
+    }
+    if ((cmd->flags & CMD_SELECTED) && !s->index) {
+        imap_bad(s, "Please select a mailbox first");
+        return false;
+    }
+    if ((cmd->flags & CMD_WRITE) && s->options->readonly) {
+        imap_no(s, "This connection is configured for read-only access");
+        return false;
+    }
+    return true;
+}
+
+/* UID FETCH and its kin: the command behind the word UID. */
+static const struct imap_command *uid_command(struct imap_session *s)
+{
+    struct buf word = BUF_INITIALIZER;
+    const struct imap_command *cmd = NULL;
+
+    if (!s->userid || !s->index) return imap_command_find("FETCH"); /* its state is what is wrong */
+    if (imap_arg_word(s, &word)) {
+        cmd = imap_command_find(buf_cstring(&word));
+        if (!cmd || !(cmd->flags & CMD_UID)) {
+            cmd = NULL;
+            imap_bad(s, "Unrecognized UID subcommand");
+        }
+    }
+    s->usinguid = true;
+    capitalise(&word);
+    buf_setcstr(&s->modname, "UID ");
+    buf_append(&s->modname, &word);
+    buf_free(&word);
+    return cmd;
+}
+
+static void log_slow(struct imap_session *s)
+{
+    const char *min = config_getstring(IMAPOPT_COMMANDMINTIMER);
+    double total = monotonic_seconds() - s->start;
+
+    if (!min || total < strtod(min, NULL)) return;
+    syslog(LOG_NOTICE, "cmdtimer: sessionid=<> userid=<%s> command=<%s> mailbox=<> total=<%.3f>",
+           s->userid ? s->userid : "", buf_cstring(&s->cmdname), total);
+}
+
+static void run(struct imap_session *s, const struct imap_command *cmd)
+{
+    s->command = cmd;
+    imap_session_register(s, buf_cstring(&s->cmdname));
+    cmd->run(s);
+    if (!s->answered && !s->closing) {
+        if (s->c == IMPARSE_EOF || prot_error(s->in))
+            s->closing = true;
+        else
+            imap_bad(s, "Internal Error");
+    }
+    s->command = NULL;
+    log_slow(s);
+}
+
+/* Tag and word. False: the line was answered, or the input is at its end. */
+static bool read_command_line(struct imap_session *s)
+{
+    buf_reset(&s->cmdname);
+    s->c = getword(s->in, &s->tag);
+    if (s->c == IMPARSE_EOF) {
+        s->closing = true;
+        return false;
+    }
+    if (imparse_is_fatal(s->c)) {
+        imap_bad(s, "%s", "");
+        return false;
+    }
+    if (s->c != ' ' || !imparse_istag(buf_cstring(&s->tag))) {
+        imap_skip(s);
+        prot_puts(s->out, "* BAD Invalid tag\r\n");
+        return false;
+    }
+    s->c = getword(s->in, &s->cmdname);
+    if (s->c < 0 || !buf_len(&s->cmdname)) {
+        imap_bad(s, "Null command");
+        return false;
+    }
+    capitalise(&s->cmdname);
+    return true;
+}
+
+bool imap_session_command(struct imap_session *s)
+{
+    s->answered = s->reported = s->usinguid = false;
+    prot_markcommand(s->in);
+    if (!read_command_line(s)) {
+        if (s->closing) end_of_input(s);
+        return !s->closing;
+    }
+    s->start = monotonic_seconds();
+    s->cpu_start = (double)clock() / CLOCKS_PER_SEC;
+    buf_copy(&s->modname, &s->cmdname);
+
+    bool isuid = !buf_cmpcstr(&s->cmdname, "Uid");
+    const struct imap_command *cmd = isuid ? uid_command(s)
+                                           : imap_command_find(buf_cstring(&s->cmdname));
+    if (!s->answered && state_allows(s, cmd)) run(s, cmd);
+    if (s->closing && !s->no_farewell && prot_error(s->in)) end_of_input(s);
+    return !s->closing;
+}
+
+static int interrupted(struct protstream *in, void *rock)
+{
+    (void)in;
+    (void)rock;
+    return signals_shutdown();
+}
+
+void imap_session_run(struct imap_session *s)
+{
+    prot_setflushonread(s->in, s->out);
+    prot_settimeout(s->in, s->options->timeout);
+    prot_settimeout(s->out, s->options->timeout);
+    prot_setinterrupt(s->in, interrupted, NULL);
+    imparse_configlimits(s->in);
+    greeting(s);
+    while (!signals_shutdown()) {
+        if (prot_peek(s->in) == EOF) {
+            end_of_input(s);
+            break;
+        }
+        if (imap_session_alert(s)) break;
+        if (!imap_session_command(s)) break;
+        if (prot_error(s->out)) break;
+        buf_free(&s->modname);
+        imap_session_register(s, NULL);
+    }
+    prot_flush(s->out);
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * imap_names -- mailbox names as this session spells them, and what it may do there
+ *
+ * Rule for almost every command: who lacks the right gets `Permission denied` when
+ * he may see the mailbox, and `Mailbox does not exist` when he may not (handbook
+ * 04 §2.7, §5.4).
+ */
+#include <config.h>
+
+#include <stdlib.h>
+
+#include "acl.h"
+#include "imap_err.h"
+#include "imap_session.h"
+#include "index.h"
+#include "mboxlist.h"
+#include "mboxname.h"
+#include "xmalloc.h"
+
+char *imap_intname(const struct imap_session *s, const char *extname)
+{
+    if (!*extname) return NULL;
+    return mboxname_from_external(extname, &s->ns, s->userid);
+}
+
+char *imap_extname(const struct imap_session *s, const char *intname)
+{
+    char *name = mboxname_to_external(intname, &s->ns, s->userid);
+
+    return name ? name : xstrdup(intname);
+}
+
+uint32_t imap_rights(const struct imap_session *s, const mbentry_t *mbentry)
+{
+    return index_effective_rights(s->auth, s->isadmin, mbentry->acl);
+}
+
+bool imap_is_owner(const struct imap_session *s, const char *intname)
+{
+    return s->userid && mboxname_userownsmailbox(s->userid, intname);
+}
+
+int imap_lookup(const struct imap_session *s, const char *extname, uint32_t need, char **intname,
+                mbentry_t **mbentry)
+{
+    char *name = imap_intname(s, extname);
+    int r = name ? mboxlist_lookup(name, mbentry, NULL) : IMAP_MAILBOX_BADNAME;
+
+    if (!r) {
+        uint32_t rights = imap_rights(s, *mbentry);
+        if ((rights & need) != need)
+            r = (rights & ACL_LOOKUP) ? IMAP_PERMISSION_DENIED : IMAP_MAILBOX_NONEXISTENT;
+        if (r) mbentry_free(mbentry);
+    }
+    if (r || !intname)
+        free(name);
+    else
+        *intname = name;
+    return r;
+}
+
+void imap_no_target(struct imap_session *s, const char *intname, int r)
+{
+    struct mboxlist_createargs args = {
+        .name = intname,
+        .isadmin = s->isadmin,
+        .userid = s->userid,
+        .auth = s->auth,
+    };
+    mbentry_t *mbentry = NULL;
+    const char *code = "";
+
+    if (r == IMAP_MAILBOX_NOTSUPPORTED) code = "[CANNOT] ";
+    /* An existing mailbox that may not be seen must not be told from a missing one by its code. */
+    if (r == IMAP_MAILBOX_NONEXISTENT && intname && mboxlist_lookup(intname, &mbentry, NULL) &&
+        !mboxlist_createmailboxcheck(&args))
+        code = "[TRYCREATE] ";
+    mbentry_free(&mbentry);
+    imap_no(s, "%s%s", code, error_message(r));
+}

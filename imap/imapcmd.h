@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef INCLUDED_IMAPCMD_H
+#define INCLUDED_IMAPCMD_H
+/*
+ * imapcmd -- the IMAP commands; each parses its arguments, works, and answers once
+ *
+ * The table that names them is imapcmd/commands.c.
+ */
+#include "imap_session.h"
+#include "strarray.h"
+
+void cmd_append(struct imap_session *s);
+void cmd_authenticate(struct imap_session *s);
+void cmd_capability(struct imap_session *s);
+void cmd_check(struct imap_session *s);
+void cmd_close(struct imap_session *s);
+void cmd_compress(struct imap_session *s);
+void cmd_copy(struct imap_session *s);
+void cmd_create(struct imap_session *s);
+void cmd_delete(struct imap_session *s);
+void cmd_deleteacl(struct imap_session *s);
+void cmd_enable(struct imap_session *s);
+void cmd_examine(struct imap_session *s);
+void cmd_expunge(struct imap_session *s);
+void cmd_fetch(struct imap_session *s);
+void cmd_getacl(struct imap_session *s);
+void cmd_getmetadata(struct imap_session *s);
+void cmd_getquota(struct imap_session *s);
+void cmd_getquotaroot(struct imap_session *s);
+void cmd_id(struct imap_session *s);
+void cmd_idle(struct imap_session *s);
+void cmd_list(struct imap_session *s);
+void cmd_listrights(struct imap_session *s);
+void cmd_login(struct imap_session *s);
+void cmd_logout(struct imap_session *s);
+void cmd_lsub(struct imap_session *s);
+void cmd_move(struct imap_session *s);
+void cmd_myrights(struct imap_session *s);
+void cmd_namespace(struct imap_session *s);
+void cmd_noop(struct imap_session *s);
+void cmd_rename(struct imap_session *s);
+void cmd_select(struct imap_session *s);
+void cmd_setacl(struct imap_session *s);
+void cmd_setmetadata(struct imap_session *s);
+void cmd_setquota(struct imap_session *s);
+void cmd_starttls(struct imap_session *s);
+void cmd_status(struct imap_session *s);
+void cmd_store(struct imap_session *s);
+void cmd_subscribe(struct imap_session *s);
+void cmd_unauthenticate(struct imap_session *s);
+void cmd_unselect(struct imap_session *s);
+void cmd_unsubscribe(struct imap_session *s);
+void cmd_xlist(struct imap_session *s);
+
+/* -- shared by several commands: false means answered -- */
+struct entryattlist;
+/* A flag of STORE or APPEND (`where`): into the bits or the list. */
+bool imap_parse_flag(struct imap_session *s, const char *flag, const char *where,
+                     uint32_t *system_flags, strarray_t *user_flags);
+/* SP "(entry (attrib value ...) ...)"; userid of a private value is the session's. */
+bool imap_parse_annotations(struct imap_session *s, struct entryattlist **list);
+/* STATUS items as bits, behind a blank; and their answer for one mailbox. */
+bool imap_parse_status_items(struct imap_session *s, uint32_t *items);
+int imap_print_status(struct imap_session *s, const char *extname, const mbentry_t *mbentry,
+                      uint32_t items);
+/* "* METADATA name (entry value ...)" of what this session may read. */
+void imap_print_metadata(struct imap_session *s, const char *extname, const mbentry_t *mbentry,
+                         const strarray_t *entries);
+/* "* MYRIGHTS name rights". */
+void imap_print_myrights(struct imap_session *s, const char *extname, uint32_t rights);
+
+#endif

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * CAPABILITY, NOOP, CHECK, LOGOUT, NAMESPACE, ENABLE (RFC 3501, RFC 2342, RFC 5161; handbook 04 §1.2, §3.3, §3.4)
+ */
+#include <config.h>
+
+#include "imap_err.h"
+#include "imapcmd.h"
+#include "namespace.h"
+
+void cmd_capability(struct imap_session *s)
+{
+    struct buf list = BUF_INITIALIZER;
+
+    if (!imap_arg_end(s)) return;
+    imap_capabilities(s, true, &list);
+    prot_printf(s->out, "* CAPABILITY %s\r\n", buf_cstring(&list));
+    buf_free(&list);
+    imap_ok(s, "Completed");
+}
+
+void cmd_noop(struct imap_session *s)
+{
+    if (imap_arg_end(s)) imap_ok(s, "Completed");
+}
+
+void cmd_check(struct imap_session *s)
+{
+    cmd_noop(s);
+}
+
+void cmd_logout(struct imap_session *s)
+{
+    if (!imap_arg_end(s)) return;
+    prot_printf(s->out, "* BYE %s\r\n", error_message(IMAP_BYE_LOGOUT));
+    imap_ok(s, "Completed");
+    s->closing = true;
+}
+
+void cmd_namespace(struct imap_session *s)
+{
+    struct buf text = BUF_INITIALIZER;
+
+    if (!imap_arg_end(s)) return;
+    imap_session_check_inbox(s);
+    namespace_print(&s->ns, &text);
+    prot_printf(s->out, "* NAMESPACE %s\r\n", buf_cstring(&text));
+    buf_free(&text);
+    imap_ok(s, "Completed");
+}
+
+void cmd_enable(struct imap_session *s)
+{
+    struct buf word = BUF_INITIALIZER;
+    bool condstore = false, qresync = false;
+
+    if (!imap_arg_more(s)) return;
+    do {
+        if (!imap_arg_word(s, &word)) goto done;
+        buf_ucase(&word);
+        if (!buf_cmpcstr(&word, "CONDSTORE")) condstore = true;
+        if (!buf_cmpcstr(&word, "QRESYNC")) condstore = qresync = true;
+    } while (s->c == ' ');
+    if (!imap_arg_end(s)) goto done;
+
+    condstore = condstore && !s->condstore;
+    qresync = qresync && !s->qresync;
+    if (condstore || qresync)
+        prot_printf(s->out, "* ENABLED%s%s\r\n", condstore ? " CONDSTORE" : "",
+                    qresync ? " QRESYNC" : "");
+    s->condstore = s->condstore || condstore;
+    s->qresync = s->qresync || qresync;
+    imap_ok(s, "Completed");
+done:
+    buf_free(&word);
+}

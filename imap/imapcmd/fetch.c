@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * FETCH, UID FETCH (RFC 3501 §6.4.5, RFC 7162, handbook 04 §3.12)
+ *
+ * Messages are answered in batches: the shared lock is taken to read the records of
+ * a batch, given back, and only then the responses are written. \Seen is set for a
+ * whole batch in one transaction, before its bodies are sent.
+ */
+#include <config.h>
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "fetch.h"
+#include "imap_err.h"
+#include "imapcmd.h"
+#include "xmalloc.h"
+
+#define BATCH_RECORDS 256
+#define BATCH_BODIES 32 /* messages that become \Seen together */
+
+/* Takes up to max numbers above *last off the set. */
+static struct seqset *next_batch(const struct seqset *msgnos, uint32_t *last, size_t max)
+{
+    struct seqset *batch = seqset_init(0, SEQ_SPARSE);
+
+    for (size_t i = 0; i < max; i++) {
+        uint32_t n = seqset_after(msgnos, *last);
+        if (!n) break;
+        seqset_add(batch, n, true);
+        *last = n;
+    }
+    return batch;
+}
+
+/* \Seen for the batch; its FETCH responses tell the flags, so nothing else does. */
+static int set_seen(struct imap_session *s, const struct seqset *batch, struct seqset **seen)
+{
+    struct imap_known known = { .modseq_told = true };
+    modseq_t modseq = 0;
+
+    int r = index_mark_seen(s->index, batch, seen, &modseq);
+    if (r == IMAP_PERMISSION_DENIED) r = 0;
+    if (r || seqset_isempty(*seen)) return r;
+    known.uids = *seen;
+    known.modseq = modseq;
+    imap_report(s, false, &known);
+    return 0;
+}
+
+static int load_batch(struct imap_session *s, const struct fetch_request *req,
+                      const struct seqset *batch, struct fetch_message *msgs, size_t *np)
+{
+    size_t n = 0;
+
+    int r = index_lock(s->index);
+    if (r) return r;
+    for (uint32_t m = seqset_after(batch, 0); m; m = seqset_after(batch, m)) {
+        struct fetch_message *fm = &msgs[n];
+        memset(fm, 0, sizeof(*fm));
+        int one = fetch_load(s, req, m, fm);
+        if (!one && (!req->has_changedsince || fm->rec.modseq > req->changedsince))
+            n++;
+        else
+            fetch_message_fini(fm);
+        if (one && one != IMAP_NOTFOUND) r = one;
+    }
+    uint64_t lsn = index_seen_lsn(s->index);
+    index_unlock(s->index);
+    *np = n;
+    int wait = txn_wait(lsn);
+    return wait ? wait : r;
+}
+
+static int fetch_batch(struct imap_session *s, const struct fetch_request *req,
+                       const struct seqset *batch)
+{
+    struct fetch_message *msgs = xcalloc(seqset_count(batch) + 1, sizeof(*msgs));
+    struct seqset *seen = NULL;
+    size_t n = 0;
+    int r = 0;
+
+    if (req->items & FETCH_SETSEEN) r = set_seen(s, batch, &seen);
+    if (!r) r = load_batch(s, req, batch, msgs, &n);
+    for (size_t i = 0; i < n; i++) {
+        msgs[i].told_flags = seen && seqset_ismember(seen, msgs[i].rec.uid);
+        int one = prot_error(s->out) ? 0 : fetch_print(s, req, &msgs[i]);
+        if (one && !r) r = one;
+        fetch_message_fini(&msgs[i]);
+    }
+    seqset_free(seen);
+    free(msgs);
+    return r;
+}
+
+static int print_vanished(struct imap_session *s, const struct fetch_request *req, const char *set)
+{
+    struct seqset *known = seqset_parse(set, NULL, index_uidnext(s->index) - 1), *gone = NULL;
+
+    int r = index_lock(s->index);
+    if (!r) {
+        r = index_vanished(s->index, req->changedsince, known, &gone);
+        index_unlock(s->index);
+    }
+    if (!r && !seqset_isempty(gone)) {
+        char *uids = seqset_cstring(gone);
+        prot_printf(s->out, "* VANISHED (EARLIER) %s\r\n", uids);
+        free(uids);
+    }
+    seqset_free(gone);
+    seqset_free(known);
+    return r;
+}
+
+static int fetch_all(struct imap_session *s, const struct fetch_request *req, const char *set)
+{
+    struct seqset *msgnos = index_parse_sequence(s->index, set, s->usinguid);
+    size_t max = req->items & FETCH_SETSEEN ? BATCH_BODIES : BATCH_RECORDS;
+    uint32_t last = 0;
+    int r = 0;
+
+    if (!s->usinguid && seqset_isempty(msgnos)) r = IMAP_NO_NOSUCHMSG;
+    if (!r && req->vanished) r = print_vanished(s, req, set);
+    while (!r || r == IMAP_NO_UNKNOWN_CTE) {
+        struct seqset *batch = next_batch(msgnos, &last, max);
+        bool end = seqset_isempty(batch);
+        int one = end || prot_error(s->out) || s->closing ? 0 : fetch_batch(s, req, batch);
+        seqset_free(batch);
+        if (one) r = one;
+        if (end || prot_error(s->out) || s->closing) break;
+    }
+    seqset_free(msgnos);
+    return r;
+}
+
+void cmd_fetch(struct imap_session *s)
+{
+    struct fetch_request req = { 0 };
+    struct buf set = BUF_INITIALIZER;
+    int r = 0;
+
+    if (!imap_arg_sequence(s, &set) || !fetch_parse(s, &req)) goto done;
+    imap_report(s, s->usinguid, NULL);
+    if (s->closing) goto done;
+    s->reported = false;
+    if (req.items & FETCH_MODSEQ) imap_enable_condstore(s, "MODSEQ fetch");
+    r = index_gone(s->index) ? IMAP_MAILBOX_NONEXISTENT : fetch_all(s, &req, buf_cstring(&set));
+    if (s->closing) goto done;
+
+    double cpu = (double)clock() / CLOCKS_PER_SEC - s->cpu_start;
+    if (r)
+        imap_no(s, "%s (%2.3f sec)", error_message(r), cpu);
+    else
+        imap_ok(s, "Completed (%2.3f sec)", cpu);
+done:
+    buf_free(&set);
+    fetch_request_fini(&req);
+}

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * LIST, RLIST, XLIST, LSUB, RLSUB (RFC 3501 §6.3.8, §6.3.9, RFC 5258, 5819, 6154, 8440; handbook 04 §3.5)
+ *
+ * mboxlist_findall() and mboxlist_findsub() give the names in order; each is
+ * printed as it comes, with the lines that RETURN asks for behind it. No lock is held.
+ */
+#include <config.h>
+
+#include <stdlib.h>
+#include <time.h>
+
+#include "acl.h"
+#include "annotate.h"
+#include "imap_err.h"
+#include "imapcmd.h"
+#include "libconfig.h"
+#include "list.h"
+#include "mboxlist.h"
+#include "mboxname.h"
+#include "times.h"
+#include "txn.h"
+#include "user.h"
+#include "xmalloc.h"
+
+struct lister {
+    struct imap_session *s;
+    const struct list_args *args;
+    strarray_t subscribed; /* internal names, sorted; for RETURN (SUBSCRIBED) */
+    bool all_subscribed;   /* names come from the subscriptions */
+    unsigned calls;
+};
+
+/* ---- one answer ---- */
+
+/* Special-use attributes of an own mailbox: only direct children of the INBOX have any. */
+static void special_use(const struct lister *l, const struct findall_data *data, struct buf *out)
+{
+    const char *userid = l->s->userid;
+
+    if (!data->mbentry || !userid || !mboxname_userownsmailbox(userid, data->mbentry->name)) return;
+    if (strarray_size(mbname_boxes(data->mbname)) != 1) return;
+    if (annotatemore_lookup(data->mbentry, "/specialuse", userid, NULL, out)) buf_reset(out);
+}
+
+static int child_cb(const mbentry_t *mbentry, void *rock)
+{
+    return (imap_rights(rock, mbentry) & ACL_LOOKUP) != 0;
+}
+
+static bool has_children(const struct lister *l, const struct findall_data *data)
+{
+    if (!l->all_subscribed) return data->has_children;
+    return mboxlist_mboxtree(mbname_intname(data->mbname), child_cb, l->s, MBOXTREE_SKIP_ROOT) == 1;
+}
+
+static void attribute(struct buf *out, const char *name)
+{
+    if (buf_len(out)) buf_putc(out, ' ');
+    buf_appendcstr(out, name);
+}
+
+static void children_attribute(const struct lister *l, const struct findall_data *data,
+                               struct buf *out)
+{
+    if (l->args->kind == LIST_LSUB) {
+        if (data->has_children || !data->is_exactmatch) attribute(out, "\\HasChildren");
+    }
+    else if (!data->is_exactmatch || has_children(l, data))
+        attribute(out, "\\HasChildren");
+    else
+        attribute(out, "\\HasNoChildren");
+}
+
+static bool shows_special_use(const struct lister *l)
+{
+    return (l->args->options & (LIST_RET_SPECIALUSE | LIST_SEL_SPECIALUSE)) ||
+           l->args->kind == LIST_XLIST || config_getswitch(IMAPOPT_SPECIALUSEALWAYS);
+}
+
+static void attributes(const struct lister *l, const struct findall_data *data,
+                       const struct buf *use, struct buf *out)
+{
+    if (!data->mbentry)
+        attribute(out, l->args->kind == LIST_EXTENDED ? "\\NonExistent" : "\\Noselect");
+    bool subscribed = l->all_subscribed
+                          ? data->is_exactmatch
+                          : strarray_bsearch(&l->subscribed, mbname_intname(data->mbname)) >= 0;
+    if (subscribed && l->args->kind == LIST_EXTENDED) attribute(out, "\\Subscribed");
+    children_attribute(l, data, out);
+    if (l->args->kind == LIST_XLIST &&
+        mbname_category(data->mbname, &l->s->ns, l->s->userid) == MBNAME_INBOX)
+        attribute(out, "\\Inbox");
+    if (buf_len(use) && shows_special_use(l)) {
+        if (buf_len(out)) buf_putc(out, ' ');
+        buf_append(out, use);
+    }
+}
+
+/* What RETURN asks for, behind the line. */
+static void more_lines(struct lister *l, const struct findall_data *data)
+{
+    unsigned opts = l->args->options;
+
+    if (!data->mbentry) return;
+    uint32_t rights = imap_rights(l->s, data->mbentry);
+    if ((opts & LIST_RET_STATUS) && (rights & ACL_READ))
+        imap_print_status(l->s, data->extname, data->mbentry, l->args->status_items);
+    if (opts & LIST_RET_MYRIGHTS) imap_print_myrights(l->s, data->extname, rights);
+    if (opts & LIST_RET_METADATA)
+        imap_print_metadata(l->s, data->extname, data->mbentry, &l->args->metadata);
+}
+
+static void print_line(struct lister *l, const struct findall_data *data, const struct buf *use)
+{
+    static const char *const words[] = { "LIST", "LIST", "LSUB", "XLIST" };
+    struct protstream *out = l->s->out;
+    struct buf attrs = BUF_INITIALIZER;
+
+    attributes(l, data, use, &attrs);
+    prot_printf(out, "* %s (%s) \"%c\" ", words[l->args->kind], buf_cstring(&attrs),
+                l->s->ns.hier_sep);
+    prot_printastring(out, data->extname);
+    if ((l->args->options & LIST_SEL_RECURSIVEMATCH) && data->has_children)
+        prot_puts(out, " (CHILDINFO (\"SUBSCRIBED\"))");
+    prot_puts(out, "\r\n");
+    buf_free(&attrs);
+    more_lines(l, data);
+}
+
+static bool wanted(const struct lister *l, const struct findall_data *data)
+{
+    unsigned opts = l->args->options;
+
+    if (l->args->kind == LIST_LSUB) return data->mbentry || !data->is_exactmatch;
+    if (!l->all_subscribed) return true;
+    return data->is_exactmatch || (opts & LIST_SEL_RECURSIVEMATCH);
+}
+
+static int found(const struct findall_data *data, void *rock)
+{
+    struct lister *l = rock;
+    struct findall_data real = *data;
+    struct buf use = BUF_INITIALIZER;
+    mbentry_t *mbentry = NULL;
+
+    l->calls++;
+    if (prot_error(l->s->out)) return IMAP_IOERROR;
+    if (!wanted(l, data)) return 0;
+    /* A parent that only stands for subscribed children may be a mailbox all the same. */
+    if (l->all_subscribed && !data->is_exactmatch && l->args->kind == LIST_EXTENDED &&
+        !mboxlist_lookup(mbname_intname(data->mbname), &mbentry, NULL))
+        real.mbentry = mbentry;
+    special_use(l, &real, &use);
+    int r = 0;
+    if (!(l->args->options & LIST_SEL_SPECIALUSE) || buf_len(&use)) {
+        r = txn_wait(mboxlist_seen_lsn());
+        if (!r) print_line(l, &real, &use);
+    }
+    mbentry_free(&mbentry);
+    buf_free(&use);
+    return r;
+}
+
+/* ---- patterns ---- */
+
+/* Reference and pattern with exactly one separator between them; the caller frees. */
+static char *join(const struct imap_session *s, const char *ref, const char *pattern)
+{
+    char sep = s->ns.hier_sep;
+    size_t len = strlen(ref);
+
+    if (config_getswitch(IMAPOPT_IGNOREREFERENCE) || !*ref) return xstrdup(pattern);
+    bool ref_ends = ref[len - 1] == sep, pattern_begins = *pattern == sep;
+    if (ref_ends && pattern_begins) return xasprintf("%s%s", ref, pattern + 1);
+    if (ref_ends || pattern_begins) return xasprintf("%s%s", ref, pattern);
+    return xasprintf("%s%c%s", ref, sep, pattern);
+}
+
+static void full_patterns(const struct imap_session *s, struct list_args *args, strarray_t *out)
+{
+    for (int i = 0; i < strarray_size(&args->patterns); i++) {
+        const char *pattern = strarray_nth(&args->patterns, i);
+        if (!*pattern) continue;
+        char *full = join(s, buf_cstring(&args->ref), pattern);
+        if (config_getswitch(IMAPOPT_FOOLSTUPIDCLIENTS) && !strcmp(full, "*"))
+            strarray_append(out, "INBOX*");
+        else
+            strarray_append(out, full);
+        free(full);
+    }
+}
+
+static int run(struct lister *l, struct list_args *args)
+{
+    struct imap_session *s = l->s;
+    strarray_t patterns = STRARRAY_INITIALIZER;
+    bool lsub = args->kind == LIST_LSUB;
+
+    full_patterns(s, args, &patterns);
+    l->all_subscribed = (args->options & LIST_SEL_SUBSCRIBED) || s->list_subscribed;
+    int r = 0;
+    if (!strarray_size(&patterns))
+        r = 0;
+    else if (lsub || l->all_subscribed)
+        r = mboxlist_findsub(&s->ns, &patterns, s->isadmin, s->userid, s->auth, found, l);
+    else {
+        if ((args->options & LIST_RET_SUBSCRIBED) && s->userid) sub_list(s->userid, &l->subscribed);
+        strarray_sort(&l->subscribed, NULL);
+        r = mboxlist_findall(&s->ns, &patterns, s->isadmin, s->userid, s->auth, found, l);
+    }
+    strarray_fini(&patterns);
+    return r;
+}
+
+/* LIST "" "": only the separator is asked for. */
+static bool only_separator(const struct list_args *args)
+{
+    return args->kind != LIST_EXTENDED && strarray_size(&args->patterns) == 1 &&
+           !*strarray_nth(&args->patterns, 0);
+}
+
+static void list(struct imap_session *s, enum list_kind kind)
+{
+    struct list_args args = { .kind = kind };
+    struct lister l = { .s = s, .args = &args };
+    int r = 0;
+
+    if (list_parse(s, kind == LIST_LSUB, &args)) {
+        imap_session_check_inbox(s);
+        if (only_separator(&args))
+            prot_printf(s->out, "* %s (\\Noselect) \"%c\" \"\"\r\n",
+                        kind == LIST_LSUB    ? "LSUB"
+                        : kind == LIST_XLIST ? "XLIST"
+                                             : "LIST",
+                        s->ns.hier_sep);
+        else
+            r = run(&l, &args);
+        double secs = monotonic_seconds() - s->start;
+        if (r)
+            imap_result(s, r);
+        else if (l.calls)
+            imap_ok(s, "Completed (%.3f secs %u calls)", secs, l.calls);
+        else
+            imap_ok(s, "Completed (%.3f secs)", secs);
+    }
+    strarray_fini(&l.subscribed);
+    list_args_fini(&args);
+}
+
+void cmd_list(struct imap_session *s)
+{
+    list(s, LIST_BASIC);
+}
+
+void cmd_xlist(struct imap_session *s)
+{
+    list(s, LIST_XLIST);
+}
+
+void cmd_lsub(struct imap_session *s)
+{
+    list(s, LIST_LSUB);
+}

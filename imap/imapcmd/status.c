@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * STATUS (RFC 3501 §6.3.10, RFC 7162, RFC 8438, RFC 8474; handbook 04 §3.9)
+ *
+ * Numbers come from the index header where it has them; what depends on another
+ * user's \Seen is counted.
+ */
+#include <config.h>
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "acl.h"
+#include "conversations.h"
+#include "imap_err.h"
+#include "imapcmd.h"
+#include "mailbox.h"
+#include "txn.h"
+#include "xmalloc.h"
+
+enum {
+    STATUS_MESSAGES = 1 << 0,
+    STATUS_RECENT = 1 << 1,
+    STATUS_UIDNEXT = 1 << 2,
+    STATUS_UIDVALIDITY = 1 << 3,
+    STATUS_MAILBOXID = 1 << 4,
+    STATUS_UNSEEN = 1 << 5,
+    STATUS_SIZE = 1 << 6,
+    STATUS_CREATEDMODSEQ = 1 << 7,
+    STATUS_HIGHESTMODSEQ = 1 << 8,
+    STATUS_XCONVEXISTS = 1 << 9,
+    STATUS_XCONVUNSEEN = 1 << 10,
+    STATUS_XCONVMODSEQ = 1 << 11,
+    STATUS_CONVERSATIONS = STATUS_XCONVEXISTS | STATUS_XCONVUNSEEN | STATUS_XCONVMODSEQ,
+};
+
+/* In the order of the answer. */
+static const char *const names[] = {
+    "MESSAGES", "RECENT",        "UIDNEXT",       "UIDVALIDITY", "MAILBOXID",   "UNSEEN",
+    "SIZE",     "CREATEDMODSEQ", "HIGHESTMODSEQ", "XCONVEXISTS", "XCONVUNSEEN", "XCONVMODSEQ",
+};
+
+static bool item_bit(struct imap_session *s, struct buf *word, uint32_t *items)
+{
+    for (size_t i = 0; i < array_size(names); i++) {
+        if (cyr_strcasecmp(buf_cstring(word), names[i])) continue;
+        if (((1u << i) & STATUS_CONVERSATIONS) && !s->options->conversations) break;
+        *items |= 1u << i;
+        return true;
+    }
+    buf_lcase(word);
+    imap_bad(s, "Invalid Status attributes %s", buf_cstring(word));
+    return false;
+}
+
+bool imap_parse_status_items(struct imap_session *s, uint32_t *items)
+{
+    struct buf word = BUF_INITIALIZER;
+    bool ok = false;
+
+    *items = 0;
+    if (!imap_arg_more(s)) return false;
+    s->c = prot_getc(s->in);
+    if (s->c != '(' || prot_peek(s->in) == ')') {
+        imap_bad(s, "Bad status string");
+        return false;
+    }
+    do {
+        s->c = getword(s->in, &word);
+        if (s->c < 0) {
+            imap_bad(s, "Bad status string");
+            goto done;
+        }
+        if (!item_bit(s, &word, items)) goto done;
+    } while (s->c == ' ');
+    if (s->c != ')') {
+        imap_bad(s, "Missing close parenthesis in %s", buf_cstring(&s->cmdname));
+        goto done;
+    }
+    s->c = prot_getc(s->in);
+    ok = true;
+done:
+    buf_free(&word);
+    return ok;
+}
+
+struct counts {
+    struct seen_view *seen;
+    uint32_t recent, unseen;
+};
+
+static int count_one(struct mailbox *mailbox, const struct index_record *rec, void *rock)
+{
+    struct counts *counts = rock;
+
+    (void)mailbox;
+    if (seen_view_isrecent(counts->seen, rec)) counts->recent++;
+    if (!seen_view_isseen(counts->seen, rec)) counts->unseen++;
+    return 0;
+}
+
+static int count(struct imap_session *s, struct mailbox *mailbox, uint32_t items,
+                 struct counts *counts)
+{
+    uint32_t from = 0;
+
+    if (!(items & (STATUS_RECENT | STATUS_UNSEEN))) return 0;
+    int r = seen_view_open(mailbox, s->userid, &counts->seen);
+    if (r) return r;
+    counts->unseen = mailbox_index_header(mailbox)->unseen;
+    /* The header knows the owner's unseen; then only new messages are looked at. */
+    bool internal = seen_view_internal(counts->seen) || !(items & STATUS_UNSEEN);
+    uint32_t unseen = counts->unseen;
+    if (internal)
+        from = seen_view_recentuid(counts->seen);
+    else
+        counts->unseen = 0;
+    if (!internal || from < mailbox_index_header(mailbox)->last_uid)
+        r = mailbox_foreach(mailbox, from, 0, MAILBOX_ITER_SKIP_EXPUNGED, count_one, counts);
+    if (internal) counts->unseen = unseen;
+    seen_view_free(&counts->seen);
+    return r;
+}
+
+struct status {
+    uint64_t values[array_size(names)];
+    char *uniqueid;
+};
+
+static int conversation_values(struct mailbox *mailbox, uint32_t items, struct status *st)
+{
+    struct conversations_state *state = NULL;
+    struct conv_status cs;
+
+    if (!(items & STATUS_CONVERSATIONS)) return 0;
+    int r = conversations_open_mbox(mailbox, &state);
+    if (r || !state) return r;
+    memset(&cs, 0, sizeof(cs));
+    r = conversation_getstatus(state, mailbox, &cs);
+    st->values[9] = cs.threadexists;
+    st->values[10] = cs.threadunseen;
+    st->values[11] = cs.threadmodseq;
+    conversations_close(&state);
+    return r;
+}
+
+static int read_status(struct imap_session *s, const mbentry_t *mbentry, uint32_t items,
+                       struct status *st)
+{
+    struct mailbox *mailbox = NULL;
+    struct counts counts = { 0 };
+    uint64_t lsn = 0;
+
+    int r = mailbox_open_mbentry(mbentry, &mailbox);
+    if (r) return r;
+    r = count(s, mailbox, items, &counts);
+    if (!r) r = conversation_values(mailbox, items, st);
+    const struct index_header *hdr = mailbox_index_header(mailbox);
+    st->values[0] = hdr->exists;
+    st->values[1] = counts.recent;
+    st->values[2] = (uint64_t)hdr->last_uid + 1;
+    st->values[3] = hdr->uidvalidity;
+    st->values[5] = counts.unseen;
+    st->values[6] = hdr->quota_mailbox_used;
+    st->values[7] = hdr->createdmodseq;
+    st->values[8] = hdr->highestmodseq;
+    st->uniqueid = xstrdup(mailbox_uniqueid(mailbox));
+    lsn = mailbox_seen_lsn(mailbox);
+    mailbox_close(&mailbox);
+    return r ? r : txn_wait(lsn);
+}
+
+int imap_print_status(struct imap_session *s, const char *extname, const mbentry_t *mbentry,
+                      uint32_t items)
+{
+    struct status st = { 0 };
+    const char *sep = "";
+
+    int r = read_status(s, mbentry, items, &st);
+    if (!r) {
+        prot_puts(s->out, "* STATUS ");
+        prot_printastring(s->out, extname);
+        prot_puts(s->out, " (");
+        for (size_t i = 0; i < array_size(names); i++) {
+            if (!(items & (1u << i))) continue;
+            if ((1u << i) == STATUS_MAILBOXID)
+                prot_printf(s->out, "%s%s (%s)", sep, names[i], st.uniqueid);
+            else
+                prot_printf(s->out, "%s%s %" PRIu64, sep, names[i], st.values[i]);
+            sep = " ";
+        }
+        prot_puts(s->out, ")\r\n");
+    }
+    free(st.uniqueid);
+    return r;
+}
+
+void cmd_status(struct imap_session *s)
+{
+    struct buf name = BUF_INITIALIZER;
+    mbentry_t *mbentry = NULL;
+    uint32_t items;
+
+    if (imap_arg_astring(s, &name) && imap_parse_status_items(s, &items) && imap_arg_end(s)) {
+        int r = imap_lookup(s, buf_cstring(&name), ACL_READ, NULL, &mbentry);
+        if (!r) r = imap_print_status(s, buf_cstring(&name), mbentry, items);
+        imap_result(s, r);
+    }
+    mbentry_free(&mbentry);
+    buf_free(&name);
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * imapd -- the IMAP server: one session at a time on descriptors 0 and 1
+ *
+ *   -s      TLS from the first byte (imaps)
+ *   -N      LOGIN takes any password (tests)
+ *   -p SSF  strength of a security layer outside of this process
+ *   -q      quotas are not enforced
+ *
+ * The options of every service are in master/service.h. Exit codes: 0, 75 after
+ * SIGTERM, 78 for -s without a certificate (handbook 05 §1.10, §1.15).
+ */
+#include <config.h>
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "exitcodes.h"
+#include "global.h"
+#include "imap_err.h"
+#include "imap_session.h"
+#include "libconfig.h"
+#include "proc.h"
+#include "prot.h"
+#include "service.h"
+#include "sessionid.h"
+#include "signals.h"
+#include "tls.h"
+#include "tls_sessions.h"
+#include "txn.h"
+#include "xsyslog.h"
+
+static struct imap_options options;
+static struct tls_ctx *tls_ctx;
+/* Where a fatal error is told: fatal() gives no context. NULL between sessions. */
+static struct protstream *fatal_out;
+
+static void fatal_bye(const char *message, int code)
+{
+    struct protstream *out = fatal_out;
+
+    (void)code;
+    fatal_out = NULL;
+    proc_cleanup();
+    if (!out) return;
+    prot_printf(out, "* BYE Fatal error: %s\r\n", message);
+    prot_flush(out);
+}
+
+static void read_options(void)
+{
+    int timeout = config_getduration(IMAPOPT_TIMEOUT);
+
+    options.timeout = timeout < 1800 ? 1800 : timeout;
+    options.idle_poll = config_getduration(IMAPOPT_IMAPIDLEPOLL);
+    if (options.idle_poll < 0) options.idle_poll = 0;
+    options.idle_timeout = config_getduration(IMAPOPT_IMAPIDLETIMEOUT);
+    if (options.idle_timeout <= 0) options.idle_timeout = options.timeout;
+    options.readonly = config_getswitch(IMAPOPT_READONLY);
+    options.conversations = config_getswitch(IMAPOPT_CONVERSATIONS);
+    options.maxmessagesize = config_getbytesize(IMAPOPT_MAXMESSAGESIZE);
+}
+
+static int usage(void)
+{
+    syslog(LOG_ERR, "usage: imapd [-C FILE] [-U N] [-T S] [-D] [-X] [-s] [-N] [-q] [-p SSF]");
+    return EX_USAGE;
+}
+
+int service_init(int argc, char **argv, char **envp)
+{
+    int opt;
+
+    (void)envp;
+    while ((opt = getopt(argc, argv, "sNqp:")) != EOF) {
+        switch (opt) {
+        case 's': options.tls_at_once = true; break;
+        case 'N': options.nopassword = true; break;
+        case 'q': options.ignorequota = true; break;
+        case 'p':
+            if (parse_u32_cstr(optarg, &options.extssf)) return usage();
+            break;
+        default: return usage();
+        }
+    }
+    if (options.tls_at_once && !tls_enabled()) {
+        syslog(LOG_ERR, "imaps: required OpenSSL options not present");
+        return EX_CONFIG;
+    }
+    read_options();
+    cyrus_set_fatal_hook(fatal_bye);
+    if (saslserver_init()) return EX_SOFTWARE;
+    return 0;
+}
+
+static void traffic(const struct protstream *in, const struct protstream *out)
+{
+    if (!config_getswitch(IMAPOPT_AUDITLOG)) return;
+    syslog(LOG_NOTICE, "auditlog: traffic sessionid=<%s> bytes_in=<%llu> bytes_out=<%llu>",
+           session_id(), (unsigned long long)prot_bytes(in), (unsigned long long)prot_bytes(out));
+}
+
+int service_main(const struct service_client *client, int argc, char **argv, char **envp)
+{
+    struct protstream *in = prot_new(0, false), *out = prot_new(1, true);
+    struct imap_session session;
+
+    (void)argc;
+    (void)argv;
+    (void)envp;
+    fatal_out = out;
+    session_new_id();
+    int r = imap_session_init(&session, &options, client, in, out, &tls_ctx);
+    imap_session_register(&session, NULL);
+    if (!r && options.tls_at_once) r = imap_session_starttls(&session);
+    if (!r) imap_session_run(&session);
+
+    fatal_out = NULL;
+    traffic(in, out);
+    if (session.tls) tls_shutdown(session.tls);
+    imap_session_fini(&session);
+    proc_cleanup();
+    session_clear_id();
+    prot_free(in);
+    prot_free(out);
+    return 0;
+}
+
+void service_abort(int code)
+{
+    proc_cleanup();
+    tls_ctx_free(&tls_ctx);
+    tls_sessions_done();
+    saslserver_done();
+    txn_shutdown();
+    cyrus_done();
+    exit(code);
+}
