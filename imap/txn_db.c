@@ -65,6 +65,15 @@ void txn_db_free(struct txn_db *db)
     free(db);
 }
 
+/*
+ * What the server makes: a commit of a skiplist file would cost the whole of it. 3.6.1 reads a twoskip file that
+ * it is configured to be a skiplist (handbook 01 §1.8).
+ */
+static const char *backend_made(const char *backend)
+{
+    return strcmp(backend, "skiplist") ? backend : "twoskip";
+}
+
 /* "$DB$mailboxes.db"; the locks of keys sort behind all others: "$DB$~quotas.db~". */
 static char *make_lockname(const char *path, bool perkey)
 {
@@ -83,7 +92,7 @@ static struct txn_db *new_handle(struct txn *txn, const char *backend, const cha
     db->txn = txn;
     db->refs = 1;
     db->path = xstrdup(path);
-    db->backend = xstrdup(backend);
+    db->backend = xstrdup(backend_made(backend));
     db->flags = flags;
     db->perkey = (flags & TXN_DB_GLOBAL) && !strcmp(backend, "quotalegacy");
     if (flags & TXN_DB_GLOBAL) db->lockname = make_lockname(path, db->perkey);

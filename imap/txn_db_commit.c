@@ -161,9 +161,9 @@ static int prepare(struct txn_db *db)
         if (!cyrusdb_backend_has_marks(db->backend)) db->op.flags |= JOURNAL_DB_NOMARK;
     }
     else {
-        const char *is = cyrusdb_backend(db->db), *becomes = cyrusdb_backend_makes(db->backend);
-        bool other = strcmp(is, becomes);
-        if (other && ((db->flags & TXN_DB_CONVERT) || strcmp(is, cyrusdb_backend_makes(is)))) {
+        const char *is = cyrusdb_backend(db->db);
+        bool other = strcmp(is, db->backend);
+        if (other && ((db->flags & TXN_DB_CONVERT) || !strcmp(is, "skiplist"))) {
             db->op.flags |= JOURNAL_DB_CONVERT | JOURNAL_DB_NOMARK;
         }
         else {

@@ -34,7 +34,8 @@ struct db {
     bool intxn, changed;
 };
 
-static const struct cyrusdb_backend *const backends[] = { &cyrusdb_twoskip };
+static const struct cyrusdb_backend *const backends[] = { &cyrusdb_flat, &cyrusdb_skiplist, &cyrusdb_quotalegacy,
+                                                          &cyrusdb_twoskip };
 static struct db *open_dbs;
 
 /* ---- codes and names ---- */
@@ -81,17 +82,6 @@ static const struct cyrusdb_backend *need_backend(const char *name)
     if (be) return be;
     char *text = xasprintf("cyrusdb backend %s not supported", name);
     fatal(text, EX_CONFIG);
-}
-
-/* What a new file of that backend is. */
-static const struct cyrusdb_backend *maker(const struct cyrusdb_backend *be)
-{
-    return be->makes ? find_backend(be->makes) : be;
-}
-
-const char *cyrusdb_backend_makes(const char *backend)
-{
-    return maker(need_backend(backend))->name;
 }
 
 int cyrusdb_check_backend(const char *backend)
@@ -148,7 +138,7 @@ int cyrusdb_cmp_mbox(const char *a, size_t alen, const char *b, size_t blen)
 
 cyrusdb_cmp *cyrusdb_order(const char *backend, unsigned flags)
 {
-    return maker(need_backend(backend))->order(flags);
+    return need_backend(backend)->order(flags);
 }
 
 cyrusdb_cmp *cyrusdb_db_order(const struct db *db)
@@ -236,7 +226,7 @@ static int convert_open(struct db *db, const struct cyrusdb_backend *be)
 
 int cyrusdb_open(const char *backend, const char *fname, unsigned flags, struct db **dbp)
 {
-    const struct cyrusdb_backend *wanted = need_backend(backend), *be = maker(wanted);
+    const struct cyrusdb_backend *be = need_backend(backend);
     void *priv = NULL;
 
     *dbp = NULL;
@@ -509,7 +499,7 @@ static int install(const char *tmp, const char *fname)
 
 int cyrusdb_convert(const char *fname, const char *fromname, const char *backend, unsigned flags)
 {
-    const struct cyrusdb_backend *source = need_backend(fromname), *target = maker(need_backend(backend));
+    const struct cyrusdb_backend *source = need_backend(fromname), *target = need_backend(backend);
     struct db from = { .fname = xstrdup(fname), .be = source, .flags = flags, .refs = 1 };
     struct db *to = NULL;
     char *tmp = xasprintf("%s.NEW", fname);
@@ -545,9 +535,14 @@ bool cyrusdb_has_marks(const struct db *db)
     return db->be->has_marks;
 }
 
+bool cyrusdb_needs_no_sync(const struct db *db)
+{
+    return db->be->has_marks || db->be->whole_values;
+}
+
 bool cyrusdb_backend_has_marks(const char *backend)
 {
-    return maker(need_backend(backend))->has_marks;
+    return need_backend(backend)->has_marks;
 }
 
 int cyrusdb_get_mark(struct db *db, struct cyrusdb_mark *mark)

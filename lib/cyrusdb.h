@@ -47,8 +47,6 @@ const char *cyrusdb_strerror(int r);
 int cyrusdb_check_backend(const char *backend);
 /* Names, by index, NULL behind the last. */
 const char *cyrusdb_backend_name(unsigned i);
-/* What a new file of that backend is: skiplist files are read and converted, new ones are twoskip. */
-const char *cyrusdb_backend_makes(const char *backend);
 /*
  * Name of the backend whose magic the file begins with (skiplist, twoskip), NULL when it has
  * none, is shorter than 32 bytes or can't be read.
@@ -77,7 +75,7 @@ int cyrusdb_close(struct db *db);
 /* Closes the files that KEEP left open. */
 void cyrusdb_done(void);
 const char *cyrusdb_fname(const struct db *db);
-/* Of the file as it is; skiplist for a file that is one, whatever was asked for. */
+/* Of the file as it is, whatever was asked for. */
 const char *cyrusdb_backend(const struct db *db);
 
 /* ---- reading ---- */
@@ -144,6 +142,11 @@ struct cyrusdb_mark {
 bool cyrusdb_has_marks(const struct db *db);
 /* The same of a file that backend would make. */
 bool cyrusdb_backend_has_marks(const char *backend);
+/*
+ * Can all changes since a moment be set again from any state of the file, torn as it may be? Then they need
+ * no sync: it has marks, or each value is written as a whole.
+ */
+bool cyrusdb_needs_no_sync(const struct db *db);
 /* The mark of the file now. NOTIMPLEMENTED: it has none. */
 int cyrusdb_get_mark(struct db *db, struct cyrusdb_mark *mark);
 /*

@@ -14,7 +14,7 @@
 struct cyrusdb_backend {
     const char *name;
     bool has_marks;
-    const char *makes; /* new files are of that backend instead (NULL: of this one) */
+    bool whole_values; /* a change needs nothing of what was there: with the journal it needs no sync */
     int (*open)(const char *fname, unsigned flags, void **dbp);
     void (*close)(void *db);
     /* Is the open file still the one that the path names? NULL: nothing to ask. */

@@ -129,7 +129,9 @@ static int apply_changes(struct journal_db_change *change)
     int r = cyrusdb_open(op->path2, op->path, flags, &db);
     if (r) return r;
 
-    r = cyrusdb_begin(db, op->flags & JOURNAL_DB_NOMARK ? 0 : CYRUSDB_NOSYNC);
+    /* A file with marks whose record has none is just being converted. */
+    bool nosync = cyrusdb_needs_no_sync(db) && !(cyrusdb_has_marks(db) && (op->flags & JOURNAL_DB_NOMARK));
+    r = cyrusdb_begin(db, nosync ? CYRUSDB_NOSYNC : 0);
     if (!r) r = change_all(change, db);
     if (!r) r = cyrusdb_commit(db);
     cyrusdb_abort(db);
