@@ -72,12 +72,26 @@ static void set_umask(void)
     umask((mode_t)mask);
 }
 
+/* A log file that root makes belongs to those who will write it. */
+static void own_log_file(void)
+{
+    const char *path = config_getstring(IMAPOPT_LOG_FILE);
+    const struct passwd *pw = path && !geteuid() ? getpwnam(cyrus_user()) : NULL;
+
+    if (!pw) return;
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
+    if (fd < 0) return; /* it is there already, or writing to it will tell */
+    if (fchown(fd, pw->pw_uid, pw->pw_gid)) syslog(LOG_ERR, "can't give %s away: %m", path);
+    close(fd);
+}
+
 static void set_log(const char *ident, bool obey_facility)
 {
     const char *name = config_getstring(IMAPOPT_SYSLOG_FACILITY);
     int facility = obey_facility && name && *name ? xsyslog_facility(name) : -1;
 
     xsyslog_open(ident, config_getstring(IMAPOPT_SYSLOG_PREFIX), facility);
+    own_log_file();
     xsyslog_setfile(config_getstring(IMAPOPT_LOG_FILE));
     xsyslog_setdebug(config_getswitch(IMAPOPT_DEBUG));
     if (obey_facility && name && *name && facility < 0)

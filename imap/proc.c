@@ -204,6 +204,18 @@ static bool is_alive(pid_t pid)
     return !kill(pid, 0) || errno == EPERM;
 }
 
+void proc_remove_dead(void)
+{
+    arrayu64_t pids = ARRAYU64_INITIALIZER;
+
+    list_pids(&pids);
+    for (size_t i = 0; i < arrayu64_size(&pids); i++) {
+        pid_t pid = (pid_t)arrayu64_nth(&pids, (ssize_t)i);
+        if (!is_alive(pid)) proc_remove(pid);
+    }
+    arrayu64_fini(&pids);
+}
+
 /* The fields of the file into line, cut into words[]; false when there is none. */
 static bool read_fields(pid_t pid, char *line, char *words[NFIELDS])
 {

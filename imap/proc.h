@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+/* Variable whose memory titles may use, when it is the first of the environment. */
+#define PROC_TITLE_ROOM "CYRUS_TITLE_ROOM"
 /*
  * Keeps the memory of argv for process titles (setproctitle); once, at the start of main, before
  * threads. Returns argv, copied.
@@ -30,6 +32,8 @@ int proc_register(const char *service, const char *clienthost, const char *useri
 void proc_cleanup(void);
 /* Removes the file that a process left behind which has ended; for master. */
 void proc_remove(pid_t pid);
+/* Removes the files of all processes that have ended; for master at its start. */
+void proc_remove_dead(void);
 
 /*
  * Calls fn for every live process with a file, in order of the pids; files of processes that are gone are

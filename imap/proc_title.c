@@ -2,14 +2,17 @@
 /*
  * proc_title -- what ps(1) shows
  *
- * The kernel shows the memory that argv and the environment stood in when the
- * program began. Both are copied away once; from then on that memory holds the
- * title, cut to its size.
+ * The kernel shows the memory that argv stood in when the program began, and when
+ * that is full to its last byte goes on into the environment behind it. argv is
+ * copied away once; from then on its memory holds the title, together with that of
+ * the variable PROC_TITLE_ROOM, which master puts first for this very purpose. A longer
+ * title is cut; the rest of the environment stays readable in /proc.
  */
 #include <config.h>
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -32,19 +35,19 @@ static char **copy_list(char **list, int n)
 
 char **proc_settitle_init(int argc, char **argv)
 {
-    int nenv = 0;
+    static const char room[] = PROC_TITLE_ROOM "=";
     char *end = argc > 0 ? argv[0] : NULL;
 
     if (!end || title) return argv;
-    while (environ[nenv]) nenv++;
 
     /* As far as the strings follow one another without a gap. */
     char *begin = end;
     for (int i = 0; i < argc && argv[i] == end; i++) end = argv[i] + strlen(argv[i]) + 1;
-    for (int i = 0; i < nenv && environ[i] == end; i++) end = environ[i] + strlen(environ[i]) + 1;
-
     char **args = copy_list(argv, argc);
-    environ = copy_list(environ, nenv);
+    if (environ[0] == end && !strncmp(end, room, sizeof(room) - 1)) {
+        end += strlen(end) + 1;
+        unsetenv(PROC_TITLE_ROOM);
+    }
     title = begin;
     title_size = (size_t)(end - begin);
     return args;

@@ -31,6 +31,11 @@
 
 /* -- to be written by the service -- */
 /*
+ * What config_read() is to insist on. Without a definition by the service:
+ * CONFIG_NEED_PARTITION_DATA.
+ */
+extern const unsigned service_config_flags;
+/*
  * Once per process, before the first client: reads its own options (argv[0] is the
  * program, the common options are gone; getopt starts afresh) and opens what all
  * sessions share. The configuration is read, the log is open, the privileges are
@@ -55,15 +60,16 @@ void service_abort(int code) __attribute__((noreturn));
 /* -- what the service gets -- */
 /* Who is on the other end. Texts are "" when not known, never NULL. */
 struct service_client {
-    int fd;             /* 0 */
-    bool is_unix;       /* a unix socket: no addresses */
-    bool is_stdio;      /* -X on something that is no socket */
-    char *clienthost;   /* "localhost [127.0.0.1]", "[192.0.2.1]", "[unix socket]": for logs and proc files */
-    char *remotename;   /* "localhost", or "[192.0.2.1]" when the address has no name */
-    char *remoteip;     /* "192.0.2.1", "2001:db8::1"; "" for unix sockets */
+    int fd;        /* 0 */
+    bool is_unix;  /* a unix socket: no addresses */
+    bool is_stdio; /* -X on something that is no socket */
+    char *
+        clienthost; /* "localhost [127.0.0.1]", "[192.0.2.1]", "[unix socket]": for logs and proc files */
+    char *remotename; /* "localhost", or "[192.0.2.1]" when the address has no name */
+    char *remoteip;   /* "192.0.2.1", "2001:db8::1"; "" for unix sockets */
     char *localip;
     unsigned remoteport, localport; /* 0: none */
-    char *remoteaddr;   /* "192.0.2.1;50143", the form of libsasl; "" for unix sockets */
+    char *remoteaddr; /* "192.0.2.1;50143", the form of libsasl; "" for unix sockets */
     char *localaddr;
 };
 /*
