@@ -27,6 +27,7 @@ enum section_what {
 };
 struct section_spec {
     struct msgtext path; /* "1.2" or empty; syntax checked */
+    bool has_zero;       /* a number of the path is 0: there is no such part, BINARY[0] is BAD */
     enum section_what what;
 };
 /*
@@ -78,8 +79,8 @@ void section_fields(const struct section_range *range, const char *msg, size_t m
 void section_fields_cached(const struct cacherecord *rec, const strarray_t *names,
                            struct buf *dst);
 /*
- * Append the decoded content for BINARY[1.2]. IMAP_NO_UNKNOWN_CTE: can't be decoded.
- * IMAP_NOTFOUND: a section without content (a multipart).
+ * Append the decoded content for BINARY[1.2]; its length is BINARY.SIZE. IMAP_NO_UNKNOWN_CTE: it
+ * can't be decoded.
  */
 int section_binary(const struct section_range *range, const char *msg, size_t msg_size,
                    struct buf *dst);
