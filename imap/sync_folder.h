@@ -64,7 +64,7 @@ int sync_folder_read(struct mailbox *mailbox, struct sync_folder *out);
 void sync_folder_read_intermediate(const mbentry_t *mbentry, struct sync_folder *out);
 
 /*
- * An index that cannot be replicated: older than version 10, or a record without GUID:
+ * A mailbox that cannot be replicated: index older than version 10, no UNIQUEID, a record without GUID:
  * IMAP_MAILBOX_NOTSUPPORTED.
  */
 int sync_folder_check_supported(struct mailbox *mailbox);

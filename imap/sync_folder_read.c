@@ -108,6 +108,7 @@ static int guid_cb(struct mailbox *mailbox, const struct index_record *rec, void
 
 int sync_folder_check_supported(struct mailbox *mailbox)
 {
-    if (mailbox_index_header(mailbox)->minor_version < 10) return IMAP_MAILBOX_NOTSUPPORTED;
+    if (mailbox_index_header(mailbox)->minor_version < 10 || !mailbox_uniqueid(mailbox))
+        return IMAP_MAILBOX_NOTSUPPORTED;
     return mailbox_foreach(mailbox, 0, 0, 0, guid_cb, NULL);
 }

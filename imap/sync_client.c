@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * sync_client -- replicate users, mailboxes or metadata to another server (handbook 03 §13)
+ *
+ *     sync_client [-v] [-l] [-S host] ... -u user... | -m mailbox... | -s user... | -A [prefix]
+ *
+ * Each item is tried for itself: one that fails is reported, and the others go on, over a new
+ * connection where the old one broke. Exit: 0 all done, 1 something failed or no
+ * connection, 64 usage.
+ */
+#include <config.h>
+
+#include "sync_client.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "exitcodes.h"
+#include "global.h"
+#include "imap_err.h"
+#include "libconfig.h"
+#include "mboxlist.h"
+#include "mboxname.h"
+#include "namespace.h"
+#include "saslclient.h"
+#include "signals.h"
+#include "txn.h"
+#include "xmalloc.h"
+#include "xsyslog.h"
+
+static const char usage_text[] =
+    "Usage: sync_client [-C FILE] [-v] [-l] [-L] [-z] [-o] [-O] [-N] [-S HOST] [-n CHANNEL]\n"
+    "                   [-p PARTITION] [-f FILE] MODE [NAME...]\n"
+    "  -u USER...      replicate these users\n"
+    "  -m MAILBOX...   replicate these mailboxes\n"
+    "  -s USER...      replicate seen state, subscriptions and scripts of these users\n"
+    "  -A [PREFIX]     replicate all users and mailboxes\n"
+    "  -v  a line for each action (-v -v: the protocol too)   -l  log actions\n"
+    "  -S  replica (sync_host)       -n  channel              -p  partition on the replica\n"
+    "  -f  names from a file         -o  connect once         -z  insist on compression\n"
+    "  -O  no copy-back, force       -N  do not wait for locks -L  local mailboxes only\n";
+
+enum mode { MODE_NONE, MODE_USER, MODE_MAILBOX, MODE_META, MODE_ALL };
+
+struct run {
+    struct sync_client sc;
+    enum mode mode;
+    const char *namefile;
+    strarray_t names;
+    bool failed;
+};
+
+static void usage(void)
+{
+    fputs(usage_text, stderr);
+    exit(EX_USAGE);
+}
+
+/* ---- the connection ---- */
+
+/* As 3.6.1 waits: longer each time, up to sync_reconnect_maxwait. */
+static int connect_or_wait(struct sync_client *sc)
+{
+    int maxwait = config_getduration(IMAPOPT_SYNC_RECONNECT_MAXWAIT);
+
+    for (int wait = 15;; wait *= 2) {
+        int r = sync_client_connect(sc);
+        if (!r || sc->connect_once) return r;
+        if (maxwait > 0 && wait > maxwait) wait = maxwait;
+        fprintf(stderr, "Can not connect to server '%s', retrying in %d seconds\n", sc->servername,
+                wait);
+        sleep((unsigned)wait);
+        if (signals_shutdown()) return r;
+    }
+}
+
+static int need_connection(struct run *run)
+{
+    if (run->sc.backend && !run->sc.broken) return 0;
+    return connect_or_wait(&run->sc);
+}
+
+/* ---- items ---- */
+
+static void item_failed(struct run *run, const char *what, const char *name, int r)
+{
+    fprintf(stderr, "Error from %s: %s: %s\n", what, name, error_message(r));
+    syslog(LOG_ERR, "Error in %s(%s): bailing out! %s", what, name, error_message(r));
+    run->failed = true;
+}
+
+static int run_users(struct run *run, int (*fn)(struct sync_client *sc, const char *userid),
+                     const char *what)
+{
+    for (int i = 0; i < strarray_size(&run->names) && !signals_shutdown(); i++) {
+        const char *userid = strarray_nth(&run->names, i);
+        int r = need_connection(run);
+        if (r) return r;
+        if (i) (void)sync_client_restart(&run->sc);
+        if (!*userid || strchr(userid, '/'))
+            r = IMAP_INVALID_USER;
+        else
+            r = fn(&run->sc, userid);
+        if (r) item_failed(run, what, userid, r);
+    }
+    return 0;
+}
+
+static int run_mailboxes(struct run *run)
+{
+    strarray_t intnames = STRARRAY_INITIALIZER;
+    struct namespace ns;
+    int r = mboxname_init_namespace(&ns, true);
+
+    for (int i = 0; i < strarray_size(&run->names) && !r; i++) {
+        const char *name = strarray_nth(&run->names, i);
+        char *intname = mboxname_from_external(name, &ns, NULL);
+        if (intname)
+            strarray_appendm(&intnames, intname);
+        else
+            item_failed(run, "do_mailboxes", name, IMAP_MAILBOX_BADNAME);
+    }
+    if (!r) r = need_connection(run);
+    if (!r && strarray_size(&intnames)) {
+        int er = sync_do_mailboxes(&run->sc, &intnames);
+        if (er) item_failed(run, "do_mailboxes", strarray_nth(&intnames, 0), er);
+    }
+    strarray_fini(&intnames);
+    return r;
+}
+
+/* ---- all ---- */
+
+struct everything {
+    strarray_t users, shared;
+};
+
+static int everything_cb(const mbentry_t *mbentry, void *rock)
+{
+    struct everything *all = rock;
+    char *userid = mboxname_to_userid(mbentry->name);
+
+    if (!userid)
+        strarray_append(&all->shared, mbentry->name);
+    else if (!strarray_size(&all->users) || strcmp(strarray_nth(&all->users, -1), userid) != 0)
+        strarray_add(&all->users, userid);
+    free(userid);
+    return 0;
+}
+
+static void all_failed(struct run *run, const char *what, const char *name, int r)
+{
+    if (r == IMAP_MAILBOX_LOCKED) {
+        sync_client_say(&run->sc, "skipping locked %s", name);
+        return;
+    }
+    item_failed(run, what, name, r);
+}
+
+static int run_all(struct run *run)
+{
+    struct everything all = { STRARRAY_INITIALIZER, STRARRAY_INITIALIZER };
+    const char *prefix = strarray_size(&run->names) ? strarray_nth(&run->names, 0) : "";
+    int r = mboxlist_allmbox(prefix, everything_cb, &all, 0);
+
+    run->sc.nowait = true;
+    for (int i = 0; i < strarray_size(&all.users) && !r && !signals_shutdown(); i++) {
+        r = need_connection(run);
+        if (r) break;
+        int er = sync_do_user(&run->sc, strarray_nth(&all.users, i));
+        if (er) all_failed(run, "do_user", strarray_nth(&all.users, i), er);
+        (void)sync_client_restart(&run->sc);
+    }
+    for (int i = 0; i < strarray_size(&all.shared) && !r && !signals_shutdown(); i++) {
+        strarray_t one = STRARRAY_INITIALIZER;
+        r = need_connection(run);
+        strarray_append(&one, strarray_nth(&all.shared, i));
+        int er = r ? 0 : sync_do_mailboxes(&run->sc, &one);
+        if (er) all_failed(run, "do_mailboxes", strarray_nth(&all.shared, i), er);
+        strarray_fini(&one);
+    }
+    strarray_fini(&all.users);
+    strarray_fini(&all.shared);
+    return r;
+}
+
+/* ---- options ---- */
+
+static void set_mode(struct run *run, enum mode mode)
+{
+    if (run->mode != MODE_NONE) {
+        fputs("Mutually exclusive options defined\n", stderr);
+        usage();
+    }
+    run->mode = mode;
+}
+
+static void parse_options(struct run *run, int argc, char **argv, const char **alt_config,
+                          unsigned *debug_sleep)
+{
+    struct sync_client *sc = &run->sc;
+    int opt;
+
+    while ((opt = getopt(argc, argv, "C:AF:LNOS:d:f:lmn:op:st:uvw:z")) != EOF) {
+        switch (opt) {
+        case 'C': *alt_config = optarg; break;
+        case 'A': set_mode(run, MODE_ALL); break;
+        case 'm': set_mode(run, MODE_MAILBOX); break;
+        case 's': set_mode(run, MODE_META); break;
+        case 'u': set_mode(run, MODE_USER); break;
+        case 'L': sc->localonly = true; break;
+        case 'N': sc->nowait = true; break;
+        case 'O': sc->nocopyback = true; break;
+        case 'S': sc->servername = optarg; break;
+        case 'f': run->namefile = optarg; break;
+        case 'l': sc->log = true; break;
+        case 'n': sc->channel = optarg; break;
+        case 'o': sc->connect_once = true; break;
+        case 'p': sc->partition = optarg; break;
+        case 'v': sc->verbose++; break;
+        case 'w': *debug_sleep = (unsigned)strtoul(optarg, NULL, 10); break;
+        case 'z': sc->needcompress = true; break;
+        case 'F': /* of the rolling mode, accepted as by 3.6.1 */
+        case 'd':
+        case 't': break;
+        default: usage();
+        }
+    }
+    for (int i = optind; i < argc; i++) strarray_append(&run->names, argv[i]);
+}
+
+/* One name a line, # begins a comment. */
+static void read_names(struct run *run)
+{
+    char line[4096];
+    FILE *f = strcmp(run->namefile, "-") ? fopen(run->namefile, "r") : stdin;
+
+    if (!f) {
+        fprintf(stderr, "%s: %s\n", run->namefile, strerror(errno));
+        exit(EX_NOINPUT);
+    }
+    while (fgets(line, sizeof(line), f)) {
+        line[strcspn(line, "\r\n")] = '\0';
+        if (*line && *line != '#') strarray_append(&run->names, line);
+    }
+    if (f != stdin) fclose(f);
+}
+
+static void summary(const struct run *run)
+{
+    if (!run->sc.verbose) return;
+    printf("%llu mailboxes updated, %llu messages uploaded (%llu octets)%s\n",
+           (unsigned long long)run->sc.mailboxes, (unsigned long long)run->sc.messages,
+           (unsigned long long)run->sc.octets, run->failed ? ", with errors" : "");
+}
+
+static int run_mode(struct run *run)
+{
+    switch (run->mode) {
+    case MODE_USER: return run_users(run, sync_do_user, "do_user");
+    case MODE_META: return run_users(run, sync_do_meta, "do_meta");
+    case MODE_MAILBOX: return run_mailboxes(run);
+    case MODE_ALL: return run_all(run);
+    case MODE_NONE: break;
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct run run = { .names = STRARRAY_INITIALIZER };
+    const char *alt_config = NULL;
+    unsigned debug_sleep = 0;
+
+    cyrus_std_options(argc, argv, usage_text);
+    parse_options(&run, argc, argv, &alt_config, &debug_sleep);
+    if (run.mode == MODE_NONE) {
+        fputs("No replication mode specified\n", stderr);
+        usage();
+    }
+    if (run.namefile) read_names(&run);
+    cyrus_set_fatal_prefix("Fatal error: ");
+    cyrus_init(alt_config, "sync_client", CYRUSINIT_TOOL | CYRUSINIT_SIGNALS,
+               CONFIG_NEED_PARTITION_DATA);
+    if (debug_sleep) sleep(debug_sleep);
+    if (!run.sc.servername)
+        run.sc.servername = config_getchannelstring(run.sc.channel, IMAPOPT_SYNC_HOST);
+    if (!run.sc.servername) fatal("sync_host not defined", EX_SOFTWARE);
+    if (saslclient_init()) fatal("could not init sasl", EX_SOFTWARE);
+
+    int r = run_mode(&run);
+    if (r) {
+        fprintf(stderr, "sync_client: %s\n", error_message(r));
+        run.failed = true;
+    }
+    summary(&run);
+    sync_client_disconnect(&run.sc);
+    strarray_fini(&run.names);
+    saslclient_done();
+    txn_shutdown();
+    cyrus_done();
+    return run.failed ? 1 : EX_OK;
+}

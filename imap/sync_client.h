@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef INCLUDED_SYNC_CLIENT_H
+#define INCLUDED_SYNC_CLIENT_H
+/*
+ * sync_client -- the master's side of replication (handbook 03 §10, §11)
+ *
+ * The rooms: _conn speaks with the replica, _state holds what it says about
+ * itself, _reserve and _mailbox bring messages and mailboxes over, _folders puts
+ * a set of mailboxes in order (renames, deletions), _full repairs two
+ * ends that have diverged, _meta does the small things, _user the whole.
+ *
+ * No lock of the store is held while the network is waited for: what is to be sent is
+ * read as one snapshot first. All functions return 0 or an imap_err code;
+ * IMAP_BYE_LOGOUT and IMAP_SERVER_UNAVAILABLE mean that the connection is of no more use.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "buf.h"
+#include "dlist.h"
+#include "hash.h"
+#include "ptrarray.h"
+#include "quota_codec.h"
+#include "seen_codec.h"
+#include "strarray.h"
+#include "sync_folder.h"
+#include "sync_reserve.h"
+#include "sync_sieve.h"
+
+struct backend;
+
+struct sync_client {
+    /* what to do; set before connecting */
+    const char *servername; /* host, host:port, or /path */
+    const char *channel;    /* NULL: the default one */
+    const char *partition;  /* -p: partition on the replica; NULL: as here */
+    int verbose;            /* 1: a line for each action; 2: the protocol too */
+    bool log;               /* -l */
+    bool localonly, nocopyback, nowait, needcompress, connect_once;
+
+    struct backend *backend; /* NULL: not connected */
+    bool isimap, sieve_mailbox, broken;
+    unsigned tagno;
+    struct sync_reserve *reserve; /* files fetched from the replica */
+
+    /* what was done, for the summary */
+    uint64_t mailboxes, messages, octets;
+};
+
+/* ---- _conn ---- */
+int sync_client_connect(struct sync_client *sc);
+void sync_client_disconnect(struct sync_client *sc);
+/* One line about an action: printed with -v, logged with -l. */
+void sync_client_say(struct sync_client *sc, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* An untagged line; the dlist is freed afterwards unless *dlp was set to NULL. */
+typedef int sync_client_line(struct sync_client *sc, struct dlist **dlp, void *rock);
+/*
+ * Send "VERB <dlist>" and read the answer; frees dl. fn NULL: lines are not expected. The code of the
+ * status line, else the first error of fn.
+ */
+int sync_client_command(struct sync_client *sc, const char *verb, struct dlist *dl,
+                        sync_client_line *fn, void *rock);
+/* The same with the text of the dlist. name is for the log. */
+int sync_client_textcommand(struct sync_client *sc, const char *verb, const char *name,
+                            const struct buf *text, sync_client_line *fn, void *rock);
+/* Commands without dlist: RESTART. */
+int sync_client_restart(struct sync_client *sc);
+
+/* The sync lock of a user ("" for shared mailboxes) towards this server; IMAP_MAILBOX_LOCKED with nowait. */
+struct namelock;
+int sync_client_lock(struct sync_client *sc, const char *userid, struct namelock **lockp);
+
+/* ---- _state ---- */
+struct sync_remote { /* a mailbox of the replica */
+    struct sync_folder folder;
+    bool mark; /* it is here too */
+};
+struct sync_remote_seen {
+    char *uniqueid;
+    struct seendata sd;
+};
+struct sync_state {
+    ptrarray_t folders; /* struct sync_remote */
+    ptrarray_t quotas;  /* struct quota */
+    ptrarray_t seen;    /* struct sync_remote_seen */
+    strarray_t subs;
+    struct sync_sieve_list scripts;
+};
+#define SYNC_STATE_INITIALIZER                                                                  \
+    {                                                                                           \
+        PTRARRAY_INITIALIZER, PTRARRAY_INITIALIZER, PTRARRAY_INITIALIZER, STRARRAY_INITIALIZER, \
+            SYNC_SIEVE_LIST_INITIALIZER                                                         \
+    }
+void sync_state_fini(struct sync_state *state);
+/* Ask for the state; answers are added. what: "USER", "META" with a user id. */
+int sync_state_get(struct sync_client *sc, const char *what, const char *arg,
+                   struct sync_state *state);
+/* The same for "MAILBOXES" or "UNIQUEIDS" and a list. */
+int sync_state_getlist(struct sync_client *sc, const char *what, const strarray_t *args,
+                       struct sync_state *state);
+struct sync_remote *sync_state_find(const struct sync_state *state, const char *uniqueid);
+
+/* ---- _folders ---- */
+/*
+ * Bring these mailboxes (mbentry_t, in the order they are to be made) over. candelete: what the replica has beyond them may be removed where a tombstone
+ * says so. *againp: renames were made, look at the replica anew.
+ */
+int sync_do_folders(struct sync_client *sc, const ptrarray_t *mbentries, struct sync_state *state,
+                    bool candelete, bool *againp);
+
+/* ---- _reserve ---- */
+/* GUIDs that are on their way or there, by target partition: "partition guid". */
+struct sync_sent {
+    hash_table guids;
+};
+void sync_sent_init(struct sync_sent *sent);
+void sync_sent_fini(struct sync_sent *sent);
+bool sync_sent_has(const struct sync_sent *sent, const char *partition,
+                   const struct message_guid *guid);
+void sync_sent_add(struct sync_sent *sent, const char *partition, const struct message_guid *guid);
+/* Ask the replica which messages of these mailboxes it can find in its own ones. */
+int sync_do_reserve(struct sync_client *sc, const ptrarray_t *mbentries,
+                    const struct sync_state *state, struct sync_sent *sent);
+const char *sync_target_partition(const struct sync_client *sc, const mbentry_t *mbentry);
+
+/* ---- _mailbox, _full ---- */
+/* Bring one mailbox up to date; remote NULL: the replica does not have it. */
+int sync_do_mailbox(struct sync_client *sc, const mbentry_t *mbentry,
+                    const struct sync_folder *remote, struct sync_sent *sent);
+int sync_do_intermediate(struct sync_client *sc, const mbentry_t *mbentry);
+/* Compare all records with those of the replica, repair ours, and have the replica expunge what must go. */
+int sync_do_full(struct sync_client *sc, const char *name);
+
+/* ---- _meta ---- */
+int sync_do_quotas(struct sync_client *sc, const strarray_t *roots, const ptrarray_t *remote);
+int sync_do_subs(struct sync_client *sc, const char *userid, const strarray_t *remote);
+int sync_do_seen(struct sync_client *sc, const char *userid, const ptrarray_t *remote);
+int sync_do_sieve(struct sync_client *sc, const char *userid, const struct sync_sieve_list *remote);
+int sync_do_meta(struct sync_client *sc, const char *userid);
+int sync_do_annotation(struct sync_client *sc, const char *name);
+
+/* ---- _user ---- */
+int sync_do_user(struct sync_client *sc, const char *userid);
+/* One set; names are internal. */
+int sync_do_mailboxes(struct sync_client *sc, const strarray_t *names);
+int sync_do_unuser(struct sync_client *sc, const char *userid);
+
+#endif

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * sync_client_conn -- the connection to the replica: commands, answers, status lines
+ *
+ * Speaks csync, or the SYNC commands of IMAP where the replica has them. One
+ * command is on its way at a time. An answer that cannot be understood makes the connection
+ * broken: nothing more is sent on it.
+ */
+#include <config.h>
+
+#include "sync_client.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "backend.h"
+#include "imap_err.h"
+#include "imparse.h"
+#include "libconfig.h"
+#include "namelock.h"
+#include "prot.h"
+#include "util.h"
+#include "xsyslog.h"
+
+/* ---- talk about it ---- */
+
+void sync_client_say(struct sync_client *sc, const char *fmt, ...)
+{
+    va_list args;
+
+    if (sc->verbose) {
+        va_start(args, fmt);
+        vprintf(fmt, args);
+        va_end(args);
+        putchar('\n');
+        fflush(stdout);
+    }
+    if (sc->log) {
+        va_start(args, fmt);
+        cyr_vsyslog(LOG_INFO, fmt, args);
+        va_end(args);
+    }
+}
+
+/* ---- status lines ---- */
+
+static const struct {
+    const char *word;
+    int code;
+} words[] = {
+    { "IMAP_INVALID_USER", IMAP_INVALID_USER },
+    { "IMAP_MAILBOX_NONEXISTENT", IMAP_MAILBOX_NONEXISTENT },
+    { "IMAP_MAILBOX_LOCKED", IMAP_MAILBOX_LOCKED },
+    { "IMAP_MAILBOX_MOVED", IMAP_MAILBOX_MOVED },
+    { "IMAP_MAILBOX_NOTSUPPORTED", IMAP_MAILBOX_NOTSUPPORTED },
+    { "IMAP_SYNC_CHECKSUM", IMAP_SYNC_CHECKSUM },
+    { "IMAP_SYNC_CHANGED", IMAP_SYNC_CHANGED },
+    { "IMAP_SYNC_BADSIEVE", IMAP_SYNC_BADSIEVE },
+    { "IMAP_PROTOCOL_ERROR", IMAP_PROTOCOL_ERROR },
+    { "IMAP_PROTOCOL_BAD_PARAMETERS", IMAP_PROTOCOL_BAD_PARAMETERS },
+};
+
+static int no_code(const char *text)
+{
+    for (size_t i = 0; i < array_size(words); i++) {
+        size_t len = strlen(words[i].word);
+        if (!strncmp(text, words[i].word, len) && (!text[len] || text[len] == ' '))
+            return words[i].code;
+    }
+    return IMAP_REMOTE_DENIED;
+}
+
+static int status_code(struct sync_client *sc, const char *cmd, const char *status,
+                       const char *text)
+{
+    if (!strcmp(status, "OK")) return 0;
+    if (!strcmp(status, "NO")) {
+        syslog(LOG_ERR, "%s received NO response: %s", cmd, text);
+        return no_code(text);
+    }
+    sc->broken = true;
+    if (!strcmp(status, "BYE")) return IMAP_BYE_LOGOUT;
+    syslog(LOG_ERR, "IOERROR: received bad response: command=<%s> response=<%s> errmsg=<%s>", cmd,
+           status, text);
+    return IMAP_PROTOCOL_ERROR;
+}
+
+/* ---- answers ---- */
+
+static int connection_lost(struct sync_client *sc, const char *cmd)
+{
+    const char *err = prot_error(backend_in(sc->backend));
+
+    syslog(LOG_ERR, "IOERROR: zero length response: command=<%s> prot_error=<%s>", cmd,
+           err ? err : "");
+    sc->broken = true;
+    return IMAP_SERVER_UNAVAILABLE;
+}
+
+/* One untagged line behind its "* ". *r gets the first error of fn. */
+static int read_line(struct sync_client *sc, const char *cmd, sync_client_line *fn, void *rock,
+                     int *r)
+{
+    struct dlist_filesink sink = sync_reserve_sink(sc->reserve);
+    struct dlist_parseopts opts = { .parsekeys = true, .sink = &sink };
+    struct dlist *dl = NULL;
+
+    if (dlist_parseline(backend_in(sc->backend), &opts, &dl)) {
+        if (prot_error(backend_in(sc->backend))) return connection_lost(sc, cmd);
+        syslog(LOG_ERR, "IOERROR: unexpected line in the answer to %s", cmd);
+        sc->broken = true;
+        return IMAP_PROTOCOL_ERROR;
+    }
+    int er = fn ? fn(sc, &dl, rock) : 0;
+    if (er && !*r) *r = er;
+    dlist_free(&dl);
+    return 0;
+}
+
+/* tag: of IMAP, or NULL. */
+static int read_answer(struct sync_client *sc, const char *cmd, const char *tag,
+                       sync_client_line *fn, void *rock)
+{
+    struct protstream *in = backend_in(sc->backend);
+    struct buf word = BUF_INITIALIZER, text = BUF_INITIALIZER;
+    int r = 0, liner = 0;
+
+    for (;;) {
+        int c = getword(in, &word);
+        if (c == ' ' && !strcmp(buf_cstring(&word), "*")) {
+            r = read_line(sc, cmd, fn, rock, &liner);
+            if (r) break;
+            continue;
+        }
+        if (c == ' ' && tag && !strcmp(buf_cstring(&word), tag)) c = getword(in, &word);
+        if (c < 0 || !buf_len(&word)) {
+            r = connection_lost(sc, cmd);
+            break;
+        }
+        if (c == ' ' && prot_getline(in, &text, 65536)) {
+            r = connection_lost(sc, cmd);
+            break;
+        }
+        if (c != ' ') imparse_eol(in, c);
+        r = status_code(sc, cmd, buf_cstring(&word), buf_cstring(&text));
+        break;
+    }
+    buf_free(&word);
+    buf_free(&text);
+    return r ? r : liner;
+}
+
+/* ---- commands ---- */
+
+/* Begin a command; tag gets the IMAP tag or "". */
+static void put_verb(struct sync_client *sc, const char *verb, char *tag, size_t size)
+{
+    struct protstream *out = backend_out(sc->backend);
+
+    *tag = '\0';
+    if (sc->isimap) {
+        snprintf(tag, size, "S%u", sc->tagno++);
+        prot_printf(out, "%s SYNC%s ", tag, verb);
+    }
+    else {
+        prot_printf(out, "%s ", verb);
+    }
+}
+
+int sync_client_command(struct sync_client *sc, const char *verb, struct dlist *dl,
+                        sync_client_line *fn, void *rock)
+{
+    char tag[24];
+    int r = IMAP_SERVER_UNAVAILABLE;
+
+    if (sc->backend && !sc->broken) {
+        put_verb(sc, verb, tag, sizeof(tag));
+        dlist_print(dl, true, backend_out(sc->backend));
+        prot_puts(backend_out(sc->backend), "\r\n");
+        prot_flush(backend_out(sc->backend));
+        r = read_answer(sc, dl->name, *tag ? tag : NULL, fn, rock);
+    }
+    dlist_free(&dl);
+    return r;
+}
+
+int sync_client_textcommand(struct sync_client *sc, const char *verb, const char *name,
+                            const struct buf *text, sync_client_line *fn, void *rock)
+{
+    char tag[24];
+
+    if (!sc->backend || sc->broken) return IMAP_SERVER_UNAVAILABLE;
+    put_verb(sc, verb, tag, sizeof(tag));
+    prot_putbuf(backend_out(sc->backend), text);
+    prot_puts(backend_out(sc->backend), "\r\n");
+    prot_flush(backend_out(sc->backend));
+    return read_answer(sc, name, *tag ? tag : NULL, fn, rock);
+}
+
+int sync_client_restart(struct sync_client *sc)
+{
+    char tag[24] = "";
+
+    if (!sc->backend || sc->broken) return IMAP_SERVER_UNAVAILABLE;
+    if (sc->isimap) {
+        snprintf(tag, sizeof(tag), "S%u", sc->tagno++);
+        prot_printf(backend_out(sc->backend), "%s SYNCRESTART\r\n", tag);
+    }
+    else {
+        prot_puts(backend_out(sc->backend), "RESTART\r\n");
+    }
+    prot_flush(backend_out(sc->backend));
+    return read_answer(sc, "RESTART", *tag ? tag : NULL, NULL, NULL);
+}
+
+/* ---- connecting ---- */
+
+static int enabled_line(struct sync_client *sc, struct dlist **dlp, void *rock)
+{
+    if (!strcmp((*dlp)->name, "ENABLED") && (*dlp)->head) {
+        sc->sieve_mailbox = true;
+        sync_client_say(sc, "ENABLE 0x%x", 0x800u);
+    }
+    return 0;
+}
+
+static int after_login(struct sync_client *sc)
+{
+    int r = 0;
+
+    sc->sieve_mailbox = false;
+    if (backend_has(sc->backend, BACKEND_CAPA_SIEVEMAILBOX)) {
+        struct dlist *list = dlist_newlist(NULL, "CAPABILITIES");
+        dlist_setatom(list, NULL, "SIEVE-MAILBOX");
+        r = sync_client_command(sc, "APPLY", list, enabled_line, NULL);
+        /* versions that announce it and do not know the command */
+        if (r == IMAP_PROTOCOL_ERROR && !sc->broken) r = 0;
+    }
+    if (!r && sc->nocopyback)
+        r = sync_client_command(sc, "APPLY", dlist_newkvlist(NULL, "FORCE"), NULL, NULL);
+    return r;
+}
+
+static int try_connect(struct sync_client *sc, bool imap)
+{
+    int timeout = config_getduration(IMAPOPT_SYNC_TIMEOUT);
+    struct buf text = BUF_INITIALIZER;
+    struct backend_args args = {
+        .server = sc->servername,
+        .port = config_getchannelstring(sc->channel, IMAPOPT_SYNC_PORT),
+        .protocol = imap ? &backend_imap : &backend_csync,
+        .authname = config_getchannelstring(sc->channel, IMAPOPT_SYNC_AUTHNAME),
+        .realm = config_getchannelstring(sc->channel, IMAPOPT_SYNC_REALM),
+        .password = config_getchannelstring(sc->channel, IMAPOPT_SYNC_PASSWORD),
+        .timeout = timeout < 3 ? 3 : timeout,
+        .no_auth = *sc->servername == '/',
+        .compress = !imap && *sc->servername != '/',
+        .logfd = sc->verbose > 1 ? STDERR_FILENO : -1,
+    };
+    int r = backend_connect(&args, &sc->backend, &text);
+    if (!r && imap && !backend_has(sc->backend, BACKEND_CAPA_REPLICATION)) {
+        backend_disconnect(&sc->backend);
+        r = IMAP_SERVER_UNAVAILABLE;
+    }
+    if (r && !imap) syslog(LOG_ERR, "Can not connect to server '%s'", sc->servername);
+    sc->isimap = imap;
+    buf_free(&text);
+    return r;
+}
+
+int sync_client_connect(struct sync_client *sc)
+{
+    int r = IMAP_SERVER_UNAVAILABLE;
+
+    sync_client_disconnect(sc);
+    sc->broken = false;
+    sc->reserve = sync_reserve_new();
+    if (*sc->servername != '/' && config_getchannelswitch(sc->channel, IMAPOPT_SYNC_TRY_IMAP))
+        r = try_connect(sc, true);
+    if (r) r = try_connect(sc, false);
+    if (!r && sc->needcompress && !prot_haslayer(backend_out(sc->backend), "deflate")) {
+        syslog(LOG_ERR, "Failed to enable compression, aborting");
+        r = IMAP_SERVER_UNAVAILABLE;
+    }
+    if (!r) {
+        prot_setisclient(backend_out(sc->backend), true);
+        prot_setisclient(backend_in(sc->backend), true);
+        r = after_login(sc);
+    }
+    if (r) sync_client_disconnect(sc);
+    return r;
+}
+
+void sync_client_disconnect(struct sync_client *sc)
+{
+    if (sc->backend) backend_disconnect(&sc->backend);
+    sync_reserve_free(&sc->reserve);
+}
+
+/* ---- the sync lock ---- */
+
+int sync_client_lock(struct sync_client *sc, const char *userid, struct namelock **lockp)
+{
+    struct buf name = BUF_INITIALIZER;
+
+    buf_printf(&name, "*S*%s*%s", sc->servername, userid ? userid : "");
+    for (size_t i = 0; i < buf_len(&name); i++) {
+        if (name.s[i] == '.') name.s[i] = '^';
+        if (name.s[i] == '/') name.s[i] = '_'; /* the path of a socket */
+    }
+    int r = namelock_acquire(buf_cstring(&name), NAMELOCK_EXCLUSIVE,
+                             sc->nowait ? NAMELOCK_NONBLOCK : 0, lockp);
+    buf_free(&name);
+    return r;
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * sync_client_full -- compare all records with those of the replica and repair ours (handbook 03 §11)
+ *
+ * The replica's list is fetched, then the two lists are walked: once to learn which
+ * messages must come from the replica, which are fetched with no lock held, and once
+ * in a transaction that makes the changes. When the mailbox has changed in between so
+ * that other messages are needed, it begins again. Afterwards an ordinary update brings
+ * the replica in line.
+ */
+#include <config.h>
+
+#include "sync_client_full.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "imap_err.h"
+#include "mailbox.h"
+#include "sync_client.h"
+#include "sync_walk.h"
+#include "xmalloc.h"
+#include "xsyslog.h"
+
+#define MAX_ROUNDS 3
+
+/* ---- the replica's list ---- */
+
+static int full_line(struct sync_client *sc, struct dlist **dlp, void *rock)
+{
+    struct full *full = rock;
+
+    if (strcmp((*dlp)->name, "MAILBOX") != 0) return IMAP_PROTOCOL_ERROR;
+    sync_folder_fini(&full->remote);
+    int r = sync_folder_parse(*dlp, false, &full->remote);
+    if (!r && !full->remote.records) r = IMAP_PROTOCOL_BAD_PARAMETERS;
+    if (!r) r = sync_records_parse(full->remote.records, &full->theirs);
+    full->remote.records = NULL;
+    return r;
+}
+
+static int get_remote(struct full *full)
+{
+    int r = sync_client_command(full->sc, "GET", dlist_newatom(NULL, "FULLMAILBOX", full->name),
+                                full_line, full);
+
+    if (!r && !full->remote.uniqueid) r = IMAP_MAILBOX_NONEXISTENT;
+    if (r) return r;
+    full->numbers.their_highestmodseq = full->remote.highestmodseq;
+    full->numbers.their_last_uid = full->remote.last_uid;
+    if (full->theirs.n && full->theirs.v[full->theirs.n - 1].rec.uid > full->remote.last_uid)
+        full->numbers.their_last_uid = full->theirs.v[full->theirs.n - 1].rec.uid;
+    return 0;
+}
+
+/* ---- the walk ---- */
+
+int full_walk(struct full *full, full_step_fn *step)
+{
+    struct sync_mailbox_records have;
+    struct sync_array in;
+    struct sync_walk walk;
+    const struct index_record *a, *b;
+    int r = 0;
+
+    full->numbers.our_last_uid = mailbox_index_header(full->mailbox)->last_uid;
+    full->numbers.our_deletedmodseq = mailbox_index_header(full->mailbox)->deletedmodseq;
+    sync_walk_init(&walk, sync_stream_mailbox(&have, full->mailbox),
+                   sync_stream_array(&in, full->theirs.v, full->theirs.n, sizeof(*full->theirs.v)));
+    while (!r && sync_walk_next(&walk, &a, &b) != SYNC_WALK_END) {
+        struct sync_record ours;
+        struct sync_record *theirs = b ? &full->theirs.v[in.pos - 1] : NULL;
+        if (a) r = sync_record_read(full->mailbox, a, &ours);
+        if (!r)
+            r = step(full, full_decide(&full->numbers, a ? &ours : NULL, theirs), a ? &ours : NULL,
+                     theirs);
+        if (a) sync_record_fini(&ours);
+    }
+    if (!r && walk.error)
+        syslog(LOG_ERR, "SYNCERROR: records out of order or unreadable: mailbox=<%s> uid=<%u>",
+               full->name, walk.error_uid);
+    return r ? r : walk.error;
+}
+
+/* ---- the dry pass: fetch what is needed ---- */
+
+bool full_is_lost(const struct full *full, const struct sync_record *theirs)
+{
+    char guid[MESSAGE_GUID_STRLEN];
+
+    return hash_lookup(message_guid_encode(&theirs->rec.guid, guid), &full->lost) != NULL;
+}
+
+const char *full_fetched(const struct full *full, const struct sync_record *theirs)
+{
+    return sync_reserve_find(full->sc->reserve, mailbox_partition(full->mailbox),
+                             &theirs->rec.guid);
+}
+
+static bool needs_file(enum full_theirs theirs)
+{
+    return theirs == FULL_THEIRS_APPEND || theirs == FULL_THEIRS_COPYBACK;
+}
+
+static int fetch_line(struct sync_client *sc, struct dlist **dlp, void *rock)
+{
+    return strcmp((*dlp)->name, "MESSAGE") ? IMAP_PROTOCOL_ERROR : 0;
+}
+
+/* The file goes to the reserve area of the partition that the replica names it with: ours. */
+static int fetch_one(struct full *full, const char *partition, const struct sync_record *theirs)
+{
+    struct dlist *kl = dlist_newkvlist(NULL, "FETCH");
+    char guid[MESSAGE_GUID_STRLEN];
+
+    message_guid_encode(&theirs->rec.guid, guid);
+    dlist_setatom(kl, "MBOXNAME", full->remote.name);
+    dlist_setatom(kl, "PARTITION", full->remote.partition);
+    dlist_setatom(kl, "UNIQUEID", full->remote.uniqueid);
+    dlist_setatom(kl, "GUID", guid);
+    dlist_setnum32(kl, "UID", theirs->rec.uid);
+    int r = sync_client_command(full->sc, "GET", kl, fetch_line, NULL);
+    if (r && r != IMAP_MAILBOX_NONEXISTENT) return r;
+    if (!r && !sync_reserve_find(full->sc->reserve, partition, &theirs->rec.guid)) {
+        /* it came under the replica's name of the partition */
+        const char *path = sync_reserve_find(full->sc->reserve, full->remote.partition,
+                                             &theirs->rec.guid);
+        r = path ? sync_reserve_link(full->sc->reserve, partition, &theirs->rec.guid, path)
+                 : IMAP_MAILBOX_NONEXISTENT;
+    }
+    if (r == IMAP_MAILBOX_NONEXISTENT) {
+        syslog(LOG_ERR,
+               "SYNCERROR: the replica has lost a message: mailbox=<%s> uid=<%u> guid=<%s>",
+               full->name, theirs->rec.uid, guid);
+        hash_insert(guid, full, &full->lost);
+        r = 0;
+    }
+    return r;
+}
+
+static int dry_step(struct full *full, struct full_decision d, struct sync_record *ours,
+                    struct sync_record *theirs)
+{
+    if (!needs_file(d.theirs) || full_fetched(full, theirs) || full_is_lost(full, theirs)) return 0;
+    ptrarray_append(&full->wanted, theirs);
+    return 0;
+}
+
+static int dry_pass(struct full *full)
+{
+    char *partition = NULL;
+    int r = mailbox_open_irl(full->name, &full->mailbox);
+
+    if (r) return r;
+    partition = xstrdup(mailbox_partition(full->mailbox));
+    ptrarray_truncate(&full->wanted, 0);
+    r = full_walk(full, dry_step);
+    mailbox_close(&full->mailbox);
+    for (int i = 0; i < ptrarray_size(&full->wanted) && !r; i++)
+        r = fetch_one(full, partition, ptrarray_nth(&full->wanted, i));
+    if (r)
+        syslog(LOG_ERR, "SYNCERROR: failed to prepare update for %s: %s", full->name,
+               error_message(r));
+    free(partition);
+    return r;
+}
+
+/* ---- the whole ---- */
+
+static int send_expunges(struct full *full)
+{
+    struct dlist *kl = dlist_newkvlist(NULL, "EXPUNGE");
+
+    dlist_setatom(kl, "MBOXNAME", full->remote.name);
+    dlist_setatom(kl, "UNIQUEID", full->remote.uniqueid);
+    struct dlist *uids = dlist_newlist(kl, "UID");
+    for (size_t i = 0; i < full->nkuids; i++) dlist_setnum32(uids, NULL, full->kuids[i]);
+    int r = sync_client_command(full->sc, "APPLY", kl, NULL, NULL);
+    if (r)
+        syslog(LOG_ERR, "SYNCERROR: failed to expunge on the replica: mailbox=<%s> error=<%s>",
+               full->name, error_message(r));
+    return full->sc->broken ? r : 0; /* what is left is found again by the next comparison */
+}
+
+int sync_do_full(struct sync_client *sc, const char *name)
+{
+    struct full full = { .sc = sc, .name = name };
+
+    construct_hash_table(&full.lost, 16);
+    int r = get_remote(&full);
+    for (int round = 0; !r; round++) {
+        r = dry_pass(&full);
+        if (r) break;
+        r = full_real_pass(&full);
+        if (r != IMAP_AGAIN || round + 1 >= MAX_ROUNDS) break;
+        r = 0;
+    }
+    if (!r && full.nkuids) r = send_expunges(&full);
+
+    sync_folder_fini(&full.remote);
+    sync_records_fini(&full.theirs);
+    free_hash_table(&full.lost, NULL);
+    ptrarray_fini(&full.wanted);
+    free(full.actions);
+    free(full.kuids);
+    return r;
+}

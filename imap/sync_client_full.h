@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef INCLUDED_SYNC_CLIENT_FULL_H
+#define INCLUDED_SYNC_CLIENT_FULL_H
+/*
+ * sync_client_full -- what becomes of a message when both ends have changed (handbook 03 §11.1)
+ *
+ * The decision is a pure function of the two records and a few numbers, so it can be
+ * tested row by row.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "hash.h"
+#include "ptrarray.h"
+#include "sync_folder.h"
+#include "sync_record.h"
+#include "txn.h"
+
+struct mailbox;
+struct sync_client;
+
+/* For our record. */
+enum full_ours {
+    FULL_OURS_KEEP,    /* nothing */
+    FULL_OURS_BUMP,    /* a new modseq, so that the delta sends it */
+    FULL_OURS_EXPUNGE, /* the replica has expunged it */
+    FULL_OURS_TAKE,    /* flags, conversation and annotations of the replica, and a new modseq */
+    FULL_OURS_RENUMBER /* a copy under a new UID, the old one is expunged */
+};
+/* For the replica's record. */
+enum full_theirs {
+    FULL_THEIRS_KEEP,
+    FULL_THEIRS_APPEND,   /* comes here under the same UID */
+    FULL_THEIRS_COPYBACK, /* comes here under a new UID, the replica expunges the old one */
+    FULL_THEIRS_EXPUNGE   /* the replica expunges it */
+};
+struct full_numbers {
+    uint32_t our_last_uid;
+    modseq_t our_deletedmodseq;
+    uint32_t their_last_uid; /* LAST_UID, or the last of its records if that is higher */
+    modseq_t their_highestmodseq;
+};
+struct full_decision {
+    enum full_ours ours;
+    enum full_theirs theirs;
+    bool theirs_first; /* of two messages under one UID the lower GUID is renumbered first */
+};
+/* ours, theirs: NULL where that end lacks the UID. */
+struct full_decision full_decide(const struct full_numbers *numbers, const struct sync_record *ours,
+                                 const struct sync_record *theirs);
+
+/* ---- one full update, shared by its two passes ---- */
+
+enum full_action_kind { FULL_ACTION_EXPUNGE, FULL_ACTION_COPYBACK, FULL_ACTION_RENUMBER };
+struct full_action {
+    enum full_action_kind kind;
+    uint32_t uid;
+    struct sync_record *theirs; /* COPYBACK; borrowed */
+};
+struct full {
+    struct sync_client *sc;
+    const char *name;
+    struct sync_folder remote;
+    struct sync_records theirs;
+    struct full_numbers numbers;
+    struct txn *txn;         /* the real pass */
+    struct mailbox *mailbox; /* open in either pass */
+    bool ahead;              /* the replica's HIGHESTMODSEQ was higher */
+    ptrarray_t wanted;       /* records whose files are to be fetched; borrowed */
+    hash_table lost;         /* GUIDs that the replica lists and cannot give */
+    struct full_action *actions;
+    size_t nactions;
+    uint32_t *kuids; /* to be expunged on the replica */
+    size_t nkuids;
+};
+/* Walk our records and the replica's; each with its decision. ours, theirs as full_decide. */
+typedef int full_step_fn(struct full *full, struct full_decision d, struct sync_record *ours,
+                         struct sync_record *theirs);
+int full_walk(struct full *full, full_step_fn *step);
+bool full_is_lost(const struct full *full, const struct sync_record *theirs);
+/* Path of the fetched file, or NULL. */
+const char *full_fetched(const struct full *full, const struct sync_record *theirs);
+/* All changes here, in one transaction. IMAP_AGAIN: the mailbox has changed, other files are needed. */
+int full_real_pass(struct full *full);
+
+#endif

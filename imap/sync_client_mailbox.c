@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * sync_client_mailbox -- bring one mailbox up to date (handbook 03 §10.5)
+ *
+ * A try takes one snapshot under the mailbox's lock: its state, the files to upload, the
+ * text of APPLY MAILBOX. Then the lock is gone and the network begins. What the replica
+ * does not accept is tried again with recalculated checksums, and at last after a full
+ * comparison of both ends.
+ */
+#include <config.h>
+
+#include "sync_client.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "conversations.h"
+#include "imap_err.h"
+#include "libconfig.h"
+#include "mailbox.h"
+#include "mboxlist.h"
+#include "mbtype.h"
+#include "quota.h"
+#include "sync_crc.h"
+#include "sync_folder_format.h"
+#include "txn.h"
+#include "xmalloc.h"
+#include "xsyslog.h"
+
+#define MESSAGE_BATCH 1024 /* files in one command, as 3.6.1 */
+
+/* ---- the snapshot ---- */
+
+struct upload {
+    struct message_guid guid;
+    uint64_t size;
+    char *path;
+};
+
+struct snapshot {
+    struct sync_client *sc;
+    const mbentry_t *mbentry;
+    const struct sync_folder *remote; /* NULL: none */
+    struct sync_sent *sent;
+    bool usesince; /* the first try */
+
+    struct sync_folder local;
+    struct upload *files;
+    size_t nfiles;
+    struct buf text; /* of APPLY MAILBOX; empty: nothing to send */
+    uint64_t lsn;
+};
+
+static void snapshot_fini(struct snapshot *snap)
+{
+    for (size_t i = 0; i < snap->nfiles; i++) free(snap->files[i].path);
+    free(snap->files);
+    buf_free(&snap->text);
+    sync_folder_fini(&snap->local);
+}
+
+static int upload_cb(struct mailbox *mailbox, const struct index_record *rec, void *rock)
+{
+    struct snapshot *snap = rock;
+    const char *partition = sync_target_partition(snap->sc, snap->mbentry);
+
+    if (sync_sent_has(snap->sent, partition, &rec->guid)) return 0;
+    if (!(snap->nfiles & (snap->nfiles - 1)))
+        snap->files = xrealloc(snap->files,
+                               (snap->nfiles ? 2 * snap->nfiles : 1) * sizeof(*snap->files));
+    snap->files[snap->nfiles++] = (struct upload){ rec->guid, rec->size,
+                                                   xstrdup(mailbox_record_fname(mailbox, rec)) };
+    sync_sent_add(snap->sent, partition, &rec->guid);
+    return 0;
+}
+
+static bool same_conversations(const struct sync_folder *a, const struct sync_folder *b)
+{
+    return !config_getswitch(IMAPOPT_CONVERSATIONS) || a->xconvmodseq == b->xconvmodseq;
+}
+
+static bool same_racl(const struct sync_folder *a, const struct sync_folder *b)
+{
+    return !config_getswitch(IMAPOPT_REVERSEACLS) || !a->raclmodseq || !b->raclmodseq ||
+           a->raclmodseq == b->raclmodseq;
+}
+
+static bool same_but_crcs(const struct sync_folder *local, const struct sync_folder *remote)
+{
+    return local->mbtype == remote->mbtype && local->last_uid == remote->last_uid &&
+           local->highestmodseq == remote->highestmodseq &&
+           local->uidvalidity == remote->uidvalidity && local->recentuid == remote->recentuid &&
+           local->recenttime == remote->recenttime &&
+           local->pop3_last_login == remote->pop3_last_login &&
+           local->pop3_show_after == remote->pop3_show_after && local->options == remote->options &&
+           (!remote->foldermodseq || local->foldermodseq == remote->foldermodseq) &&
+           !strcmp(local->acl, remote->acl) && same_racl(local, remote) &&
+           same_conversations(local, remote) && sync_annots_equal(&local->annots, &remote->annots);
+}
+
+static bool same_crcs(const struct sync_folder *local, const struct sync_folder *remote)
+{
+    return sync_crc_equal(local->crc_basic, remote->crc_basic) &&
+           (!remote->has_crc_annot || sync_crc_equal(local->crc_annot, remote->crc_annot));
+}
+
+static int format_text(struct snapshot *snap, struct mailbox *mailbox)
+{
+    const struct sync_folder *remote = snap->remote;
+    struct sync_format format = {
+        .name = snap->sc->localonly ? "LOCAL_MAILBOX" : "MAILBOX",
+        .mailbox = mailbox,
+        .since = remote ? remote->highestmodseq : 0,
+        .isclient = true,
+    };
+
+    if (snap->usesince && remote) {
+        snap->local.since_modseq = remote->highestmodseq;
+        snap->local.since_crc = remote->crc_basic;
+        snap->local.since_crc_annot = remote->crc_annot;
+    }
+    if (snap->sc->partition) {
+        free(snap->local.partition);
+        snap->local.partition = xstrdup(snap->sc->partition);
+    }
+    return sync_folder_format(&snap->local, &format, &snap->text);
+}
+
+/* IMAP_AGAIN: a full update is needed. */
+static int snapshot_take(struct snapshot *snap, struct mailbox *mailbox)
+{
+    const struct sync_folder *remote = snap->remote;
+    modseq_t deleted = mailbox_index_header(mailbox)->deletedmodseq;
+    int r = 0;
+
+    if (strcmp(mailbox_uniqueid(mailbox), snap->mbentry->uniqueid) != 0 ||
+        strcmp(mailbox_partition(mailbox), snap->mbentry->partition) != 0)
+        return IMAP_MAILBOX_MOVED;
+    if (remote && snap->usesince && deleted > remote->highestmodseq) {
+        syslog(LOG_NOTICE, "inefficient replication (%llu > %llu) %s", (unsigned long long)deleted,
+               (unsigned long long)remote->highestmodseq, mailbox_name(mailbox));
+        return IMAP_AGAIN;
+    }
+    r = sync_folder_read(mailbox, &snap->local);
+    if (r) return r;
+    if (remote && same_but_crcs(&snap->local, remote) && same_crcs(&snap->local, remote)) return 0;
+
+    r = mailbox_foreach(mailbox, remote ? remote->last_uid : 0, remote ? remote->highestmodseq : 0,
+                        MAILBOX_ITER_SKIP_UNLINKED, upload_cb, snap);
+    if (!r) r = format_text(snap, mailbox);
+    snap->lsn = mailbox_seen_lsn(mailbox);
+    return r;
+}
+
+/* ---- sending it ---- */
+
+static int send_files(struct snapshot *snap)
+{
+    const char *partition = sync_target_partition(snap->sc, snap->mbentry);
+    int r = 0;
+
+    for (size_t from = 0; from < snap->nfiles && !r; from += MESSAGE_BATCH) {
+        struct dlist *list = dlist_newlist(NULL, "MESSAGE");
+        for (size_t i = from; i < snap->nfiles && i < from + MESSAGE_BATCH; i++) {
+            const struct upload *file = &snap->files[i];
+            dlist_setfile(list, NULL, partition, &file->guid, file->size, file->path);
+            snap->sc->messages++;
+            snap->sc->octets += file->size;
+        }
+        r = sync_client_command(snap->sc, "APPLY", list, NULL, NULL);
+    }
+    return r;
+}
+
+static int snapshot_send(struct snapshot *snap)
+{
+    int r = txn_wait(snap->lsn);
+
+    if (!r) r = send_files(snap);
+    if (!r)
+        r = sync_client_textcommand(snap->sc, "APPLY",
+                                    snap->sc->localonly ? "LOCAL_MAILBOX" : "MAILBOX", &snap->text,
+                                    NULL, NULL);
+    if (!r) snap->sc->mailboxes++;
+    return r;
+}
+
+/* ---- what the replica knows better ---- */
+
+static int raise_foldermodseq(struct txn *txn, const char *name, modseq_t modseq)
+{
+    mbentry_t *entry = NULL;
+    int r = mboxlist_lookup(name, &entry, txn);
+
+    if (!r && entry->foldermodseq < modseq) {
+        entry->foldermodseq = modseq;
+        r = mboxlist_update_entry(txn, name, entry);
+    }
+    mbentry_free(&entry);
+    return r;
+}
+
+/* Higher numbers of the replica are taken over before the states are compared. */
+static int learn_numbers(const mbentry_t *mbentry, const struct sync_folder *remote)
+{
+    struct txn *txn = NULL;
+    struct mailbox *mailbox = NULL;
+    int r = txn_begin(&txn);
+
+    if (!r) r = mailbox_open_iwl(txn, mbentry->name, &mailbox);
+    if (!r && remote->uidvalidity > mailbox_index_header(mailbox)->uidvalidity) {
+        struct mailbox_header_update u = { .set_uidvalidity = true,
+                                           .uidvalidity = remote->uidvalidity };
+        syslog(LOG_NOTICE, "SYNCNOTICE: uidvalidity higher on replica, updating: mailbox=<%s>",
+               mbentry->name);
+        r = mailbox_update_header(mailbox, &u);
+    }
+    if (!r) r = raise_foldermodseq(txn, mbentry->name, remote->foldermodseq);
+    if (!r) r = txn_commit(&txn, NULL);
+    txn_abort(&txn);
+    return r;
+}
+
+static int recalculate(const char *name)
+{
+    struct txn *txn = NULL;
+    struct mailbox *mailbox = NULL;
+    int r = txn_begin(&txn);
+
+    if (!r) r = mailbox_open_iwl(txn, name, &mailbox);
+    if (!r) r = mailbox_recalc_counters(mailbox);
+    if (!r) r = txn_commit(&txn, NULL);
+    txn_abort(&txn);
+    return r;
+}
+
+/* ---- one try ---- */
+
+static bool only_crcs_differ(const struct snapshot *snap)
+{
+    return snap->remote && same_but_crcs(&snap->local, snap->remote) &&
+           !same_crcs(&snap->local, snap->remote);
+}
+
+static int take(struct snapshot *snap)
+{
+    struct mailbox *mailbox = NULL;
+    int r = mailbox_open_irl(snap->mbentry->name, &mailbox);
+
+    if (r) return r == IMAP_MAILBOX_NONEXISTENT ? 0 : r; /* gone: nothing to do */
+    r = sync_folder_check_supported(mailbox);
+    if (r)
+        syslog(LOG_ERR, "SYNCERROR: mailbox cannot be replicated, reconstruct it: %s",
+               snap->mbentry->name);
+    else
+        r = snapshot_take(snap, mailbox);
+    mailbox_close(&mailbox);
+    return r;
+}
+
+static int try_mailbox(struct sync_client *sc, const mbentry_t *mbentry,
+                       const struct sync_folder *remote, struct sync_sent *sent, bool first)
+{
+    struct snapshot snap = {
+        .sc = sc, .mbentry = mbentry, .remote = remote, .sent = sent, .usesince = first
+    };
+    int r = 0;
+
+    if (first && remote &&
+        (remote->uidvalidity > mbentry->uidvalidity ||
+         remote->foldermodseq > mbentry->foldermodseq))
+        r = learn_numbers(mbentry, remote);
+    if (!r && !first) r = recalculate(mbentry->name);
+    if (r == IMAP_MAILBOX_NONEXISTENT) return 0;
+    if (!r) r = take(&snap);
+    if (!r && first && buf_len(&snap.text) && only_crcs_differ(&snap)) {
+        /* everything else agrees: our own sums may be wrong */
+        snapshot_fini(&snap);
+        snap = (struct snapshot){
+            .sc = sc, .mbentry = mbentry, .remote = remote, .sent = sent, .usesince = first
+        };
+        r = recalculate(mbentry->name);
+        if (!r) r = take(&snap);
+    }
+    if (!r && buf_len(&snap.text)) r = snapshot_send(&snap);
+    snapshot_fini(&snap);
+    return r;
+}
+
+/* The state of the replica anew, then once more without the SINCE keys. */
+static int try_again(struct sync_client *sc, const mbentry_t *mbentry, struct sync_sent *sent)
+{
+    struct sync_state state = SYNC_STATE_INITIALIZER;
+    strarray_t names = STRARRAY_INITIALIZER;
+
+    strarray_append(&names, mbentry->name);
+    sync_client_say(sc, "MAILBOXES %s", mbentry->name);
+    int r = sync_state_getlist(sc, "MAILBOXES", &names, &state);
+    if (!r) {
+        const struct sync_remote *remote = ptrarray_size(&state.folders)
+                                               ? ptrarray_nth(&state.folders, 0)
+                                               : NULL;
+        sync_client_say(sc, "%s %s", sc->localonly ? "LOCAL_MAILBOX" : "MAILBOX", mbentry->name);
+        r = try_mailbox(sc, mbentry, remote ? &remote->folder : NULL, sent, false);
+    }
+    strarray_fini(&names);
+    sync_state_fini(&state);
+    return r;
+}
+
+int sync_do_mailbox(struct sync_client *sc, const mbentry_t *mbentry,
+                    const struct sync_folder *remote, struct sync_sent *sent)
+{
+    const char *name = mbentry->name;
+
+    sync_client_say(sc, "%s %s", sc->localonly ? "LOCAL_MAILBOX" : "MAILBOX", name);
+    int r = try_mailbox(sc, mbentry, remote, sent, true);
+    if (r == IMAP_SYNC_CHECKSUM) {
+        syslog(LOG_NOTICE, "CRC failure on sync %s, recalculating counts and trying again", name);
+        r = try_again(sc, mbentry, sent);
+        if (r != IMAP_SYNC_CHECKSUM) return r;
+        if (!sc->nocopyback)
+            syslog(LOG_ERR, "CRC failure on sync for %s, trying full update", name);
+    }
+    else if (r != IMAP_AGAIN) {
+        return r;
+    }
+    if (sc->nocopyback) return IMAP_SYNC_CHECKSUM;
+    sync_client_say(sc, "FULLMAILBOX %s", name);
+    r = sync_do_full(sc, name);
+    return r ? r : try_again(sc, mbentry, sent);
+}
+
+int sync_do_intermediate(struct sync_client *sc, const mbentry_t *mbentry)
+{
+    struct dlist *kl = dlist_newkvlist(NULL, sc->localonly ? "LOCAL_MAILBOX" : "MAILBOX");
+    char type[MBTYPE_STRING_MAX];
+
+    sync_client_say(sc, "%s %s", kl->name, mbentry->name);
+    dlist_setatom(kl, "UNIQUEID", mbentry->uniqueid);
+    dlist_setatom(kl, "MBOXNAME", mbentry->name);
+    dlist_setatom(kl, "MBOXTYPE",
+                  mbtype_to_string(mbentry->mbtype & ~(uint32_t)MBTYPE_LEGACY_DIRS, type));
+    dlist_setnum64(kl, "HIGHESTMODSEQ", mbentry->foldermodseq);
+    dlist_setnum64(kl, "CREATEDMODSEQ", mbentry->createdmodseq);
+    dlist_setnum64(kl, "FOLDERMODSEQ", mbentry->foldermodseq);
+    int r = sync_client_command(sc, "APPLY", kl, NULL, NULL);
+    return sc->broken ? r : 0; /* as 3.6.1: a refusal does not matter */
+}

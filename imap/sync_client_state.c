@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * sync_client_state -- what the replica says about itself
+ *
+ * Answers to GET USER, META, MAILBOXES and UNIQUEIDS become lists of folders, quota roots, seen
+ * records, subscriptions and scripts. A line of a kind that is not known fails the
+ * command: half a state would be taken for "the rest does not exist".
+ */
+#include <config.h>
+
+#include "sync_client.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "imap_err.h"
+#include "quota_codec.h"
+#include "sync_quota.h"
+#include "util.h"
+#include "xmalloc.h"
+#include "xsyslog.h"
+
+/* ---- freeing ---- */
+
+static void free_folder(void *p)
+{
+    struct sync_remote *remote = p;
+
+    sync_folder_fini(&remote->folder);
+    free(remote);
+}
+
+static void free_quota(void *p)
+{
+    quota_free(p);
+    free(p);
+}
+
+static void free_seen(void *p)
+{
+    struct sync_remote_seen *seen = p;
+
+    free(seen->uniqueid);
+    seen_freedata(&seen->sd);
+    free(seen);
+}
+
+void sync_state_fini(struct sync_state *state)
+{
+    ptrarray_fini_with(&state->folders, free_folder);
+    ptrarray_fini_with(&state->quotas, free_quota);
+    ptrarray_fini_with(&state->seen, free_seen);
+    strarray_fini(&state->subs);
+    sync_sieve_list_fini(&state->scripts);
+    *state = (struct sync_state)SYNC_STATE_INITIALIZER;
+}
+
+/* ---- lines ---- */
+
+static int add_mailbox(struct sync_state *state, const struct dlist *kl)
+{
+    struct sync_remote *remote = xzmalloc(sizeof(*remote));
+    int r = sync_folder_parse(kl, false, &remote->folder);
+
+    if (r) {
+        free(remote);
+        return r;
+    }
+    remote->folder.records = NULL; /* would point into the dlist */
+    ptrarray_append(&state->folders, remote);
+    return 0;
+}
+
+static int add_quota(struct sync_state *state, const struct dlist *kl)
+{
+    struct quota *q = xzmalloc(sizeof(*q));
+    int r = sync_quota_parse(kl, q);
+
+    if (r)
+        free(q);
+    else
+        ptrarray_append(&state->quotas, q);
+    return r;
+}
+
+static int add_seen(struct sync_state *state, const struct dlist *kl)
+{
+    const char *uniqueid, *uids;
+    struct seendata sd = SEENDATA_INITIALIZER;
+
+    if (!dlist_getatom(kl, "UNIQUEID", &uniqueid) || !dlist_getdate(kl, "LASTREAD", &sd.lastread) ||
+        !dlist_getnum32(kl, "LASTUID", &sd.lastuid) ||
+        !dlist_getdate(kl, "LASTCHANGE", &sd.lastchange) || !dlist_getatom(kl, "SEENUIDS", &uids))
+        return IMAP_PROTOCOL_BAD_PARAMETERS;
+    struct sync_remote_seen *seen = xzmalloc(sizeof(*seen));
+    seen->uniqueid = xstrdup(uniqueid);
+    seen->sd = sd;
+    seen->sd.seenuids = xstrdup(uids);
+    ptrarray_append(&state->seen, seen);
+    return 0;
+}
+
+static int add_subs(struct sync_state *state, const struct dlist *list)
+{
+    for (const struct dlist *item = list->head; item; item = item->next) {
+        const char *name;
+        if (!dlist_toatom(item, &name)) return IMAP_PROTOCOL_BAD_PARAMETERS;
+        strarray_append(&state->subs, name);
+    }
+    return 0;
+}
+
+static int add_script(struct sync_state *state, const struct dlist *kl)
+{
+    const char *filename;
+    struct sync_sieve script = { 0 };
+    uint32_t active;
+
+    if (!dlist_getatom(kl, "FILENAME", &filename) ||
+        !dlist_getdate(kl, "LAST_UPDATE", &script.last_update) ||
+        !dlist_getguid(kl, "GUID", &script.guid) || !dlist_getnum32(kl, "ISACTIVE", &active))
+        return IMAP_PROTOCOL_BAD_PARAMETERS;
+    script.filename = xstrdup(filename);
+    script.active = active;
+    struct sync_sieve_list *list = &state->scripts;
+    list->v = xrealloc(list->v, (list->n + 1) * sizeof(*list->v));
+    list->v[list->n++] = script;
+    return 0;
+}
+
+static const struct {
+    const char *name;
+    int (*add)(struct sync_state *state, const struct dlist *dl);
+} kinds[] = {
+    { "MAILBOX", add_mailbox }, { "QUOTA", add_quota },  { "SEEN", add_seen },
+    { "LSUB", add_subs },       { "SIEVE", add_script },
+};
+
+static int state_line(struct sync_client *sc, struct dlist **dlp, void *rock)
+{
+    for (size_t i = 0; i < array_size(kinds); i++)
+        if ((*dlp)->name && !strcmp((*dlp)->name, kinds[i].name)) return kinds[i].add(rock, *dlp);
+    syslog(LOG_ERR, "SYNCERROR: unexpected line from the replica: %s",
+           (*dlp)->name ? (*dlp)->name : "");
+    return IMAP_PROTOCOL_ERROR;
+}
+
+/* ---- asking ---- */
+
+int sync_state_get(struct sync_client *sc, const char *what, const char *arg,
+                   struct sync_state *state)
+{
+    int r = sync_client_command(sc, "GET", dlist_newatom(NULL, what, arg), state_line, state);
+
+    return r == IMAP_MAILBOX_NONEXISTENT ? 0 : r;
+}
+
+int sync_state_getlist(struct sync_client *sc, const char *what, const strarray_t *args,
+                       struct sync_state *state)
+{
+    struct dlist *list = dlist_newlist(NULL, what);
+
+    for (int i = 0; i < strarray_size(args); i++) dlist_setatom(list, NULL, strarray_nth(args, i));
+    int r = sync_client_command(sc, "GET", list, state_line, state);
+    return r == IMAP_MAILBOX_NONEXISTENT ? 0 : r;
+}
+
+struct sync_remote *sync_state_find(const struct sync_state *state, const char *uniqueid)
+{
+    for (int i = 0; uniqueid && i < ptrarray_size(&state->folders); i++) {
+        struct sync_remote *remote = ptrarray_nth(&state->folders, i);
+        if (!strcmp(remote->folder.uniqueid, uniqueid)) return remote;
+    }
+    return NULL;
+}
