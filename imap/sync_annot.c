@@ -99,7 +99,7 @@ static bool annot_tovirtual(const char *entry, const char *value, struct index_r
 static int annot_parse(const struct dlist *item, struct sync_annots *set, struct index_record *rec)
 {
     const char *entry, *userid;
-    struct buf value;
+    struct buf value = BUF_INITIALIZER;
     modseq_t modseq;
 
     if (!dlist_getatom(item, "ENTRY", &entry) || !dlist_getatom(item, "USERID", &userid) ||

@@ -259,7 +259,7 @@ static int collect_annot(const char *mboxname, uint32_t uid, const struct annota
 static int annotation_line(struct sync_client *sc, struct dlist **dlp, void *rock)
 {
     const char *entry, *userid;
-    struct buf value;
+    struct buf value = BUF_INITIALIZER;
 
     if (strcmp((*dlp)->name, "ANNOTATION") != 0) return IMAP_PROTOCOL_ERROR;
     if (!dlist_getatom(*dlp, "ENTRY", &entry) || !dlist_getatom(*dlp, "USERID", &userid) ||

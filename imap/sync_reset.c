@@ -53,7 +53,7 @@ static int remove_left_over(struct txn *txn, const char *userid, unsigned how)
 
 static int reset_user(const char *userid, bool localonly)
 {
-    unsigned how = MBOXLIST_DELETE_IMMEDIATE | MBOXLIST_DELETE_FORCE;
+    unsigned how = MBOXLIST_DELETE_SILENT | MBOXLIST_DELETE_IMMEDIATE | MBOXLIST_DELETE_FORCE;
     struct txn *txn = NULL;
     mbentry_t *inbox = NULL;
     char *name = mboxname_user_mbox(userid, NULL);

@@ -33,7 +33,7 @@ static int change_annotation(const struct dlist *dl, const struct buf *value)
 int synccmd_apply_annotation(struct synccmd_session *session, const struct dlist *dl,
                              unsigned flags)
 {
-    struct buf value;
+    struct buf value = BUF_INITIALIZER;
 
     if (!dlist_getbuf(dl, "VALUE", &value)) return IMAP_PROTOCOL_BAD_PARAMETERS;
     return change_annotation(dl, &value);
