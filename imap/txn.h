@@ -194,6 +194,11 @@ int txn_db_store(struct txn_db *db, const char *key, size_t keylen, const char *
 /* A key that is not there is fine. */
 int txn_db_delete(struct txn_db *db, const char *key, size_t keylen);
 /*
+ * The file of a database of a user goes, with all that this transaction has staged for it so far;
+ * nothing may be staged for it afterwards. For commit hooks of TXN_ORDER_MBOXLIST and later.
+ */
+void txn_db_remove(struct txn *txn, const char *path);
+/*
  * Read, change, write of a TXN_DB_GLOBAL database is safe only from hooks of TXN_ORDER_GLOBAL and
  * later: before them commit takes the locks of all global databases that this transaction has
  * opened. With backend quotalegacy, one file a key, each key has its own lock: such a hook calls

@@ -146,8 +146,9 @@ static int prepare(struct txn_db *db)
     struct cyrusdb_mark mark;
 
     db->op = (struct journal_op){ .kind = JOURNAL_OP_DB, .path = db->path, .path2 = db->backend };
-    int r = txn_db_open_file(db);
-    if (r) return r;
+    db->skip = db->removed;
+    int r = db->removed ? 0 : txn_db_open_file(db);
+    if (r || db->removed) return r;
     if (db->db) {
         struct stat st;
         r = cyrusdb_get_mark(db->db, &mark);
@@ -177,6 +178,14 @@ static int prepare(struct txn_db *db)
     }
     if ((db->flags & TXN_DB_GLOBAL) && !(db->op.flags & JOURNAL_DB_NOMARK)) db->op.flags |= JOURNAL_DB_EARLY;
     return 0;
+}
+
+void txn_db_remove(struct txn *txn, const char *path)
+{
+    for (struct txn_db *db = txn->dbs; db; db = db->next) {
+        if (!strcmp(db->path, path)) db->removed = true;
+    }
+    txn_unlink(txn, path);
 }
 
 static void record_locks(struct txn_db *db, bool early)

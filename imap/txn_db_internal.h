@@ -29,6 +29,7 @@ struct txn_db {
     /* at the commit */
     struct journal_op op; /* JOURNAL_OP_DB */
     bool skip;            /* nothing to do after all */
+    bool removed;         /* the file goes: what was staged is void */
 };
 
 /* imap_err code of a CYRUSDB_*; the cause has been logged. */

@@ -119,12 +119,31 @@ static int set_option(struct reader *rd, enum imapopt opt, bool own_form, const 
     return r;
 }
 
+/*
+ * Keys whose line may be repeated; the overflow table has all texts, with LF between them. 3.6.1
+ * documents that for autocreate_acl but ends at the second line (handbook 02 §7.2).
+ */
+static bool take_repeatable(const char *key, const char *text)
+{
+    static const char *const keys[] = { "autocreate_acl" };
+
+    for (size_t i = 0; i < array_size(keys); i++) {
+        if (strcmp(key, keys[i])) continue;
+        const char *before = hash_lookup(key, &config_state.overflow);
+        char *all = before ? xasprintf("%s\n%s", before, text) : xstrdup(text);
+        free(hash_insert(key, all, &config_state.overflow));
+        return true;
+    }
+    return false;
+}
+
 static int take_pair(struct reader *rd, const char *key, const char *text, unsigned line)
 {
     const char *rest;
     bool own_form = false;
     enum imapopt opt = IMAPOPT_ZERO;
 
+    if (take_repeatable(key, text)) return 0;
     if (hash_lookup(key, &rd->seen))
         return fail(rd,
                     "option '%s' was specified twice in config file (second occurrence on line %u)",

@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * mboxlist_rename -- RENAME of mailboxes, trees, users, and to other partitions
+ *
+ * Handbook 02 §7.5, 04 §3.8. A name that is left keeps a tombstone; the identity (uniqueid) goes
+ * to the new name with its history. A tree is renamed parent first, in one transaction: all of it or
+ * nothing. Where a user's files are is found out before his INBOX gets its new name, and stays.
+ */
+#include <config.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "acl.h"
+#include "diskio.h"
+#include "imap_err.h"
+#include "libconfig.h"
+#include "mailbox_path.h"
+#include "mboxlist_ops.h"
+#include "mboxlist_specialuse.h"
+#include "names_config.h"
+#include "quota.h"
+#include "sync_log.h"
+#include "user.h"
+#include "xmalloc.h"
+
+/* ---- one mailbox ---- */
+
+/* A user's own rights follow his name; the new entry goes to the end. */
+static void rename_in_acl(mbentry_t *entry, const char *olduser, const char *newuser)
+{
+    struct acl_owner none = { NULL, NULL, 0 };
+    uint32_t rights = cyrus_acl_rights_of(entry->acl, olduser);
+
+    if (!rights) return;
+    cyrus_acl_remove(&entry->acl, olduser, &none);
+    cyrus_acl_set(&entry->acl, newuser, ACL_MODE_SET, rights, &none);
+}
+
+static int write_entries(struct txn *txn, const mbentry_t *old, const mbentry_t *entry)
+{
+    int r = 0;
+
+    if (strcmp(old->name, entry->name)) {
+        mbentry_t *left = mbentry_new(old->name);
+        left->mbtype = (old->mbtype & (MBTYPE_TYPEMASK | MBTYPE_LEGACY_DIRS)) | MBTYPE_DELETED;
+        left->uniqueid = xstrdupnull(old->uniqueid);
+        left->uidvalidity = old->uidvalidity;
+        left->createdmodseq = old->createdmodseq;
+        left->foldermodseq = entry->foldermodseq;
+        r = mboxlist_update_entry(txn, old->name, left);
+        mbentry_free(&left);
+    }
+    return r ? r : mboxlist_update_entry(txn, entry->name, entry);
+}
+
+static int move_quota(struct txn *txn, struct mailbox *mailbox, const char *newname)
+{
+    const char *now = mailbox_quotaroot(mailbox);
+    char *root = NULL;
+
+    int r = quota_findroot(newname, txn, &root);
+    if (!r && strcmpnull(root, now)) r = mailbox_set_quotaroot(mailbox, root);
+    free(root);
+    return r;
+}
+
+static mbentry_t *new_entry(const struct rename_one *args, modseq_t modseq)
+{
+    mbentry_t *entry = mbentry_dup(args->old);
+
+    free(entry->name);
+    entry->name = xstrdup(args->newname);
+    if (args->partition) {
+        free(entry->partition);
+        entry->partition = xstrdup(args->partition);
+    }
+    if (args->uidvalidity) entry->uidvalidity = args->uidvalidity;
+    entry->foldermodseq = modseq;
+    if (args->olduser && args->newuser) rename_in_acl(entry, args->olduser, args->newuser);
+    return entry;
+}
+
+static int change_mailbox(struct txn *txn, struct mailbox *mailbox, const struct rename_one *args,
+                          const mbentry_t *entry)
+{
+    int r = move_quota(txn, mailbox, entry->name);
+
+    if (!r) r = mailbox_set_name(mailbox, entry);
+    if (!r && strcmpnull(entry->acl, args->old->acl)) r = mailbox_set_acl(mailbox, entry->acl);
+    if (!r && args->uidvalidity) {
+        struct mailbox_header_update u = { .set_uidvalidity = true,
+                                           .uidvalidity = args->uidvalidity };
+        r = mailbox_update_header(mailbox, &u);
+    }
+    return r;
+}
+
+/* A name without files only changes its entry. */
+static int rename_bare(struct txn *txn, const struct rename_one *args)
+{
+    mbentry_t *entry = new_entry(args, args->old->foldermodseq);
+
+    int r = write_entries(txn, args->old, entry);
+    mbentry_free(&entry);
+    return r;
+}
+
+int mboxlist_rename_one(struct txn *txn, const struct rename_one *args)
+{
+    const mbentry_t *old = args->old;
+    struct mailbox *mailbox = NULL;
+    struct user_meta *meta = NULL;
+    modseq_t modseq = old->foldermodseq;
+
+    if ((old->mbtype & MBTYPE_INTERMEDIATE) || mbentry_is_remote(old, config_servername))
+        return rename_bare(txn, args);
+    int r = user_meta_for_mailbox(old, txn, &meta); /* remembered by the transaction */
+    user_meta_free(&meta);
+    if (r == IMAP_MAILBOX_NONEXISTENT) r = 0; /* a deleted mailbox of a user who is gone */
+    if (!r) r = mailbox_open_mbentry_iwl(txn, old, &mailbox);
+    if (r) return r;
+    if (!args->silent) modseq = mailbox_next_modseq(mailbox);
+    if (!modseq && !args->silent) return IMAP_IOERROR;
+    mbentry_t *entry = new_entry(args, modseq);
+    r = write_entries(txn, old, entry);
+    if (!r) r = change_mailbox(txn, mailbox, args, entry);
+    if (!r && strcmp(old->name, entry->name))
+        sync_log_rename(txn, old->name, entry->name);
+    else if (!r)
+        sync_log_mailbox(txn, entry->name);
+    mbentry_free(&entry);
+    return r;
+}
+
+/* ---- checks ---- */
+
+struct renaming {
+    struct txn *txn;
+    const char *oldname, *newname, *partition;
+    bool isadmin;
+    const char *userid;
+    const struct auth_state *auth;
+    unsigned flags;
+    bool isuser; /* a user as a whole */
+};
+
+static struct mboxlist_createargs target_of(const struct renaming *rn, const mbentry_t *old)
+{
+    return (struct mboxlist_createargs){ .name = rn->newname,
+                                         .mbtype = old->mbtype & MBTYPE_TYPEMASK,
+                                         .partition = rn->partition,
+                                         .isadmin = rn->isadmin || rn->isuser,
+                                         .nocheck_quota = true,
+                                         .userid = rn->userid,
+                                         .auth = rn->auth };
+}
+
+static int check_move(const struct renaming *rn, const mbentry_t *old)
+{
+    if (!rn->isadmin) return IMAP_PERMISSION_DENIED;
+    if (!rn->partition) return IMAP_MAILBOX_EXISTS;
+    if (!partition_root(rn->partition)) return IMAP_PARTITION_UNKNOWN;
+    return strcmpnull(old->partition, rn->partition) ? 0 : IMAP_MAILBOX_EXISTS;
+}
+
+/* An INBOX can become the INBOX of another user, or give its messages away. */
+static int check_inbox(struct renaming *rn, bool *moves_messages)
+{
+    bool from = mboxname_isusermailbox(rn->oldname, true),
+         to = mboxname_isusermailbox(rn->newname, true);
+
+    *moves_messages = false;
+    if (from && to) {
+        if (!(rn->flags & MBOXLIST_RENAME_FORCEUSER) &&
+            (!rn->isadmin || !config_getswitch(IMAPOPT_ALLOWUSERMOVES)))
+            return IMAP_MAILBOX_NOTSUPPORTED;
+        rn->isuser = true;
+        return 0;
+    }
+    if (from && !mboxname_isdeletedmailbox(rn->newname, NULL)) {
+        if (!mboxname_same_userid(rn->oldname, rn->newname)) return IMAP_MAILBOX_NOTSUPPORTED;
+        *moves_messages = true;
+    }
+    return 0;
+}
+
+/* A mailbox with a special use can't leave the place where such mailboxes are. */
+static int check_specialuse(const struct renaming *rn, const mbentry_t *old)
+{
+    struct buf uses = BUF_INITIALIZER;
+
+    if (rn->isadmin ||
+        (mboxname_same_userid(rn->oldname, rn->newname) && specialuse_place_isvalid(rn->newname)))
+        return 0;
+    int r = specialuse_of(old, rn->txn, &uses);
+    if (!r && buf_len(&uses)) r = IMAP_MAILBOX_SPECIALUSE;
+    buf_free(&uses);
+    return r;
+}
+
+static int check(struct renaming *rn, const mbentry_t *old, bool *moves_messages)
+{
+    *moves_messages = false;
+    if (!strcmp(rn->oldname, rn->newname))
+        return rn->flags & MBOXLIST_RENAME_NOCHECK ? 0 : check_move(rn, old);
+    if (rn->flags & MBOXLIST_RENAME_NOCHECK) {
+        rn->isuser = mboxname_isusermailbox(rn->oldname, true) &&
+                     mboxname_isusermailbox(rn->newname, true);
+        return mboxname_policycheck(rn->newname);
+    }
+    if (!rn->isadmin && !(cyrus_acl_myrights(rn->auth, old->acl) & ACL_DELETEMBOX))
+        return mboxlist_denied(old, false, rn->auth);
+    int r = check_inbox(rn, moves_messages);
+    struct mboxlist_createargs target = target_of(rn, old);
+    if (!r) r = mboxlist_createmailboxcheck(&target);
+    if (!r) r = check_specialuse(rn, old);
+    return r;
+}
+
+/* Every name of the tree must be possible and free. */
+static int check_children(const struct renaming *rn, const ptrarray_t *entries)
+{
+    int r = 0;
+
+    for (int i = 0; !r && i < ptrarray_size(entries); i++) {
+        const mbentry_t *old = ptrarray_nth(entries, i);
+        mbentry_t *there = NULL;
+        char *newname = mboxname_renamed(old->name, rn->oldname, rn->newname);
+        r = newname ? mboxname_policycheck(newname) : IMAP_INTERNAL;
+        if (!r && strcmp(newname, old->name)) {
+            r = mboxlist_lookup(newname, &there, rn->txn);
+            r = !r ? IMAP_MAILBOX_EXISTS : r == IMAP_MAILBOX_NONEXISTENT ? 0 : r;
+        }
+        mbentry_free(&there);
+        free(newname);
+    }
+    return r;
+}
+
+/* ---- a user ---- */
+
+/* Legacy files do not follow the uniqueid: they are moved to the new name. */
+static int move_legacy_files(struct txn *txn, const char *olduser, const char *newuser)
+{
+    static const char *const suffixes[] = { "seen", "sub", "mboxkey" };
+    struct user_meta *from = NULL, *to = NULL;
+    struct names_config cfg;
+    struct stat st;
+
+    names_config_get(&cfg);
+    int r = user_meta_lookup(olduser, txn, &from);
+    if (!r && !user_meta_uniqueid(from)) r = user_meta_legacy(newuser, &to);
+    for (size_t i = 0; !r && to && i < array_size(suffixes); i++) {
+        const char *src = user_meta_path(from, suffixes[i]), *dst = user_meta_path(to, suffixes[i]);
+        if (!src || !dst || diskio_stat(src, &st)) continue;
+        char *dir = xstrndup(dst, (size_t)(strrchr(dst, '/') - dst));
+        txn_mkdir(txn, dir, 0755);
+        free(dir);
+        r = txn_move(txn, cfg.configdirectory, src, dst);
+    }
+    user_meta_free(&from);
+    user_meta_free(&to);
+    return r == IMAP_MAILBOX_NONEXISTENT ? 0 : r;
+}
+
+static int copy_root(const struct quota *q, void *rock)
+{
+    strarray_append(rock, q->root);
+    return 0;
+}
+
+static int collect_roots(const char *inbox, strarray_t *roots)
+{
+    int r = quota_foreach(inbox, copy_root, roots);
+
+    for (int i = strarray_size(roots) - 1; i >= 0; i--) {
+        if (!mboxname_is_prefix(strarray_nth(roots, i), inbox)) free(strarray_remove(roots, i));
+    }
+    return r;
+}
+
+int mboxlist_move_quotaroots_begin(struct txn *txn, const char *oldname, const char *newname)
+{
+    strarray_t roots = STRARRAY_INITIALIZER;
+
+    int r = collect_roots(oldname, &roots);
+    for (int i = 0; !r && i < strarray_size(&roots); i++) {
+        struct quota q;
+        char *root = mboxname_renamed(strarray_nth(&roots, i), oldname, newname);
+        r = quota_read(strarray_nth(&roots, i), txn, &q);
+        free(q.root);
+        q.root = root;
+        q.modseq = 0;
+        if (!r) r = quota_write(txn, &q);
+        quota_free(&q);
+    }
+    strarray_fini(&roots);
+    return r;
+}
+
+int mboxlist_move_quotaroots_end(struct txn *txn, const char *oldname)
+{
+    strarray_t roots = STRARRAY_INITIALIZER;
+
+    int r = collect_roots(oldname, &roots);
+    for (int i = 0; !r && i < strarray_size(&roots); i++)
+        r = quota_deleteroot(txn, strarray_nth(&roots, i));
+    strarray_fini(&roots);
+    return r;
+}
+
+/* ---- RENAME ---- */
+
+static int rename_entries(const struct renaming *rn, const ptrarray_t *entries,
+                          uint32_t uidvalidity, mboxlist_rename_cb *cb, void *rock)
+{
+    char *olduser = rn->isuser ? mboxname_to_userid(rn->oldname) : NULL;
+    char *newuser = rn->isuser ? mboxname_to_userid(rn->newname) : NULL;
+    int r = 0;
+
+    for (int i = 0; !r && i < ptrarray_size(entries); i++) {
+        const mbentry_t *old = ptrarray_nth(entries, i);
+        char *newname = mboxname_renamed(old->name, rn->oldname, rn->newname);
+        struct rename_one one = { .old = old,
+                                  .newname = newname,
+                                  .partition = rn->partition,
+                                  .uidvalidity = i ? 0 : uidvalidity,
+                                  .silent = rn->flags & MBOXLIST_RENAME_SILENT,
+                                  .olduser = olduser,
+                                  .newuser = newuser };
+        r = mboxlist_rename_one(rn->txn, &one);
+        if (!r && cb) cb(old->name, newname, rock);
+        free(newname);
+    }
+    free(olduser);
+    free(newuser);
+    return r;
+}
+
+static int rename_user(const struct renaming *rn, const ptrarray_t *entries, uint32_t uidvalidity,
+                       mboxlist_rename_cb *cb, void *rock)
+{
+    char *olduser = mboxname_to_userid(rn->oldname), *newuser = mboxname_to_userid(rn->newname);
+
+    int r = move_legacy_files(rn->txn, olduser, newuser);
+    if (!r) r = mboxlist_move_quotaroots_begin(rn->txn, rn->oldname, rn->newname);
+    if (!r) r = rename_entries(rn, entries, uidvalidity, cb, rock);
+    if (!r) r = mboxlist_move_quotaroots_end(rn->txn, rn->oldname);
+    if (!r) {
+        sync_log_unuser(rn->txn, olduser);
+        sync_log_user(rn->txn, newuser);
+    }
+    free(olduser);
+    free(newuser);
+    return r;
+}
+
+/* entries: what is to be renamed, the mailbox itself first. */
+static int run(struct renaming *rn, const ptrarray_t *entries, uint32_t uidvalidity,
+               mboxlist_rename_cb *cb, void *rock)
+{
+    const mbentry_t *old = ptrarray_nth(entries, 0);
+    struct mboxlist_createargs target = target_of(rn, old);
+    bool same = !strcmp(rn->oldname, rn->newname);
+
+    int r = same ? 0 : check_children(rn, entries);
+    if (!r && !same && !(rn->flags & MBOXLIST_RENAME_NOCHECK))
+        r = mboxlist_create_ancestors(rn->txn, &target);
+    if (r) return r;
+    return rn->isuser ? rename_user(rn, entries, uidvalidity, cb, rock)
+                      : rename_entries(rn, entries, uidvalidity, cb, rock);
+}
+
+static int begin(struct renaming *rn, mbentry_t **oldp)
+{
+    int r = mboxlist_lock_names(rn->txn, rn->oldname, rn->newname);
+    if (!r) r = mboxlist_lookup(rn->oldname, oldp, rn->txn);
+    return r;
+}
+
+int mboxlist_renamemailbox(struct txn *txn, const mbentry_t *old, const char *newname,
+                           const char *partition, uint32_t uidvalidity, bool isadmin,
+                           const char *userid, const struct auth_state *auth, unsigned flags)
+{
+    struct renaming rn = {
+        txn, old->name, newname, partition, isadmin, userid, auth, flags, false
+    };
+    ptrarray_t entries = PTRARRAY_INITIALIZER;
+    mbentry_t *now = NULL;
+    bool moves_messages = false;
+
+    int r = begin(&rn, &now);
+    if (!r) r = check(&rn, now, &moves_messages);
+    if (!r && moves_messages) {
+        struct mboxlist_createargs target = target_of(&rn, now);
+        r = mboxlist_rename_inbox(txn, now, &target);
+    }
+    else if (!r) {
+        ptrarray_append(&entries, now);
+        r = run(&rn, &entries, uidvalidity, NULL, NULL);
+    }
+    ptrarray_fini(&entries);
+    mbentry_free(&now);
+    return r;
+}
+
+int mboxlist_renametree(struct txn *txn, const char *oldname, const char *newname,
+                        const char *partition, bool isadmin, const char *userid,
+                        const struct auth_state *auth, unsigned flags, mboxlist_rename_cb *cb,
+                        void *rock)
+{
+    struct renaming rn = { txn, oldname, newname, partition, isadmin, userid, auth, flags, false };
+    ptrarray_t entries = PTRARRAY_INITIALIZER;
+    mbentry_t *now = NULL;
+    bool moves_messages = false,
+         inside = strcmp(oldname, newname) && mboxname_is_prefix(newname, oldname);
+
+    int r = begin(&rn, &now);
+    if (!r) r = check(&rn, now, &moves_messages);
+    if (!r && moves_messages) {
+        struct mboxlist_createargs target = target_of(&rn, now);
+        r = mboxlist_rename_inbox(txn, now, &target);
+    }
+    else if (!r) {
+        ptrarray_append(&entries, mbentry_dup(now));
+        /* into its own subtree: the children stay where they are */
+        if (!inside)
+            r = mboxlist_collect_tree(oldname, MBOXTREE_SKIP_ROOT | MBOXTREE_INTERMEDIATES,
+                                      &entries);
+        if (!r) r = run(&rn, &entries, 0, cb, rock);
+    }
+    mboxlist_collect_free(&entries);
+    mbentry_free(&now);
+    return r;
+}

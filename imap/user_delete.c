@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * user_delete -- a user's files go (handbook 01 §7.4, 02 §7.4)
+ *
+ * Conversations, counters, subscriptions and the like are removed when the transaction commits, with
+ * whatever it has staged for them, at the place where the user's INBOX says they are: never
+ * by the bare name. Files that the INBOX of another name owns now (a renamed user) are not touched.
+ */
+#include <config.h>
+
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "diskio.h"
+#include "imap_err.h"
+#include "libconfig.h"
+#include "mailbox_path.h"
+#include "mboxlist_ops.h"
+#include "names_config.h"
+#include "quota.h"
+#include "sync_log.h"
+#include "user.h"
+#include "xmalloc.h"
+
+struct removal {
+    struct user_meta *meta;
+    bool wipe;
+};
+
+static const struct {
+    const char *suffix;
+    bool only_wipe;
+} files[] = { { "conversations", false }, { "counters", false },     { "sub", false },
+              { "dav", false },           { "xapianactive", false }, { "seen", true },
+              { "mboxkey", true } };
+
+static void removal_free(void *data)
+{
+    struct removal *rm = data;
+
+    user_meta_free(&rm->meta);
+    free(rm);
+}
+
+/* Commit hook: behind everything that writes into these files. */
+static int remove_files(struct txn *txn, void *rock)
+{
+    struct removal *rm = rock;
+    struct buf dir = BUF_INITIALIZER;
+    struct stat st;
+
+    for (size_t i = 0; i < array_size(files); i++) {
+        if (files[i].only_wipe && !rm->wipe) continue;
+        const char *path = user_meta_path(rm->meta, files[i].suffix);
+        if (!path) return IMAP_MAILBOX_BADNAME;
+        txn_db_remove(txn, path);
+    }
+    const char *uniqueid = user_meta_uniqueid(rm->meta);
+    if (uniqueid && !user_path_dir(uniqueid, &dir) && !diskio_stat(buf_cstring(&dir), &st))
+        txn_rmdir(txn, buf_cstring(&dir));
+    buf_free(&dir);
+    return 0;
+}
+
+/* ---- Sieve scripts: a plain directory of files ---- */
+
+static int sieve_dir(const struct user_meta *meta, struct buf *dir)
+{
+    struct buf path = BUF_INITIALIZER;
+    const char *base = config_getstring(IMAPOPT_SIEVEDIR), *uniqueid = user_meta_uniqueid(meta);
+    struct names_config cfg;
+
+    if (!base || config_getswitch(IMAPOPT_SIEVEUSEHOMEDIR)) return IMAP_NOTFOUND;
+    names_config_get(&cfg);
+    int r = uniqueid ? user_path_dir(uniqueid, &path)
+                     : user_path(user_meta_userid(meta), NULL, "sieve", &path);
+    size_t skip = strlen(cfg.configdirectory) + strlen("/user");
+    if (!r && (buf_len(&path) <= skip || !uniqueid)) r = IMAP_NOTFOUND;
+    if (!r) {
+        buf_setcstr(dir, base);
+        buf_appendcstr(dir, buf_cstring(&path) + skip);
+    }
+    buf_free(&path);
+    return r;
+}
+
+static void remove_sieve(struct txn *txn, const struct user_meta *meta)
+{
+    struct buf dir = BUF_INITIALIZER, path = BUF_INITIALIZER;
+    struct dirent *e;
+    DIR *d = NULL;
+
+    if (!sieve_dir(meta, &dir)) d = opendir(buf_cstring(&dir));
+    while (d && (e = readdir(d))) {
+        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")) continue;
+        buf_reset(&path);
+        buf_printf(&path, "%s/%s", buf_cstring(&dir), e->d_name);
+        txn_unlink(txn, buf_cstring(&path));
+    }
+    if (d) {
+        closedir(d);
+        txn_rmdir(txn, buf_cstring(&dir));
+    }
+    buf_free(&dir);
+    buf_free(&path);
+}
+
+/* ---- quota roots ---- */
+
+static int collect_root(const struct quota *q, void *rock)
+{
+    strarray_append(rock, q->root);
+    return 0;
+}
+
+static int delete_roots(struct txn *txn, const char *inbox)
+{
+    strarray_t roots = STRARRAY_INITIALIZER;
+
+    int r = quota_foreach(inbox, collect_root, &roots);
+    for (int i = 0; !r && i < strarray_size(&roots); i++) {
+        if (mboxname_is_prefix(strarray_nth(&roots, i), inbox))
+            r = quota_deleteroot(txn, strarray_nth(&roots, i));
+    }
+    strarray_fini(&roots);
+    return r;
+}
+
+int user_deletedata(struct txn *txn, const char *userid, bool wipe)
+{
+    struct user_meta *meta = NULL;
+    char *inbox = mboxname_user_mbox(userid, NULL);
+
+    int r = inbox ? txn_lock_user(txn, userid) : IMAP_INVALID_USER;
+    if (!r) r = delete_roots(txn, inbox);
+    if (!r) r = user_meta_lookup_or_legacy(userid, txn, &meta);
+    if (!r) {
+        struct removal *rm = xzmalloc(sizeof(*rm));
+        char *key = xasprintf("user_delete/%s", userid);
+        remove_sieve(txn, meta);
+        rm->meta = meta;
+        rm->wipe = wipe;
+        txn_attach(txn, key, rm, removal_free);
+        txn_on_commit(txn, TXN_ORDER_MBOXLIST, remove_files, rm);
+        free(key);
+        sync_log_unuser(txn, userid);
+    }
+    free(inbox);
+    return r;
+}
