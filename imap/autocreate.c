@@ -16,8 +16,8 @@
 #include "imap_err.h"
 #include "libconfig.h"
 #include "mboxlist_ops.h"
-#include "mboxlist_specialuse.h"
 #include "quota.h"
+#include "specialuse.h"
 #include "user.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
@@ -135,17 +135,20 @@ static int create_folder_in(struct txn *txn, const struct autocreate *ac, const 
                             const char *name)
 {
     struct use_rock ur = { folder, BUF_INITIALIZER };
+    struct buf uses = BUF_INITIALIZER;
     struct mboxlist_createargs args = {
         .name = name, .isadmin = true, .userid = ac->userid, .auth = ac->auth
     };
 
     config_foreachoverflowstring(find_use, &ur);
-    if (buf_len(&ur.uses) && !specialuse_check(name, buf_cstring(&ur.uses), txn))
-        args.specialuse = buf_cstring(&ur.uses);
+    if (buf_len(&ur.uses) && !specialuse_normalise(buf_cstring(&ur.uses), &uses) &&
+        !specialuse_check(txn, ac->userid, name, buf_cstring(&uses)))
+        args.specialuse = buf_cstring(&uses);
     int r = mboxlist_createmailbox(txn, &args, NULL);
     if (!r && strarray_contains(ac->subscribe, folder)) r = sub_change(txn, ac->userid, name, true);
     if (!r) r = set_acls(txn, ac, folder, name);
     buf_free(&ur.uses);
+    buf_free(&uses);
     return r;
 }
 

@@ -24,6 +24,7 @@
 #include "names_config.h"
 #include "partition_select.h"
 #include "quota.h"
+#include "specialuse.h"
 #include "sync_log.h"
 #include "user.h"
 #include "xmalloc.h"
@@ -95,6 +96,19 @@ static int check_parent(const struct mboxlist_createargs *args, const mbentry_t 
     return r;
 }
 
+static int check_specialuse(const struct mboxlist_createargs *args, struct txn *txn)
+{
+    struct buf uses = BUF_INITIALIZER;
+    char *owner = mboxname_to_userid(args->name);
+
+    int r = specialuse_normalise(args->specialuse, &uses);
+    if (!r && !specialuse_place_isvalid(args->name)) r = IMAP_MAILBOX_SPECIALUSE;
+    if (!r) r = specialuse_check(txn, owner, args->name, buf_cstring(&uses));
+    buf_free(&uses);
+    free(owner);
+    return r;
+}
+
 static int check_in_txn(const struct mboxlist_createargs *args, struct txn *txn)
 {
     mbentry_t *old = NULL, *parent = NULL;
@@ -112,7 +126,7 @@ static int check_in_txn(const struct mboxlist_createargs *args, struct txn *txn)
         r = powers && mboxname_isusermailbox(args->name, true) ? 0 : IMAP_PERMISSION_DENIED;
     else
         r = args->isadmin ? 0 : IMAP_PERMISSION_DENIED;
-    if (!r && args->specialuse) r = specialuse_check(args->name, args->specialuse, txn);
+    if (!r && args->specialuse) r = check_specialuse(args, txn);
 done:
     mbentry_free(&old);
     mbentry_free(&parent);
@@ -324,7 +338,7 @@ static int set_specialuse(struct txn *txn, const mbentry_t *entry, const char *s
 {
     struct buf value = BUF_INITIALIZER;
     char *owner = mboxname_to_userid(entry->name);
-    int r = owner ? specialuse_canonical(specialuse, &value) : IMAP_MAILBOX_SPECIALUSE;
+    int r = owner ? specialuse_normalise(specialuse, &value) : IMAP_MAILBOX_SPECIALUSE;
 
     if (!r) r = annotatemore_write(txn, entry, SPECIALUSE_ENTRY, owner, &value, 0);
     buf_free(&value);

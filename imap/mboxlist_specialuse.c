@@ -15,9 +15,6 @@
 #include "strarray.h"
 #include "xmalloc.h"
 
-static const char *const known[] = { "\\Archive", "\\Drafts",  "\\Important", "\\Junk",
-                                     "\\Sent",    "\\Snoozed", "\\Trash" };
-
 /* ---- lists ---- */
 
 bool specialuse_contains(const char *list, const char *attr)
@@ -40,42 +37,6 @@ static bool have_common(const char *a, const char *b)
     return found;
 }
 
-/* Spelling of an allowed name; NULL: not allowed. The caller frees. */
-static char *canonical_word(const char *word)
-{
-    char *found = NULL;
-
-    for (size_t i = 0; i < array_size(known); i++) {
-        if (!cyr_strcasecmp(word, known[i])) return xstrdup(known[i]);
-    }
-    strarray_t *extra = strarray_split(config_getstring(IMAPOPT_SPECIALUSE_EXTRA), NULL, 0);
-    int i = strarray_find_case(extra, word, 0);
-    if (i >= 0) found = xstrdup(strarray_nth(extra, i));
-    strarray_free(extra);
-    return found;
-}
-
-int specialuse_canonical(const char *list, struct buf *out)
-{
-    strarray_t *words = strarray_split(list, NULL, 0), all = STRARRAY_INITIALIZER;
-    int r = 0;
-
-    for (int i = 0; !r && i < strarray_size(words); i++) {
-        char *word = canonical_word(strarray_nth(words, i));
-        if (word)
-            strarray_add(&all, word);
-        else
-            r = IMAP_ANNOTATION_BADENTRY;
-        free(word);
-    }
-    char *text = strarray_join(&all, " ");
-    buf_setcstr(out, text && !r ? text : "");
-    free(text);
-    strarray_free(words);
-    strarray_fini(&all);
-    return r;
-}
-
 /* ---- mailboxes ---- */
 
 bool specialuse_place_isvalid(const char *name)
@@ -96,62 +57,6 @@ int specialuse_of(const mbentry_t *entry, struct txn *txn, struct buf *out)
     buf_reset(out);
     if (owner && entry->uniqueid) r = annotatemore_lookup(entry, SPECIALUSE_ENTRY, owner, txn, out);
     free(owner);
-    return r;
-}
-
-struct find_rock {
-    const char *attrs;  /* one of them is enough */
-    const char *except; /* a mailbox that does not count; NULL: none */
-    struct txn *txn;
-    char *name;
-};
-
-static int find_cb(const mbentry_t *entry, void *rock)
-{
-    struct find_rock *fr = rock;
-    struct buf uses = BUF_INITIALIZER;
-
-    if (!specialuse_place_isvalid(entry->name) || !strcmpnull(entry->name, fr->except)) return 0;
-    int r = specialuse_of(entry, fr->txn, &uses);
-    if (!r && have_common(fr->attrs, buf_cstring(&uses))) {
-        fr->name = xstrdup(entry->name);
-        r = IMAP_OK_COMPLETED;
-    }
-    buf_free(&uses);
-    return r;
-}
-
-static int find_any(const char *userid, struct find_rock *rock)
-{
-    int r = mboxlist_usermboxtree(userid, find_cb, rock, MBOXTREE_SKIP_ROOT);
-    return r == IMAP_OK_COMPLETED ? 0 : r;
-}
-
-int specialuse_find(const char *userid, const char *attr, struct txn *txn, char **namep)
-{
-    struct find_rock rock = { .attrs = attr, .txn = txn };
-
-    int r = find_any(userid, &rock);
-    *namep = rock.name;
-    return r;
-}
-
-int specialuse_check(const char *name, const char *list, struct txn *txn)
-{
-    struct buf canonical = BUF_INITIALIZER;
-    struct find_rock rock = { .except = name, .txn = txn };
-
-    int r = specialuse_canonical(list, &canonical);
-    if (!r && !specialuse_place_isvalid(name)) r = IMAP_MAILBOX_SPECIALUSE;
-    if (!r) {
-        char *userid = mboxname_to_userid(name);
-        rock.attrs = buf_cstring(&canonical);
-        r = find_any(userid, &rock);
-        if (!r && rock.name) r = IMAP_MAILBOX_SPECIALUSE;
-        free(userid);
-    }
-    free(rock.name);
-    buf_free(&canonical);
     return r;
 }
 
