@@ -90,7 +90,7 @@ static void assert_stored(const char *path, const char *key, const char *value)
     ck_assert_ptr_null(db);
 }
 
-__attribute__((unused)) static int child_status(pid_t pid)
+static int child_status(pid_t pid)
 {
     int status;
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
@@ -316,6 +316,316 @@ START_TEST(test_foreach_sees_what_it_stages)
 }
 END_TEST
 
+/* ---- other backends ---- */
+
+START_TEST(test_skiplist_becomes_twoskip)
+{
+    struct db *raw;
+    struct txn_db *db;
+
+    ck_assert_int_eq(cyrusdb_open("skiplist", global_db, CYRUSDB_CREATE, &raw), 0);
+    ck_assert_int_eq(cyrusdb_store(raw, "old", 3, "1", 1), 0);
+    cyrusdb_close(raw);
+    ck_assert_str_eq(cyrusdb_detect(global_db), "skiplist");
+
+    struct txn *txn = begin();
+    ck_assert_int_eq(txn_db_open(txn, "skiplist", global_db, 0, &db), 0);
+    assert_value(db, "old", "1");
+    commit(txn);
+    ck_assert_str_eq(cyrusdb_detect(global_db), "skiplist");
+
+    struct txn_db *reader = open_in(NULL, global_db, 0);
+    txn = begin();
+    ck_assert_int_eq(txn_db_open(txn, "skiplist", global_db, TXN_DB_CONVERT, &db), 0);
+    put(db, "new", "2");
+    assert_value(db, "old", "1");
+    commit(txn);
+    ck_assert_str_eq(cyrusdb_detect(global_db), "twoskip");
+    assert_value(reader, "old", "1");
+    assert_value(reader, "new", "2");
+    txn_db_close(&reader);
+}
+END_TEST
+
+START_TEST(test_flat)
+{
+    struct buf bytes = BUF_INITIALIZER;
+    struct txn_db *db;
+    struct txn *txn = begin();
+
+    ck_assert_int_eq(txn_db_open(txn, "flat", user_db, TXN_DB_CREATE, &db), 0);
+    put(db, "user.b", "");
+    put(db, "user b", "x");
+    commit(txn);
+    test_readfile(user_db, &bytes);
+    ck_assert_str_eq(buf_cstring(&bytes), "user.b\t\nuser b\tx\n");
+    buf_free(&bytes);
+}
+END_TEST
+
+static char *quota_path(void)
+{
+    return test_path(dir, "quotas.db");
+}
+
+struct counter {
+    struct txn_db *db;
+    const char *key;
+};
+
+static int count_hook(struct txn *txn, void *rock)
+{
+    struct counter *c = rock;
+    const char *data;
+    size_t len;
+    char text[32] = "";
+
+    (void)txn;
+    int r = txn_db_lock_key(c->db, c->key, strlen(c->key));
+    if (r) return r;
+    r = txn_db_fetch(c->db, c->key, strlen(c->key), &data, &len);
+    if (!r) memcpy(text, data, cyr_min(len, sizeof(text) - 1));
+    else if (r != IMAP_NOTFOUND) return r;
+    snprintf(text, sizeof(text), "%d", (int)strtol(text, NULL, 10) + 1);
+    return txn_db_store(c->db, c->key, strlen(c->key), text, strlen(text));
+}
+
+static int count_once(const char *backend, const char *path, const char *user, const char *key)
+{
+    struct counter c = { .key = key };
+    struct txn *txn;
+
+    int r = txn_begin(&txn);
+    if (!r) r = txn_lock_user(txn, user);
+    if (!r) r = txn_db_open(txn, backend, path, TXN_DB_CREATE | TXN_DB_GLOBAL, &c.db);
+    if (!r) txn_on_commit(txn, TXN_ORDER_QUOTA, count_hook, &c);
+    if (!r) r = txn_commit(&txn, NULL);
+    txn_abort(&txn);
+    return r;
+}
+
+/* Processes of several users count in one key: none is lost. */
+START_TEST(test_counting_processes)
+{
+    static const char *const backends[] = { "twoskip", "quotalegacy", "flat" };
+    const char *backend = backends[_i];
+    char *path = quota_path();
+    pid_t pid[4];
+
+    ck_assert_int_eq(count_once(backend, path, "alice", "user.alice"), 0);
+    for (int p = 0; p < 4; p++) {
+        pid[p] = fork();
+        if (pid[p]) continue;
+        char user[16];
+        snprintf(user, sizeof(user), "u%d", p);
+        for (int i = 0; i < 25; i++) {
+            if (count_once(backend, path, user, "user.alice")) _exit(1);
+        }
+        _exit(0);
+    }
+    for (int p = 0; p < 4; p++) ck_assert_int_eq(child_status(pid[p]), 0);
+    struct txn_db *db;
+    ck_assert_int_eq(txn_db_open(NULL, backend, path, TXN_DB_GLOBAL, &db), 0);
+    assert_value(db, "user.alice", "101");
+    txn_db_close(&db);
+    free(path);
+}
+END_TEST
+
+/* ---- processes that die ---- */
+
+static int write_both(const char *value)
+{
+    struct txn_db *mine, *all;
+    struct txn *txn;
+
+    int r = txn_begin(&txn);
+    if (!r) r = txn_lock_user(txn, "alice");
+    if (!r) r = txn_db_open(txn, "twoskip", user_db, TXN_DB_CREATE, &mine);
+    if (!r) r = txn_db_open(txn, "twoskip", global_db, TXN_DB_CREATE | TXN_DB_GLOBAL, &all);
+    if (!r) r = txn_db_store(mine, "k", 1, value, strlen(value));
+    if (!r) r = txn_db_store(all, "k", 1, value, strlen(value));
+    if (!r) r = txn_commit(&txn, NULL);
+    txn_abort(&txn);
+    return r;
+}
+
+static void fetch_under_locks(char mine[32], char all[32])
+{
+    const char *data;
+    size_t len;
+    struct txn *txn = begin();
+    struct txn_db *db = open_in(txn, user_db, 0);
+
+    mine[0] = all[0] = 0;
+    if (!txn_db_fetch(db, "k", 1, &data, &len)) snprintf(mine, 32, "%.*s", (int)len, data);
+    db = open_in(txn, global_db, TXN_DB_GLOBAL);
+    ck_assert_int_eq(txn_lock_name(txn, "$DB$mailboxes.db", true), 0);
+    if (!txn_db_fetch(db, "k", 1, &data, &len)) snprintf(all, 32, "%.*s", (int)len, data);
+    txn_abort(&txn);
+}
+
+/*
+ * The committer dies at its n-th change of the disk, for every n. Whoever takes the locks next sees both
+ * databases changed or neither; and both for good, when the machine restarts.
+ */
+START_TEST(test_dead_committer)
+{
+    char value[16], mine[32], all[32], last[32] = "0";
+    int status = 137;
+
+    ck_assert_int_eq(write_both("0"), 0);
+    for (int n = 1; status == 137; n++) {
+        snprintf(value, sizeof(value), "%d", n);
+        pid_t pid = fork();
+        if (!pid) {
+            char kill[32];
+            snprintf(kill, sizeof(kill), "change:%d", n);
+            struct diskio_hooks hooks = { .kill = kill };
+            if (diskio_hooks_install(&hooks)) _exit(98);
+            _exit(write_both(value) ? 97 : 0);
+        }
+        status = child_status(pid);
+        ck_assert(status == 137 || !status);
+        if (_i) {
+            struct journal *j;
+            char *control = test_path(dir, "journal/control");
+            struct journal_recovery recovery = { 0 };
+            ck_assert_int_eq(txn_journal(&j), 0);
+            ck_assert_int_eq(unlink(control), 0);
+            ck_assert_int_eq(txn_recover(&recovery), 0);
+            free(control);
+        }
+        fetch_under_locks(mine, all);
+        ck_assert_str_eq(mine, all);
+        ck_assert(!strcmp(mine, value) || !strcmp(mine, last));
+        if (!status) ck_assert_str_eq(mine, value);
+        snprintf(last, sizeof(last), "%s", mine);
+        ck_assert_int_lt(n, 200);
+    }
+    ck_assert_str_ne(last, "0");
+}
+END_TEST
+
+/* ---- after a power cut ---- */
+
+static void reboot_machine(struct journal_recovery *recovery)
+{
+    char *control = test_path(dir, "journal/control");
+    cyrusdb_done();
+    ck_assert_int_eq(unlink(control), 0);
+    ck_assert_int_eq(txn_recover(recovery), 0);
+    free(control);
+}
+
+static void assert_both(const char *value)
+{
+    assert_stored(user_db, "k", value);
+    assert_stored(global_db, "k", value);
+}
+
+/* Only some bytes behind the mark are on disk: the file is cut back, and all is set again. */
+START_TEST(test_recover_to_mark)
+{
+    struct buf before = BUF_INITIALIZER, after = BUF_INITIALIZER;
+    struct journal_recovery recovery = { 0 };
+    const char *const paths[] = { user_db, global_db };
+
+    ck_assert_int_eq(write_both("1"), 0);
+    ck_assert_int_eq(txn_checkpoint(), 0);
+    ck_assert_int_eq(write_both("2"), 0);
+    ck_assert_int_eq(write_both("3"), 0);
+    for (size_t i = 0; i < 2; i++) {
+        test_readfile(paths[i], &after);
+        /* The header and the heads are new, the records are lost. */
+        memset(after.s + 408, 0, after.len - 408);
+        test_writefile(paths[i], after.s, after.len);
+    }
+    reboot_machine(&recovery);
+    ck_assert_uint_eq(recovery.databases, 2);
+    assert_both("3");
+    buf_free(&before);
+    buf_free(&after);
+}
+END_TEST
+
+/* Made in this window: whatever is there is made anew. */
+START_TEST(test_recover_absent)
+{
+    struct journal_recovery recovery = { 0 };
+
+    ck_assert_int_eq(write_both("1"), 0);
+    ck_assert_int_eq(write_both("2"), 0);
+    test_writefile(user_db, "rubbish", 7);
+    test_writefile(global_db, "", 0);
+    reboot_machine(&recovery);
+    assert_both("2");
+    ck_assert_int_eq(unlink(global_db), 0);
+    ck_assert_int_eq(write_both("3"), 0);
+    assert_both("3");
+}
+END_TEST
+
+/* A repack in the window, before and after the name reached the disk. */
+START_TEST(test_recover_repacked)
+{
+    struct buf old = BUF_INITIALIZER;
+    struct journal_recovery recovery = { 0 };
+    struct db *raw;
+
+    ck_assert_int_eq(write_both("1"), 0);
+    ck_assert_int_eq(txn_checkpoint(), 0);
+    ck_assert_int_eq(write_both("2"), 0);
+    test_readfile(user_db, &old);
+    ck_assert_int_eq(cyrusdb_open("twoskip", user_db, 0, &raw), 0);
+    ck_assert_int_eq(cyrusdb_repack(raw), 0);
+    cyrusdb_close(raw);
+    ck_assert_int_eq(write_both("3"), 0);
+    if (_i) test_writefile(user_db, old.s, old.len);
+    reboot_machine(&recovery);
+    assert_both("3");
+    buf_free(&old);
+}
+END_TEST
+
+START_TEST(test_recover_quotalegacy)
+{
+    struct journal_recovery recovery = { 0 };
+    char *path = quota_path(), *file = test_path(dir, "quota/a/user.alice");
+    struct txn_db *db;
+
+    ck_assert_int_eq(count_once("quotalegacy", path, "alice", "user.alice"), 0);
+    ck_assert_int_eq(count_once("quotalegacy", path, "alice", "user.alice"), 0);
+    test_writefile(file, "", 0); /* renamed, but its bytes were lost */
+    reboot_machine(&recovery);
+    ck_assert_int_eq(txn_db_open(NULL, "quotalegacy", path, TXN_DB_GLOBAL, &db), 0);
+    assert_value(db, "user.alice", "2");
+    txn_db_close(&db);
+    free(path);
+    free(file);
+}
+END_TEST
+
+/* ---- repack ---- */
+
+START_TEST(test_repack_at_the_end)
+{
+    struct stat st;
+    char value[200];
+    memset(value, 'v', sizeof(value) - 1);
+    value[sizeof(value) - 1] = 0;
+    for (int i = 0; i < 300; i++) {
+        value[0] = (char)('a' + i % 26);
+        ck_assert_int_eq(write_both(value), 0);
+    }
+    ck_assert_int_eq(stat(user_db, &st), 0);
+    ck_assert_int_lt(st.st_size, 40000);
+    ck_assert_int_eq(stat(global_db, &st), 0);
+    ck_assert_int_lt(st.st_size, 40000);
+    assert_both(value);
+}
+END_TEST
+
 Suite *txn_db_suite(void)
 {
     Suite *s = suite_create("txn_db");
@@ -327,6 +637,15 @@ Suite *txn_db_suite(void)
     tcase_add_test(tc, test_global);
     tcase_add_test(tc, test_overlay_model);
     tcase_add_test(tc, test_foreach_sees_what_it_stages);
+    tcase_add_test(tc, test_skiplist_becomes_twoskip);
+    tcase_add_test(tc, test_flat);
+    tcase_add_loop_test(tc, test_counting_processes, 0, 3);
+    tcase_add_loop_test(tc, test_dead_committer, 0, 2);
+    tcase_add_test(tc, test_recover_to_mark);
+    tcase_add_test(tc, test_recover_absent);
+    tcase_add_loop_test(tc, test_recover_repacked, 0, 2);
+    tcase_add_test(tc, test_recover_quotalegacy);
+    tcase_add_test(tc, test_repack_at_the_end);
     suite_add_tcase(s, tc);
     return s;
 }
