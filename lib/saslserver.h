@@ -46,11 +46,13 @@ struct saslserver_policy {
     bool (*useacl)(void *rock, const char *authid, const char *userid);
     void *rock;
 };
+/* *why when `allowed` said no: the client hears "authorization failure" then. */
+#define SASLSERVER_WHY_DENIED "user denied access to service"
 /* Handbook 05 §6.5 for A = authid acting as R = userid (both canonical). 0 and the admin flags, or IMAP_PERMISSION_DENIED
  * with *why (static text for the log). Used by saslserver itself, and for users that came in by certificate. */
 int saslserver_authorize(const struct saslserver_policy *policy, const char *authid, const char *userid,
                          bool *is_admin, bool *is_proxyadmin, const char **why);
-/* The default canonical form of handbook 05 §6.4. IMAP_INVALID_USER. */
+/* The default canonical form of handbook 05 §6.4 (no domain from reverse lookups, no groups). IMAP_INVALID_USER. */
 int saslserver_canonify(const char *name, size_t len, struct buf *out);
 
 /* ---- sessions ---- */
