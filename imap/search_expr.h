@@ -36,6 +36,10 @@ struct search_syntax {
     const char *default_charset; /* of a command without CHARSET; NULL: US-ASCII */
     time_t now;                  /* for OLDER and YOUNGER; 0: the clock */
     unsigned charset_flags;      /* CHARSET_*: search_charset_flags() */
+    /* The first word of the keys, when the caller had to take it to see whether it is RETURN, and the
+     * byte behind it, taken too; NULL: the stream is at the first key. */
+    const char *word;
+    int after;
     /* Internal name of the mailbox in FOLDER, in buf; false: there is none. NULL: no FOLDER key. */
     bool (*folder)(void *rock, const char *external, struct buf *internal);
     void *rock;
