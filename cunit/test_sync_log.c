@@ -12,8 +12,6 @@
 #include "testutil.h"
 #include "util.h"
 
-Suite *sync_log_suite(void);
-
 static const struct {
     const char *type, *arg1, *arg2, *line;
 } samples[] = {
