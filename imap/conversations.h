@@ -78,9 +78,28 @@ int conversations_find_guid(struct conversations_state *state, const struct mess
                             const char *partition, char **path);
 
 /*
+ * Forgets message-ids last added to before that time (UTC seconds); the counts are added to *seen
+ * and *removed. Inside a transaction.
+ */
+int conversations_prune(struct conversations_state *state, time_t before, size_t *seen,
+                        size_t *removed);
+
+/*
  * Recompute B, F, G and Q of one user from the mailboxes. Message-id records and counted flags stay;
  * THREADMODSEQ never falls. Inside txn, which may be aborted afterwards to compare only.
  */
 int conversations_rebuild_user(struct txn *txn, struct user_meta *meta);
+
+/*
+ * Compares the database with one rebuilt from the mailboxes. The txn must be aborted afterwards. cb
+ * (may be NULL) is called for each record that differs: CONV_AUDIT_REAL and CONV_AUDIT_TEMP for its two values.
+ */
+enum conv_audit_kind { CONV_AUDIT_REALONLY, CONV_AUDIT_TEMPONLY, CONV_AUDIT_REAL, CONV_AUDIT_TEMP };
+typedef void conv_audit_cb(enum conv_audit_kind kind, const struct buf *key, const struct buf *val,
+                           void *rock);
+int conversations_audit_user(struct txn *txn, struct user_meta *meta, conv_audit_cb *cb, void *rock,
+                             size_t *differences);
+/* Every record in the order of the keys. */
+int conversations_dump(struct conversations_state *state, txn_db_cb *cb, void *rock);
 
 #endif

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * cyr_expire -- clean up what is old: expunged messages, deleted mailboxes, duplicate marks, message-ids
+ *
+ * cyr_expire(8); handbook 05 §3.9. Each job stands alone in expire.h. Exit codes: 0; 1 deliver.db
+ * can't be read; 64 usage; 75 a mailbox could not be cleaned up (logged) or the end was asked for.
+ */
+#include <config.h>
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sysexits.h>
+#include <syslog.h>
+#include <time.h>
+
+#include "duplicate.h"
+#include "exitcodes.h"
+#include "expire.h"
+#include "global.h"
+#include "libconfig.h"
+#include "signals.h"
+#include "txn.h"
+#include "xsyslog.h"
+
+#define TOMBSTONE_LIFE (7 * 86400) /* seconds */
+
+static const char usage_text[] =
+    "usage: cyr_expire [-C <altconfig>] [-D <delete-duration>] [-E <expire-duration>]\n"
+    "                  [-X <expunge-duration>] [-a] [-c] [-x] [-v] [-p <prefix> | -u <userid>]\n"
+    "  -D d  remove mailboxes deleted more than d ago\n"
+    "  -E d  forget deliveries more than d ago (duplicate suppression)\n"
+    "  -X d  remove messages expunged more than d ago\n"
+    "  -a    do not look at annotations\n"
+    "  -c    leave the conversations alone\n"
+    "  -x    leave messages alone\n"
+    "  -v    say what is done\n"
+    "  -p m  only this mailbox (internal name) and those below\n"
+    "  -u u  only this user's\n"
+    "Durations: a number, which may have a fraction, and one of d h m s (days if missing).\n";
+
+struct options {
+    const char *altconfig;
+    struct expire_scope scope;
+    double delete_after, expire_after, expunge_after; /* seconds, negative: not asked for */
+    bool no_annotations, no_conversations, no_expunge;
+};
+
+static void usage(const char *complaint)
+{
+    if (complaint) fprintf(stderr, "%s\n", complaint);
+    fputs(usage_text, stderr);
+    exit(EX_USAGE);
+}
+
+static void take_duration(const char *text, double *seconds)
+{
+    if (!expire_parse_duration(text, seconds)) usage("Not a duration.");
+}
+
+static bool should_stop(void *rock)
+{
+    (void)rock;
+    return signals_shutdown();
+}
+
+static void parse(int argc, char **argv, struct options *o)
+{
+    int opt;
+
+    while ((opt = getopt(argc, argv, "C:D:E:X:acxvp:u:h")) != EOF) {
+        switch (opt) {
+        case 'C': o->altconfig = optarg; break;
+        case 'D': take_duration(optarg, &o->delete_after); break;
+        case 'E': take_duration(optarg, &o->expire_after); break;
+        case 'X': take_duration(optarg, &o->expunge_after); break;
+        case 'a': o->no_annotations = true; break;
+        case 'c': o->no_conversations = true; break;
+        case 'x': o->no_expunge = true; break;
+        case 'v': o->scope.verbose = true; break;
+        case 'p': o->scope.prefix = optarg; break;
+        case 'u': o->scope.userid = optarg; break;
+        default: usage(NULL);
+        }
+    }
+    if (optind < argc) usage("Unexpected argument.");
+    if (o->scope.prefix && o->scope.userid) usage("Only one of -p and -u.");
+    if (o->delete_after < 0 && o->expire_after < 0 && o->expunge_after < 0)
+        usage("Missing arguments.");
+    o->scope.stop = should_stop;
+}
+
+static int run_messages(const struct options *o, time_t now)
+{
+    struct expire_counts n = { 0 };
+    time_t before = o->expunge_after >= 0 ? now - (time_t)o->expunge_after : 0;
+
+    if (o->no_expunge) return 0;
+    if (o->scope.verbose && o->expunge_after >= 0)
+        fprintf(stderr, "Expunging deleted messages in mailboxes older than %.2f days\n\n",
+                o->expunge_after / 86400);
+    int r = expire_messages(&o->scope, !o->no_annotations, before, &n);
+    syslog(LOG_NOTICE, "Expired %zu and expunged %zu out of %zu messages from %zu mailboxes",
+           n.expired, n.expunged, n.messages, n.mailboxes);
+    int r2 = expire_tombstones(&o->scope, now - TOMBSTONE_LIFE, &n);
+    return r ? r : r2;
+}
+
+static int run_conversations(const struct options *o, time_t now)
+{
+    struct expire_counts n = { 0 };
+    int after = config_getduration(IMAPOPT_CONVERSATIONS_EXPIRE_AFTER);
+
+    if (o->no_conversations || !config_getswitch(IMAPOPT_CONVERSATIONS) || after < 0) return 0;
+    int r = expire_conversations(&o->scope, now - after, &n);
+    syslog(LOG_NOTICE, "Expired %zu entries of %zu entries seen in %zu conversation databases",
+           n.expired, n.messages, n.mailboxes);
+    return r;
+}
+
+static int run_deleted(const struct options *o, time_t now)
+{
+    struct expire_counts n = { 0 };
+
+    if (o->delete_after < 0) return 0;
+    int r = expire_deleted(&o->scope, !o->no_annotations, now - (time_t)o->delete_after, &n);
+    syslog(LOG_NOTICE, "Removed %zu deleted mailboxes", n.mailboxes);
+    return r;
+}
+
+static int run_duplicates(const struct options *o, time_t now)
+{
+    size_t purged = 0;
+
+    if (o->expire_after < 0) return 0;
+    syslog(LOG_NOTICE, "duplicate_prune: pruning back %.2f days", o->expire_after / 86400);
+    int r = duplicate_prune(now - (time_t)o->expire_after, &purged);
+    syslog(LOG_NOTICE, "duplicate_prune: purged %zu entries", purged);
+    return r;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = { .delete_after = -1, .expire_after = -1, .expunge_after = -1 };
+    static int (*const jobs[])(const struct options *, time_t) = { run_messages, run_conversations,
+                                                                   run_deleted };
+    bool failed = false;
+
+    cyrus_std_options(argc, argv, usage_text);
+    parse(argc, argv, &o);
+    cyrus_init(o.altconfig, "cyr_expire", CYRUSINIT_TOOL | CYRUSINIT_SIGNALS,
+               CONFIG_NEED_PARTITION_DATA);
+    time_t now = time(NULL);
+    for (size_t i = 0; i < sizeof(jobs) / sizeof(jobs[0]) && !signals_shutdown(); i++)
+        failed |= jobs[i](&o, now) != 0;
+    int r = signals_shutdown() ? 0 : run_duplicates(&o, now);
+    failed |= signals_shutdown();
+    txn_shutdown();
+    cyrus_done();
+    if (r) return 1;
+    return failed ? EX_TEMPFAIL : EX_OK;
+}

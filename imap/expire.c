@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * expire -- the clean-up jobs of cyr_expire
+ *
+ * The names are collected first and the work is done afterwards, so no list changes under a walk. A mailbox that has
+ * gone meanwhile is nobody's fault.
+ */
+#include <config.h>
+
+#include "expire.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "annotate.h"
+#include "conversations.h"
+#include "imap_err.h"
+#include "mailbox.h"
+#include "mboxlist.h"
+#include "mboxname.h"
+#include "txn.h"
+#include "util.h"
+#include "xmalloc.h"
+#include "xsyslog.h"
+
+#define ENTRY_EXPIRE "/vendor/cmu/cyrus-imapd/expire"
+#define ENTRY_DELETE "/vendor/cmu/cyrus-imapd/delete"
+#define LOCK_TRIES 10
+
+static const struct {
+    char letter;
+    double seconds;
+} units[] = { { 'd', 86400 }, { 'h', 3600 }, { 'm', 60 }, { 's', 1 } };
+
+bool expire_parse_duration(const char *text, double *seconds)
+{
+    char *end;
+    double factor = units[0].seconds;
+
+    if (!cyr_isdigit(*text) && *text != '.') return false;
+    errno = 0;
+    double n = strtod(text, &end);
+    if (end == text || errno || !isfinite(n) || strspn(text, "0123456789.") != (size_t)(end - text))
+        return false;
+    if (*end) {
+        size_t i = 0;
+        while (i < array_size(units) && units[i].letter != *end) i++;
+        if (i == array_size(units) || end[1]) return false;
+        factor = units[i].seconds;
+    }
+    *seconds = n * factor;
+    return *seconds < 4e9;
+}
+
+/* ---- which mailboxes ---- */
+
+struct collect {
+    const struct expire_scope *scope;
+    bool (*want)(const mbentry_t *entry, const mbname_t *mbname, void *rock);
+    void *rock;
+    strarray_t names;
+};
+
+static bool in_scope(const struct expire_scope *scope, const mbentry_t *entry,
+                     const mbname_t *mbname)
+{
+    size_t len = scope->prefix ? strlen(scope->prefix) : 0;
+    const char *userid = mbname_userid(mbname);
+
+    if (len && (strncmp(entry->name, scope->prefix, len) ||
+                (entry->name[len] && entry->name[len] != '.' && scope->prefix[len - 1] != '.')))
+        return false;
+    return !scope->userid || (userid && !strcmp(userid, scope->userid));
+}
+
+static int collect_one(const mbentry_t *entry, void *rock)
+{
+    struct collect *collect = rock;
+    mbname_t *mbname = mbname_from_intname(entry->name);
+
+    if (!mbentry_is_remote(entry, NULL) && in_scope(collect->scope, entry, mbname) &&
+        (!collect->want || collect->want(entry, mbname, collect->rock)))
+        strarray_append(&collect->names, entry->name);
+    mbname_free(&mbname);
+    return 0;
+}
+
+static void say(const struct expire_scope *scope, const char *what, const char *name)
+{
+    if (scope->verbose) fprintf(stderr, "%s %s\n\n", what, name);
+}
+
+static bool should_stop(const struct expire_scope *scope)
+{
+    return scope->stop && scope->stop(scope->rock);
+}
+
+/* ---- one transaction for each name ---- */
+
+typedef int job_fn(struct txn *txn, const char *name, void *rock);
+
+static int in_transaction(const char *name, job_fn *fn, void *rock)
+{
+    mbname_t *mbname = mbname_from_intname(name);
+    int r = IMAP_AGAIN;
+
+    for (int i = 0; r == IMAP_AGAIN && i < LOCK_TRIES; i++) {
+        struct txn *txn = NULL;
+        r = txn_begin(&txn);
+        if (!r) r = txn_lock_user(txn, mbname_userid(mbname));
+        if (!r) r = fn(txn, name, rock);
+        if (!r) r = txn_commit(&txn, NULL);
+        if (r) txn_abort(&txn);
+    }
+    mbname_free(&mbname);
+    return r;
+}
+
+static int for_each(const struct expire_scope *scope, const strarray_t *names, job_fn *fn,
+                    void *rock, struct expire_counts *counts)
+{
+    int first = 0;
+
+    for (int i = 0; i < strarray_size(names) && !should_stop(scope); i++) {
+        int r = in_transaction(strarray_nth(names, i), fn, rock);
+        if (!r || r == IMAP_MAILBOX_NONEXISTENT) continue;
+        xsyslog_errno(LOG_ERR, 0, "IOERROR: clean-up failed", "mailbox=<%s> error=<%s>",
+                      strarray_nth(names, i), error_message(r));
+        counts->failed++;
+        if (!first) first = r;
+    }
+    return first;
+}
+
+/* ---- messages ---- */
+
+struct messages {
+    const struct expire_scope *scope;
+    bool use_annotations;
+    time_t expunged_before, age_before;
+    struct expire_counts *counts;
+    struct index_record *todo; /* records of the present mailbox to be changed */
+    size_t ntodo;
+    bool repack;
+};
+
+static int annotation_of(const char *name, const char *entry, struct txn *txn, struct buf *value)
+{
+    mbentry_t *mbentry = NULL;
+    int r = *name ? mboxlist_lookup(name, &mbentry, txn) : 0;
+
+    buf_reset(value);
+    if (!r) r = annotatemore_lookup(mbentry, entry, "", txn, value);
+    mbentry_free(&mbentry);
+    return r == IMAP_MAILBOX_NONEXISTENT || r == IMAP_NOTFOUND ? 0 : r;
+}
+
+/* The expire time of the mailbox, its parents, or the server; 0: never. */
+static time_t age_limit(const char *name, struct txn *txn)
+{
+    struct buf value = BUF_INITIALIZER;
+    char *at = xstrdup(name);
+    double seconds = 0;
+
+    while (true) {
+        if (!annotation_of(at, ENTRY_EXPIRE, txn, &value) && buf_len(&value)) break;
+        if (!*at) break;
+        char *dot = strrchr(at, '.');
+        *(dot ? dot : at) = '\0';
+    }
+    if (buf_len(&value) && !expire_parse_duration(buf_cstring(&value), &seconds)) {
+        syslog(LOG_ERR, "%s: bad value of annotation %s: %s", name, ENTRY_EXPIRE,
+               buf_cstring(&value));
+        seconds = 0;
+    }
+    buf_free(&value);
+    free(at);
+    return seconds > 0 ? txn_time(txn) - (time_t)seconds : 0;
+}
+
+static int look_at(struct mailbox *mailbox, const struct index_record *rec, void *rock)
+{
+    struct messages *m = rock;
+    bool expunged = rec->internal_flags & FLAG_INTERNAL_EXPUNGED;
+    bool aged = !expunged && m->age_before && rec->gmtime < m->age_before;
+    bool gone = expunged && !(rec->internal_flags & FLAG_INTERNAL_UNLINKED) && m->expunged_before &&
+                rec->last_updated <= m->expunged_before;
+
+    (void)mailbox;
+    m->counts->messages++;
+    if (rec->internal_flags & FLAG_INTERNAL_UNLINKED) m->repack = true;
+    if (!aged && !gone) return 0;
+    m->todo = xgrow(m->todo, m->ntodo, sizeof(*m->todo));
+    m->todo[m->ntodo++] = *rec;
+    return 0;
+}
+
+static int change(struct messages *m, struct mailbox *mailbox, struct index_record *rec)
+{
+    if (!(rec->internal_flags & FLAG_INTERNAL_EXPUNGED)) {
+        m->counts->expired++;
+        return mailbox_expunge_record(mailbox, rec, 0);
+    }
+    m->counts->expunged++;
+    m->repack = true;
+    rec->internal_flags |= FLAG_INTERNAL_UNLINKED;
+    return mailbox_rewrite_record(mailbox, rec, MAILBOX_SILENT);
+}
+
+static int expire_mailbox(struct txn *txn, const char *name, void *rock)
+{
+    struct messages *m = rock;
+    struct mailbox *mailbox = NULL;
+    int r = mailbox_open_iwl(txn, name, &mailbox);
+
+    if (r) return r;
+    m->repack = mailbox_index_header(mailbox)->options & OPT_MAILBOX_NEEDS_REPACK;
+    m->age_before = m->use_annotations ? age_limit(name, txn) : 0;
+    m->ntodo = 0;
+    m->counts->mailboxes++;
+    if (m->age_before) say(m->scope, "expiring messages in", name);
+    say(m->scope, "cleaning up expunged messages in", name);
+    r = mailbox_foreach(mailbox, 0, 0, 0, look_at, m);
+    for (size_t i = 0; !r && i < m->ntodo; i++) r = change(m, mailbox, &m->todo[i]);
+    if (!r && m->repack) r = mailbox_repack(mailbox);
+    return r;
+}
+
+int expire_messages(const struct expire_scope *scope, bool use_annotations, time_t expunged_before,
+                    struct expire_counts *counts)
+{
+    struct collect collect = { .scope = scope };
+    struct messages m = { .scope = scope,
+                          .use_annotations = use_annotations,
+                          .expunged_before = expunged_before,
+                          .counts = counts };
+    int r = mboxlist_allmbox(NULL, collect_one, &collect, MBOXTREE_DELETED);
+
+    if (!r) r = for_each(scope, &collect.names, expire_mailbox, &m, counts);
+    strarray_fini(&collect.names);
+    free(m.todo);
+    return r;
+}
+
+/* ---- deleted mailboxes ---- */
+
+struct deleted {
+    const struct expire_scope *scope;
+    bool use_annotations;
+    time_t before;
+    struct expire_counts *counts;
+};
+
+static bool is_old_deleted(const mbentry_t *entry, const mbname_t *mbname, void *rock)
+{
+    const struct deleted *d = rock;
+    time_t when = mbname_isdeleted(mbname), before = d->before;
+    struct buf value = BUF_INITIALIZER;
+    double seconds;
+
+    if (!when) return false;
+    if (d->use_annotations && !annotation_of(entry->name, ENTRY_DELETE, NULL, &value) &&
+        buf_len(&value) && expire_parse_duration(buf_cstring(&value), &seconds))
+        before = seconds > 0 ? time(NULL) - (time_t)seconds : 0;
+    buf_free(&value);
+    return when < before;
+}
+
+static int remove_deleted(struct txn *txn, const char *name, void *rock)
+{
+    struct deleted *d = rock;
+    unsigned flags = MBOXLIST_DELETE_IMMEDIATE | MBOXLIST_DELETE_FORCE | MBOXLIST_DELETE_LOCALONLY;
+
+    say(d->scope, "Removing:", name);
+    int r = mboxlist_deletemailbox(txn, name, true, NULL, NULL, flags);
+    if (!r) d->counts->mailboxes++;
+    return r;
+}
+
+int expire_deleted(const struct expire_scope *scope, bool use_annotations, time_t before,
+                   struct expire_counts *counts)
+{
+    struct deleted d = { scope, use_annotations, before, counts };
+    struct collect collect = { .scope = scope, .want = is_old_deleted, .rock = &d };
+    int r = mboxlist_allmbox(NULL, collect_one, &collect, MBOXTREE_DELETED);
+
+    if (!r) r = for_each(scope, &collect.names, remove_deleted, &d, counts);
+    strarray_fini(&collect.names);
+    return r;
+}
+
+/* ---- tombstones ---- */
+
+static bool is_old_tombstone(const mbentry_t *entry, const mbname_t *mbname, void *rock)
+{
+    const time_t *before = rock;
+
+    (void)mbname;
+    return (entry->mbtype & MBTYPE_DELETED) && entry->mtime && entry->mtime < *before;
+}
+
+static int remove_tombstone(struct txn *txn, const char *name, void *rock)
+{
+    struct expire_counts *counts = rock;
+    mbentry_t *entry = NULL;
+    int r = mboxlist_lookup_allow_all(name, &entry, txn);
+
+    if (!r && (entry->mbtype & MBTYPE_DELETED)) { /* nobody has made it anew meanwhile */
+        r = mboxlist_delete_entry(txn, name);
+        if (!r) counts->expired++;
+    }
+    mbentry_free(&entry);
+    return r;
+}
+
+int expire_tombstones(const struct expire_scope *scope, time_t before, struct expire_counts *counts)
+{
+    struct collect collect = { .scope = scope, .want = is_old_tombstone, .rock = &before };
+    int r = mboxlist_allmbox(NULL, collect_one, &collect, MBOXTREE_TOMBSTONES | MBOXTREE_DELETED);
+
+    if (!r) r = for_each(scope, &collect.names, remove_tombstone, counts, counts);
+    strarray_fini(&collect.names);
+    return r;
+}
+
+/* ---- conversations ---- */
+
+struct conv_job {
+    const struct expire_scope *scope;
+    time_t before;
+    struct expire_counts *counts;
+};
+
+static int expire_user_conversations(struct txn *txn, const char *name, void *rock)
+{
+    struct conv_job *job = rock;
+    struct conversations_state *state = NULL;
+    struct user_meta *meta = NULL;
+    mbentry_t *inbox = NULL;
+    int r = mboxlist_lookup(name, &inbox, txn);
+
+    if (!r) r = user_meta_from_entry(inbox, &meta);
+    if (!r) r = conversations_open_user(txn, meta, &state);
+    if (!r && state) {
+        say(job->scope, "Pruning conversations from db", user_meta_path(meta, "conversations"));
+        job->counts->mailboxes++;
+        r = conversations_prune(state, job->before, &job->counts->messages, &job->counts->expired);
+    }
+    user_meta_free(&meta);
+    mbentry_free(&inbox);
+    return r;
+}
+
+static bool is_inbox(const mbentry_t *entry, const mbname_t *mbname, void *rock)
+{
+    (void)entry;
+    (void)rock;
+    return mbname_is_inbox(mbname);
+}
+
+int expire_conversations(const struct expire_scope *scope, time_t before,
+                         struct expire_counts *counts)
+{
+    struct conv_job job = { scope, before, counts };
+    struct collect collect = { .scope = scope, .want = is_inbox };
+    int r = mboxlist_allmbox(NULL, collect_one, &collect, 0);
+
+    if (!r) r = for_each(scope, &collect.names, expire_user_conversations, &job, counts);
+    strarray_fini(&collect.names);
+    return r;
+}
