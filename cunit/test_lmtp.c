@@ -146,8 +146,9 @@ START_TEST(stored_forms)
     /* Return-Path goes, with its folds; bare CRs go; a body without a final line end is closed. */
     assert_stored("Return-Path: <a>\r\n <b>\r\n" IDS "\r\na\rb\r\n.\r\n", IDS "\r\nab\r\n", "");
     /* A client that sends LFs only. */
-    assert_stored("Message-ID: <1@x>\nDate: Mon, 07 Feb 2022 10:00:00 +0100\n\nbody\n..dot\n.\nQUIT\n",
-                  IDS "\r\nbody\r\n.dot\r\n", "QUIT\n");
+    assert_stored(
+        "Message-ID: <1@x>\nDate: Mon, 07 Feb 2022 10:00:00 +0100\n\nbody\n..dot\n.\nQUIT\n",
+        IDS "\r\nbody\r\n.dot\r\n", "QUIT\n");
     /* No body, no blank line. */
     assert_stored(IDS ".\r\n", IDS, "");
     /* A blank line first: no header of its own but what every message has. */
@@ -159,10 +160,10 @@ START_TEST(no_smuggling)
 {
     assert_stored(IDS "\r\na\n.\nMAIL FROM:<evil>\r\n.\r\nNOOP\r\n",
                   IDS "\r\na\r\n\r\nMAIL FROM:<evil>\r\n", "NOOP\r\n");
-    assert_stored(IDS "\r\na\n.\r\nMAIL FROM:<evil>\r\n.\r\n", IDS "\r\na\r\n\r\nMAIL FROM:<evil>\r\n",
-                  "");
-    assert_stored(IDS "\r\na\r\n.\nMAIL FROM:<evil>\r\n.\r\n", IDS "\r\na\r\n\r\nMAIL FROM:<evil>\r\n",
-                  "");
+    assert_stored(IDS "\r\na\n.\r\nMAIL FROM:<evil>\r\n.\r\n",
+                  IDS "\r\na\r\n\r\nMAIL FROM:<evil>\r\n", "");
+    assert_stored(IDS "\r\na\r\n.\nMAIL FROM:<evil>\r\n.\r\n",
+                  IDS "\r\na\r\n\r\nMAIL FROM:<evil>\r\n", "");
 }
 END_TEST
 
