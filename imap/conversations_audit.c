@@ -3,8 +3,8 @@
  * conversations_audit -- a user's conversations as they are, against what the mailboxes say
  *
  * The database is rebuilt inside a transaction that never commits, and then both are walked side by side. Message-ids
- * can't be derived and are left out; modseqs and the dates of senders may rightly be newer than
- * the mailboxes tell, so the newer one counts on both sides.
+ * can't be derived and are left out; modseqs, and the dates of senders and of messages with several copies,
+ * may rightly be others than the mailboxes tell, so the newer one counts on both sides.
  */
 #include <config.h>
 
@@ -42,6 +42,17 @@ static void merge_senders(struct conversation *a, struct conversation *b)
         }
 }
 
+/* The date of a message with several copies is that of the copy that changed last. */
+static void merge_thread(struct conversation *a, struct conversation *b)
+{
+    for (size_t i = 0; i < a->nthread; i++)
+        for (size_t j = 0; j < b->nthread; j++) {
+            struct conv_thread *s = &a->thread[i], *t = &b->thread[j];
+            if (!message_guid_equal(&s->guid, &t->guid)) continue;
+            s->internaldate = t->internaldate = cyr_max(s->internaldate, t->internaldate);
+        }
+}
+
 static void merge_conversations(struct conversation *a, struct conversation *b)
 {
     a->modseq = b->modseq = cyr_max(a->modseq, b->modseq);
@@ -51,6 +62,7 @@ static void merge_conversations(struct conversation *a, struct conversation *b)
         if (g) f->modseq = g->modseq = cyr_max(f->modseq, g->modseq);
     }
     merge_senders(a, b);
+    merge_thread(a, b);
     /* A subject that was not known when the record was made. */
     if (!a->subject) a->subject = xstrdupnull(b->subject);
     if (!b->subject) b->subject = xstrdupnull(a->subject);
