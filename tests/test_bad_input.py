@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Bad input and bad surroundings: a clear error, nothing crashes, nothing is lost.
+
+Every server of these tests is checked at its end for crashes and unexpected ERROR lines.
+"""
+
+import os
+import socket
+import time
+
+import pytest
+
+from cyltest.instance import StartFailed
+
+GOOD = (b"From: a@example.com\r\nSubject: good\r\nMessage-ID: <good%d@example.com>\r\n"
+        b"Date: Mon, 07 Feb 2022 10:00:00 +0100\r\n\r\nbody\r\n")
+
+
+@pytest.fixture
+def mail_server(factory):
+    server = factory(services=("imap", "lmtp")).start()
+    server.create_user("alice")
+    server.deliver(GOOD % 0, "alice")
+    return server
+
+
+def still_works(server, expected):
+    server.deliver(GOOD % (expected + 100), "alice")
+    with server.imap("alice") as imap:
+        assert f"MESSAGES {expected + 1}".encode() in \
+            imap.ok("STATUS INBOX (MESSAGES)").find("* STATUS")[0]
+        imap.ok("SELECT INBOX")
+        imap.ok("FETCH 1:* (FLAGS ENVELOPE BODYSTRUCTURE BODY.PEEK[])")
+
+
+BROKEN_MIME = [
+    b"Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n--x\r\n--x\r\n",
+    b"Content-Type: multipart/mixed; boundary=\"\r\n\r\n--\r\n\r\n",
+    b"Content-Type: multipart/mixed\r\n\r\n--\r\nContent-Type: message/rfc822\r\n\r\n",
+    b"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n!!!!\r\n",
+    b"Content-Type: text/plain; charset=\"no such charset\"; charset*0*=%\r\n\r\n\xff\xfe\r\n",
+    b"Subject: =?utf-8?b?////?= =?x?q?=\r\nFrom: <<<>>>,,;:@\r\nDate: 99 Foo 0\r\n\r\n\r\n",
+    b"Content-Type: multipart/mixed; boundary=a\r\n\r\n" + b"--a\r\n\r\n" * 2000 + b"--a--\r\n",
+]
+
+
+def test_broken_mime(mail_server):
+    with mail_server.lmtp() as lmtp:
+        for n, text in enumerate(BROKEN_MIME):
+            replies = lmtp.deliver(b"Message-ID: <b%d@x>\r\n" % n + text, ["alice"])
+            assert replies[0][0] == 250, (text, replies)
+    still_works(mail_server, 1 + len(BROKEN_MIME))
+    with mail_server.imap("alice") as imap:
+        imap.ok("SELECT INBOX")
+        imap.ok("SEARCH TEXT nothing")
+        imap.ok("FETCH 1:* (BODY.PEEK[1] BODY.PEEK[1.1.MIME] BODY.PEEK[2.TEXT] RFC822.SIZE)")
+
+
+def test_nuls(mail_server):
+    with mail_server.lmtp() as lmtp:
+        replies = lmtp.deliver(b"Subject: x\r\n\r\na\0b\r\n", ["alice"])
+        assert replies[0][0] == 554
+    with mail_server.imap("alice") as imap:
+        text = b"Subject: x\r\n\r\na\0b\r\n"
+        tag = imap.start(f"APPEND INBOX {{{len(text)}+}}")
+        imap.send(text + b"\r\n")
+        response = imap.finish(tag)
+        assert response.status in ("NO", "BAD"), response
+        imap.send(b"x NOOP\0\r\n")
+        assert imap.readline().startswith((b"x BAD", b"* BAD", b"* BYE"))
+    still_works(mail_server, 1)
+
+
+def test_huge_header(mail_server):
+    header = b"".join(b"X-Header-%d: %s\r\n" % (n, b"h" * 900) for n in range(10 << 10))
+    assert len(header) > 9 << 20
+    with mail_server.lmtp() as lmtp:
+        replies = lmtp.deliver(b"Message-ID: <huge@x>\r\n" + header + b"\r\nbody\r\n", ["alice"])
+        assert replies[0][0] == 250
+    still_works(mail_server, 2)
+
+
+def test_a_hundred_thousand_recipients(mail_server):
+    with mail_server.lmtp() as lmtp:
+        assert lmtp.cmd("MAIL FROM:<>")[0] == 250
+        codes = {}
+        for _ in range(100):
+            lmtp.send(b"RCPT TO:<alice>\r\n" * 1000)
+            for _ in range(1000):
+                code = lmtp.reply()[0]
+                codes[code] = codes.get(code, 0) + 1
+        assert set(codes) == {250, 452}, codes
+        assert codes[250] + codes[452] == 100000
+        assert lmtp.cmd("RSET")[0] == 250
+    still_works(mail_server, 1)
+
+
+def test_endless_literal(mail_server):
+    with mail_server.imap() as imap:
+        imap.send(b"a LOGIN {4294967295+}\r\n")
+        sent = 0
+        try:
+            while sent < 64 << 20:
+                imap.send(b"x" * 65536)
+                sent += 65536
+        except (BrokenPipeError, ConnectionResetError, socket.timeout):
+            pass
+        assert sent < 64 << 20, "the server reads for ever"
+    with mail_server.imap() as imap:
+        imap.send(b"a " + b"x" * (8 << 20) + b"\r\n")
+        try:
+            line = imap.readline()
+            assert line.startswith((b"* BYE", b"a BAD", b"* BAD")), line[:80]
+        except (EOFError, ConnectionResetError):
+            pass
+    still_works(mail_server, 1)
+
+
+def test_flood_of_wrong_passwords(mail_server):
+    for _ in range(5):
+        with mail_server.imap() as imap:
+            for _ in range(5):
+                try:
+                    imap.sendline("x LOGIN alice wrong")
+                    line = imap.readline()
+                except EOFError:
+                    break
+                assert line.startswith((b"x NO", b"* BYE")), line
+    assert "wrong" not in mail_server.log_text()
+    still_works(mail_server, 1)
+
+
+def test_unknown_option(factory):
+    server = factory(services=("imap",))
+    server.conf["no_such_option"] = "yes"
+    server.start()
+    assert "no_such_option" in server.run("cyr_info", "conf-lint", check=False).stdout
+
+
+def test_bad_value(factory):
+    server = factory(services=("imap",))
+    server.conf["maxword"] = "many"
+    with pytest.raises(StartFailed) as failed:
+        server.start()
+    assert "maxword" in str(failed.value)
+
+
+def test_missing_partition_directory(factory):
+    server = factory(services=("imap", "lmtp"))
+    server.conf["partition-default"] = "/nonexistent/spool"
+    server.allow_log("IOERROR|DBERROR")
+    server.start()
+    with server.imap("admin") as imap:
+        assert imap.cmd("CREATE user/alice").status == "NO"
+        assert not imap.ok('LIST "" *').find("* LIST")
+        imap.ok("NOOP")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs an account that is not ours")
+def test_unwritable_partition(factory):
+    server = factory(services=("imap", "lmtp"))
+    server.allow_log("IOERROR|DBERROR")
+    server.start()
+    server.create_user("alice")
+    server.deliver(GOOD % 1, "alice")
+    for top, dirs, _ in os.walk(server.path("spool")):
+        os.chown(top, 0, 0)
+        os.chmod(top, 0o555)
+        for name in dirs:
+            os.chown(os.path.join(top, name), 0, 0)
+    with server.lmtp() as lmtp:
+        code, text = lmtp.deliver(GOOD % 2, ["alice"])[0]
+        assert code // 100 == 4, (code, text)
+        assert lmtp.cmd("NOOP")[0] == 250
+    assert "IOERROR" in server.log_text()
+
+
+def test_client_that_goes_away(mail_server):
+    for text in (b"", b"a LOGIN alice", b"a APPEND INBOX {100+}\r\nabc", b"a LOGIN {5}\r\n"):
+        with mail_server.imap() as imap:
+            imap.send(text)
+    with mail_server.lmtp() as lmtp:
+        lmtp.cmd("MAIL FROM:<>")
+        lmtp.cmd("RCPT TO:<alice>")
+        lmtp.cmd("DATA")
+        lmtp.send(b"half a mess")
+    time.sleep(0.2)
+    still_works(mail_server, 1)
