@@ -58,7 +58,8 @@ static void read_options(void)
     if (options.idle_timeout <= 0) options.idle_timeout = options.timeout;
     options.readonly = config_getswitch(IMAPOPT_READONLY);
     options.conversations = config_getswitch(IMAPOPT_CONVERSATIONS);
-    options.maxmessagesize = config_getbytesize(IMAPOPT_MAXMESSAGESIZE);
+    int max = config_getint(IMAPOPT_MAXMESSAGESIZE);
+    options.maxmessagesize = max > 0 ? (uint64_t)max : 0;
 }
 
 static int usage(void)

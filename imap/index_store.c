@@ -136,8 +136,11 @@ static int store_one(struct index_state *st, struct mailbox *mailbox, const stru
     bool flags = apply_flags(plan, store->op, rec);
     if (!flags && newseen == seen) return 0;
     *did = true;
-    /* seen_view_set rewrites the record with everything that is in it. */
-    if (newseen != seen) return seen_view_set(st->seen, mailbox, rec, newseen, 0);
+    if (newseen != seen) {
+        int r = seen_view_set(st->seen, mailbox, rec, newseen, 0);
+        if (r || seen_view_internal(st->seen)) return r;
+        /* The record is written as well: its modseq tells other sessions that something is new. */
+    }
     return mailbox_rewrite_record(mailbox, rec, 0);
 }
 
