@@ -97,6 +97,8 @@ bool body_is_rfc822(const struct body *body); /* message/rfc822 */
 bool body_type_is(const struct body *body, const char *type, const char *subtype); /* upper case */
 /* Value of a parameter (upper-case name), the last one wins; NULL: absent. */
 const struct msgtext *body_param(const struct message_param *params, const char *name);
+/* Append the value as UTF-8: RFC 2231 for names that end with '*', encoded words otherwise. */
+void message_param_decode(const struct message_param *param, struct buf *dst);
 
 /*
  * Times of an index record (handbook 02 §3.2): *gmtime UTC seconds of the Date field, *sentdate

@@ -278,7 +278,7 @@ void mime_read_language(struct message_content *m, struct msgtext value, struct 
     }
 }
 
-/* ---- boundaries ---- */
+/* ---- extended values ---- */
 
 /* `charset'language'text` with %XX as UTF-8 (RFC 2231 §4); false: not that. */
 static bool decode_extended(struct msgtext value, struct buf *dst)
@@ -304,6 +304,14 @@ static bool decode_extended(struct msgtext value, struct buf *dst)
     charset_free(&cs);
     buf_free(&bytes);
     return true;
+}
+
+void message_param_decode(const struct message_param *param, struct buf *dst)
+{
+    bool extended = param->name.len && param->name.s[param->name.len - 1] == '*';
+
+    if (extended && decode_extended(param->value, dst)) return;
+    charset_decode_mimeheader(param->value.s, param->value.len, true, dst);
 }
 
 struct msgtext mime_boundary(struct message_content *m, const struct message_param *params)
