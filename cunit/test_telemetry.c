@@ -5,9 +5,11 @@
 #include <config.h>
 
 #include <check.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "buf.h"
 #include "prot.h"
@@ -19,8 +21,9 @@ START_TEST(traced)
     char *dir = test_mkdtemp(), *logdir = test_path(dir, "log"),
          *user = test_path(dir, "log/alice");
     char *file = test_path(dir, "log/alice/imap-1");
-    struct buf sent = BUF_INITIALIZER, trace = BUF_INITIALIZER;
-    struct protstream *in = prot_readmap("a NOOP\r\n", 8), *out = prot_writebuf(&sent);
+    struct buf trace = BUF_INITIALIZER;
+    int null = open("/dev/null", O_WRONLY);
+    struct protstream *in = prot_readmap("a NOOP\r\n", 8), *out = prot_new(null, true);
 
     ck_assert_int_eq(telemetry_start(dir, "alice", "imap-1", in, out), -1);
     ck_assert(!mkdir(logdir, 0755) && !mkdir(user, 0755));
@@ -42,7 +45,7 @@ START_TEST(traced)
     ck_assert_ptr_null(strstr(text, "not traced"));
     prot_free(in);
     prot_free(out);
-    buf_free(&sent);
+    close(null);
     buf_free(&trace);
     free(file);
     free(user);
