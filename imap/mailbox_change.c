@@ -42,6 +42,8 @@ int mailbox_begin_change(struct mailbox *mailbox)
                     mailbox->index_path);
         return IMAP_MAILBOX_BADFORMAT;
     }
+    int r = mailbox_check_writable(mailbox);
+    if (r) return r;
     mailbox->hooked = true;
     txn_on_commit(mailbox->txn, TXN_ORDER_CONVERSATIONS - 1, mailbox_conversations_hook, mailbox);
     txn_on_commit(mailbox->txn, TXN_ORDER_MAILBOX, mailbox_commit_hook, mailbox);

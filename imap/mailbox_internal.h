@@ -170,6 +170,11 @@ int mailbox_write_deleted(struct mailbox *mailbox);
 int mailbox_move_files(struct mailbox *mailbox, const mbentry_t *newentry);
 /* All directories of the mailbox are made. */
 int mailbox_make_dirs(struct txn *txn, const struct mailbox_place *place);
+/*
+ * Can files be made where this mailbox has, or will have, its own? IMAP_IOERROR (logged) before anything is
+ * promised that a mistake of the administrator would keep from being done.
+ */
+int mailbox_check_writable(struct mailbox *mailbox);
 
 /* mailbox_log.c: lines of the option auditlog */
 void mailbox_audit(const struct mailbox *mailbox, const char *action,

@@ -97,6 +97,7 @@ int mailbox_create(struct txn *txn, const struct mailbox_create_args *args, stru
     struct mailbox *mailbox = mailbox_new_handle(args->mbentry, txn);
     if (!mailbox) return IMAP_MAILBOX_BADNAME;
     r = fill_new(mailbox, args);
+    if (!r) r = mailbox_check_writable(mailbox);
     if (!r) r = mailbox_make_dirs(txn, &mailbox->place);
     if (r) {
         mailbox_free(mailbox);

@@ -72,8 +72,8 @@ def test_nuls(mail_server):
 
 
 def test_huge_header(mail_server):
-    header = b"".join(b"X-Header-%d: %s\r\n" % (n, b"h" * 900) for n in range(10 << 10))
-    assert len(header) > 9 << 20
+    header = b"".join(b"X-Header-%d: %s\r\n" % (n, b"h" * 900) for n in range(12 << 10))
+    assert len(header) > 10 << 20
     with mail_server.lmtp() as lmtp:
         replies = lmtp.deliver(b"Message-ID: <huge@x>\r\n" + header + b"\r\nbody\r\n", ["alice"])
         assert replies[0][0] == 250
@@ -107,11 +107,11 @@ def test_endless_literal(mail_server):
             pass
         assert sent < 64 << 20, "the server reads for ever"
     with mail_server.imap() as imap:
-        imap.send(b"a " + b"x" * (8 << 20) + b"\r\n")
         try:
+            imap.send(b"a " + b"x" * (8 << 20) + b"\r\n")
             line = imap.readline()
             assert line.startswith((b"* BYE", b"a BAD", b"* BAD")), line[:80]
-        except (EOFError, ConnectionResetError):
+        except (EOFError, ConnectionResetError, BrokenPipeError):
             pass
     still_works(mail_server, 1)
 
