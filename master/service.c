@@ -41,8 +41,6 @@ extern char **environ;
 
 static struct {
     struct service_options opt;
-    const char *name;
-    unsigned id;
     bool datagram;
     int lockfd; /* -1: none */
     unsigned used;
@@ -54,16 +52,6 @@ static struct {
 
 /* Most services open mailboxes; those that don't say so with a definition of their own. */
 __attribute__((weak)) const unsigned service_config_flags = CONFIG_NEED_PARTITION_DATA;
-
-const char *service_name(void)
-{
-    return service.name;
-}
-
-unsigned service_id(void)
-{
-    return service.id;
-}
 
 bool service_is_standalone(void)
 {
@@ -132,7 +120,7 @@ static void check_program(void)
 
 static void open_lock(void)
 {
-    char *path = xasprintf("%s/socket/%s-%u.lock", config_dir, service.name, service.id);
+    char *path = xasprintf("%s/socket/%s-%u.lock", config_dir, service_name(), service_id());
 
     service.lockfd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (service.lockfd < 0)
@@ -284,7 +272,7 @@ static void serve(char **argv, int argc)
     r = service_main(&client, argc, argv, environ);
     service_client_fini(&client);
     session_clear_id();
-    proc_settitle("%s: idle", service.name);
+    proc_settitle("%s: idle", service_name());
     if (signals_shutdown()) end_told();
     if (r) service_abort(r);
 }
@@ -337,7 +325,7 @@ static void serve_all(char **argv, int argc)
     fcntl(LISTEN_FD, F_SETFD, FD_CLOEXEC);
     fcntl(STATUS_FD, F_SETFD, FD_CLOEXEC);
     open_lock();
-    proc_settitle("%s: idle", service.name);
+    proc_settitle("%s: idle", service_name());
     for (;;) {
         set_idle_alarm();
         serve_next(argv, argc);
@@ -351,7 +339,6 @@ static void identify(const char *program)
     const char *id = getenv("CYRUS_ID"), *name = getenv("CYRUS_SERVICE");
     const char *slash = strrchr(program, '/');
     const char *missing = !name || !*name ? "CYRUS_SERVICE" : !id ? "CYRUS_ID" : NULL;
-    uint32_t n = 0;
 
     if (missing) {
         xsyslog_open(slash ? slash + 1 : program, NULL, -1);
@@ -359,9 +346,6 @@ static void identify(const char *program)
         if (isatty(STDERR_FILENO)) fprintf(stderr, "%s is not set in the environment\n", missing);
         exit(EX_SOFTWARE);
     }
-    if (parse_u32_cstr(id, &n)) n = 0;
-    service.name = xstrdup(name);
-    service.id = n;
 }
 
 static const char usage[] =
@@ -385,15 +369,15 @@ int main(int argc, char **argv)
     identify(argv[0]);
     int r = service_options_parse(argc, argv, &service.opt, &rest, &err);
     if (r) {
-        xsyslog_open(service.name, NULL, -1);
+        xsyslog_open(service_name(), NULL, -1);
         syslog(LOG_ERR, "%s", buf_cstring(&err));
         if (isatty(STDERR_FILENO)) fprintf(stderr, "%s\n", buf_cstring(&err));
         return EX_USAGE;
     }
-    cyrus_init(service.opt.config, service.name, CYRUSINIT_SERVICE | CYRUSINIT_SIGNALS,
+    cyrus_init(service.opt.config, service_name(), CYRUSINIT_SERVICE | CYRUSINIT_SIGNALS,
                service_config_flags);
     remember_program();
-    if (service.opt.debug) service_debug_command(argv[0], service.name);
+    if (service.opt.debug) service_debug_command(argv[0], service_name());
 
     service.in_init = true;
     cyrus_set_fatal_hook(end_in_fatal);

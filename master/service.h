@@ -81,7 +81,10 @@ void service_client_fini(struct service_client *client);
 /* "192.0.2.1;50143" of an address of either family; -EINVAL for others. */
 int service_addr_tosasl(const struct sockaddr *addr, socklen_t len, struct buf *out);
 
-/* Entry name in cyrus.conf (CYRUS_SERVICE) and number of the listener (CYRUS_ID). */
+/*
+ * Entry name in cyrus.conf (CYRUS_SERVICE; in other programs their own name) and number of the listener
+ * (CYRUS_ID, else 0). On floor 1.
+ */
 const char *service_name(void);
 unsigned service_id(void);
 /* True when one session runs on stdin and stdout (-X). */
