@@ -544,7 +544,7 @@ Suite *prot_suite(void)
     TCase *tc = tcase_create("all");
 
     tcase_add_checked_fixture(tc, setup, teardown);
-    tcase_set_timeout(tc, 20);
+    tcase_set_timeout(tc, 120);
     tcase_add_test(tc, memory);
     tcase_add_test(tc, lines);
     tcase_add_test(tc, end_of_input);

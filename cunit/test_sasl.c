@@ -108,7 +108,7 @@ static void ends_init(void)
         e[i]->fd = fds[i];
         e[i]->in = prot_new(fds[i], false);
         e[i]->out = prot_new(fds[i], true);
-        prot_settimeout(e[i]->in, 10);
+        prot_settimeout(e[i]->in, 60);
     }
     ck_assert_int_eq(saslserver_new(&args, &server), 0);
 }
@@ -582,7 +582,7 @@ Suite *sasl_suite(void)
     TCase *tc = tcase_create("all");
 
     tcase_add_checked_fixture(tc, setup, teardown);
-    tcase_set_timeout(tc, 30);
+    tcase_set_timeout(tc, 120);
     tcase_add_test(tc, mechanisms);
     tcase_add_test(tc, wrong_passwords);
     tcase_add_test(tc, acting_as_others);
