@@ -22,7 +22,6 @@ int sort_criteria_parse(struct protstream *in, struct protstream *out,
                         const struct search_syntax *syntax, struct sort_criteria **critp,
                         struct buf *error);
 void sort_criteria_free(struct sort_criteria **critp); /* NULL is fine */
-bool sort_uses_modseq(const struct sort_criteria *crit);
 
 struct search_sorter;
 struct search_sorter *search_sorter_new(const struct sort_criteria *crit,
