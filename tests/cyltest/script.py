@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Conversations written down, played against a server, answer by answer.
+
+A script is text:
+
+    # remark                   ignored, as are empty lines outside of a block
+    conf option value          imapd.conf of the server
+    setup A CREATE user.x      a command that has to succeed before the conversation; \\r\\n and \\xNN are bytes
+    @ C                        a new session for C (C and D: cassandane, B: bob, A: admin)
+    C: a1 NOOP                 what a client sends; lines that follow belong to it up to the next S:, @ or tag
+    S: a1 OK Completed         what the server answers to it, line by line
+
+Bytes outside printable ASCII are \\xNN. Where the display of a literal has cut off
+its last CRLFs they are sent. Values that differ from run to run are written as <N>
+(UIDVALIDITY), <ID> (MAILBOXID), <DATE>, <T> (times), <CAPS>.
+"""
+
+import re
+
+USERS = {"A": "admin", "B": "bob", "C": "cassandane", "D": "cassandane"}
+_CLIENT = re.compile(r"([ABCD]): ?(.*)$")
+_TAGGED = re.compile(r"(\S+) (OK|NO|BAD)( |$)")
+
+
+def unescape(text):
+    """The bytes of a line of a script."""
+    data = text.encode("latin-1")
+    data = data.replace(b"\\r\\n", b"\r\n")
+    return re.sub(rb"\\x([0-9a-f]{2})", lambda m: bytes([int(m.group(1), 16)]), data)
+
+
+def escape(data):
+    """A line as a script shows it."""
+    return "".join(chr(c) if 32 <= c < 127 or c == 9 else f"\\x{c:02x}" for c in data)
+
+
+def complete(data):
+    """Adds the CRLFs that the display of a literal at the end has cut off."""
+    pos = 0
+    while True:
+        match = re.compile(rb"\{(\d+)\+?\}\r\n").search(data, pos)
+        if not match:
+            return data
+        pos = match.end() + int(match.group(1))
+        if pos > len(data):
+            return data + b"\r\n" * ((pos - len(data) + 1) // 2)
+
+
+_CHANGING = (
+    (re.compile(r"\[CAPABILITY [^\]]*\]"), "[CAPABILITY <CAPS>]"),
+    (re.compile(r"\b1[6-9]\d{8}\b"), "<N>"),
+    (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "<ID>"),
+    (re.compile(r"SESSIONID=<[^>]*>"), "SESSIONID=<ID>"),
+    (re.compile(r"\d+\.\d\d\d secs?( \d+ calls)?"), "<T>"),
+    (re.compile(r'"[ \d]\d-[A-Z][a-z][a-z]-202[6-9] \d\d:\d\d:\d\d [+-]\d{4}"'), '"<DATE>"'),
+    (re.compile(r"DELETED\.(\S+)\.[0-9A-F]{8}\b"), r"DELETED.\1.<N>"),
+    (re.compile(r'"\d{5,}(;\d{5,})?"'), '"<N>"'),
+)
+
+
+def normal(line):
+    """What changes from run to run becomes a mark."""
+    for pattern, mark in _CHANGING:
+        line = pattern.sub(mark, line)
+    return line
+
+
+class Block:
+    """What one client sends at once, and the answer."""
+
+    def __init__(self, who, number):
+        self.who, self.number, self.sent, self.answer = who, number, [], []
+
+    @property
+    def tag(self):
+        return self.sent[0].split(" ")[0] if self.sent[0] else "*"
+
+    def data(self):
+        return complete(b"\r\n".join(unescape(line) for line in self.sent)) + b"\r\n"
+
+
+class Script:
+    """steps: Blocks and names of clients that begin a new session."""
+
+    def __init__(self, text):
+        self.conf, self.setup, self.steps = {}, [], []
+        for number, line in enumerate(text.split("\n"), 1):
+            self._line(number, line)
+
+    def _line(self, number, line):
+        match = _CLIENT.match(line)
+        last = self.steps[-1] if self.steps and isinstance(self.steps[-1], Block) else None
+        if line.startswith("conf "):
+            _, name, value = line.split(" ", 2)
+            self.conf[name] = value
+        elif line.startswith("setup "):
+            self.setup.append((line[6], line[8:]))
+        elif line.startswith("@ "):
+            self.steps.append(line[2:])
+        elif match:
+            begins = re.match(r"[a-z]?\d+ [A-Z]{2,}", match.group(2))
+            if last is None or last.who != match.group(1) or last.answer or begins:
+                self.steps.append(Block(match.group(1), number))
+            self.steps[-1].sent.append(match.group(2))
+        elif line.startswith("S:") and last:
+            last.answer.append(line[3:])
+        elif line and not line.startswith("#"):
+            raise ValueError(f"line {number}: {line!r}")
+
+
+class Player:
+    """Plays a script on a started server whose users have their passwords."""
+
+    def __init__(self, connect):
+        """connect(user): a logged-in cyltest Imap client."""
+        self._connect = connect
+        self._sessions = {}
+
+    def close(self):
+        for session in self._sessions.values():
+            session.close()
+        self._sessions = {}
+
+    def begin(self, who):
+        if who in self._sessions:
+            self._sessions[who].close()
+        self._sessions[who] = self._connect(USERS[who])
+
+    def _session(self, who):
+        if who not in self._sessions:
+            self.begin(who)
+        return self._sessions[who]
+
+    def setup(self, script):
+        for n, (who, command) in enumerate(script.setup):
+            session = self._session(who)
+            session.send(f"setup{n} ".encode() + complete(unescape(command)) + b"\r\n")
+            answer = self._read(session, f"setup{n}")
+            assert f"setup{n} OK" in answer[-1], (who, command, answer)
+        self.close()
+
+    @staticmethod
+    def _read(session, tag, count=None):
+        """Lines up to the tagged one, a continuation, the end, or count."""
+        lines = []
+        while count is None or len(lines) < count:
+            try:
+                line = escape(session.readline())
+            except (EOFError, ConnectionResetError):
+                lines.append("<closed>")
+                break
+            lines.append(line)
+            if line.startswith((f"{tag} OK", f"{tag} NO", f"{tag} BAD", "+ ")):
+                break
+        return lines
+
+    def play(self, block):
+        """The normal answer to a block."""
+        session = self._session(block.who)
+        session.send(block.data())
+        tag, count = block.tag, None
+        tags = [m.group(1) for m in map(_TAGGED.match, block.answer) if m and m.group(1) != "*"]
+        if tags:
+            tag = tags[-1]
+        elif not block.answer or not block.answer[-1].startswith("+ "):
+            count = len(block.answer)
+        return [normal(line) for line in self._read(session, tag, count)]
+
+
+def run(script, player):
+    """Plays everything; what differs from the script, as text ("" when nothing does)."""
+    differences = []
+    player.setup(script)
+    for step in script.steps:
+        if isinstance(step, str):
+            player.begin(step)
+            continue
+        got = player.play(step)
+        if got != step.answer:
+            differences.append("\n".join([f"line {step.number}: {step.who}: {step.sent[0]}"] +
+                                         [f"  wanted {line}" for line in step.answer] +
+                                         [f"  got    {line}" for line in got]))
+    player.close()
+    return "\n".join(differences)
