@@ -26,7 +26,8 @@ int synccmd_get_mailboxes(struct synccmd_session *session, const struct dlist *d
         const char *name;
         mbentry_t *mbentry = NULL;
         if (!dlist_toatom(item, &name)) continue;
-        put_one(session, name, mboxlist_lookup_allow_all(name, &mbentry, NULL), mbentry);
+        int r = mboxlist_lookup_allow_all(name, &mbentry, NULL);
+        put_one(session, name, r, mbentry);
         mbentry_free(&mbentry);
     }
     return 0;
@@ -38,7 +39,8 @@ int synccmd_get_uniqueids(struct synccmd_session *session, const struct dlist *d
         const char *id;
         mbentry_t *mbentry = NULL;
         if (!dlist_toatom(item, &id)) continue;
-        put_one(session, id, mboxlist_lookup_by_uniqueid(id, &mbentry, false, NULL), mbentry);
+        int r = mboxlist_lookup_by_uniqueid(id, &mbentry, false, NULL);
+        put_one(session, id, r, mbentry);
         mbentry_free(&mbentry);
     }
     return 0;

@@ -17,6 +17,7 @@
 #include "mboxname.h"
 #include "prot.h"
 #include "xmalloc.h"
+#include "xsyslog.h"
 
 /* Bytes of one argument line without its file literals: a mailbox of a million messages fits. */
 #define SYNCCMD_MAXBYTES ((size_t)4 << 30)
@@ -92,6 +93,13 @@ const char *synccmd_status(int r)
     return "NO Unknown error";
 }
 
+static bool has_status(int r)
+{
+    for (size_t i = 0; i < sizeof(statuses) / sizeof(*statuses); i++)
+        if (statuses[i].code == r) return true;
+    return false;
+}
+
 /* ---- sessions ---- */
 
 void synccmd_session_init(struct synccmd_session *session, struct protstream *in,
@@ -129,7 +137,10 @@ int synccmd_run(struct synccmd_session *session, enum synccmd_verb verb, const s
     for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++) {
         const struct synccmd *cmd = &commands[i];
         if (cmd->verb != verb || !dl->name || strcasecmp(cmd->name, dl->name)) continue;
-        return cmd->fn(session, dl, cmd->flags);
+        int r = cmd->fn(session, dl, cmd->flags);
+        if (!has_status(r)) /* the client is told no more than that it failed */
+            syslog(LOG_ERR, "SYNCERROR: %s failed: %s", cmd->name, error_message(r));
+        return r;
     }
     return IMAP_PROTOCOL_ERROR;
 }

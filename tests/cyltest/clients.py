@@ -101,6 +101,7 @@ class Response:
 
 
 _LITERAL = re.compile(rb"\{(\d+)\+?\}$")
+_FILE_LITERAL = re.compile(rb"%\{\S+ [0-9a-f]{40} (\d+)\}$")
 
 
 class Literal(bytes):
@@ -346,7 +347,7 @@ class Sync(LineClient):
             if not line.startswith(b"* "):
                 status, _, text = line.decode(errors="surrogateescape").partition(" ")
                 return Response(status, text, untagged)
-            while match := _LITERAL.search(line):
+            while match := _LITERAL.search(line) or _FILE_LITERAL.search(line):
                 line += b"\r\n" + self.read(int(match.group(1))) + self.readline()
             untagged.append(line)
 
