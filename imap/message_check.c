@@ -31,49 +31,38 @@ static bool name_is_good(const char *line, const char *end, unsigned flags)
     return p < end && p > line;
 }
 
-/* One line [p, lf] of the header. */
-static int check_header_line(const char *p, const char *lf, unsigned flags)
+/* Every line up to one that begins with a CR must have a good name and an end. */
+static int check_names(const char *p, const char *end, unsigned flags)
 {
-    if (memchr(p, '\0', (size_t)(lf - p))) return IMAP_MESSAGE_CONTAINSNULL;
-    if (flags & MESSAGE_CHECK_REJECT8BIT) {
-        for (const char *q = p; q < lf; q++) {
-            if ((unsigned char)*q >= 0x80) return IMAP_MESSAGE_CONTAINS8BIT;
-        }
+    while (p < end && *p != '\r') {
+        const char *lf = find_lf(p, end);
+
+        if (*p != ' ' && *p != '\t' && !name_is_good(p, lf ? lf : end, flags))
+            return IMAP_MESSAGE_BADHEADER;
+        if (!lf) return IMAP_MESSAGE_BADHEADER;
+        p = lf + 1;
     }
-    if (*p != ' ' && *p != '\t' && !name_is_good(p, lf, flags)) return IMAP_MESSAGE_BADHEADER;
     return 0;
 }
 
-/* Everything that is not header: no NULs, no LF alone. */
-static int check_body(const char *p, const char *end, unsigned flags)
+/* No NULs, no LF alone. */
+static int check_bytes(const char *p, const char *end)
 {
     while (p < end) {
         const char *lf = find_lf(p, end), *stop = lf ? lf : end;
 
-        if (!(flags & MESSAGE_CHECK_BINARY)) {
-            if (memchr(p, '\0', (size_t)(stop - p))) return IMAP_MESSAGE_CONTAINSNULL;
-            if (lf && (lf == p || lf[-1] != '\r')) return IMAP_MESSAGE_CONTAINSNL;
-        }
+        if (memchr(p, '\0', (size_t)(stop - p))) return IMAP_MESSAGE_CONTAINSNULL;
+        if (lf && (lf == p || lf[-1] != '\r')) return IMAP_MESSAGE_CONTAINSNL;
         p = lf ? lf + 1 : end;
     }
     return 0;
 }
 
-int message_check(const char *base, size_t len, unsigned flags)
+/* Is the line [p, lf] empty? CRs alone make none. */
+static bool is_empty_line(const char *p, const char *lf)
 {
-    const char *p = base, *end = base + len;
-
-    if (!len) return IMAP_ZERO_LENGTH_LITERAL;
-    while (p < end && *p != '\r') {
-        const char *lf = find_lf(p, end);
-        int r = check_header_line(p, lf ? lf : end, flags);
-
-        if (lf && (lf == p || lf[-1] != '\r')) return r ? r : IMAP_MESSAGE_CONTAINSNL;
-        if (r) return r;
-        if (!lf) return IMAP_MESSAGE_BADHEADER;
-        p = lf + 1;
-    }
-    return check_body(p, end, flags);
+    while (p < lf && *p == '\r') p++;
+    return p == lf;
 }
 
 /* The end of the header: of the line in front of the first empty one. */
@@ -81,10 +70,11 @@ static const char *header_end(const char *base, size_t len)
 {
     const char *p = base, *end = base + len;
 
-    while (p < end && *p != '\r' && *p != '\n') {
+    while (p < end) {
         const char *lf = find_lf(p, end);
 
         if (!lf) return end;
+        if (is_empty_line(p, lf)) break;
         p = lf + 1;
     }
     return p;
@@ -98,6 +88,19 @@ bool message_header_has8bit(const char *base, size_t len)
         if ((unsigned char)*p >= 0x80) return true;
     }
     return false;
+}
+
+int message_check(const char *base, size_t len, unsigned flags)
+{
+    const char *end = base + len, *checked = end;
+    int r;
+
+    if (!len) return IMAP_ZERO_LENGTH_LITERAL;
+    if (flags & MESSAGE_CHECK_BINARY) checked = header_end(base, len);
+    r = check_bytes(base, checked);
+    if (!r && (flags & MESSAGE_CHECK_REJECT8BIT) && message_header_has8bit(base, len))
+        r = IMAP_MESSAGE_CONTAINS8BIT;
+    return r ? r : check_names(base, end, flags);
 }
 
 void message_munge8bit(char *base, size_t len)

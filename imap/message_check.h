@@ -16,8 +16,8 @@ struct message_config;
 
 /*
  * May these bytes be stored? 0, IMAP_ZERO_LENGTH_LITERAL, IMAP_MESSAGE_CONTAINSNULL,
- * IMAP_MESSAGE_CONTAINSNL, IMAP_MESSAGE_CONTAINS8BIT, IMAP_MESSAGE_BADHEADER. The first fault in
- * the order of the bytes counts.
+ * IMAP_MESSAGE_CONTAINSNL, IMAP_MESSAGE_CONTAINS8BIT, IMAP_MESSAGE_BADHEADER. NULs and bare
+ * newlines anywhere count before faults of the header.
  */
 int message_check(const char *base, size_t len, unsigned flags);
 /* Are there bytes above 127 in the header (up to the first blank line)? */
