@@ -6,7 +6,8 @@
  * nothing; callers never see it. A damaged record is logged and skipped.
  *
  * A change of a mailbox's annotation is a change of the mailbox: it takes the mailbox's
- * next modseq, which also becomes the folder modseq of its entry in mailboxes.db.
+ * next modseq, which also becomes the folder modseq of its entry in mailboxes.db. The bytes of its
+ * values count for the quota, as those of its messages do.
  */
 #include <config.h>
 
@@ -155,19 +156,23 @@ int annotatemore_lookup(const mbentry_t *mbentry, const char *entry, const char 
 
 /* ---- writing ---- */
 
-/* The mailbox changed: its next modseq, in the index and in mailboxes.db. */
-static int touch_mailbox(struct txn *txn, const char *name)
+/* The mailbox changed: what its values take, and its next modseq, in the index and in mailboxes.db. */
+static int touch_mailbox(struct txn *txn, const char *name, size_t oldlen, size_t newlen,
+                         bool silent)
 {
+    struct annot_sum before = { 0, oldlen }, after = { 0, newlen };
     struct mailbox *mailbox = NULL;
     mbentry_t *entry = NULL;
 
     int r = mboxlist_lookup_allow_all(name, &entry, txn);
     if (r) return r;
-    if (!(entry->mbtype & (MBTYPE_DELETED | MBTYPE_INTERMEDIATE))) {
+    if (!(entry->mbtype & (MBTYPE_DELETED | MBTYPE_INTERMEDIATE)) &&
+        !mbentry_is_remote(entry, config_servername)) {
         r = mailbox_open_mbentry_iwl(txn, entry, &mailbox);
-        if (!r) {
+        if (!r) r = mailbox_annot_delta(mailbox, NULL, &before, &after);
+        if (!r && !silent) {
             entry->foldermodseq = mailbox_next_modseq(mailbox);
-            r = mboxlist_update_entry(txn, name, entry);
+            r = entry->foldermodseq ? mboxlist_update_entry(txn, name, entry) : IMAP_IOERROR;
         }
         mailbox_close(&mailbox);
     }
@@ -175,8 +180,9 @@ static int touch_mailbox(struct txn *txn, const char *name)
     return r;
 }
 
-/* Stores or removes; *changedp: the database says something else now. */
-static int change(struct txn_db *db, const struct buf *key, const struct buf *value, bool *changedp)
+/* Stores or removes; *changedp: the database says something else now. *oldlenp: bytes it had before. */
+static int change(struct txn_db *db, const struct buf *key, const struct buf *value, bool *changedp,
+                  size_t *oldlenp)
 {
     struct buf data = BUF_INITIALIZER;
     struct annotation_value old, v = { .modseq = 0 };
@@ -185,6 +191,7 @@ static int change(struct txn_db *db, const struct buf *key, const struct buf *va
     int r = annotate_db_fetch(db, key, &old, &data);
     bool is_there = !r;
     if (r == IMAP_NOTFOUND) r = 0;
+    *oldlenp = is_there ? buf_len(&old.value) : 0;
     *changedp = empty ? is_there : !is_there || !buf_equal(&old.value, value);
     if (!r && *changedp && empty) r = txn_db_delete(db, buf_base(key), buf_len(key));
     if (!r && *changedp && !empty) {
@@ -201,23 +208,23 @@ int annotatemore_write(struct txn *txn, const mbentry_t *mbentry, const char *en
     struct buf key = BUF_INITIALIZER;
     char *owner = mbentry ? mboxname_to_userid(mbentry->name) : NULL;
     struct txn_db *db = NULL;
-    bool changed = false;
+    bool changed = false, silent = flags & MAILBOX_SILENT;
+    size_t oldlen = 0;
 
     int r = scope_of(mbentry) ? 0 : IMAP_MAILBOX_NONEXISTENT;
     if (!r && mbentry) r = txn_lock_user(txn, owner);
     if (!r) r = annotate_open(txn, &db);
     if (!r) {
         annotation_key_print(scope_of(mbentry), entry, userid ? userid : "", owner, &key);
-        r = change(db, &key, value, &changed);
+        r = change(db, &key, value, &changed, &oldlen);
     }
-    if (!r && changed && !(flags & MAILBOX_SILENT)) {
-        if (mbentry) {
-            r = touch_mailbox(txn, mbentry->name);
+    if (!r && changed && mbentry)
+        r = touch_mailbox(txn, mbentry->name, oldlen, value ? buf_len(value) : 0, silent);
+    if (!r && changed && !silent) {
+        if (mbentry)
             sync_log_mailbox(txn, mbentry->name);
-        }
-        else {
+        else
             sync_log_annotation(txn, "");
-        }
     }
     free(owner);
     buf_free(&key);

@@ -28,7 +28,8 @@
 #include "xmalloc.h"
 #include "xsyslog.h"
 
-static uint64_t seen_lsn; /* of this process: a signal between reading and answering */
+static const char *other_file; /* of a tool, as if it were configured */
+static uint64_t seen_lsn;      /* of this process: a signal between reading and answering */
 
 /* ---- the database ---- */
 
@@ -36,7 +37,7 @@ int mboxlist_db_open(struct txn *txn, struct txn_db **dbp)
 {
     struct buf path = BUF_INITIALIZER;
     struct names_config cfg;
-    const char *set = config_getstring(IMAPOPT_MBOXLIST_DB_PATH);
+    const char *set = other_file ? other_file : config_getstring(IMAPOPT_MBOXLIST_DB_PATH);
 
     names_config_get(&cfg);
     if (set)
@@ -47,6 +48,11 @@ int mboxlist_db_open(struct txn *txn, struct txn_db **dbp)
                         TXN_DB_CREATE | TXN_DB_GLOBAL, dbp);
     buf_free(&path);
     return r;
+}
+
+void mboxlist_db_set_file(const char *path)
+{
+    other_file = path;
 }
 
 void mboxlist_db_close(struct txn_db **dbp)

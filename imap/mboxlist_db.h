@@ -14,6 +14,8 @@ struct namespace;
 
 /* mailboxes.db, inside txn or (NULL) for reading what is committed. Given back with _close. */
 int mboxlist_db_open(struct txn *txn, struct txn_db **dbp);
+/* For tools (ctl_mboxlist -f): this file instead of the configured one; NULL: the configured one. Borrowed. */
+void mboxlist_db_set_file(const char *path);
 /* Notes how new the things read were (mboxlist_seen_lsn). NULL is fine. */
 void mboxlist_db_close(struct txn_db **dbp);
 
