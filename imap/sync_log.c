@@ -52,11 +52,13 @@ static void append_arg(struct buf *line, const char *arg)
 
 bool sync_log_line(const char *type, const char *arg1, const char *arg2, struct buf *line)
 {
+    const char *const args[] = { arg1, arg2 };
+
     buf_setcstr(line, type);
-    for (const char *arg = arg1; arg; arg = (arg == arg1) ? arg2 : NULL) {
-        if (strpbrk(arg, "\r\n")) return false;
+    for (int i = 0; i < 2 && args[i]; i++) {
+        if (strpbrk(args[i], "\r\n")) return false;
         buf_putc(line, ' ');
-        append_arg(line, arg);
+        append_arg(line, args[i]);
     }
     return buf_len(line) < SYNC_LOG_MAXLINE;
 }

@@ -12,7 +12,8 @@ A script is text:
 
 Bytes outside printable ASCII are \\xNN. Where the display of a literal has cut off
 its last CRLFs they are sent. Values that differ from run to run are written as <N>
-(UIDVALIDITY), <ID> (MAILBOXID), <DATE>, <T> (times), <CAPS>.
+(UIDVALIDITY), <ID> (MAILBOXID), <DATE>, <T> (times), <CAPS>. In what a client sends <UV> is
+the UIDVALIDITY that was told last.
 """
 
 import re
@@ -115,6 +116,7 @@ class Player:
         """connect(user): a logged-in cyltest Imap client."""
         self._connect = connect
         self._sessions = {}
+        self._uidvalidity = b"0"
 
     def close(self):
         for session in self._sessions.values():
@@ -157,14 +159,19 @@ class Player:
     def play(self, block):
         """The normal answer to a block."""
         session = self._session(block.who)
-        session.send(block.data())
+        session.send(block.data().replace(b"<UV>", self._uidvalidity))
         tag, count = block.tag, None
         tags = [m.group(1) for m in map(_TAGGED.match, block.answer) if m and m.group(1) != "*"]
         if tags:
             tag = tags[-1]
         elif not block.answer or not block.answer[-1].startswith("+ "):
             count = len(block.answer)
-        return [normal(line) for line in self._read(session, tag, count)]
+        answer = self._read(session, tag, count)
+        for line in answer:
+            match = re.search(r"\[(?:UIDVALIDITY|APPENDUID) (\d+)", line)
+            if match:
+                self._uidvalidity = match.group(1).encode()
+        return [normal(line) for line in answer]
 
 
 def run(script, player):

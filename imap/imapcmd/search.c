@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * SEARCH, SORT and their UID forms (RFC 3501 §6.4.4, RFC 4731, RFC 5256, RFC 5267; handbook 04 §3.14, §3.15)
+ */
+#include <config.h>
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "imap_err.h"
+#include "imapcmd.h"
+#include "index_search.h"
+#include "search_sort.h"
+#include "times.h"
+#include "xmalloc.h"
+
+enum {
+    RETURN_MIN = 1 << 0,
+    RETURN_MAX = 1 << 1,
+    RETURN_COUNT = 1 << 2,
+    RETURN_ALL = 1 << 3,
+    RETURN_RELEVANCY = 1 << 4,
+};
+
+struct search_args {
+    bool esearch;
+    unsigned returns;
+    struct search_syntax syntax;
+    struct buf word; /* the first one of the keys */
+    struct search_expr *expr;
+    struct sort_criteria *crit; /* SORT */
+    struct buf charset;         /* SORT */
+};
+
+/* ---- arguments ---- */
+
+/* The list behind RETURN. */
+static bool return_options(struct imap_session *s, struct search_args *args)
+{
+    static const char *const names[] = { "MIN", "MAX", "COUNT", "ALL", "RELEVANCY" };
+    struct buf word = BUF_INITIALIZER;
+    bool ok = s->c == ' ' && (s->c = prot_getc(s->in)) == '(';
+
+    if (!ok) {
+        imap_bad(s, "Missing return options in %s", buf_cstring(&s->cmdname));
+        return false;
+    }
+    args->esearch = true;
+    do {
+        size_t i = 0;
+        s->c = getword(s->in, &word);
+        if (!buf_len(&word) && s->c == ')') break;
+        while (i < array_size(names) && cyr_strcasecmp(buf_cstring(&word), names[i])) i++;
+        ok = s->c >= 0 && i < array_size(names);
+        if (ok) args->returns |= 1u << i;
+    } while (ok && s->c == ' ');
+    if (!ok) {
+        buf_lcase(&word);
+        imap_bad(s, "Invalid %s return option %s", buf_cstring(&s->cmdname), buf_cstring(&word));
+    }
+    else if (s->c != ')') {
+        imap_bad(s, "Missing return options in %s", buf_cstring(&s->cmdname));
+        ok = false;
+    }
+    else
+        s->c = prot_getc(s->in);
+    if (!args->returns) args->returns = RETURN_ALL;
+    buf_free(&word);
+    return ok;
+}
+
+/* RETURN (...) or the first word of what follows. */
+static bool parse_return(struct imap_session *s, struct search_args *args)
+{
+    if (!imap_arg_more(s)) return false;
+    int ch = prot_peek(s->in);
+    if (ch != 'R' && ch != 'r') return true;
+    s->c = getword(s->in, &args->word);
+    if (s->c >= 0 && !cyr_strcasecmp(buf_cstring(&args->word), "RETURN")) {
+        buf_free(&args->word);
+        return return_options(s, args) && imap_arg_more(s);
+    }
+    args->syntax.word = buf_cstring(&args->word);
+    args->syntax.after = s->c;
+    return true;
+}
+
+static bool folder(void *rock, const char *external, struct buf *internal)
+{
+    char *name = imap_intname(rock, external);
+
+    if (!name) return false;
+    buf_setcstr(internal, name);
+    free(name);
+    return true;
+}
+
+static void init_syntax(struct imap_session *s, struct search_args *args)
+{
+    args->syntax = (struct search_syntax){
+        .conversations = s->options->conversations,
+        .charset_flags = search_charset_flags(),
+        .folder = folder,
+        .rock = s,
+    };
+}
+
+/* False: answered. */
+static bool parsed(struct imap_session *s, struct buf *error)
+{
+    if (s->c >= 0) return true;
+    imap_bad(s, "%s", buf_cstring(error));
+    return false;
+}
+
+static bool parse_keys(struct imap_session *s, struct search_args *args, const char *charset)
+{
+    struct buf error = BUF_INITIALIZER;
+
+    s->c = search_parse(s->in, s->out, &args->syntax, charset, &args->expr, &error);
+    bool ok = parsed(s, &error);
+    if (ok && !imap_at_eol(s)) {
+        imap_bad(s, "Unexpected extra arguments to %s", buf_cstring(&s->cmdname));
+        ok = false;
+    }
+    buf_free(&error);
+    return ok;
+}
+
+/* (criteria) charset, behind a blank. */
+static bool parse_sort(struct imap_session *s, struct search_args *args)
+{
+    struct buf error = BUF_INITIALIZER;
+
+    s->c = sort_criteria_parse(s->in, s->out, &args->syntax, &args->crit, &error);
+    bool ok = parsed(s, &error);
+    buf_free(&error);
+    if (!ok) return false;
+    if (s->c != ' ' || (s->c = getastring(s->in, s->out, &args->charset)) < 0) {
+        imap_bad(s, "Missing charset");
+        return false;
+    }
+    return imap_arg_more(s);
+}
+
+static void args_fini(struct search_args *args)
+{
+    buf_free(&args->word);
+    buf_free(&args->charset);
+    search_expr_free(&args->expr);
+    sort_criteria_free(&args->crit);
+}
+
+/* ---- what was found ---- */
+
+struct hits {
+    bool usinguid;
+    uint32_t *nums;    /* message numbers or UIDs, in the order of the answer */
+    modseq_t *modseqs; /* SEARCH only */
+    size_t n, alloc;
+    struct search_sorter *sorter;
+    modseq_t highest;
+};
+
+static void add_num(struct hits *hits, uint32_t num, modseq_t modseq)
+{
+    if (hits->n == hits->alloc) {
+        hits->alloc = hits->alloc * 2 + 64;
+        hits->nums = xreallocarray(hits->nums, hits->alloc, sizeof(*hits->nums));
+        hits->modseqs = xreallocarray(hits->modseqs, hits->alloc, sizeof(*hits->modseqs));
+    }
+    hits->nums[hits->n] = num;
+    hits->modseqs[hits->n++] = modseq;
+}
+
+static void found(const struct index_record *rec, const struct index_message *msg, void *rock)
+{
+    struct hits *hits = rock;
+
+    if (rec->modseq > hits->highest) hits->highest = rec->modseq;
+    if (hits->sorter)
+        search_sorter_add(hits->sorter, rec, msg);
+    else
+        add_num(hits, hits->usinguid ? msg->uid : msg->msgno, rec->modseq);
+}
+
+static void finish_sort(struct hits *hits)
+{
+    size_t n;
+    struct sorted_message *sorted = search_sorter_finish(hits->sorter, &n);
+
+    for (size_t i = 0; i < n; i++)
+        add_num(hits, hits->usinguid ? sorted[i].uid : sorted[i].msgno, 0);
+    free(sorted);
+    search_sorter_free(&hits->sorter);
+}
+
+static int run(struct imap_session *s, struct search_args *args, struct hits *hits)
+{
+    struct search_source source;
+
+    hits->usinguid = s->usinguid;
+    if (index_gone(s->index)) return 0;
+    index_search_source(s->index, &source);
+    if (args->crit) hits->sorter = search_sorter_new(args->crit, &source);
+    int r = index_search(s->index, args->expr, &source, found, hits);
+    if (hits->sorter) finish_sort(hits);
+    /* What the session has not been told of yet must not be passed (RFC 7162 §3.1.2.1). */
+    if (hits->highest > index_highestmodseq(s->index))
+        hits->highest = index_highestmodseq(s->index);
+    return r;
+}
+
+/* ---- answers ---- */
+
+static bool with_modseq(const struct search_args *args)
+{
+    return search_uses_modseq(args->expr) || (args->crit && sort_uses_modseq(args->crit));
+}
+
+static void print_plain(struct imap_session *s, const struct search_args *args,
+                        const struct hits *hits)
+{
+    prot_printf(s->out, "* %s", args->crit ? "SORT" : "SEARCH");
+    for (size_t i = 0; i < hits->n; i++) prot_printf(s->out, " %" PRIu32, hits->nums[i]);
+    if (hits->n && with_modseq(args)) prot_printf(s->out, " (MODSEQ %" PRIu64 ")", hits->highest);
+    prot_puts(s->out, "\r\n");
+}
+
+/* Runs of rising numbers become ranges; the order is kept (RFC 5267 §3.1). */
+static void print_ranges(struct imap_session *s, const struct hits *hits)
+{
+    const char *sep = " ALL ";
+
+    for (size_t i = 0; i < hits->n;) {
+        size_t j = i;
+        while (j + 1 < hits->n && hits->nums[j + 1] == hits->nums[j] + 1) j++;
+        if (j > i)
+            prot_printf(s->out, "%s%" PRIu32 ":%" PRIu32, sep, hits->nums[i], hits->nums[j]);
+        else
+            prot_printf(s->out, "%s%" PRIu32, sep, hits->nums[i]);
+        sep = ",";
+        i = j + 1;
+    }
+}
+
+/* MIN and MAX are the first and the last one in the order of the answer. */
+static void print_esearch(struct imap_session *s, const struct search_args *args,
+                          const struct hits *hits)
+{
+    unsigned ret = args->returns;
+    modseq_t modseq = hits->highest;
+
+    prot_printf(s->out, "* ESEARCH (TAG \"%s\")", buf_cstring(&s->tag));
+    if (s->usinguid) prot_puts(s->out, " UID");
+    if (ret & RETURN_COUNT) prot_printf(s->out, " COUNT %zu", hits->n);
+    if (hits->n) {
+        size_t last = hits->n - 1;
+        if (ret & RETURN_MIN) prot_printf(s->out, " MIN %" PRIu32, hits->nums[0]);
+        if (ret & RETURN_MAX) prot_printf(s->out, " MAX %" PRIu32, hits->nums[last]);
+        if (ret & RETURN_ALL) print_ranges(s, hits);
+        if (ret & RETURN_RELEVANCY) {
+            prot_puts(s->out, " RELEVANCY (100");
+            for (size_t i = 1; i < hits->n; i++) prot_puts(s->out, " 100");
+            prot_putc(')', s->out);
+        }
+        if (!args->crit && !(ret & ~(unsigned)(RETURN_MIN | RETURN_MAX))) {
+            modseq = ret & RETURN_MIN ? hits->modseqs[0] : 0;
+            if ((ret & RETURN_MAX) && hits->modseqs[last] > modseq) modseq = hits->modseqs[last];
+        }
+        if (with_modseq(args)) prot_printf(s->out, " MODSEQ %" PRIu64, modseq);
+    }
+    prot_puts(s->out, "\r\n");
+}
+
+static void search(struct imap_session *s, struct search_args *args)
+{
+    struct hits hits = { 0 };
+
+    imap_report(s, s->usinguid, NULL);
+    if (s->closing) return;
+    s->reported = false;
+    bool gone = index_gone(s->index);
+    int r = run(s, args, &hits);
+    if (!r && !gone) {
+        if (args->esearch)
+            print_esearch(s, args, &hits);
+        else
+            print_plain(s, args, &hits);
+    }
+    if (r)
+        imap_result(s, r);
+    else
+        imap_ok(s, "Completed (%zu msgs in %.3f secs)", hits.n, monotonic_seconds() - s->start);
+    free(hits.nums);
+    free(hits.modseqs);
+}
+
+void cmd_search(struct imap_session *s)
+{
+    struct search_args args = { 0 };
+
+    init_syntax(s, &args);
+    if (parse_return(s, &args) && parse_keys(s, &args, NULL)) search(s, &args);
+    args_fini(&args);
+}
+
+void cmd_sort(struct imap_session *s)
+{
+    struct search_args args = { 0 };
+
+    init_syntax(s, &args);
+    /* Criteria begin with a parenthesis, so a word can only be RETURN. */
+    if (parse_return(s, &args)) {
+        if (args.syntax.word)
+            imap_bad(s, "Missing Sort criteria");
+        else if (parse_sort(s, &args) && parse_keys(s, &args, buf_cstring(&args.charset)))
+            search(s, &args);
+    }
+    args_fini(&args);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef INCLUDED_INDEX_SEARCH_H
+#define INCLUDED_INDEX_SEARCH_H
+/*
+ * index_search -- the messages of the selected mailbox that match a search
+ */
+#include "index.h"
+#include "search_expr.h"
+
+/* Called in the order of message numbers, without a lock. source: what the search reads from, for sorters. */
+typedef void index_search_cb(const struct index_record *rec, const struct index_message *msg,
+                             void *rock);
+/* What the search reads messages from; borrowed by *source as long as st lives. */
+void index_search_source(struct index_state *st, struct search_source *source);
+/*
+ * Holds the expression against every message of the view. IMAP_SEARCH_SLOW: longer than search_maxtime;
+ * what was found so far has been called for.
+ */
+int index_search(struct index_state *st, struct search_expr *expr,
+                 const struct search_source *source, index_search_cb *cb, void *rock);
+
+#endif
