@@ -19,6 +19,7 @@
 #include "exitcodes.h"
 #include "glob.h"
 #include "global.h"
+#include "libconfig.h"
 #include "imap_err.h"
 #include "mailbox_path.h"
 #include "mboxlist.h"

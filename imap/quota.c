@@ -16,6 +16,7 @@
 
 #include "exitcodes.h"
 #include "global.h"
+#include "libconfig.h"
 #include "imap_err.h"
 #include "mboxname.h"
 #include "quota.h"

@@ -215,7 +215,7 @@ static int run(struct imap_session *s, struct search_args *args, struct hits *hi
 
 static bool with_modseq(const struct search_args *args)
 {
-    return search_uses_modseq(args->expr) || (args->crit && sort_uses_modseq(args->crit));
+    return search_uses_modseq(args->expr);
 }
 
 static void print_plain(struct imap_session *s, const struct search_args *args,
