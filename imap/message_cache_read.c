@@ -129,9 +129,10 @@ int cacheitem_parse_envelope(const char *base, size_t len,
 
 bool cacheitem_next_address(struct msgtext *list, struct rfc822_address *addr)
 {
-    struct reader r = { list->s, list->s + list->len };
+    struct reader r;
 
     if (!list->len) return false;
+    r = (struct reader){ list->s, list->s + list->len };
     /* The first parenthesis may be that of the list or already that of an address. */
     if (take(&r, "(") && r.p < r.end && *r.p != '(') r.p--;
     if (!read_address(&r, addr)) {

@@ -110,10 +110,12 @@ static bool have_id(const struct conv_msgids *ids, const char *id)
 
 static void add_ids(struct conv_msgids *ids, struct msgtext value, bool x_me)
 {
-    const char *p = value.s, *end = value.s + value.len;
+    const char *p = value.s, *end;
     char *id;
 
-    for (int n = 0; n < CONV_MAX_MSGIDS_PER_FIELD && p && (id = message_next_msgid(&p, end)); n++) {
+    if (!p) return;
+    end = p + value.len;
+    for (int n = 0; n < CONV_MAX_MSGIDS_PER_FIELD && (id = message_next_msgid(&p, end)); n++) {
         lcase(id);
         if (!is_good_id(id) || have_id(ids, id)) {
             free(id);

@@ -18,8 +18,8 @@
 
 void header_iter_init(struct header_iter *it, const char *base, size_t len, unsigned maxlines)
 {
-    it->p = base;
-    it->end = base + len;
+    it->p = len ? base : "";
+    it->end = it->p + len;
     it->lines_left = maxlines && maxlines < UINT_MAX ? maxlines + 1 : UINT_MAX;
 }
 

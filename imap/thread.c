@@ -92,11 +92,13 @@ static uint32_t node_of(struct threader *t, const char *id)
 /* Appends the nodes that the ids in a text name; true: there was one. */
 static bool add_references(struct threader *t, struct msgtext text)
 {
-    const char *p = text.s, *end = text.s + text.len;
+    const char *p = text.s, *end;
     size_t before = t->nrefs;
     char *id;
 
-    while (p && (id = message_next_msgid(&p, end))) {
+    if (!p) return false;
+    end = p + text.len;
+    while ((id = message_next_msgid(&p, end))) {
         if (t->nrefs == t->alloc_refs) {
             t->alloc_refs = grow_alloc(t->alloc_refs, t->nrefs + 1);
             t->refs = xreallocarray(t->refs, t->alloc_refs, sizeof(*t->refs));

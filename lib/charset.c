@@ -208,7 +208,7 @@ static const unsigned char *skip_ascii(const unsigned char *p, const unsigned ch
 
 void charset_append_utf8(const char *s, size_t len, struct buf *dst)
 {
-    const unsigned char *p = (const unsigned char *)s, *end = p + len;
+    const unsigned char *p = (const unsigned char *)(len ? s : ""), *end = p + len;
 
     while (p < end) {
         const unsigned char *ascii = p;
@@ -233,7 +233,7 @@ void charset_append_utf8(const char *s, size_t len, struct buf *dst)
 
 bool charset_utf8_valid(const char *s, size_t len)
 {
-    const unsigned char *p = (const unsigned char *)s, *end = p + len;
+    const unsigned char *p = (const unsigned char *)(len ? s : ""), *end = p + len;
 
     for (;;) {
         unsigned n;
@@ -273,7 +273,7 @@ static void append_unknown(const char *s, size_t len, struct buf *dst)
 
 void charset_append_converted(const char *s, size_t len, charset_t cs, struct buf *dst)
 {
-    const char *end = s + len;
+    const char *end;
     size_t held = 0; /* half a pair from the round before */
     UChar units[CHUNK + 1];
     UErrorCode err;
@@ -282,6 +282,8 @@ void charset_append_converted(const char *s, size_t len, charset_t cs, struct bu
         (cs ? charset_append_utf8 : append_unknown)(s, len, dst);
         return;
     }
+    if (!len) return;
+    end = s + len;
     ucnv_resetToUnicode(cs->cnv);
     do {
         UChar *out = units + held;

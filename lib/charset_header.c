@@ -138,7 +138,7 @@ static bool is_white(const char *p, const char *end)
 
 void charset_decode_mimeheader(const char *s, size_t len, bool utf8, struct buf *dst)
 {
-    const char *p = s, *end = s + len, *text = s;
+    const char *p = len ? s : "", *end = p + len, *text = p;
     struct pending pending = { BUF_INITIALIZER, 0 };
     bool after_word = false;
     struct word w;

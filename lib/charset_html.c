@@ -160,7 +160,7 @@ static const char *read_tag(const char *p, const char *end, struct buf *dst)
 
 void charset_strip_html(const char *s, size_t len, struct buf *dst)
 {
-    const char *p = s, *end = s + len;
+    const char *p = len ? s : "", *end = p + len;
 
     while (p < end) {
         const char *start = p;

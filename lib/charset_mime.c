@@ -139,6 +139,7 @@ bool charset_decode_mimebody(const char *base, size_t len, enum mime_encoding en
 {
     struct base64_state st = { 0, 0 };
 
+    if (!len) return encoding != MIME_ENCODING_UNKNOWN;
     switch (encoding) {
     case MIME_ENCODING_NONE: buf_appendmap(dst, base, len); return true;
     case MIME_ENCODING_QP: charset_decode_qp(base, base + len, false, dst); return true;
@@ -166,7 +167,7 @@ static const char *piece_end(const char *p, const char *end, enum mime_encoding 
 bool charset_digest_mimebody(const char *base, size_t len, enum mime_encoding encoding,
                              unsigned char sha1[SHA1_SIZE], size_t *decoded_size)
 {
-    const char *p = base, *end = base + len;
+    const char *p = len ? base : "", *end = p + len;
     struct base64_state st = { 0, 0 };
     struct buf piece = BUF_INITIALIZER;
     struct digest *d;

@@ -138,7 +138,7 @@ static const char *foreign_end(const char *p, const char *end)
 void charset_utf8_to_searchform(const char *s, size_t len, unsigned flags, struct buf *dst)
 {
     struct former f = { flags, dst, false };
-    const char *p = s, *end = s + len;
+    const char *p = len ? s : "", *end = p + len;
 
     while (p < end) {
         const char *start = p;
