@@ -333,6 +333,9 @@ START_TEST(test_dates)
         { "Date: Mon, 02 Jan 2023 03:04:05 +0100\r\n\r\n", 1672625045, 1672617600, 0 },
         { "Date: Tue, 3 Jan 2023 23:30:00 -0500\r\n\r\n", 1672806600, 1672704000, 0 },
         { "Date: nonsense\r\n\r\n", 0, 0, 0 },
+        { "Date: Monday, 2 January 2023 03:04:05\r\n\r\n", 1672628645, 1672617600, 0 },
+        { "Date: 2 Jan 2023\r\n\r\n", 1672617600, 1672617600, 0 },
+        { "Date: Mon, 2 Jan 1950 03:04:05 +0000\r\n\r\n", 0, 0, 0 },
         { "Subject: x\r\n\r\n", 0, 0, 0 },
         { "Received: by x; Mon, 02 Jan 2023 00:00:00 +0000\r\nReceived: y; Tue, 3 Jan 2023 "
           "00:00:00 +0000\r\n\r\n",
@@ -353,6 +356,44 @@ START_TEST(test_dates)
         ck_assert_int_eq(message_received_time(m), cases[i].received);
         message_content_free(&m);
     }
+}
+END_TEST
+
+/*
+ * What 3.6.1 had in its index for Date fields that it could read: lines `date gmtime sentdate
+ * sentdate` with tabs, sentdate in UTC and in New York.
+ */
+START_TEST(test_dates_of_361)
+{
+    struct buf file = BUF_INITIALIZER;
+    char *text, *line;
+    int lines = 0;
+
+    test_readfile(TEST_SRCDIR "/cunit/data/dates.txt", &file);
+    text = (char *)(uintptr_t)buf_cstring(&file);
+    for (; (line = strsep(&text, "\n")) && *line; lines++) {
+        const char *date = strsep(&line, "\t");
+        long gm = atol(strsep(&line, "\t"));
+
+        for (int zone = 0; zone < 2; zone++) {
+            struct buf message = BUF_INITIALIZER;
+            struct message_content *m;
+            time_t gmtime, sentdate;
+
+            setenv("TZ", zone ? "America/New_York" : "UTC", 1);
+            tzset();
+            buf_printf(&message, "Date: %s\r\n\r\n", date);
+            buf_replace_all(&message, "\\r\\n", "\r\n");
+            m = message_parse(message.s, message.len, NULL);
+            message_dates(m, &gmtime, &sentdate);
+            ck_assert_msg(gmtime == gm, "%s: %ld, not %ld", date, (long)gmtime, gm);
+            ck_assert_msg(sentdate == atol(strsep(&line, "\t")), "%s: %ld", date, (long)sentdate);
+            message_content_free(&m);
+            buf_free(&message);
+        }
+    }
+    ck_assert_int_gt(lines, 50);
+    buf_free(&file);
 }
 END_TEST
 
@@ -591,6 +632,7 @@ Suite *message_suite(void)
     tcase_add_test(tc, test_base_subjects);
     tcase_add_test(tc, test_senders);
     tcase_add_test(tc, test_dates);
+    tcase_add_test(tc, test_dates_of_361);
     tcase_add_test(tc, test_options);
     tcase_add_test(tc, test_annotator_form);
     suite_add_tcase(s, tc);
