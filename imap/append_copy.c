@@ -201,6 +201,7 @@ int append_copy(struct mailbox *src, struct mailbox *dst, const uint32_t *uids, 
         if (!r) r = copy_record(&c, &rec, &newuids[i]);
     }
     seen_view_free(&c.seen);
-    if (!r && n) sync_log_mailbox_double(mailbox_txn(dst), mailbox_name(src), mailbox_name(dst));
+    if (!r && n && src != dst)
+        sync_log_mailbox_double(mailbox_txn(dst), mailbox_name(src), mailbox_name(dst));
     return r;
 }

@@ -21,6 +21,7 @@
 #include "libconfig.h"
 #include "strarray.h"
 #include "txn.h"
+#include "util.h"
 #include "xsyslog.h"
 
 #define SYNC_LOG_MAXLINE 4096 /* bytes, LF included */
