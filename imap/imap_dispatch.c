@@ -212,7 +212,7 @@ void imap_session_run(struct imap_session *s)
         if (!imap_session_command(s)) break;
         if (prot_error(s->out)) break;
         buf_free(&s->modname);
-        imap_session_register(s, NULL);
+        if (!prot_ready(s->in)) imap_session_register(s, NULL);
     }
     prot_flush(s->out);
 }

@@ -16,6 +16,7 @@
 #include "index.h"
 #include "mboxlist.h"
 #include "mboxname.h"
+#include "txn.h"
 #include "xmalloc.h"
 
 char *imap_intname(const struct imap_session *s, const char *extname)
@@ -51,6 +52,8 @@ int imap_lookup(const struct imap_session *s, const char *extname, uint32_t need
         uint32_t rights = imap_rights(s, *mbentry);
         if ((rights & need) != need)
             r = (rights & ACL_LOOKUP) ? IMAP_PERMISSION_DENIED : IMAP_MAILBOX_NONEXISTENT;
+        /* Nobody is told of an entry that a power cut could take back. */
+        if (!r) r = txn_wait(mboxlist_seen_lsn());
         if (r) mbentry_free(mbentry);
     }
     if (r || !intname)

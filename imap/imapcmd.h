@@ -49,6 +49,7 @@ void cmd_starttls(struct imap_session *s);
 void cmd_status(struct imap_session *s);
 void cmd_store(struct imap_session *s);
 void cmd_subscribe(struct imap_session *s);
+void cmd_thread(struct imap_session *s);
 void cmd_unauthenticate(struct imap_session *s);
 void cmd_unselect(struct imap_session *s);
 void cmd_unsubscribe(struct imap_session *s);

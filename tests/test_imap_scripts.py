@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from cyltest.credentials import password
 from cyltest.script import Player, Script, run
 
 HERE = os.path.join(os.path.dirname(__file__), "scripts", "imap")
@@ -28,7 +29,7 @@ def test_script(path, factory):
 
     def connect(user):
         client = server.imap()
-        client.login(user, server.password(user))
+        client.login(user, password(user))
         return client
 
     differences = run(script, Player(connect))

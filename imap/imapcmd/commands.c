@@ -55,6 +55,7 @@ static const struct imap_command commands[] = {
     { "STATUS", cmd_status, CMD_AUTH },
     { "STORE", cmd_store, SELECTED | CMD_WRITE | CMD_UID },
     { "SUBSCRIBE", cmd_subscribe, CMD_AUTH | CMD_WRITE },
+    { "THREAD", cmd_thread, SELECTED | CMD_UID },
     { "UNAUTHENTICATE", cmd_unauthenticate, CMD_AUTH | CMD_ADMIN | CMD_QUIET },
     { "UNSELECT", cmd_unselect, SELECTED | CMD_QUIET },
     { "UNSUBSCRIBE", cmd_unsubscribe, CMD_AUTH | CMD_WRITE },

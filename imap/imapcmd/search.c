@@ -10,6 +10,7 @@
 #include "imap_err.h"
 #include "imapcmd.h"
 #include "index_search.h"
+#include "search_args.h"
 #include "search_sort.h"
 #include "times.h"
 #include "xmalloc.h"
@@ -25,11 +26,8 @@ enum {
 struct search_args {
     bool esearch;
     unsigned returns;
-    struct search_syntax syntax;
-    struct buf word; /* the first one of the keys */
-    struct search_expr *expr;
+    struct search_keys keys;
     struct sort_criteria *crit; /* SORT */
-    struct buf charset;         /* SORT */
 };
 
 /* ---- arguments ---- */
@@ -75,56 +73,14 @@ static bool parse_return(struct imap_session *s, struct search_args *args)
     if (!imap_arg_more(s)) return false;
     int ch = prot_peek(s->in);
     if (ch != 'R' && ch != 'r') return true;
-    s->c = getword(s->in, &args->word);
-    if (s->c >= 0 && !cyr_strcasecmp(buf_cstring(&args->word), "RETURN")) {
-        buf_free(&args->word);
+    s->c = getword(s->in, &args->keys.word);
+    if (s->c >= 0 && !cyr_strcasecmp(buf_cstring(&args->keys.word), "RETURN")) {
+        buf_free(&args->keys.word);
         return return_options(s, args) && imap_arg_more(s);
     }
-    args->syntax.word = buf_cstring(&args->word);
-    args->syntax.after = s->c;
+    args->keys.syntax.word = buf_cstring(&args->keys.word);
+    args->keys.syntax.after = s->c;
     return true;
-}
-
-static bool folder(void *rock, const char *external, struct buf *internal)
-{
-    char *name = imap_intname(rock, external);
-
-    if (!name) return false;
-    buf_setcstr(internal, name);
-    free(name);
-    return true;
-}
-
-static void init_syntax(struct imap_session *s, struct search_args *args)
-{
-    args->syntax = (struct search_syntax){
-        .conversations = s->options->conversations,
-        .charset_flags = search_charset_flags(),
-        .folder = folder,
-        .rock = s,
-    };
-}
-
-/* False: answered. */
-static bool parsed(struct imap_session *s, struct buf *error)
-{
-    if (s->c >= 0) return true;
-    imap_bad(s, "%s", buf_cstring(error));
-    return false;
-}
-
-static bool parse_keys(struct imap_session *s, struct search_args *args, const char *charset)
-{
-    struct buf error = BUF_INITIALIZER;
-
-    s->c = search_parse(s->in, s->out, &args->syntax, charset, &args->expr, &error);
-    bool ok = parsed(s, &error);
-    if (ok && !imap_at_eol(s)) {
-        imap_bad(s, "Unexpected extra arguments to %s", buf_cstring(&s->cmdname));
-        ok = false;
-    }
-    buf_free(&error);
-    return ok;
 }
 
 /* (criteria) charset, behind a blank. */
@@ -132,22 +88,15 @@ static bool parse_sort(struct imap_session *s, struct search_args *args)
 {
     struct buf error = BUF_INITIALIZER;
 
-    s->c = sort_criteria_parse(s->in, s->out, &args->syntax, &args->crit, &error);
-    bool ok = parsed(s, &error);
+    s->c = sort_criteria_parse(s->in, s->out, &args->keys.syntax, &args->crit, &error);
+    bool ok = search_parsed(s, &error);
     buf_free(&error);
-    if (!ok) return false;
-    if (s->c != ' ' || (s->c = getastring(s->in, s->out, &args->charset)) < 0) {
-        imap_bad(s, "Missing charset");
-        return false;
-    }
-    return imap_arg_more(s);
+    return ok && search_keys_charset(s, &args->keys);
 }
 
 static void args_fini(struct search_args *args)
 {
-    buf_free(&args->word);
-    buf_free(&args->charset);
-    search_expr_free(&args->expr);
+    search_keys_fini(&args->keys);
     sort_criteria_free(&args->crit);
 }
 
@@ -203,7 +152,7 @@ static int run(struct imap_session *s, struct search_args *args, struct hits *hi
     if (index_gone(s->index)) return 0;
     index_search_source(s->index, &source);
     if (args->crit) hits->sorter = search_sorter_new(args->crit, &source);
-    int r = index_search(s->index, args->expr, &source, found, hits);
+    int r = index_search(s->index, args->keys.expr, &source, found, hits);
     if (hits->sorter) finish_sort(hits);
     /* What the session has not been told of yet must not be passed (RFC 7162 §3.1.2.1). */
     if (hits->highest > index_highestmodseq(s->index))
@@ -215,7 +164,7 @@ static int run(struct imap_session *s, struct search_args *args, struct hits *hi
 
 static bool with_modseq(const struct search_args *args)
 {
-    return search_uses_modseq(args->expr);
+    return search_uses_modseq(args->keys.expr);
 }
 
 static void print_plain(struct imap_session *s, const struct search_args *args,
@@ -300,8 +249,8 @@ void cmd_search(struct imap_session *s)
 {
     struct search_args args = { 0 };
 
-    init_syntax(s, &args);
-    if (parse_return(s, &args) && parse_keys(s, &args, NULL)) search(s, &args);
+    search_keys_init(s, &args.keys);
+    if (parse_return(s, &args) && search_keys_parse(s, &args.keys, NULL)) search(s, &args);
     args_fini(&args);
 }
 
@@ -309,12 +258,13 @@ void cmd_sort(struct imap_session *s)
 {
     struct search_args args = { 0 };
 
-    init_syntax(s, &args);
+    search_keys_init(s, &args.keys);
     /* Criteria begin with a parenthesis, so a word can only be RETURN. */
     if (parse_return(s, &args)) {
-        if (args.syntax.word)
+        if (args.keys.syntax.word)
             imap_bad(s, "Missing Sort criteria");
-        else if (parse_sort(s, &args) && parse_keys(s, &args, buf_cstring(&args.charset)))
+        else if (parse_sort(s, &args) &&
+                 search_keys_parse(s, &args.keys, buf_cstring(&args.keys.charset)))
             search(s, &args);
     }
     args_fini(&args);

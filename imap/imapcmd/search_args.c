@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * search_args -- what SEARCH, SORT and THREAD have in common: their keys (handbook 04 §3.14)
+ */
+#include <config.h>
+
+#include <stdlib.h>
+
+#include "search_args.h"
+
+static bool folder(void *rock, const char *external, struct buf *internal)
+{
+    char *name = imap_intname(rock, external);
+
+    if (!name) return false;
+    buf_setcstr(internal, name);
+    free(name);
+    return true;
+}
+
+void search_keys_init(struct imap_session *s, struct search_keys *keys)
+{
+    *keys = (struct search_keys){ .syntax = {
+                                      .conversations = s->options->conversations,
+                                      .charset_flags = search_charset_flags(),
+                                      .folder = folder,
+                                      .rock = s,
+                                  } };
+}
+
+void search_keys_fini(struct search_keys *keys)
+{
+    buf_free(&keys->word);
+    buf_free(&keys->charset);
+    search_expr_free(&keys->expr);
+}
+
+bool search_parsed(struct imap_session *s, struct buf *error)
+{
+    if (s->c >= 0) return true;
+    imap_bad(s, "%s", buf_cstring(error));
+    return false;
+}
+
+bool search_keys_charset(struct imap_session *s, struct search_keys *keys)
+{
+    if (s->c == ' ' && (s->c = getastring(s->in, s->out, &keys->charset)) >= 0)
+        return imap_arg_more(s);
+    imap_bad(s, "Missing charset");
+    return false;
+}
+
+bool search_keys_parse(struct imap_session *s, struct search_keys *keys, const char *charset)
+{
+    struct buf error = BUF_INITIALIZER;
+
+    s->c = search_parse(s->in, s->out, &keys->syntax, charset, &keys->expr, &error);
+    bool ok = search_parsed(s, &error);
+    if (ok && !imap_at_eol(s)) {
+        imap_bad(s, "Unexpected extra arguments to %s", buf_cstring(&s->cmdname));
+        ok = false;
+    }
+    buf_free(&error);
+    return ok;
+}
