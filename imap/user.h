@@ -9,7 +9,7 @@
  * counters, seen, sub, ...) is opened from a user_meta, never from a bare user
  * name, so one user can not have two sets of files (handbook 01 §5.2, §5.3).
  * A tombstone gives a user_meta only if the I record of its uniqueid still has
- * this name. Within one transaction a user keeps the meta that was found first, so the
+ * this name, or that of his deleted INBOX. Within one transaction a user keeps the meta that was found first, so the
  * files of a user whose mailboxes are being renamed stay the same to the end. A user without
  * any entry has none: IMAP_MAILBOX_NONEXISTENT; seen
  * state of such a user (who only reads others' mailboxes) uses

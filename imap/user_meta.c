@@ -158,7 +158,10 @@ static int check_tombstone(const mbentry_t *inbox, struct txn *txn)
 
     if (!inbox->uniqueid) return 0;
     int r = mboxlist_lookup_by_uniqueid(inbox->uniqueid, &now, true, txn);
-    if (!r && strcmpnull(now->name, inbox->name)) r = IMAP_MAILBOX_NONEXISTENT;
+    /* the deleted INBOX of the same user still leads to his files: his other mailboxes follow it
+     * one by one when a whole user is deleted on a replica */
+    if (!r && strcmpnull(now->name, inbox->name) && !mboxname_same_userid(now->name, inbox->name))
+        r = IMAP_MAILBOX_NONEXISTENT;
     mbentry_free(&now);
     return r;
 }

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Our sync_client with our sync_server: what it prints, what it sends, and how two ends that diverged meet."""
+
+import glob
+import os
+
+import pytest
+
+from cyltest.dlist import parse
+from cyltest.syncdata import assert_same, fill_user, login, message, sent_commands, user_state
+from cyltest.syncline import full, guid, mailbox, upload, record
+
+CONF = {"conversations": True, "unixhierarchysep": False, "altnamespace": False,
+        "virtdomains": "off", "expunge_mode": "delayed", "delete_mode": "delayed"}
+
+
+@pytest.fixture
+def pair(pair):
+    for server in (pair.primary, pair.replica):
+        server.conf.update(CONF)
+        server.add_user("anna")
+    pair.start()
+    return pair
+
+
+def sync(pair, *args, check=True):
+    return pair.primary.run("sync_client", "-v", "-v", "-l", "-o", *args, check=check)
+
+
+def settled(pair, user="anna"):
+    assert sent_commands(sync(pair, "-u", user)) == []
+
+
+def test_first_run_says_what_it_does(pair):
+    fill_user(pair.primary)
+    done = pair.primary.run("sync_client", "-v", "-o", "-u", "anna")
+    assert done.stdout.splitlines() == [
+        "ENABLE 0x800", "USER anna", "MAILBOX user.anna", "MAILBOX user.anna.Sent",
+        "MAILBOX user.anna.Work", "QUOTA user.anna", "SUB anna user.anna", "SUB anna user.anna.Work",
+        "3 mailboxes updated, 5 messages uploaded (" + done.stdout.split("(")[1].split(" ")[0] + " octets)"]
+    assert_same(pair.primary, pair.replica)
+    settled(pair)
+
+
+def test_changes(pair):
+    fill_user(pair.primary)
+    sync(pair, "-u", "anna")
+    with pair.primary.imap("anna") as imap:
+        imap.ok("CREATE INBOX.Copy")
+        imap.ok("SELECT INBOX")
+        imap.ok("COPY 1:2 INBOX.Copy")
+        imap.ok(r"STORE 2 +FLAGS (\Deleted)")
+        imap.ok("EXPUNGE")
+        imap.ok("RENAME INBOX.Work INBOX.Job")
+        imap.ok("UNSUBSCRIBE INBOX.Work")
+        imap.logout()
+    with pair.primary.imap("admin") as imap:
+        imap.ok("SETQUOTA user.anna (STORAGE 77)")
+        imap.logout()
+    done = sync(pair, "-u", "anna")
+    sent = sent_commands(done)
+    # copied messages travel as names
+    assert not [line for line in sent if "APPLY MESSAGE" in line]
+    assert [line for line in sent if "APPLY RENAME" in line]
+    now = assert_same(pair.primary, pair.replica)
+    assert now["QUOTA"] == {b"user.anna": {"ROOT": b"user.anna", "LIMIT": b"77", "STORAGE": b"77"}}
+    settled(pair)
+
+
+def test_diverged_ends_meet(pair):
+    """The story of transcript sync-08: both ends had 1-5, then each went its own way."""
+    pair.primary.create_user("anna")
+    with pair.primary.imap("anna") as imap:
+        for n in range(1, 6):
+            imap.append("INBOX", message(n))
+        imap.logout()
+    sync(pair, "-u", "anna")
+    with pair.replica.imap("anna") as imap:
+        imap.append("INBOX", message(20))
+        imap.ok("SELECT INBOX")
+        imap.ok(r"STORE 1 +FLAGS (\Flagged $Rep)")
+        imap.ok(r"STORE 4 +FLAGS (\Deleted)")
+        imap.ok("EXPUNGE")
+        imap.append("INBOX", message(22))
+        imap.logout()
+    with pair.primary.imap("anna") as imap:
+        imap.append("INBOX", message(21))
+        imap.ok("SELECT INBOX")
+        imap.ok(r"STORE 2 +FLAGS (\Answered)")
+        imap.ok(r"STORE 3 +FLAGS (\Deleted)")
+        imap.ok("EXPUNGE")
+        imap.logout()
+    for server in (pair.primary, pair.replica):
+        server.allow_log("SYNCERROR")
+    done = sync(pair, "-m", "user.anna")
+    assert "FULLMAILBOX user.anna" in done.stdout
+    assert_same(pair.primary, pair.replica)
+    now = user_state(pair.replica)["MAILBOX"]
+    records = {r["GUID"].decode(): r for r in now["user.anna"]["RECORD"]}
+    wanted = {n: guid(message(n)) for n in (1, 2, 5, 20, 21, 22)}
+    assert sorted(records) == sorted(wanted.values())
+    uid = {n: int(records[g]["UID"]) for n, g in wanted.items()}
+    assert (uid[1], uid[2], uid[5], uid[22]) == (1, 2, 5, 7)
+    # two messages had UID 6: both moved, the lower GUID first
+    assert sorted([uid[20], uid[21]]) == [8, 9]
+    assert (uid[20] < uid[21]) == (wanted[20] < wanted[21])
+    assert set(records[wanted[1]]["FLAGS"]) >= {b"\\Flagged", b"$Rep"}
+    assert b"\\Answered" in records[wanted[2]]["FLAGS"]
+    settled(pair)
+
+
+def test_a_message_that_the_replica_has_lost_does_not_block(pair):
+    pair.primary.create_user("anna")
+    with pair.primary.imap("anna") as imap:
+        imap.append("INBOX", message(1))
+        imap.logout()
+    sync(pair, "-u", "anna")
+    with pair.replica.imap("anna") as imap:
+        imap.append("INBOX", message(2))
+        imap.append("INBOX", message(3))
+        imap.logout()
+    lost, = glob.glob(pair.replica.path("spool", "**", "2."), recursive=True)
+    os.unlink(lost)
+    for server in (pair.primary, pair.replica):
+        server.allow_log("SYNCERROR|IOERROR")
+    sync(pair, "-m", "user.anna")
+    now = user_state(pair.replica)["MAILBOX"]["user.anna"]
+    assert [r["GUID"].decode() for r in now["RECORD"]] == [guid(message(1)), guid(message(3))]
+    assert_same(pair.primary, pair.replica)
+    settled(pair)
+
+
+def test_one_bad_mailbox_does_not_stop_the_others(pair):
+    fill_user(pair.primary)
+    # the replica has another mailbox under the name of Sent, with a message in it
+    with login(pair.replica) as csync:
+        csync.ok("APPLY " + mailbox("user.anna", UNIQUEID=inbox_id(pair.primary), LAST_UID=0,
+                                    HIGHESTMODSEQ=1, UIDVALIDITY=1))
+        csync.ok(upload(b"foreign"))
+        csync.ok("APPLY " + mailbox("user.anna.Sent", [record(1, 2, content=b"foreign")],
+                                    UNIQUEID="foreignsent", LAST_UID=1))
+    for server in (pair.primary, pair.replica):
+        server.allow_log("SYNCERROR|SYNCNOTICE|IOERROR")
+    done = sync(pair, "-u", "anna", check=False)
+    assert done.returncode == 1
+    assert "user.anna.Sent: " in done.stderr
+    ours, theirs = user_state(pair.primary), user_state(pair.replica)
+    for name in ("user.anna", "user.anna.Work"):
+        assert ours["MAILBOX"][name] == theirs["MAILBOX"][name]
+    assert theirs["LSUB"] == ours["LSUB"] and theirs["QUOTA"] == ours["QUOTA"]
+    assert sync(pair, "-O", "-u", "anna").returncode == 0
+    assert_same(pair.primary, pair.replica)
+
+
+def inbox_id(server):
+    with login(server) as csync:
+        return full(csync, "user.anna")["UNIQUEID"].decode()
+
+
+def test_all_users_and_shared_mailboxes(pair):
+    fill_user(pair.primary)
+    pair.primary.add_user("bob")
+    pair.primary.create_user("bob")
+    with pair.primary.imap("admin") as imap:
+        imap.ok("CREATE shared")
+        imap.ok("SETACL shared anyone lrsip")
+        imap.logout()
+    with pair.primary.imap("bob") as imap:
+        imap.append("shared", message(1))
+        imap.ok("SELECT shared")
+        imap.ok(r"STORE 1 +FLAGS (\Seen)")
+        imap.logout()
+    sync(pair, "-A")
+    for user in ("anna", "bob"):
+        assert_same(pair.primary, pair.replica, user)
+    with login(pair.primary) as one, login(pair.replica) as two:
+        assert full(one, "shared")["RECORD"] == full(two, "shared")["RECORD"]
+        seen = [parse(line) for line in two.ok("GET META bob").untagged]
+        assert [value["SEENUIDS"] for kind, value in seen if kind == "SEEN"] == [b"1"]
+
+
+def test_usage(pair):
+    for args in ([], ["-u", "-m", "x"]):
+        assert pair.primary.run("sync_client", *args, check=False).returncode == 64
+    assert pair.primary.run("sync_reset", "anna", check=False).returncode == 0
+    pair.primary.allow_log("Can not connect|ERROR")
+    done = pair.primary.run("sync_client", "-o", "-S", "127.0.0.1:1", "-u", "anna", check=False)
+    assert done.returncode == 1
+
+
+def test_unknown_user_is_no_error(pair):
+    done = sync(pair, "-u", "nobody")
+    assert "Does not exist locally nobody" in done.stdout
