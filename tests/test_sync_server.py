@@ -394,3 +394,49 @@ def test_literals_survive(sync):
     sync.ok(b"APPLY " + head + b" ANNOTATIONS (" + annots + b") RECORD " + tail)
     now = full(sync, "user.anna")
     assert [a["VALUE"] for a in now["ANNOTATIONS"]] == values
+
+
+def test_compression(sync, server):
+    """Handbook 03 §1.3: raw deflate in both directions, each unit ends in a sync flush."""
+    with server.sync() as other:
+        import zlib
+        other.ok("COMPRESS DEFLATE")
+        other.send(bytes.fromhex("f2f3f70fe0e502000000ffff"))
+        answer = other.sock.recv(4096)
+        assert zlib.decompressobj(-15).decompress(answer) == b"OK Noop completed\r\n"
+
+
+def test_starttls(factory):
+    server = factory(services=("csync",))
+    server.use_tls()
+    server.conf["allowplaintext"] = False
+    server.start()
+    with server.sync() as sync:
+        # nothing can be used before TLS
+        assert sync.banner[:3] == [b"* STARTTLS", b"* COMPRESS DEFLATE", b"* SIEVE-MAILBOX"]
+        sync.starttls(server.cafile)
+        assert sync.banner[0].startswith(b"* SASL PLAIN")
+        assert sync.banner[1] == b"* SIEVE-MAILBOX" and sync.banner[2].startswith(b"* OK")
+        assert sync.cmd("STARTTLS").text == "Already did a successful Starttls"
+        assert sync.login("repl", password("repl")).text == "Success (tls protection)"
+        assert sync.cmd("STARTTLS").text == "Can't Starttls after authentication"
+        assert sync.cmd("GET USER anna").text == "success"
+
+
+def test_unix_socket_peer_is_an_admin(factory):
+    server = factory(services=("csync",))
+    server.add_service("csyncunix", cmd="sync_server", listen=server.path("conf/socket/csync"))
+    server.start()
+    with type(server.sync())(server.path("conf/socket/csync")) as sync:
+        assert len(sync.banner) == 1 and sync.banner[0].startswith(b"* OK ")
+        assert not sync.ok("GET USER anna").untagged
+
+
+def test_killed_server_leaves_no_reserved_files(server, sync):
+    sync.ok(upload(ONE))
+    area = server.path("spool", "sync.")
+    pid, = os.listdir(area)
+    os.kill(int(pid), 9)
+    with server.sync() as other:
+        other.ok("NOOP")
+        assert pid not in os.listdir(area)
