@@ -56,6 +56,7 @@ int prot_write(struct protstream *s, const char *base, size_t len)
     if (!len) return 0;
     s->bytes += len;
     if (s->membuf) {
+        prot_log(s, base, len);
         buf_appendmap(s->membuf, base, len);
         return 0;
     }
