@@ -344,7 +344,8 @@ int backend_connect(const struct backend_args *given, struct backend **bp, struc
     int r = backend_open_socket(b, &args, text);
     if (!r) r = greet(b, &args, text);
     if (!r) r = login(b, &args, text);
-    if (!r && args.compress && backend_has(b, BACKEND_CAPA_COMPRESS)) r = backend_compress(b);
+    if (!r && args.compress && b->protocol->compress.text && backend_has(b, BACKEND_CAPA_COMPRESS))
+        r = backend_compress(b);
     buf_cstring(text);
     if (r) {
         syslog(LOG_ERR, "connection to %s (%s) failed: %s%s%s", args.server ? args.server : "",
