@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * check_replication -- compare users on two IMAP servers and name every difference
+ *
+ * An administrator's login is needed on both servers, with the right to act as the users. Both
+ * servers are only read. A mailbox is fetched from both ends, compared and forgotten, so memory
+ * is that of the largest mailbox. With --wait a user that differs is compared again until
+ * the ends agree or the time is over: a replica may be a moment behind.
+ *
+ * Exit codes: 0 equal, 1 different, 2 not everything could be compared, 64 usage.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "check_replication_fetch.h"
+#include "check_replication_report.h"
+#include "exitcodes.h"
+#include "global.h"
+#include "imap_err.h"
+#include "libconfig.h"
+#include "prot.h"
+#include "saslclient.h"
+#include "util.h"
+#include "xmalloc.h"
+#include "xsyslog.h"
+
+#define EXIT_EQUAL 0
+#define EXIT_DIFFERENT 1
+#define EXIT_UNKNOWN 2
+
+#define MAXPASSWORD 1024
+
+static const char usage_text[] =
+    "usage: check_replication [-C FILE] [OPTIONS] SERVER_A SERVER_B [USER...]\n"
+    "  SERVER is host, host:port, [v6]:port, host:port/tls or the path of a socket\n"
+    "  -A, --all                 all users of both servers\n"
+    "  -f, --users FILE          the users named in FILE, one a line\n"
+    "  -a, --authname NAME       administrator (default: proxy_authname)\n"
+    "  -w, --password-file FILE  its password (default: HOST_password, proxy_password)\n"
+    "      --authname-b NAME, --password-file-b FILE   the same for SERVER_B\n"
+    "  -m, --mechs LIST          SASL mechanisms to choose from\n"
+    "      --require-tls         no login without verified TLS\n"
+    "      --wait SECONDS        compare a user that differs again for so long\n"
+    "      --timeout SECONDS     longest silence of a server (default 300)\n"
+    "  -j, --json                one JSON document instead of lines\n"
+    "  -q, --quiet               no table and no progress\n"
+    "  -C FILE                   imapd.conf\n"
+    "      --help, --version\n";
+
+struct options {
+    const char *altconfig, *users_file;
+    const char *authname[2], *password_file[2], *mechs;
+    const char *servers[2];
+    bool all, json, quiet, require_tls;
+    int wait, timeout;
+    strarray_t users;
+};
+
+struct job {
+    const struct options *opts;
+    struct check_end ends[2];
+    char *passwords[2];
+    struct check_report *report;
+    struct check_run run;
+    bool progress; /* a line on the terminal that is written again and again */
+};
+
+/* ---- progress ---- */
+
+static void show_progress(struct job *job, const char *user, size_t done, size_t n)
+{
+    if (job->progress)
+        fprintf(stderr, "\r\033[K%s: %zu of %zu mailboxes, %llu messages", user, done, n,
+                (unsigned long long)job->run.counts[CHECK_MESSAGES].a);
+}
+
+static void clear_progress(struct job *job)
+{
+    if (job->progress) fprintf(stderr, "\r\033[K");
+}
+
+/* ---- one user ---- */
+
+/* Differences of one attempt, kept until it is known to be the last. */
+struct kept {
+    struct check_diff *v;
+    size_t n, alloc;
+};
+
+static void keep_diff(void *rock, const struct check_diff *d)
+{
+    struct kept *k = rock;
+
+    if (k->n == k->alloc) {
+        k->alloc = grow_alloc(k->alloc, k->n + 1);
+        k->v = xreallocarray(k->v, k->alloc, sizeof(*k->v));
+    }
+    struct check_diff *copy = &k->v[k->n++];
+    *copy = *d;
+    copy->user = xstrdup(d->user);
+    copy->mailbox = xstrdupnull(d->mailbox);
+    copy->field = xstrdup(d->field);
+    copy->a = xstrdupnull(d->a);
+    copy->b = xstrdupnull(d->b);
+    copy->note = xstrdupnull(d->note);
+}
+
+static void kept_free(struct kept *k)
+{
+    for (size_t i = 0; i < k->n; i++) {
+        const struct check_diff *d = &k->v[i];
+        const char *strings[] = { d->user, d->mailbox, d->field, d->a, d->b, d->note };
+        for (size_t j = 0; j < array_size(strings); j++) free((char *)(uintptr_t)strings[j]);
+    }
+    free(k->v);
+    memset(k, 0, sizeof(*k));
+}
+
+static void tell_error(struct job *job, int end, const char *user, const char *mailbox)
+{
+    clear_progress(job);
+    check_report_error(job->report, end, user, mailbox, check_end_error(&job->ends[end]));
+    job->run.failed = true;
+}
+
+/* A server that only refuses is asked on; one that is lost ends the user. */
+static bool is_lost(struct check_end *end)
+{
+    return prot_error(backend_in(end->user)) != NULL;
+}
+
+/* Fetch a pair. False: a connection is lost. */
+static bool fetch_pair(struct job *job, struct check_user *users, const struct check_twins *twins)
+{
+    struct check_mailbox *boxes[2] = { twins->a, twins->b };
+
+    for (int e = 0; e < 2; e++) {
+        if (!boxes[e]) continue;
+        if (check_fetch_messages(&job->ends[e], boxes[e])) {
+            tell_error(job, e, users[e].userid, boxes[e]->name);
+            if (is_lost(&job->ends[e])) return false;
+        }
+        check_user_count(&users[e], boxes[e]);
+    }
+    return true;
+}
+
+static void compare_pair(struct job *job, const char *userid, const struct check_twins *twins)
+{
+    check_compare_mailbox(&job->run, userid, twins);
+    if (check_compare_messages(&job->run, userid, twins)) {
+        clear_progress(job);
+        check_report_error(job->report, 0, userid, (twins->a ? twins->a : twins->b)->name,
+                           "UIDs are not in rising order on one of the servers");
+        job->run.failed = true;
+    }
+    if (twins->a) check_mailbox_dropmessages(twins->a);
+    if (twins->b) check_mailbox_dropmessages(twins->b);
+}
+
+static void compare_mailboxes(struct job *job, struct check_user *users)
+{
+    size_t n;
+    struct check_twins *twins = check_pair_mailboxes(&users[0], &users[1], &n);
+    bool complete = true;
+
+    for (size_t i = 0; complete && i < n; i++) {
+        show_progress(job, users[0].userid, i, n);
+        complete = fetch_pair(job, users, &twins[i]);
+        if (complete) compare_pair(job, users[0].userid, &twins[i]);
+    }
+    if (complete) check_compare_quotas(&job->run, &users[0], &users[1]);
+    clear_progress(job);
+    free(twins);
+}
+
+static void compare_once(struct job *job, const char *userid)
+{
+    struct check_user users[2];
+    bool ok = true;
+
+    for (int e = 0; e < 2; e++) check_user_init(&users[e], userid);
+    show_progress(job, userid, 0, 0);
+    for (int e = 0; ok && e < 2; e++) {
+        ok = !check_fetch_user(&job->ends[e], &users[e]);
+        if (!ok) tell_error(job, e, userid, NULL);
+    }
+    if (ok && !users[0].exists && !users[1].exists) {
+        clear_progress(job);
+        check_report_error(job->report, 0, userid, NULL, "no such user on either server");
+        job->run.failed = true;
+        ok = false;
+    }
+    if (ok) {
+        check_compare_user(&job->run, &users[0], &users[1]);
+        compare_mailboxes(job, users);
+    }
+    for (int e = 0; e < 2; e++) check_user_free(&users[e]);
+}
+
+static void compare_user(struct job *job, const char *userid)
+{
+    struct check_run before = job->run;
+    time_t end = time(NULL) + job->opts->wait;
+    struct kept kept = { NULL, 0, 0 };
+
+    job->run.report = keep_diff;
+    job->run.rock = &kept;
+    for (;;) {
+        compare_once(job, userid);
+        if (job->run.failed || !kept.n || time(NULL) >= end) break;
+        /* forget this attempt */
+        kept_free(&kept);
+        memcpy(job->run.counts, before.counts, sizeof(before.counts));
+        sleep(1);
+    }
+    for (size_t i = 0; i < kept.n; i++) check_report_diff(job->report, &kept.v[i]);
+    kept_free(&kept);
+}
+
+/* ---- all of it ---- */
+
+static bool open_end(struct job *job, int e)
+{
+    const struct options *o = job->opts;
+    struct check_login login = {
+        .server = o->servers[e],
+        .authname = o->authname[e],
+        .password = job->passwords[e],
+        .mechs = o->mechs,
+        .require_tls = o->require_tls,
+        .timeout = o->timeout,
+    };
+
+    if (!check_end_open(&job->ends[e], &login)) return true;
+    tell_error(job, e, NULL, NULL);
+    return false;
+}
+
+static bool list_all(struct job *job, strarray_t *users)
+{
+    for (int e = 0; e < 2; e++)
+        if (check_list_users(&job->ends[e], users)) {
+            tell_error(job, e, NULL, NULL);
+            return false;
+        }
+    strarray_sort(users, NULL);
+    strarray_uniq(users);
+    return true;
+}
+
+static void run_job(struct job *job, strarray_t *users)
+{
+    const struct options *o = job->opts;
+
+    if (!open_end(job, 0) || !open_end(job, 1)) return;
+    if (o->all && !list_all(job, users)) return;
+    for (int i = 0; i < strarray_size(users); i++) {
+        compare_user(job, strarray_nth(users, i));
+        fflush(stdout);
+    }
+}
+
+static int exit_code(const struct check_run *run)
+{
+    if (run->failed) return EXIT_UNKNOWN;
+    for (size_t i = 0; i < CHECK_NWHATS; i++)
+        if (run->counts[i].differ) return EXIT_DIFFERENT;
+    return EXIT_EQUAL;
+}
+
+/* ---- options ---- */
+
+static void usage(void)
+{
+    fputs(usage_text, stderr);
+    exit(EX_USAGE);
+}
+
+static int seconds(const char *s)
+{
+    uint32_t n;
+
+    if (parse_u32_cstr(s, &n) || n > 86400) usage();
+    return (int)n;
+}
+
+enum { OPT_AUTHNAME_B = 256, OPT_PASSWORD_B, OPT_TLS, OPT_WAIT, OPT_TIMEOUT };
+
+static void parse(int argc, char **argv, struct options *o)
+{
+    static const struct option longopts[] = {
+        { "all", no_argument, NULL, 'A' },
+        { "users", required_argument, NULL, 'f' },
+        { "authname", required_argument, NULL, 'a' },
+        { "password-file", required_argument, NULL, 'w' },
+        { "authname-b", required_argument, NULL, OPT_AUTHNAME_B },
+        { "password-file-b", required_argument, NULL, OPT_PASSWORD_B },
+        { "mechs", required_argument, NULL, 'm' },
+        { "require-tls", no_argument, NULL, OPT_TLS },
+        { "wait", required_argument, NULL, OPT_WAIT },
+        { "timeout", required_argument, NULL, OPT_TIMEOUT },
+        { "json", no_argument, NULL, 'j' },
+        { "quiet", no_argument, NULL, 'q' },
+        { NULL, 0, NULL, 0 },
+    };
+    int c;
+
+    while ((c = getopt_long(argc, argv, "C:Af:a:w:m:jq", longopts, NULL)) != -1) {
+        switch (c) {
+        case 'C': o->altconfig = optarg; break;
+        case 'A': o->all = true; break;
+        case 'f': o->users_file = optarg; break;
+        case 'a': o->authname[0] = optarg; break;
+        case 'w': o->password_file[0] = optarg; break;
+        case OPT_AUTHNAME_B: o->authname[1] = optarg; break;
+        case OPT_PASSWORD_B: o->password_file[1] = optarg; break;
+        case 'm': o->mechs = optarg; break;
+        case OPT_TLS: o->require_tls = true; break;
+        case OPT_WAIT: o->wait = seconds(optarg); break;
+        case OPT_TIMEOUT: o->timeout = seconds(optarg); break;
+        case 'j': o->json = true; break;
+        case 'q': o->quiet = true; break;
+        default: usage();
+        }
+    }
+    if (argc - optind < 2) usage();
+    o->servers[0] = argv[optind++];
+    o->servers[1] = argv[optind++];
+    while (optind < argc) strarray_append(&o->users, argv[optind++]);
+    if (!o->authname[1]) o->authname[1] = o->authname[0];
+    if (!o->password_file[1]) o->password_file[1] = o->password_file[0];
+    if (!o->all && !o->users_file && !strarray_size(&o->users)) usage();
+}
+
+static FILE *open_or_die(const char *path)
+{
+    FILE *f = fopen(path, "r");
+
+    if (!f) {
+        fprintf(stderr, "check_replication: %s: %s\n", path, strerror(errno));
+        exit(EX_NOINPUT);
+    }
+    return f;
+}
+
+/* The first line of the file; NULL without one. */
+static char *read_password(const char *path)
+{
+    char line[MAXPASSWORD];
+
+    if (!path) return NULL;
+    FILE *f = open_or_die(path);
+    if (!fgets(line, sizeof(line), f)) *line = '\0';
+    fclose(f);
+    line[strcspn(line, "\r\n")] = '\0';
+    char *password = xstrdup(line);
+    secure_zero(line, sizeof(line));
+    return password;
+}
+
+static void read_users(const char *path, strarray_t *users)
+{
+    FILE *f = open_or_die(path);
+    char *line = NULL;
+    size_t size = 0;
+
+    while (getline(&line, &size, f) >= 0) {
+        struct buf word = BUF_INITIALIZER;
+        buf_setcstr(&word, line);
+        buf_trim(&word);
+        if (word.len && *word.s != '#') strarray_append(users, buf_cstring(&word));
+        buf_free(&word);
+    }
+    free(line);
+    fclose(f);
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = { .timeout = 300, .users = STRARRAY_INITIALIZER };
+    struct job job = { .opts = &o };
+
+    cyrus_std_options(argc, argv, usage_text);
+    parse(argc, argv, &o);
+    /* without an imapd.conf all options have their defaults */
+    if (o.altconfig || !access(SYSCONFDIR "/imapd.conf", R_OK))
+        cyrus_init(o.altconfig, "check_replication", CYRUSINIT_TOOL | CYRUSINIT_KEEPUID, 0);
+    if (o.users_file) read_users(o.users_file, &o.users);
+    for (int e = 0; e < 2; e++) job.passwords[e] = read_password(o.password_file[e]);
+    job.report = check_report_new(stdout, o.servers, o.json);
+    memcpy(job.run.labels, o.servers, sizeof(o.servers));
+    job.progress = !o.quiet && isatty(STDERR_FILENO);
+
+    run_job(&job, &o.users);
+
+    int r = exit_code(&job.run);
+    check_report_end(&job.report, &job.run, !o.quiet);
+    for (int e = 0; e < 2; e++) {
+        check_end_close(&job.ends[e]);
+        if (job.passwords[e]) secure_zero(job.passwords[e], strlen(job.passwords[e]));
+        free(job.passwords[e]);
+    }
+    strarray_fini(&o.users);
+    saslclient_done();
+    cyrus_done();
+    return r;
+}

@@ -1,0 +1,485 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * check_replication_compare -- every difference between two servers' views of one user
+ *
+ * Sorted lists are merged; messages by sync_walk. What only one end has is one
+ * difference, not one for each of its properties. A quota's number that differs is traced to
+ * its kind: some servers count every copy of a message, some only the first.
+ */
+#include <config.h>
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "buf.h"
+#include "check_replication_model.h"
+#include "imap_err.h"
+#include "sync_walk.h"
+#include "times.h"
+#include "util.h"
+#include "xmalloc.h"
+
+const char *check_what_name(enum check_what what)
+{
+    static const char *const names[] = {
+#define CHECK_WHAT_TEXT(code, text) text,
+        CHECK_WHAT_TABLE(CHECK_WHAT_TEXT)
+#undef CHECK_WHAT_TEXT
+    };
+
+    return names[what];
+}
+
+/* What is being compared, and where its differences go. */
+struct place {
+    struct check_run *run;
+    const char *user, *mailbox;
+    uint32_t uid;
+};
+
+static void count(const struct place *p, enum check_what what, uint64_t a, uint64_t b)
+{
+    p->run->counts[what].a += a;
+    p->run->counts[what].b += b;
+}
+
+static void differ(const struct place *p, enum check_what what, const char *field, const char *a,
+                   const char *b, const char *note)
+{
+    struct check_diff diff = { .what = what,
+                               .user = p->user,
+                               .mailbox = p->mailbox,
+                               .uid = p->uid,
+                               .field = field,
+                               .a = a,
+                               .b = b,
+                               .note = note };
+
+    p->run->counts[what].differ++;
+    p->run->report(p->run->rock, &diff);
+}
+
+static void compare_text(const struct place *p, enum check_what what, const char *field,
+                         const char *a, const char *b)
+{
+    if (strcmp(a, b)) differ(p, what, field, a, b, NULL);
+}
+
+static void compare_number(const struct place *p, enum check_what what, const char *field,
+                           uint64_t a, uint64_t b)
+{
+    char at[24], bt[24];
+
+    if (a == b) return;
+    snprintf(at, sizeof(at), "%" PRIu64, a);
+    snprintf(bt, sizeof(bt), "%" PRIu64, b);
+    differ(p, what, field, at, bt, NULL);
+}
+
+static void compare_hex(const struct place *p, enum check_what what, const char *field, uint64_t a,
+                        uint64_t b)
+{
+    char at[24], bt[24];
+
+    if (a == b) return;
+    snprintf(at, sizeof(at), "%016" PRIx64, a);
+    snprintf(bt, sizeof(bt), "%016" PRIx64, b);
+    differ(p, what, field, at, bt, NULL);
+}
+
+static void compare_date(const struct place *p, const char *field, time_t a, time_t b)
+{
+    char at[RFC3501_DATETIME_MAX], bt[RFC3501_DATETIME_MAX];
+
+    if (a == b) return;
+    time_to_rfc3501_zone(a, 0, at, sizeof(at));
+    time_to_rfc3501_zone(b, 0, bt, sizeof(bt));
+    differ(p, CHECK_DATES, field, at, bt, NULL);
+}
+
+/* ---- sorted lists ---- */
+
+/* The kind of difference that an annotation of that name is. */
+static enum check_what what_of(enum check_what what, const char *key)
+{
+    if (what == CHECK_METADATA && strstr(key, "/specialuse")) return CHECK_SPECIALUSE;
+    return what;
+}
+
+static void compare_pair(const struct place *p, enum check_what what, const char *prefix,
+                         const struct check_pair *a, const struct check_pair *b)
+{
+    const char *key = a ? a->key : b->key;
+    struct buf field = BUF_INITIALIZER;
+
+    what = what_of(what, key);
+    count(p, what, a != NULL, b != NULL);
+    if (!a || !b || strcmp(a->value, b->value)) {
+        buf_printf(&field, "%s%s", prefix, key);
+        differ(p, what, buf_cstring(&field), a ? a->value : NULL, b ? b->value : NULL, NULL);
+        buf_free(&field);
+    }
+}
+
+static void compare_pairs(const struct place *p, enum check_what what, const char *prefix,
+                          const struct check_pairs *a, const struct check_pairs *b)
+{
+    size_t i = 0, j = 0;
+
+    while (i < a->n || j < b->n) {
+        int c = i == a->n ? 1 : j == b->n ? -1 : strcmp(a->v[i].key, b->v[j].key);
+        compare_pair(p, what, prefix, c <= 0 ? &a->v[i] : NULL, c >= 0 ? &b->v[j] : NULL);
+        i += c <= 0;
+        j += c >= 0;
+    }
+}
+
+static void compare_lists(const struct place *p, enum check_what what, const char *field,
+                          const strarray_t *a, const strarray_t *b)
+{
+    int i = 0, j = 0, an = strarray_size(a), bn = strarray_size(b);
+
+    while (i < an || j < bn) {
+        int c = i == an ? 1 : j == bn ? -1 : strcmp(strarray_nth(a, i), strarray_nth(b, j));
+        struct place here = *p;
+        here.mailbox = c <= 0 ? strarray_nth(a, i) : strarray_nth(b, j);
+        count(p, what, c <= 0, c >= 0);
+        if (c) differ(&here, what, field, c < 0 ? "yes" : NULL, c > 0 ? "yes" : NULL, NULL);
+        i += c <= 0;
+        j += c >= 0;
+    }
+}
+
+/* ---- the user ---- */
+
+void check_compare_user(struct check_run *run, const struct check_user *a,
+                        const struct check_user *b)
+{
+    struct place p = { .run = run, .user = a->userid };
+
+    count(&p, CHECK_USERS, a->exists, b->exists);
+    if (a->exists != b->exists)
+        differ(&p, CHECK_USERS, "user", a->exists ? "INBOX" : NULL, b->exists ? "INBOX" : NULL,
+               NULL);
+    compare_lists(&p, CHECK_SUBSCRIPTIONS, "subscription", &a->subscriptions, &b->subscriptions);
+}
+
+/* ---- mailboxes ---- */
+
+static struct check_mailbox *find_unpaired(struct check_twins *twins, size_t n,
+                                           const char *uniqueid, size_t *at)
+{
+    for (size_t i = 0; *uniqueid && i < n; i++)
+        if (!twins[i].a && twins[i].b && !strcmp(twins[i].b->uniqueid, uniqueid)) {
+            *at = i;
+            return twins[i].b;
+        }
+    return NULL;
+}
+
+/* A mailbox that is only there under another name was renamed on one end. */
+static size_t pair_renamed(struct check_twins *twins, size_t n)
+{
+    size_t at = 0, left = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        if (!twins[i].a || twins[i].b) continue;
+        twins[i].b = find_unpaired(twins, n, twins[i].a->uniqueid, &at);
+        if (twins[i].b) twins[at].b = NULL;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (twins[i].a || twins[i].b) twins[left++] = twins[i];
+    return left;
+}
+
+struct check_twins *check_pair_mailboxes(struct check_user *a, struct check_user *b, size_t *n)
+{
+    struct check_twins *twins = xcalloc(a->nmailboxes + b->nmailboxes + 1, sizeof(*twins));
+    size_t i = 0, j = 0, k = 0;
+
+    while (i < a->nmailboxes || j < b->nmailboxes) {
+        int c = i == a->nmailboxes   ? 1
+                : j == b->nmailboxes ? -1
+                                     : strcmp(a->mailboxes[i].name, b->mailboxes[j].name);
+        if (c <= 0) twins[k].a = &a->mailboxes[i++];
+        if (c >= 0) twins[k].b = &b->mailboxes[j++];
+        k++;
+    }
+    *n = pair_renamed(twins, k);
+    return twins;
+}
+
+static void describe_lonely(const struct check_mailbox *mbox, struct buf *text)
+{
+    buf_printf(text, "uniqueid %s", mbox->uniqueid);
+    if (mbox->opened) buf_printf(text, ", %zu messages", mbox->nmessages);
+    buf_cstring(text);
+}
+
+void check_compare_mailbox(struct check_run *run, const char *userid,
+                           const struct check_twins *twins)
+{
+    const struct check_mailbox *a = twins->a, *b = twins->b;
+    struct place p = { .run = run, .user = userid, .mailbox = a ? a->name : b->name };
+
+    count(&p, CHECK_MAILBOXES, a != NULL, b != NULL);
+    if (!a || !b) {
+        struct buf text = BUF_INITIALIZER;
+        describe_lonely(a ? a : b, &text);
+        differ(&p, CHECK_MAILBOXES, "mailbox", a ? text.s : NULL, b ? text.s : NULL, NULL);
+        buf_free(&text);
+        return;
+    }
+    compare_text(&p, CHECK_MAILBOXES, "name", a->name, b->name);
+    compare_text(&p, CHECK_MAILBOXES, "uniqueid", a->uniqueid, b->uniqueid);
+    compare_text(&p, CHECK_QUOTAROOTS, "quota root", a->quotaroot, b->quotaroot);
+    compare_pairs(&p, CHECK_ACL, "ACL of ", &a->acl, &b->acl);
+    compare_pairs(&p, CHECK_METADATA, "", &a->metadata, &b->metadata);
+    if (!a->opened || !b->opened) return;
+    count(&p, CHECK_STATE, 1, 1);
+    compare_number(&p, CHECK_STATE, "UIDVALIDITY", a->uidvalidity, b->uidvalidity);
+    compare_number(&p, CHECK_STATE, "UIDNEXT", a->uidnext, b->uidnext);
+    compare_number(&p, CHECK_STATE, "HIGHESTMODSEQ", a->highestmodseq, b->highestmodseq);
+    compare_number(&p, CHECK_STATE, "CREATEDMODSEQ", a->createdmodseq, b->createdmodseq);
+}
+
+/* ---- messages ---- */
+
+static void compare_message(const struct place *p, const struct check_message *a,
+                            const struct check_message *b, bool cids)
+{
+    char ag[MESSAGE_GUID_STRLEN], bg[MESSAGE_GUID_STRLEN];
+
+    compare_text(p, CHECK_CONTENTS, "digest", message_guid_encode(&a->rec.guid, ag),
+                 message_guid_encode(&b->rec.guid, bg));
+    compare_number(p, CHECK_CONTENTS, "size", a->rec.size, b->rec.size);
+    compare_date(p, "internal date", a->rec.internaldate, b->rec.internaldate);
+    compare_date(p, "save date", a->rec.savedate, b->rec.savedate);
+    compare_text(p, CHECK_FLAGS, "flags", a->flags, b->flags);
+    compare_text(p, CHECK_SEEN, "seen", a->seen ? "yes" : "no", b->seen ? "yes" : "no");
+    compare_number(p, CHECK_MODSEQS, "modseq", a->rec.modseq, b->rec.modseq);
+    compare_number(p, CHECK_MODSEQS, "created modseq", a->rec.createdmodseq, b->rec.createdmodseq);
+    if (cids) compare_hex(p, CHECK_CIDS, "conversation id", a->rec.cid, b->rec.cid);
+    compare_text(p, CHECK_ANNOTATIONS, "annotations", a->annotations, b->annotations);
+}
+
+static size_t count_words(const char *s, char sep)
+{
+    size_t n = *s != '\0';
+
+    for (; *s; s++) n += *s == sep;
+    return n;
+}
+
+/* Every message has one of each; flags and annotations are counted one by one. */
+static void count_message(const struct place *p, const struct check_message *m, bool is_a,
+                          bool cids)
+{
+    static const enum check_what ones[] = { CHECK_MESSAGES, CHECK_CONTENTS, CHECK_DATES,
+                                            CHECK_MODSEQS };
+    size_t flags = count_words(m->flags, ' '), annots = count_words(m->annotations, '\n');
+
+    for (size_t i = 0; i < array_size(ones); i++) count(p, ones[i], is_a, !is_a);
+    count(p, CHECK_SEEN, is_a && m->seen, !is_a && m->seen);
+    count(p, CHECK_FLAGS, is_a ? flags : 0, is_a ? 0 : flags);
+    count(p, CHECK_ANNOTATIONS, is_a ? annots : 0, is_a ? 0 : annots);
+    if (cids) count(p, CHECK_CIDS, is_a, !is_a);
+}
+
+static void report_lonely(const struct place *p, const struct check_message *a,
+                          const struct check_message *b)
+{
+    const struct check_message *m = a ? a : b;
+    char guid[MESSAGE_GUID_STRLEN];
+    struct buf text = BUF_INITIALIZER;
+
+    buf_printf(&text, "digest %s, %" PRIu32 " octets", message_guid_encode(&m->rec.guid, guid),
+               m->rec.size);
+    buf_cstring(&text);
+    differ(p, CHECK_MESSAGES, "message", a ? text.s : NULL, b ? text.s : NULL, NULL);
+    buf_free(&text);
+}
+
+static int walk_messages(struct place *p, const struct check_mailbox *a,
+                         const struct check_mailbox *b)
+{
+    struct sync_array arrays[2];
+    struct sync_walk walk;
+    const struct index_record *ours, *theirs;
+    bool cids = a->has_cids && b->has_cids;
+
+    sync_walk_init(&walk,
+                   sync_stream_array(&arrays[0], a->messages, a->nmessages, sizeof(*a->messages)),
+                   sync_stream_array(&arrays[1], b->messages, b->nmessages, sizeof(*b->messages)));
+    while (sync_walk_next(&walk, &ours, &theirs) != SYNC_WALK_END) {
+        const struct check_message *am = (const struct check_message *)ours;
+        const struct check_message *bm = (const struct check_message *)theirs;
+        p->uid = ours ? ours->uid : theirs->uid;
+        if (am) count_message(p, am, true, cids);
+        if (bm) count_message(p, bm, false, cids);
+        if (am && bm)
+            compare_message(p, am, bm, cids);
+        else
+            report_lonely(p, am, bm);
+    }
+    return walk.error;
+}
+
+int check_compare_messages(struct check_run *run, const char *userid,
+                           const struct check_twins *twins)
+{
+    static const struct check_mailbox none = { .opened = true };
+    const struct check_mailbox *a = twins->a ? twins->a : &none, *b = twins->b ? twins->b : &none;
+    struct place p = { .run = run, .user = userid, .mailbox = twins->a ? a->name : b->name };
+
+    if (!twins->a || !twins->b) {
+        /* the whole mailbox is the difference */
+        count(&p, CHECK_MESSAGES, a->nmessages, b->nmessages);
+        return 0;
+    }
+    if (!a->opened || !b->opened) return 0;
+    return walk_messages(&p, a, b);
+}
+
+/* ---- quota ---- */
+
+static int by_guid(const void *a, const void *b)
+{
+    return message_guid_cmp(&((const struct check_copy *)a)->guid,
+                            &((const struct check_copy *)b)->guid);
+}
+
+/* What the distinct messages add up to; sorts the copies. */
+static void distinct(struct check_usage *usage, uint64_t *octets, uint64_t *messages)
+{
+    *octets = *messages = 0;
+    if (usage->messages) qsort(usage->copies, usage->messages, sizeof(*usage->copies), by_guid);
+    for (uint64_t i = 0; i < usage->messages; i++) {
+        if (i && message_guid_equal(&usage->copies[i].guid, &usage->copies[i - 1].guid)) continue;
+        *octets += usage->copies[i].size;
+        ++*messages;
+    }
+}
+
+static const struct check_resource *find_resource(const struct check_quota *quota, const char *name)
+{
+    for (size_t i = 0; i < quota->n; i++)
+        if (!strcmp(quota->resources[i].name, name)) return &quota->resources[i];
+    return NULL;
+}
+
+#define RAW "X-RAW-"
+
+static bool is_raw(const char *name)
+{
+    return strstarts(name, RAW);
+}
+
+static const struct check_resource *find_raw(const struct check_quota *quota, const char *name)
+{
+    char raw[64];
+
+    snprintf(raw, sizeof(raw), RAW "%s", name);
+    return find_resource(quota, raw);
+}
+
+/* Say what kind of number one end shows, as far as its own messages tell. */
+static void explain(const char *end, const char *name, uint64_t used, struct check_usage *usage,
+                    struct buf *note)
+{
+    bool storage = !strcmp(name, "STORAGE");
+    uint64_t octets, messages;
+
+    if (!storage && strcmp(name, "MESSAGE")) return;
+    if (note->len) buf_appendcstr(note, "; ");
+    if (usage->incomplete) {
+        buf_printf(note, "%s: not all messages could be counted", end);
+        return;
+    }
+    distinct(usage, &octets, &messages);
+    uint64_t raw = storage ? usage->octets / 1024 : usage->messages;
+    uint64_t aware = storage ? octets / 1024 : messages;
+    if (used == raw && used == aware)
+        buf_printf(note, "%s agrees with its messages", end);
+    else if (used == raw)
+        buf_printf(note, "%s counts every copy (distinct messages: %" PRIu64 ")", end, aware);
+    else if (used == aware)
+        buf_printf(note, "%s counts distinct messages (every copy: %" PRIu64 ")", end, raw);
+    else
+        buf_printf(note,
+                   "%s is wrong: its messages add up to %" PRIu64 ", distinct ones to %" PRIu64,
+                   end, raw, aware);
+}
+
+static void report_quota(const struct place *p, const char *name, const struct check_resource *a,
+                         const struct check_resource *b, struct buf *note)
+{
+    char at[64] = "", bt[64] = "";
+
+    if (a) snprintf(at, sizeof(at), "%" PRIu64 "/%" PRIu64, a->used, a->limit);
+    if (b) snprintf(bt, sizeof(bt), "%" PRIu64 "/%" PRIu64, b->used, b->limit);
+    differ(p, CHECK_QUOTAS, name, a ? at : NULL, b ? bt : NULL,
+           note->len ? buf_cstring(note) : NULL);
+}
+
+/* If only one end shows raw numbers as well, the other's may be either kind. */
+static bool same_use(const struct check_quota *qa, const struct check_quota *qb,
+                     const struct check_resource *a, const struct check_resource *b)
+{
+    const struct check_resource *ra = find_raw(qa, a->name), *rb = find_raw(qb, a->name);
+
+    if (a->used == b->used) return true;
+    if (ra && !rb) return ra->used == b->used;
+    if (rb && !ra) return rb->used == a->used;
+    return false;
+}
+
+static void compare_resource(const struct place *p, struct check_quota *qa, struct check_quota *qb,
+                             const char *name)
+{
+    const struct check_resource *a = find_resource(qa, name), *b = find_resource(qb, name);
+    struct buf note = BUF_INITIALIZER;
+
+    if (is_raw(name) && (!a || !b)) return; /* only one server can tell */
+    count(p, CHECK_QUOTAS, a != NULL, b != NULL);
+    if (a && b && a->limit == b->limit && same_use(qa, qb, a, b)) return;
+    if (a && b && a->used != b->used) {
+        explain(p->run->labels[0], name, a->used, &qa->usage, &note);
+        explain(p->run->labels[1], name, b->used, &qb->usage, &note);
+    }
+    report_quota(p, name, a, b, &note);
+    buf_free(&note);
+}
+
+static void compare_quota(const struct place *p, struct check_quota *a, struct check_quota *b)
+{
+    for (size_t i = 0; i < a->n; i++) compare_resource(p, a, b, a->resources[i].name);
+    for (size_t i = 0; i < b->n; i++)
+        if (!find_resource(a, b->resources[i].name))
+            compare_resource(p, a, b, b->resources[i].name);
+}
+
+void check_compare_quotas(struct check_run *run, struct check_user *a, struct check_user *b)
+{
+    size_t i = 0, j = 0;
+
+    while (i < a->nquotas || j < b->nquotas) {
+        int c = i == a->nquotas   ? 1
+                : j == b->nquotas ? -1
+                                  : strcmp(a->quotas[i].root, b->quotas[j].root);
+        struct place p = { .run = run,
+                           .user = a->userid,
+                           .mailbox = c <= 0 ? a->quotas[i].root : b->quotas[j].root };
+        count(&p, CHECK_QUOTAROOTS, c <= 0, c >= 0);
+        if (c)
+            differ(&p, CHECK_QUOTAROOTS, "quota root itself", c < 0 ? "yes" : NULL,
+                   c > 0 ? "yes" : NULL, NULL);
+        else
+            compare_quota(&p, &a->quotas[i], &b->quotas[j]);
+        i += c <= 0;
+        j += c >= 0;
+    }
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef INCLUDED_CHECK_REPLICATION_PARSE_H
+#define INCLUDED_CHECK_REPLICATION_PARSE_H
+/*
+ * check_replication_parse -- untagged IMAP responses into the model
+ *
+ * A response comes without "* ", with its literals in place (backend_imapcmd). What is no
+ * response of the wanted kind is left alone; one that is, but cannot be read, is false.
+ */
+#include "check_replication_model.h"
+#include "dlist.h"
+
+/* "NAME value value ...": the values as a list (atoms, strings, lists), or NULL for bad text. */
+struct dlist *check_parse_response(const char *line, size_t len);
+
+/* How one session shows names. */
+struct check_names {
+    char sep;              /* hierarchy separator; 0: not learned yet */
+    char *userid;          /* whose personal namespace it is; NULL: an administrator's session */
+    char *personal;        /* prefix: "" or "INBOX." ... */
+    char *others, *shared; /* prefixes, or NULL */
+};
+void check_names_fini(struct check_names *names);
+/* Take a NAMESPACE response. */
+bool check_parse_namespace(struct check_names *names, const struct dlist *response);
+/* "user/anna/Work" of a name as the session shows it; the caller frees. */
+char *check_canonical_name(const struct check_names *names, const char *name);
+/* The other way, for the user's own mailboxes and (administrator) all; the caller frees. */
+char *check_session_name(const struct check_names *names, const char *canonical);
+
+/* Take a FETCH response with UID and DIGEST.SHA1; others are ignored. */
+bool check_parse_fetch(struct check_mailbox *mbox, const struct dlist *response);
+/* Take METADATA entries: prefix "/shared/" or "/private/" chooses. What is the server's own is left out. */
+bool check_parse_metadata(struct check_mailbox *mbox, const struct dlist *response,
+                          const char *prefix);
+bool check_parse_acl(struct check_mailbox *mbox, const struct dlist *response);
+/* "[UIDVALIDITY 5]" and the like of an untagged OK of EXAMINE. */
+void check_parse_okcode(struct check_mailbox *mbox, const char *line);
+
+#endif
