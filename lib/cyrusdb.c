@@ -370,6 +370,11 @@ int cyrusdb_commit(struct db *db)
     return db->be->commit(db->priv);
 }
 
+int cyrusdb_flush(struct db *db)
+{
+    return db->intxn && db->be->flush ? db->be->flush(db->priv) : 0;
+}
+
 void cyrusdb_abort(struct db *db)
 {
     if (!db->intxn) return;

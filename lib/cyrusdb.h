@@ -107,6 +107,11 @@ cyrusdb_cmp *cyrusdb_db_order(const struct db *db);
 int cyrusdb_begin(struct db *db, unsigned flags);
 /* Durable when it returns 0, unless begun with NOSYNC. On an error everything is as before. */
 int cyrusdb_commit(struct db *db);
+/*
+ * Writes what the transaction has so far, which can still be aborted: for tests of recovery, where the process
+ * then dies. Most backends have nothing to do.
+ */
+int cyrusdb_flush(struct db *db);
 /* Without an open one: a no-op. */
 void cyrusdb_abort(struct db *db);
 /* Sets the value, new or not. */

@@ -29,6 +29,7 @@ struct cyrusdb_backend {
     int (*begin)(void *db, unsigned flags);
     int (*commit)(void *db);
     void (*abort)(void *db);
+    int (*flush)(void *db); /* NULL: nothing to do */
     int (*store)(void *db, const char *key, size_t keylen, const char *data, size_t datalen, bool overwrite);
     int (*delete)(void *db, const char *key, size_t keylen, bool force);
     /* NULL: NOTIMPLEMENTED, and never due */

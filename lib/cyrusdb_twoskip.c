@@ -386,6 +386,13 @@ static int ts_delete(void *db, const char *key, size_t keylen, bool force)
     return twoskip_txn_delete(ts, key, keylen, force);
 }
 
+static int ts_flush(void *db)
+{
+    struct twoskip *ts = db;
+    ts->changes++;
+    return ts->shared ? 0 : twoskip_flush(ts);
+}
+
 static int with_lock(struct twoskip *ts, enum diskio_lock type, int (*fn)(struct twoskip *ts))
 {
     int r = ts->intxn ? 0 : twoskip_lock(ts, type);
@@ -450,6 +457,7 @@ const struct cyrusdb_backend cyrusdb_twoskip = {
     .begin = ts_begin,
     .commit = ts_commit,
     .abort = ts_abort,
+    .flush = ts_flush,
     .store = ts_store,
     .delete = ts_delete,
     .repack = ts_repack,

@@ -134,6 +134,8 @@ int twoskip_txn_begin(struct twoskip *ts, bool nosync);
 int twoskip_txn_store(struct twoskip *ts, const char *key, size_t keylen, const char *val, size_t vallen,
                       bool overwrite);
 int twoskip_txn_delete(struct twoskip *ts, const char *key, size_t keylen, bool force);
+/* Writes what it has so far; it can still be aborted. */
+int twoskip_flush(struct twoskip *ts);
 int twoskip_txn_commit(struct twoskip *ts);
 /* Forgets; what was spilled is cut off. */
 void twoskip_txn_abort(struct twoskip *ts);

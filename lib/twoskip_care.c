@@ -103,18 +103,20 @@ int twoskip_repack(struct twoskip *ts)
 {
     char *tmp = xasprintf("%s.NEW", ts->fname);
     struct twoskip *to = NULL;
-    time_t start = time(NULL);
+    struct timespec start, end;
     uint64_t before = ts->header.current_size;
 
+    clock_gettime(CLOCK_MONOTONIC, &start);
     int r = twoskip_check(ts);
     if (!r) r = cyrusdb_error(diskio_unlink_quiet(tmp));
     if (!r) r = twoskip_open_file(tmp, (ts->flags & CYRUSDB_MBOXSORT) | CYRUSDB_CREATE, &to);
     if (!r) r = build(ts, to);
     if (!r) r = replace(ts, to, tmp);
+    clock_gettime(CLOCK_MONOTONIC, &end);
     if (!r)
         syslog(LOG_INFO, "twoskip: checkpointed %s (%llu records, %llu => %llu bytes) in %2.3f seconds", ts->fname,
                (unsigned long long)to->header.num_records, (unsigned long long)before,
-               (unsigned long long)to->header.current_size, difftime(time(NULL), start));
+               (unsigned long long)to->header.current_size, (double)(end.tv_sec - start.tv_sec) + (double)(end.tv_nsec - start.tv_nsec) / 1e9);
     else if (to)
         diskio_unlink_quiet(tmp);
     if (to) twoskip_free(to);

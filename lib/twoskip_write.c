@@ -149,7 +149,7 @@ static int put_heads(struct twoskip *ts)
 }
 
 /* All that is in memory; what follows is appended behind it. */
-static int flush(struct twoskip *ts)
+int twoskip_flush(struct twoskip *ts)
 {
     int r = set_dirty(ts);
     if (r) return r;
@@ -211,7 +211,7 @@ static int stitch(struct twoskip *ts, unsigned n, const uint64_t *next)
 
 static int spill(struct twoskip *ts)
 {
-    return ts->tail.len > TWOSKIP_SPILL ? flush(ts) : 0;
+    return ts->tail.len > TWOSKIP_SPILL ? twoskip_flush(ts) : 0;
 }
 
 int twoskip_txn_begin(struct twoskip *ts, bool nosync)
@@ -311,7 +311,7 @@ int twoskip_txn_commit(struct twoskip *ts)
 
     if (ts->end > start || ts->heads.count) {
         append(ts, '$', 0, &start, NULL, 0, NULL, 0);
-        r = flush(ts);
+        r = twoskip_flush(ts);
         if (!r) r = sync_file(ts);
         if (!r) {
             struct twoskip_header old = ts->header;
