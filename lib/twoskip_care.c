@@ -128,10 +128,10 @@ int twoskip_repack(struct twoskip *ts)
 
 static void dump_pointers(const struct twoskip_record *rec, struct buf *out)
 {
+    buf_putc(out, '\t');
     for (unsigned i = 0; i < twoskip_nptrs(rec); i++) {
-        if (i % 8 == 1) buf_appendcstr(out, "\n");
-        if (i < 2 || i % 8 == 1) buf_putc(out, '\t');
         buf_printf(out, "%08llX ", (unsigned long long)twoskip_ptr(rec, i));
+        if (i % 8 == 0) buf_appendcstr(out, "\n\t");
     }
     buf_putc(out, '\n');
 }
