@@ -149,6 +149,8 @@ tls_server_key: {self.shared.path('key.pem')}
 tls_client_ca_file: {self.shared.path('ca.pem')}
 sync_authname: repl
 sync_password: {self.shared.passwords['repl']}
+proxy_authname: repl
+proxy_password: {self.shared.passwords['repl']}
 """)
         os.chmod(self.conf, 0o600)
         self.account.give(self.conf)
@@ -404,7 +406,7 @@ def write_compare_script(home, primary, replica):
 
 def compare_command(home, primary, replica):
     return [home.program("check_replication"), "-C", primary.conf,
-            "-S", f"127.0.0.1:{replica.ports['csync']}", "-u", USER]
+            f"127.0.0.1:{primary.ports['imap']}", f"127.0.0.1:{replica.ports['imap']}", USER]
 
 
 def compare(home, primary, replica):
@@ -429,7 +431,10 @@ def table(primary, replica):
         for box in boxes:
             answer, data = box.status(f'"{name}"', items)
             text = data[0].decode().partition("(")[2].rstrip(")") if answer == "OK" else "missing"
-            answers.append(text.split()[1::2] if answer == "OK" else [text])
+            words = text.split()
+            values = dict(zip(words[0::2], words[1::2]))
+            answers.append([values[item] for item in items.strip("()").split()]
+                           if answer == "OK" else [text])
         same = same and answers[0] == answers[1]
         rows.append((name, *answers[0], "same" if answers[0] == answers[1] else str(answers[1])))
     for box in boxes:
