@@ -13,9 +13,8 @@ echo 'int main(void) { return 0; }' >"$tmp/main.c"
 
 status=0
 below=
-for la in $FLOOR_LIBS; do
-    dir=${la%/*} name=${la##*/}
-    archive=$dir/.libs/${name%.la}.a
+for archive in $FLOOR_LIBS; do
+    name=${archive##*/}
     [ -f "$archive" ] || { echo "$archive is missing"; exit 99; }
     # An empty archive holds no members to link.
     [ -z "$(ar t "$archive")" ] || below="$below $archive"
