@@ -25,12 +25,12 @@ row() { # TITLE VARIABLE FRAGMENT
 
 {
     sed '/<!-- floors -->/q' "$doc"
-    row "0 ground (\`lib/\`, libground)" lib_libground_la_SOURCES lib/lib.am
-    row "1 services (\`lib/\`, libservices)" lib_libservices_la_SOURCES lib/lib.am
-    row "2 mail data (\`imap/\`, libmaildata)" imap_libmaildata_la_SOURCES imap/imap.am
-    row "3 stores (\`imap/\`, libstore)" imap_libstore_la_SOURCES imap/imap.am
-    row "4 mail operations (\`imap/\`, libops)" imap_libops_la_SOURCES imap/imap.am
-    row "5 conversations with the outside (\`imap/\`, libproto)" imap_libproto_la_SOURCES imap/imap.am
+    row "0 ground (\`lib/\`, libground)" lib_libground_a_SOURCES lib/lib.am
+    row "1 services (\`lib/\`, libservices)" lib_libservices_a_SOURCES lib/lib.am
+    row "2 mail data (\`imap/\`, libmaildata)" imap_libmaildata_a_SOURCES imap/imap.am
+    row "3 stores (\`imap/\`, libstore)" imap_libstore_a_SOURCES imap/imap.am
+    row "4 mail operations (\`imap/\`, libops)" imap_libops_a_SOURCES imap/imap.am
+    row "5 conversations with the outside (\`imap/\`, libproto)" imap_libproto_a_SOURCES imap/imap.am
     echo
     sed -n '/<!-- \/floors -->/,$p' "$doc"
 } >"$tmp"
