@@ -36,6 +36,10 @@ int annotate_msg_write(struct mailbox *, struct index_record *rec, const char *e
 int annotate_msg_copy(struct mailbox *src, uint32_t srcuid, struct mailbox *dst, uint32_t dstuid, const char *userid);
 /* Clean-up of a message that is gone: records and tombstones. */
 int annotate_msg_delete(struct mailbox *, uint32_t uid);
+/* For mailbox_set_version: a field of the record becomes a shared annotation, or (value NULL) goes without a
+ * tombstone. The header's counts are the caller's affair. */
+int annotate_msg_set_field(struct mailbox *, const struct index_record *rec, const char *entry,
+                           const struct buf *value);
 /* Sum of the CRCs and sizes of all annotations of one message, for index_header_apply_delta. */
 int annotate_msg_sum(struct mailbox *, uint32_t uid, struct annot_sum *sum);
 /* Its records in annotations.db; cyrus.annotations goes with the mailbox's files. */

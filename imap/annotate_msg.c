@@ -105,7 +105,7 @@ static int sum_cb(const char *mboxname, uint32_t uid, const struct annotation *a
     return 0;
 }
 
-static int sum_stored(struct mailbox *mailbox, uint32_t uid, struct annot_sum *sum)
+int annotate_msg_sum(struct mailbox *mailbox, uint32_t uid, struct annot_sum *sum)
 {
     struct sum_rock rock = { sum, mailbox_index_header(mailbox)->minor_version };
 
@@ -113,12 +113,6 @@ static int sum_stored(struct mailbox *mailbox, uint32_t uid, struct annot_sum *s
     return annotate_msg_foreach(mailbox, uid, sum_cb, &rock);
 }
 
-int annotate_msg_sum(struct mailbox *mailbox, uint32_t uid, struct annot_sum *sum)
-{
-    *sum = (struct annot_sum){ 0, 0 };
-    if (!mailbox_index_header(mailbox)->quota_annot_used) return 0;
-    return sum_stored(mailbox, uid, sum);
-}
 
 /* ---- writing ---- */
 
@@ -142,9 +136,9 @@ static int write_value(struct mailbox *mailbox, const struct index_record *rec, 
     else
         v.flags = ANNOTATION_FLAG_DELETED;
     if (!v.modseq) v.modseq = mailbox_next_modseq(mailbox);
-    r = sum_stored(mailbox, rec->uid, &before);
+    r = annotate_msg_sum(mailbox, rec->uid, &before);
     if (!r) r = annotate_db_store(db, key, &v);
-    if (!r) r = sum_stored(mailbox, rec->uid, &after);
+    if (!r) r = annotate_msg_sum(mailbox, rec->uid, &after);
     if (!r) r = mailbox_annot_delta(mailbox, rec, &before, &after);
     buf_free(&data);
     return r;
@@ -163,6 +157,26 @@ int annotate_msg_write(struct mailbox *mailbox, struct index_record *rec, const 
     annotation_key_print_uid(rec->uid, entry, userid ? userid : "", owner, &key);
     r = write_value(mailbox, rec, db, &key, value, modseq);
     free(owner);
+    buf_free(&key);
+    return r;
+}
+
+int annotate_msg_set_field(struct mailbox *mailbox, const struct index_record *rec, const char *entry,
+                           const struct buf *value)
+{
+    struct annotation_value v = { .modseq = rec->modseq };
+    struct buf key = BUF_INITIALIZER;
+    struct txn_db *db;
+
+    int r = msg_open(mailbox, value ? TXN_DB_CREATE : 0, &db);
+    if (r) return r;
+    annotation_key_print_uid(rec->uid, entry, "", NULL, &key);
+    if (value) {
+        buf_init_ro(&v.value, buf_base(value), buf_len(value));
+        r = annotate_db_store(db, &key, &v);
+    }
+    else
+        r = txn_db_delete(db, buf_base(&key), buf_len(&key));
     buf_free(&key);
     return r;
 }

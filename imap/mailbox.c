@@ -19,6 +19,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -30,6 +31,9 @@
 #include "mboxname.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
+
+/* Versions that other servers are known to write: anything above is damage. */
+#define NEWEST_KNOWN 20
 
 void mailbox_log(const struct mailbox *mailbox, int r, const char *what, const char *path)
 {
@@ -137,6 +141,21 @@ static int read_header(struct mailbox *mailbox)
 
 /* ---- cyrus.index ---- */
 
+/* A newer index is no damage: it is named, and left alone (handbook 02 §3.5). */
+static void log_bad_index(const struct mailbox *mailbox, int r)
+{
+    char what[160];
+    uint32_t minor = mailbox->map.len >= 12 ? get_be32(mailbox->map.base + 8) : 0;
+
+    if (minor <= MAILBOX_MINOR_VERSION || minor > NEWEST_KNOWN) {
+        mailbox_log(mailbox, 0, error_message(r), mailbox->index_path);
+        return;
+    }
+    snprintf(what, sizeof(what), "index version %u is newer than %u, its server must bring it back with reconstruct -V",
+             (unsigned)minor, MAILBOX_MINOR_VERSION);
+    mailbox_log(mailbox, 0, what, mailbox->index_path);
+}
+
 /* Brings map and header in line with the open file. */
 static int read_index(struct mailbox *mailbox, uint64_t filesize)
 {
@@ -151,7 +170,7 @@ static int read_index(struct mailbox *mailbox, uint64_t filesize)
     r = index_header_read(&hdr, mailbox->map.base, mailbox->map.len, time(NULL));
     if (!r) r = index_header_check_size(&hdr, filesize);
     if (r) {
-        mailbox_log(mailbox, 0, error_message(r), mailbox->index_path);
+        log_bad_index(mailbox, r);
         return r;
     }
     if (hdr.options & OPT_MAILBOX_DELETED) return IMAP_MAILBOX_NONEXISTENT;

@@ -180,6 +180,12 @@ int mailbox_create(struct txn *txn, const struct mailbox_create_args *args, stru
 int mailbox_delete(struct mailbox *);
 /* Repack at commit: drop UNLINKED records, rewrite index and cache. */
 int mailbox_repack(struct mailbox *);
+/* The index becomes one of that minor version, by a repack at the commit; 0: MAILBOX_MINOR_VERSION. Fields that a
+ * version lacks are annotations there, and move. Versions from 12 on are written, 6 to 10 only read: such a
+ * mailbox takes no other change before. The same version: a no-op. IMAP_MAILBOX_NOTSUPPORTED: not a version that
+ * is written; IMAP_MAILBOX_CHECKSUM and others: a record can't be read (logged), reconstruct first. On an error
+ * abort the transaction. Handbook 02 §3.4. */
+int mailbox_set_version(struct mailbox *, int version);
 
 /* ---- is a message seen? the one place that knows (handbook 02 §5.3) ---- */
 struct seen_view; /* a user's view of \Seen and \Recent in one mailbox */

@@ -115,6 +115,7 @@ static void drop_record(struct repack *rp, const struct index_record *rec)
     rp->hdr.changes_epoch = rec->last_updated;
 }
 
+/* Byte for byte; mailbox_set_version has seen to it that records of another size can all be read. */
 static void append_raw(struct repack *rp, uint32_t recno)
 {
     buf_appendmap(&rp->mailbox->repacked, mailbox_record_bytes(rp->mailbox, recno),
