@@ -45,7 +45,6 @@ static const struct global_db {
     { "deliver.db", IMAPOPT_DUPLICATE_DB_PATH, IMAPOPT_DUPLICATE_DB, false, false },
     { "tls_sessions.db", IMAPOPT_TLS_SESSIONS_DB_PATH, IMAPOPT_TLS_SESSIONS_DB, false, false },
     { "ptclient/ptscache.db", IMAPOPT_PTSCACHE_DB_PATH, IMAPOPT_PTSCACHE_DB, false, false },
-    { "statuscache.db", IMAPOPT_STATUSCACHE_DB_PATH, IMAPOPT_STATUSCACHE_DB, false, false },
 };
 
 static const char usage[] =
@@ -149,6 +148,22 @@ static void convert_if_needed(const struct global_db *g)
     free(file);
 }
 
+/*
+ * The status cache of a packaged 3.6.1 that had the store before. That server believes what stands in it without a
+ * look at the mailbox; nobody keeps it true while this one works, so it must be gone when that one comes back.
+ */
+static int drop_statuscache(void)
+{
+    const char *set = config_getstring(IMAPOPT_STATUSCACHE_DB_PATH);
+    char *file = set ? xstrdup(set) : xasprintf("%s/statuscache.db", config_dir);
+    int r = is_file(file) ? diskio_unlink(file) : 0;
+
+    if (r)
+        xsyslog_errno(LOG_ERR, r, "DBERROR: can't remove the status cache", "filename=<%s>", file);
+    free(file);
+    return r ? IMAP_IOERROR : 0;
+}
+
 /* annotations.db is there from the first start on. */
 static int make_annotations(void)
 {
@@ -185,6 +200,7 @@ static int recover(bool leave_entries)
         convert_if_needed(&global_dbs[i]);
     if (!leave_entries) r = care_for_mboxlist(done.live);
     if (!r && !done.live) r = make_annotations();
+    if (!r) r = drop_statuscache();
     syslog(LOG_NOTICE, "done recovering cyrus databases");
     return r ? EX_TEMPFAIL : EX_OK;
 }

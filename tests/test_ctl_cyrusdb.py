@@ -136,3 +136,18 @@ def test_conversion_and_reserved(server):
     assert f"converting {path} from skiplist to twoskip" in log
     assert "removed reserved mailbox 'user.bob'" in log
     assert dbtool(server, path, "twoskip", "show").count("Nuser") == 1
+
+
+def test_a_status_cache_of_361_does_not_come_back_out_of_date(server):
+    """3.6.1 trusts it blindly, so it may not outlive our changes (tests/interop/test_whole_store.py)."""
+    elsewhere = server.path("conf", "db", "status")
+    for path in (server.path("conf", "statuscache.db"), elsewhere):
+        with open(path, "wb") as f:
+            f.write(b"anything")
+        server.account.give(path)
+    server.run("ctl_cyrusdb", "-r")
+    assert not os.path.exists(server.path("conf", "statuscache.db")) and os.path.exists(elsewhere)
+    server.conf["statuscache_db_path"] = elsewhere
+    server.write_conf()
+    server.run("ctl_cyrusdb", "-r")
+    assert not os.path.exists(elsewhere)

@@ -43,15 +43,32 @@ static void special_use(const struct lister *l, const struct findall_data *data,
     if (annotatemore_lookup(data->mbentry, "/specialuse", userid, NULL, out)) buf_reset(out);
 }
 
+struct child_search {
+    const struct imap_session *s;
+    const char *extname; /* of the parent */
+};
+
+/* A child to the client: in the alternate namespace what lies in INBOX stands beside it. */
 static int child_cb(const mbentry_t *mbentry, void *rock)
 {
-    return (imap_rights(rock, mbentry) & ACL_LOOKUP) != 0;
+    const struct child_search *search = rock;
+    const struct namespace *ns = &search->s->ns;
+    size_t len = strlen(search->extname);
+
+    if (!(imap_rights(search->s, mbentry) & ACL_LOOKUP)) return 0;
+    char *ext = mboxname_to_external(mbentry->name, ns, search->s->userid);
+    bool below = ext && !strncmp(ext, search->extname, len) && ext[len] == ns->hier_sep;
+    free(ext);
+    return below;
 }
 
 static bool has_children(const struct lister *l, const struct findall_data *data)
 {
+    struct child_search search = { l->s, data->extname };
+
     if (!l->all_subscribed) return data->has_children;
-    return mboxlist_mboxtree(mbname_intname(data->mbname), child_cb, l->s, MBOXTREE_SKIP_ROOT) == 1;
+    return mboxlist_mboxtree(mbname_intname(data->mbname), child_cb, &search, MBOXTREE_SKIP_ROOT) ==
+           1;
 }
 
 static void attribute(struct buf *out, const char *name)
