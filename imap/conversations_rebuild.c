@@ -99,7 +99,7 @@ static void free_numbers(struct conversations_state *state)
 
 int conversations_rebuild_user(struct txn *txn, struct user_meta *meta)
 {
-    struct rebuild rebuild = { NULL };
+    struct rebuild rebuild = { .state = NULL };
     int r = conversations_open_user(txn, meta, &rebuild.state);
 
     if (r || !rebuild.state) return r;

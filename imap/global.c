@@ -131,7 +131,7 @@ void cyrus_done(void)
 
 const char *cyrus_version(void)
 {
-    return "3.6.1-Cylinder-" PACKAGE_VERSION;
+    return "3.6.1-Cylinder-" PACKAGE_VERSION EXTRA_IDENT;
 }
 
 void cyrus_std_options(int argc, char **argv, const char *usage)

@@ -66,6 +66,9 @@ static void report_changes(struct imap_session *s)
 }
 
 static void answer(struct imap_session *s, const char *word, const char *fmt, va_list ap)
+    __attribute__((format(printf, 3, 0)));
+
+static void answer(struct imap_session *s, const char *word, const char *fmt, va_list ap)
 {
     imap_skip(s);
     report_changes(s);

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,18 +79,24 @@ static long bio_ctrl(BIO *bio, int cmd, long num, void *ptr)
     return cmd == BIO_CTRL_FLUSH;
 }
 
+static BIO_METHOD *bio_method;
+
+static void bio_method_init(void)
+{
+    bio_method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "prot");
+    if (!bio_method) fatal("out of memory for TLS", EX_TEMPFAIL);
+    BIO_meth_set_read_ex(bio_method, bio_read);
+    BIO_meth_set_write_ex(bio_method, bio_write);
+    BIO_meth_set_ctrl(bio_method, bio_ctrl);
+}
+
 static BIO *bio_new(struct tls_session *session)
 {
-    static BIO_METHOD *method;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-    if (!method) {
-        method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "prot");
-        if (!method) fatal("out of memory for TLS", EX_TEMPFAIL);
-        BIO_meth_set_read_ex(method, bio_read);
-        BIO_meth_set_write_ex(method, bio_write);
-        BIO_meth_set_ctrl(method, bio_ctrl);
-    }
-    BIO *bio = BIO_new(method);
+    /* two threads may begin their first session at once: neither may see half a method */
+    pthread_once(&once, bio_method_init);
+    BIO *bio = BIO_new(bio_method);
     if (!bio) fatal("out of memory for TLS", EX_TEMPFAIL);
     BIO_set_data(bio, session);
     BIO_set_init(bio, 1);

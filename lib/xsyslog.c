@@ -219,7 +219,7 @@ void xsyslog_open(const char *ident, const char *prefix, int facility)
     if (env && *env) prefix = env;
     log_state.ident = prefix && *prefix ? xasprintf("%s/%s", prefix, ident) : xstrdup(ident);
     closelog();
-    openlog(log_state.ident, LOG_PID, facility < 0 ? LOG_MAIL : facility);
+    openlog(log_state.ident, LOG_PID, facility < 0 ? SYSLOG_FACILITY : facility);
     free(old);
 }
 

@@ -39,7 +39,7 @@ void xsyslog_fn(int pri, const char *desc, const char *func, int err, const char
 /* -- set-up, by cyrus_init() and master -- */
 /*
  * Opens the log as "IDENT[pid]", with `prefix` (or $CYRUS_SYSLOG_PREFIX, which wins) as
- * "prefix/IDENT". facility: LOG_* or -1 for the compiled-in one (LOG_MAIL). May be
+ * "prefix/IDENT". facility: LOG_* or -1 for the compiled-in one (SYSLOG_FACILITY). May be
  * called again to change what it says.
  */
 void xsyslog_open(const char *ident, const char *prefix, int facility);

@@ -37,12 +37,11 @@
 #include "xmalloc.h"
 #include "xsyslog.h"
 
-#define DEFAULT_PIDFILE "/var/run/cyrus-master.pid"
 #define DEFAULT_BACKLOG 32
 
 struct master master = {
     .cyrus_conf = SYSCONFDIR "/cyrus.conf",
-    .pidfile = DEFAULT_PIDFILE,
+    .pidfile = MASTER_PIDFILE,
     .backlog = DEFAULT_BACKLOG,
     .janitor_period = 1,
 };
@@ -51,7 +50,7 @@ static const char usage[] =
     "Usage: master [options]\n"
     "  -C FILE  imapd.conf of master itself\n"
     "  -M FILE  cyrus.conf\n"
-    "  -p FILE  pidfile (" DEFAULT_PIDFILE ")\n"
+    "  -p FILE  pidfile (" MASTER_PIDFILE ")\n"
     "  -d       daemon: returns when the pidfile is written\n"
     "  -D       keeps standard input, output and error\n"
     "  -L FILE  standard output and error go there\n"
