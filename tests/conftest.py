@@ -72,12 +72,16 @@ def _failed(request):
     return any(report is not None and report.failed for report in reports)
 
 
-@pytest.fixture
-def factory(request, account, programs, credentials):
+def _ours(request, account, programs, credentials):
     """factory(name=..., services=(...)) makes a server of the build tree, not yet started."""
     made = Factory(Instance, account, programs, credentials)
     yield made
     made.finish(_failed(request))
+
+
+factory = pytest.fixture(_ours, name="factory")
+# servers that all tests of a module share
+module_factory = pytest.fixture(_ours, scope="module", name="module_factory")
 
 
 @pytest.fixture
@@ -86,8 +90,7 @@ def server(factory):
     return factory().start()
 
 
-@pytest.fixture
-def debian_factory(request, account, credentials):
+def _debian(request, account, credentials):
     """As factory, for Debian's 3.6.1."""
     programs = DebianPrograms()
     if not programs.has("master"):
@@ -98,6 +101,10 @@ def debian_factory(request, account, credentials):
     made = Factory(DebianInstance, account, programs, credentials)
     yield made
     made.finish(_failed(request))
+
+
+debian_factory = pytest.fixture(_debian, name="debian_factory")
+module_debian_factory = pytest.fixture(_debian, scope="module", name="module_debian_factory")
 
 
 @pytest.fixture

@@ -204,6 +204,11 @@ class Imap(LineClient):
     def login(self, user, password):
         return self.ok(f'LOGIN "{user}" "{password}"')
 
+    def login_as(self, user, admin, password):
+        """SASL PLAIN: the administrator's password, the user's session."""
+        plain = base64.b64encode(f"{user}\0{admin}\0{password}".encode()).decode()
+        return self.ok(f"AUTHENTICATE PLAIN {plain}")
+
     def starttls(self, cafile=None):
         self.ok("STARTTLS")
         self.start_tls(cafile)

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""check_replication with Debian's 3.6.1 at one end, in both directions of replication.
+
+One replication carries a user for each kind of difference; then each difference is made, and
+one run over all users has to name every one of them.
+"""
+
+import re
+
+import pytest
+
+from cyltest import Pair
+from cyltest.credentials import password
+from cyltest.differences import DIFFERENCES, Planter, expected, fill, user_of
+from cyltest.syncdata import fill_user
+
+CONF = {"conversations": True, "conversations_db": "twoskip", "unixhierarchysep": False,
+        "altnamespace": False, "virtdomains": "off", "allowusermoves": True,
+        "proxy_authname": "repl", "proxy_password": password("repl")}
+
+
+def labels(pair):
+    return [f"127.0.0.1:{server.ports['imap']}" for server in (pair.primary, pair.replica)]
+
+
+def compare(pair, *users):
+    return pair.ours.run("check_replication", *labels(pair), *users, check=False)
+
+
+@pytest.fixture(scope="module", params=["debian-to-ours", "ours-to-debian"])
+def pair(request, module_factory, module_debian_factory):
+    ours = module_factory("ours", services=("imap", "lmtp", "csync"))
+    theirs = module_debian_factory("theirs", services=("imap", "lmtp", "csync"))
+    for server in (ours, theirs):
+        server.conf.update(CONF)
+    first = request.param == "debian-to-ours"
+    made = Pair(theirs, ours) if first else Pair(ours, theirs)
+    made.start()
+    made.ours = ours
+    return made
+
+
+@pytest.fixture(scope="module")
+def replicated(pair):
+    """A rich user, and one user for each kind; equal on both ends."""
+    users = [user_of(kind) for kind in DIFFERENCES]
+    fill_user(pair.primary)
+    for user in users:
+        fill(pair.primary, user)
+    pair.sync("-o", "-u", "anna", *users)
+    pair.before = compare(pair, "anna", *users)
+    return pair
+
+
+@pytest.fixture(scope="module")
+def differences(replicated):
+    """The lines after all differences were made."""
+    for kind, (make, _) in DIFFERENCES.items():
+        make(Planter(user_of(kind), replicated.primary, replicated.replica))
+    return compare(replicated, "anna", *[user_of(kind) for kind in DIFFERENCES])
+
+
+def test_equal(replicated):
+    done = replicated.before
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "EQUAL"), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("kind", DIFFERENCES)
+def test_difference_is_named(replicated, differences, kind):
+    wanted = re.compile(expected(kind, labels(replicated)))
+    lines = [line for line in differences.stdout.splitlines() if f" user/{user_of(kind)}" in line]
+    assert any(wanted.fullmatch(line) for line in lines), "\n".join(lines)
+
+
+def test_nothing_else_differs(replicated, differences):
+    assert differences.returncode == 1, differences.stderr
+    assert not [line for line in differences.stdout.splitlines() if "anna" in line]
