@@ -57,7 +57,8 @@ static struct check_mailbox *add_mailbox(struct check_user *user, const char *na
     check_pairs_add(&mbox->acl, "anna", "lrswipkxte");
     check_pairs_add(&mbox->metadata, "/shared/comment", "hello");
     check_pairs_add(&mbox->metadata, "/private/specialuse", "\\Sent");
-    mbox->opened = mbox->has_cids = true;
+    mbox->opened = true;
+    mbox->exists = 3;
     mbox->uidvalidity = 7;
     mbox->uidnext = 4;
     mbox->highestmodseq = 20;
@@ -88,6 +89,7 @@ static void setup(void)
     buf_reset(&told);
     memset(&run, 0, sizeof(run));
     run.report = tell;
+    run.facts[0] = run.facts[1] = ~0U;
     run.labels[0] = "A";
     run.labels[1] = "B";
 }
@@ -96,6 +98,13 @@ static void teardown(void)
 {
     check_user_free(&a);
     check_user_free(&b);
+}
+
+static struct sync_stream messages(struct sync_array *array, const struct check_mailbox *m)
+{
+    struct sync_stream none = { NULL, NULL };
+
+    return m ? sync_stream_array(array, m->messages, m->nmessages, sizeof(*m->messages)) : none;
 }
 
 static const char *compare(void)
@@ -110,8 +119,11 @@ static const char *compare(void)
         if (twins[i].a) check_user_count(&a, twins[i].a);
         if (twins[i].b) check_user_count(&b, twins[i].b);
         check_compare_mailbox(&run, "anna", &twins[i]);
-        int r = check_compare_messages(&run, "anna", &twins[i]);
-        if (r) buf_printf(&told, "%s\n", error_message(r));
+        struct sync_array arrays[2];
+        int failed;
+        int r = check_compare_messages(&run, "anna", &twins[i], messages(&arrays[0], twins[i].a),
+                                       messages(&arrays[1], twins[i].b), &failed);
+        if (r) buf_printf(&told, "%s %c\n", error_message(r), "AB"[failed]);
     }
     check_compare_quotas(&run, &a, &b);
     free(twins);
@@ -333,10 +345,75 @@ END_TEST
 
 START_TEST(no_conversations_on_one_end)
 {
-    b.mailboxes[0].has_cids = b.mailboxes[1].has_cids = false;
+    run.facts[1] &= ~CHECK_FACT_BIT(CHECK_FACT_CID);
     cid(&b.mailboxes[1]);
     ck_assert_str_eq(compare(), "");
     ck_assert_uint_eq(run.counts[CHECK_CIDS].a, 0);
+}
+END_TEST
+
+/* What one server can't tell is no difference, whatever the other says. */
+static const struct {
+    void (*change)(struct check_mailbox *m);
+    enum check_fact fact;
+} unknown_facts[] = {
+    { guid, CHECK_FACT_DIGEST },          { modseq, CHECK_FACT_MODSEQ },
+    { highestmodseq, CHECK_FACT_MODSEQ }, { created, CHECK_FACT_CREATED },
+    { createdmodseq, CHECK_FACT_CREATED }, { savedate, CHECK_FACT_SAVEDATE },
+    { annotation, CHECK_FACT_ANNOTATION }, { cid, CHECK_FACT_CID },
+    { uniqueid, CHECK_FACT_METADATA },    { comment, CHECK_FACT_METADATA },
+    { specialuse, CHECK_FACT_METADATA },  { rights, CHECK_FACT_ACL },
+    { root, CHECK_FACT_QUOTA },
+};
+
+START_TEST(each_unknown_fact)
+{
+    unknown_facts[_i].change(&b.mailboxes[1]);
+    run.facts[_i % 2] &= ~CHECK_FACT_BIT(unknown_facts[_i].fact);
+    ck_assert_str_eq(compare(), "");
+}
+END_TEST
+
+START_TEST(scripts_and_reads)
+{
+    check_pairs_add(&a.scripts, "one.script", "82f868");
+    check_pairs_add(&b.scripts, "one.script", "82f869");
+    check_pairs_add(&b.scripts, "one.bc", "active");
+    check_pairs_add(&a.reads, "id9", "1:4 up to 5");
+    ck_assert_str_eq(compare(), "anna - 0 seen in mailbox id9: 1:4 up to 5 | -\n"
+                                "anna - 0 Sieve script one.bc: - | active\n"
+                                "anna - 0 Sieve script one.script: 82f868 | 82f869\n");
+    buf_reset(&told);
+    run.facts[0] &= ~CHECK_FACT_BIT(CHECK_FACT_META);
+    ck_assert_str_eq(compare(), "");
+}
+END_TEST
+
+static void parse_sync(const char *line, bool (*fn)(struct check_user *, const struct dlist *),
+                       bool want)
+{
+    struct dlist *response = check_parse_response(line, strlen(line));
+
+    ck_assert_ptr_nonnull(response);
+    ck_assert_msg(fn(&a, response) == want, "%s", line);
+    dlist_free(&response);
+}
+
+START_TEST(sync_lines)
+{
+    parse_sync("SEEN %(UNIQUEID hyos LASTREAD 1795310313 LASTUID 4 LASTCHANGE 1 SEENUIDS 1:2,4)",
+               check_parse_seen, true);
+    parse_sync("SIEVE %(FILENAME {10}\r\ntwo.script LAST_UPDATE 5 GUID 82f8 ISACTIVE 0)",
+               check_parse_sieve, true);
+    parse_sync("SIEVE %(FILENAME two.bc LAST_UPDATE 0 GUID 0000 ISACTIVE 1)", check_parse_sieve,
+               true);
+    ck_assert_str_eq(a.reads.v[0].key, "hyos");
+    ck_assert_str_eq(a.reads.v[0].value, "1:2,4 up to 4");
+    ck_assert_str_eq(a.scripts.v[0].key, "two.script");
+    ck_assert_str_eq(a.scripts.v[0].value, "82f8");
+    ck_assert_str_eq(a.scripts.v[1].value, "active");
+    parse_sync("SEEN %(LASTUID 4)", check_parse_seen, false);
+    parse_sync("SIEVE", check_parse_sieve, false);
 }
 END_TEST
 
@@ -344,7 +421,9 @@ START_TEST(uids_out_of_order)
 {
     b.mailboxes[1].messages[0].rec.uid = 3;
     const char *text = compare();
-    ck_assert_ptr_nonnull(strstr(text, error_message(IMAP_MAILBOX_BADFORMAT)));
+    const char *at = strstr(text, error_message(IMAP_MAILBOX_BADFORMAT));
+    ck_assert_ptr_nonnull(at);
+    ck_assert_int_eq(at[strlen(error_message(IMAP_MAILBOX_BADFORMAT)) + 1], 'B');
 }
 END_TEST
 
@@ -380,11 +459,13 @@ END_TEST
 START_TEST(quota_raw)
 {
     /* B shows both kinds, A only the raw one: they agree */
+    run.facts[0] &= ~CHECK_FACT_BIT(CHECK_FACT_RAWQUOTA);
     use(&b, 5, 2);
     check_quota_add(&b.quotas[0], "X-RAW-STORAGE", 17, 100);
     check_quota_add(&b.quotas[0], "X-RAW-MESSAGE", 6, 50);
     ck_assert_str_eq(compare(), "");
     /* both show both: each is compared with its like */
+    run.facts[0] = ~0U;
     check_quota_add(&a.quotas[0], "X-RAW-STORAGE", 18, 100);
     check_quota_add(&a.quotas[0], "X-RAW-MESSAGE", 6, 50);
     use(&a, 5, 2);
@@ -436,14 +517,14 @@ END_TEST
 START_TEST(broken_responses)
 {
     static const char *const lines[] = {
-        "1 FETCH (UID 1 DIGEST.SHA1 0123)",
-        "1 FETCH (UID 1 DIGEST.SHA1 61fb5bd23edf9d9f301e744b9f7103c8fdc4065b FLAGS)",
-        "1 FETCH (UID 0 DIGEST.SHA1 61fb5bd23edf9d9f301e744b9f7103c8fdc4065b)",
-        "1 FETCH (UID 1 DIGEST.SHA1 61fb5bd23edf9d9f301e744b9f7103c8fdc4065b FLAGS \"x\")",
-        "1 FETCH (UID 1 DIGEST.SHA1 61fb5bd23edf9d9f301e744b9f7103c8fdc4065b MODSEQ 8)",
-        "1 FETCH (UID 1 DIGEST.SHA1 61fb5bd23edf9d9f301e744b9f7103c8fdc4065b INTERNALDATE \"x\")",
-        "1 FETCH (UID 1 DIGEST.SHA1 61fb5bd23edf9d9f301e744b9f7103c8fdc4065b ANNOTATION (/a))",
-        "1 FETCH (UID 1 DIGEST.SHA1 61fb5bd23edf9d9f301e744b9f7103c8fdc4065b ANNOTATION (/a (v)))",
+        "1 FETCH (UID 1 RFC822.SIZE 4 DIGEST.SHA1 0123)",
+        "1 FETCH (UID 1 RFC822.SIZE 4 DIGEST.SHA1 61fb5bd23edf9d9f301e744b9f7103c8fdc4065b FLAGS)",
+        "1 FETCH (UID 0 RFC822.SIZE 4 DIGEST.SHA1 61fb5bd23edf9d9f301e744b9f7103c8fdc4065b)",
+        "1 FETCH (UID 1 RFC822.SIZE 4 DIGEST.SHA1 61fb5bd23edf9d9f301e744b9f7103c8fdc4065b FLAGS \"x\")",
+        "1 FETCH (UID 1 RFC822.SIZE 4 DIGEST.SHA1 61fb5bd23edf9d9f301e744b9f7103c8fdc4065b MODSEQ 8)",
+        "1 FETCH (UID 1 RFC822.SIZE 4 DIGEST.SHA1 61fb5bd23edf9d9f301e744b9f7103c8fdc4065b INTERNALDATE \"x\")",
+        "1 FETCH (UID 1 RFC822.SIZE 4 DIGEST.SHA1 61fb5bd23edf9d9f301e744b9f7103c8fdc4065b ANNOTATION (/a))",
+        "1 FETCH (UID 1 RFC822.SIZE 4 DIGEST.SHA1 61fb5bd23edf9d9f301e744b9f7103c8fdc4065b ANNOTATION (/a (v)))",
         "1 FETCH (UID 1",
         "1 FETCH UID 1)",
         "1 FETCH (UID \"1",
@@ -587,6 +668,17 @@ START_TEST(lines)
                      "Quota mismatch: 5/9 vs 6/9 (anna user/anna STORAGE, one.example vs "
                      "two.example:143; why)\n"));
     ck_assert_ptr_nonnull(strstr(text, "\nDIFFERENT\n"));
+    ck_assert_ptr_null(strstr(text, "not compared"));
+}
+END_TEST
+
+START_TEST(not_compared)
+{
+    run.connected = true;
+    run.facts[1] &= ~CHECK_FACT_BIT(CHECK_FACT_RAWQUOTA);
+    ck_assert_ptr_nonnull(strstr(report(false), "\nnot compared: raw quota usage "
+                                                "(two.example:143 does not know X-RAWQUOTA)\n"));
+    ck_assert_ptr_nonnull(strstr(report(true), "\"capability\": \"X-RAWQUOTA\""));
 }
 END_TEST
 
@@ -616,6 +708,9 @@ Suite *check_replication_suite(void)
     tcase_add_test(tc, user_on_one_end);
     tcase_add_test(tc, closed_mailbox);
     tcase_add_test(tc, no_conversations_on_one_end);
+    tcase_add_loop_test(tc, each_unknown_fact, 0, (int)array_size(unknown_facts));
+    tcase_add_test(tc, scripts_and_reads);
+    tcase_add_test(tc, sync_lines);
     tcase_add_test(tc, uids_out_of_order);
     tcase_add_test(tc, quota_kinds);
     tcase_add_test(tc, quota_limits);
@@ -625,6 +720,7 @@ Suite *check_replication_suite(void)
     tcase_add_test(tc, mailbox_responses);
     tcase_add_test(tc, names);
     tcase_add_test(tc, lines);
+    tcase_add_test(tc, not_compared);
     tcase_add_test(tc, json);
     suite_add_tcase(s, tc);
     return s;

@@ -3,8 +3,8 @@
  * check_replication -- compare users on two IMAP servers and name every difference
  *
  * An administrator's login is needed on both servers, with the right to act as the users. Both
- * servers are only read. A mailbox is fetched from both ends, compared and forgotten, so memory
- * is that of the largest mailbox. With --wait a user that differs is compared again until
+ * servers are only read. Messages come from both ends in windows that are compared and forgotten, so
+ * memory does not grow with the mailbox (only the quota needs 24 bytes for each message). With --wait a user that differs is compared again until
  * the ends agree or the time is over: a replica may be a moment behind.
  *
  * Exit codes: 0 equal, 1 different, 2 not everything could be compared, 64 usage.
@@ -25,7 +25,6 @@
 #include "global.h"
 #include "imap_err.h"
 #include "libconfig.h"
-#include "prot.h"
 #include "saslclient.h"
 #include "util.h"
 #include "xmalloc.h"
@@ -36,6 +35,7 @@
 #define EXIT_UNKNOWN 2
 
 #define MAXPASSWORD 1024
+#define PASSWORD_VARIABLE "CHECK_REPLICATION_PASSWORD"
 
 static const char usage_text[] =
     "usage: check_replication [-C FILE] [OPTIONS] SERVER_A SERVER_B [USER...]\n"
@@ -43,10 +43,13 @@ static const char usage_text[] =
     "  -A, --all                 all users of both servers\n"
     "  -f, --users FILE          the users named in FILE, one a line\n"
     "  -a, --authname NAME       administrator (default: proxy_authname)\n"
-    "  -w, --password-file FILE  its password (default: HOST_password, proxy_password)\n"
+    "  -w, --password-file FILE  its password (default: the environment variable\n"
+    "                            CHECK_REPLICATION_PASSWORD, HOST_password, proxy_password)\n"
     "      --authname-b NAME, --password-file-b FILE   the same for SERVER_B\n"
     "  -m, --mechs LIST          SASL mechanisms to choose from\n"
-    "      --require-tls         no login without verified TLS\n"
+    "      --require-tls         no login without TLS and a verified certificate\n"
+    "      --ca FILE             certificates that verify (default: tls_server_ca_file)\n"
+    "      --deleted             deleted mailboxes too\n"
     "      --wait SECONDS        compare a user that differs again for so long\n"
     "      --timeout SECONDS     longest silence of a server (default 300)\n"
     "  -j, --json                one JSON document instead of lines\n"
@@ -56,9 +59,9 @@ static const char usage_text[] =
 
 struct options {
     const char *altconfig, *users_file;
-    const char *authname[2], *password_file[2], *mechs;
+    const char *authname[2], *password_file[2], *mechs, *ca_file;
     const char *servers[2];
-    bool all, json, quiet, require_tls;
+    bool all, deleted, json, quiet, require_tls;
     int wait, timeout;
     strarray_t users;
 };
@@ -130,39 +133,54 @@ static void tell_error(struct job *job, int end, const char *user, const char *m
     job->run.failed = true;
 }
 
-/* A server that only refuses is asked on; one that is lost ends the user. */
-static bool is_lost(struct check_end *end)
+static void show_window(void *rock)
 {
-    return prot_error(backend_in(end->user)) != NULL;
+    struct job *job = rock;
+
+    if (job->progress) fprintf(stderr, ".");
 }
 
-/* Fetch a pair. False: a connection is lost. */
-static bool fetch_pair(struct job *job, struct check_user *users, const struct check_twins *twins)
+/* A server that only refuses is asked on; one that is lost ends the user. */
+static bool examine_pair(struct job *job, struct check_user *users, const struct check_twins *twins)
 {
     struct check_mailbox *boxes[2] = { twins->a, twins->b };
 
     for (int e = 0; e < 2; e++) {
-        if (!boxes[e]) continue;
-        if (check_fetch_messages(&job->ends[e], boxes[e])) {
+        if (!boxes[e] || boxes[e]->deleted) continue;
+        if (check_examine(&job->ends[e], boxes[e])) {
             tell_error(job, e, users[e].userid, boxes[e]->name);
-            if (is_lost(&job->ends[e])) return false;
+            if (check_end_lost(&job->ends[e])) return false;
         }
-        check_user_count(&users[e], boxes[e]);
     }
     return true;
 }
 
-static void compare_pair(struct job *job, const char *userid, const struct check_twins *twins)
+static void compare_pair(struct job *job, struct check_user *users, const struct check_twins *twins)
 {
-    check_compare_mailbox(&job->run, userid, twins);
-    if (check_compare_messages(&job->run, userid, twins)) {
+    struct check_mailbox *boxes[2] = { twins->a, twins->b };
+    struct check_stream streams[2];
+    struct sync_stream source[2];
+    int failed;
+
+    check_compare_mailbox(&job->run, users[0].userid, twins);
+    for (int e = 0; e < 2; e++) {
+        streams[e].progress = show_window;
+        streams[e].rock = job;
+        source[e] = check_stream_open(&streams[e], &job->ends[e], &users[e], boxes[e]);
+    }
+    int r = check_compare_messages(&job->run, users[0].userid, twins, source[0], source[1],
+                                   &failed);
+    if (r == IMAP_MAILBOX_BADFORMAT) {
         clear_progress(job);
-        check_report_error(job->report, 0, userid, (twins->a ? twins->a : twins->b)->name,
-                           "UIDs are not in rising order on one of the servers");
+        check_report_error(job->report, failed, users[0].userid, boxes[failed]->name,
+                           "UIDs are not in rising order");
         job->run.failed = true;
     }
-    if (twins->a) check_mailbox_dropmessages(twins->a);
-    if (twins->b) check_mailbox_dropmessages(twins->b);
+    else if (r) {
+        tell_error(job, failed, users[0].userid, boxes[failed]->name);
+    }
+    for (int e = 0; e < 2; e++)
+        if (boxes[e]) check_mailbox_dropmessages(boxes[e]);
 }
 
 static void compare_mailboxes(struct job *job, struct check_user *users)
@@ -173,18 +191,30 @@ static void compare_mailboxes(struct job *job, struct check_user *users)
 
     for (size_t i = 0; complete && i < n; i++) {
         show_progress(job, users[0].userid, i, n);
-        complete = fetch_pair(job, users, &twins[i]);
-        if (complete) compare_pair(job, users[0].userid, &twins[i]);
+        complete = examine_pair(job, users, &twins[i]);
+        if (complete) compare_pair(job, users, &twins[i]);
+        complete = complete && !check_end_lost(&job->ends[0]) && !check_end_lost(&job->ends[1]);
     }
     if (complete) check_compare_quotas(&job->run, &users[0], &users[1]);
     clear_progress(job);
     free(twins);
 }
 
+/* Both servers answer, after a connection that the user before lost too. */
+static bool renew_ends(struct job *job, const char *userid)
+{
+    for (int e = 0; e < 2; e++)
+        if (check_end_renew(&job->ends[e])) {
+            tell_error(job, e, userid, NULL);
+            return false;
+        }
+    return true;
+}
+
 static void compare_once(struct job *job, const char *userid)
 {
     struct check_user users[2];
-    bool ok = true;
+    bool ok = renew_ends(job, userid);
 
     for (int e = 0; e < 2; e++) check_user_init(&users[e], userid);
     show_progress(job, userid, 0, 0);
@@ -192,12 +222,14 @@ static void compare_once(struct job *job, const char *userid)
         ok = !check_fetch_user(&job->ends[e], &users[e]);
         if (!ok) tell_error(job, e, userid, NULL);
     }
-    if (ok && !users[0].exists && !users[1].exists) {
+    if (ok && !users[0].nmailboxes && !users[1].nmailboxes) {
         clear_progress(job);
         check_report_error(job->report, 0, userid, NULL, "no such user on either server");
         job->run.failed = true;
         ok = false;
     }
+    for (int e = 0; e < 2; e++) job->run.facts[e] = job->ends[e].facts;
+    job->run.connected = true;
     if (ok) {
         check_compare_user(&job->run, &users[0], &users[1]);
         compare_mailboxes(job, users);
@@ -215,7 +247,7 @@ static void compare_user(struct job *job, const char *userid)
     job->run.rock = &kept;
     for (;;) {
         compare_once(job, userid);
-        if (job->run.failed || !kept.n || time(NULL) >= end) break;
+        if (job->run.failed > before.failed || !kept.n || time(NULL) >= end) break;
         /* forget this attempt */
         kept_free(&kept);
         memcpy(job->run.counts, before.counts, sizeof(before.counts));
@@ -235,7 +267,9 @@ static bool open_end(struct job *job, int e)
         .authname = o->authname[e],
         .password = job->passwords[e],
         .mechs = o->mechs,
+        .ca_file = o->ca_file,
         .require_tls = o->require_tls,
+        .deleted = o->deleted,
         .timeout = o->timeout,
     };
 
@@ -261,6 +295,7 @@ static void run_job(struct job *job, strarray_t *users)
     const struct options *o = job->opts;
 
     if (!open_end(job, 0) || !open_end(job, 1)) return;
+    job->run.deleted = o->deleted;
     if (o->all && !list_all(job, users)) return;
     for (int i = 0; i < strarray_size(users); i++) {
         compare_user(job, strarray_nth(users, i));
@@ -292,7 +327,7 @@ static int seconds(const char *s)
     return (int)n;
 }
 
-enum { OPT_AUTHNAME_B = 256, OPT_PASSWORD_B, OPT_TLS, OPT_WAIT, OPT_TIMEOUT };
+enum { OPT_AUTHNAME_B = 256, OPT_PASSWORD_B, OPT_TLS, OPT_CA, OPT_DELETED, OPT_WAIT, OPT_TIMEOUT };
 
 static void parse(int argc, char **argv, struct options *o)
 {
@@ -305,6 +340,8 @@ static void parse(int argc, char **argv, struct options *o)
         { "password-file-b", required_argument, NULL, OPT_PASSWORD_B },
         { "mechs", required_argument, NULL, 'm' },
         { "require-tls", no_argument, NULL, OPT_TLS },
+        { "ca", required_argument, NULL, OPT_CA },
+        { "deleted", no_argument, NULL, OPT_DELETED },
         { "wait", required_argument, NULL, OPT_WAIT },
         { "timeout", required_argument, NULL, OPT_TIMEOUT },
         { "json", no_argument, NULL, 'j' },
@@ -324,6 +361,8 @@ static void parse(int argc, char **argv, struct options *o)
         case OPT_PASSWORD_B: o->password_file[1] = optarg; break;
         case 'm': o->mechs = optarg; break;
         case OPT_TLS: o->require_tls = true; break;
+        case OPT_CA: o->ca_file = optarg; break;
+        case OPT_DELETED: o->deleted = true; break;
         case OPT_WAIT: o->wait = seconds(optarg); break;
         case OPT_TIMEOUT: o->timeout = seconds(optarg); break;
         case 'j': o->json = true; break;
@@ -351,12 +390,12 @@ static FILE *open_or_die(const char *path)
     return f;
 }
 
-/* The first line of the file; NULL without one. */
-static char *read_password(const char *path)
+/* The first line of the file, or the variable; NULL without either. */
+static char *read_password(const char *path, const char *variable)
 {
     char line[MAXPASSWORD];
 
-    if (!path) return NULL;
+    if (!path) return xstrdupnull(getenv(variable));
     FILE *f = open_or_die(path);
     if (!fgets(line, sizeof(line), f)) *line = '\0';
     fclose(f);
@@ -394,7 +433,9 @@ int main(int argc, char **argv)
     if (o.altconfig || !access(SYSCONFDIR "/imapd.conf", R_OK))
         cyrus_init(o.altconfig, "check_replication", CYRUSINIT_TOOL | CYRUSINIT_KEEPUID, 0);
     if (o.users_file) read_users(o.users_file, &o.users);
-    for (int e = 0; e < 2; e++) job.passwords[e] = read_password(o.password_file[e]);
+    job.passwords[0] = read_password(o.password_file[0], PASSWORD_VARIABLE);
+    job.passwords[1] = read_password(o.password_file[1], PASSWORD_VARIABLE "_B");
+    if (!job.passwords[1] && !o.password_file[1]) job.passwords[1] = xstrdupnull(job.passwords[0]);
     job.report = check_report_new(stdout, o.servers, o.json);
     memcpy(job.run.labels, o.servers, sizeof(o.servers));
     job.progress = !o.quiet && isatty(STDERR_FILENO);

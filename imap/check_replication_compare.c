@@ -33,6 +33,29 @@ const char *check_what_name(enum check_what what)
     return names[what];
 }
 
+static const struct {
+    const char *capability, *name;
+} fact_table[] = {
+#define CHECK_FACT_TEXT(code, capability, text) { capability, text },
+    CHECK_FACT_TABLE(CHECK_FACT_TEXT)
+#undef CHECK_FACT_TEXT
+};
+
+const char *check_fact_name(enum check_fact fact)
+{
+    return fact_table[fact].name;
+}
+
+const char *check_fact_capability(enum check_fact fact)
+{
+    return fact_table[fact].capability;
+}
+
+bool check_run_knows(const struct check_run *run, enum check_fact fact)
+{
+    return run->facts[0] & run->facts[1] & CHECK_FACT_BIT(fact);
+}
+
 /* What is being compared, and where its differences go. */
 struct place {
     struct check_run *run;
@@ -164,7 +187,12 @@ void check_compare_user(struct check_run *run, const struct check_user *a,
     if (a->exists != b->exists)
         differ(&p, CHECK_USERS, "user", a->exists ? "INBOX" : NULL, b->exists ? "INBOX" : NULL,
                NULL);
-    compare_lists(&p, CHECK_SUBSCRIPTIONS, "subscription", &a->subscriptions, &b->subscriptions);
+    if (check_run_knows(run, CHECK_FACT_SUBSCRIBED))
+        compare_lists(&p, CHECK_SUBSCRIPTIONS, "subscription", &a->subscriptions,
+                      &b->subscriptions);
+    if (!check_run_knows(run, CHECK_FACT_META)) return;
+    compare_pairs(&p, CHECK_READS, "seen in mailbox ", &a->reads, &b->reads);
+    compare_pairs(&p, CHECK_SCRIPTS, "Sieve script ", &a->scripts, &b->scripts);
 }
 
 /* ---- mailboxes ---- */
@@ -215,8 +243,20 @@ struct check_twins *check_pair_mailboxes(struct check_user *a, struct check_user
 static void describe_lonely(const struct check_mailbox *mbox, struct buf *text)
 {
     buf_printf(text, "uniqueid %s", mbox->uniqueid);
-    if (mbox->opened) buf_printf(text, ", %zu messages", mbox->nmessages);
+    if (mbox->opened) buf_printf(text, ", %" PRIu32 " messages", mbox->exists);
     buf_cstring(text);
+}
+
+static void compare_state(const struct place *p, const struct check_mailbox *a,
+                          const struct check_mailbox *b)
+{
+    count(p, CHECK_STATE, 1, 1);
+    compare_number(p, CHECK_STATE, "UIDVALIDITY", a->uidvalidity, b->uidvalidity);
+    compare_number(p, CHECK_STATE, "UIDNEXT", a->uidnext, b->uidnext);
+    if (check_run_knows(p->run, CHECK_FACT_MODSEQ))
+        compare_number(p, CHECK_STATE, "HIGHESTMODSEQ", a->highestmodseq, b->highestmodseq);
+    if (check_run_knows(p->run, CHECK_FACT_CREATED))
+        compare_number(p, CHECK_STATE, "CREATEDMODSEQ", a->createdmodseq, b->createdmodseq);
 }
 
 void check_compare_mailbox(struct check_run *run, const char *userid,
@@ -234,36 +274,46 @@ void check_compare_mailbox(struct check_run *run, const char *userid,
         return;
     }
     compare_text(&p, CHECK_MAILBOXES, "name", a->name, b->name);
-    compare_text(&p, CHECK_MAILBOXES, "uniqueid", a->uniqueid, b->uniqueid);
-    compare_text(&p, CHECK_QUOTAROOTS, "quota root", a->quotaroot, b->quotaroot);
-    compare_pairs(&p, CHECK_ACL, "ACL of ", &a->acl, &b->acl);
-    compare_pairs(&p, CHECK_METADATA, "", &a->metadata, &b->metadata);
-    if (!a->opened || !b->opened) return;
-    count(&p, CHECK_STATE, 1, 1);
-    compare_number(&p, CHECK_STATE, "UIDVALIDITY", a->uidvalidity, b->uidvalidity);
-    compare_number(&p, CHECK_STATE, "UIDNEXT", a->uidnext, b->uidnext);
-    compare_number(&p, CHECK_STATE, "HIGHESTMODSEQ", a->highestmodseq, b->highestmodseq);
-    compare_number(&p, CHECK_STATE, "CREATEDMODSEQ", a->createdmodseq, b->createdmodseq);
+    if (check_run_knows(run, CHECK_FACT_QUOTA))
+        compare_text(&p, CHECK_QUOTAROOTS, "quota root", a->quotaroot, b->quotaroot);
+    if (check_run_knows(run, CHECK_FACT_ACL))
+        compare_pairs(&p, CHECK_ACL, "ACL of ", &a->acl, &b->acl);
+    if (check_run_knows(run, CHECK_FACT_METADATA)) {
+        compare_text(&p, CHECK_MAILBOXES, "uniqueid", a->uniqueid, b->uniqueid);
+        compare_pairs(&p, CHECK_METADATA, "", &a->metadata, &b->metadata);
+    }
+    if (a->opened && b->opened) compare_state(&p, a, b);
 }
 
 /* ---- messages ---- */
 
+/* A fact of a message that only some servers can tell. */
+static bool knows(const struct place *p, enum check_fact fact)
+{
+    return check_run_knows(p->run, fact);
+}
+
 static void compare_message(const struct place *p, const struct check_message *a,
-                            const struct check_message *b, bool cids)
+                            const struct check_message *b)
 {
     char ag[MESSAGE_GUID_STRLEN], bg[MESSAGE_GUID_STRLEN];
+    const struct index_record *ar = &a->rec, *br = &b->rec;
 
-    compare_text(p, CHECK_CONTENTS, "digest", message_guid_encode(&a->rec.guid, ag),
-                 message_guid_encode(&b->rec.guid, bg));
-    compare_number(p, CHECK_CONTENTS, "size", a->rec.size, b->rec.size);
-    compare_date(p, "internal date", a->rec.internaldate, b->rec.internaldate);
-    compare_date(p, "save date", a->rec.savedate, b->rec.savedate);
+    if (knows(p, CHECK_FACT_DIGEST))
+        compare_text(p, CHECK_CONTENTS, "digest", message_guid_encode(&ar->guid, ag),
+                     message_guid_encode(&br->guid, bg));
+    compare_number(p, CHECK_CONTENTS, "size", ar->size, br->size);
+    compare_date(p, "internal date", ar->internaldate, br->internaldate);
+    if (knows(p, CHECK_FACT_SAVEDATE)) compare_date(p, "save date", ar->savedate, br->savedate);
     compare_text(p, CHECK_FLAGS, "flags", a->flags, b->flags);
     compare_text(p, CHECK_SEEN, "seen", a->seen ? "yes" : "no", b->seen ? "yes" : "no");
-    compare_number(p, CHECK_MODSEQS, "modseq", a->rec.modseq, b->rec.modseq);
-    compare_number(p, CHECK_MODSEQS, "created modseq", a->rec.createdmodseq, b->rec.createdmodseq);
-    if (cids) compare_hex(p, CHECK_CIDS, "conversation id", a->rec.cid, b->rec.cid);
-    compare_text(p, CHECK_ANNOTATIONS, "annotations", a->annotations, b->annotations);
+    if (knows(p, CHECK_FACT_MODSEQ))
+        compare_number(p, CHECK_MODSEQS, "modseq", ar->modseq, br->modseq);
+    if (knows(p, CHECK_FACT_CREATED))
+        compare_number(p, CHECK_MODSEQS, "created modseq", ar->createdmodseq, br->createdmodseq);
+    if (knows(p, CHECK_FACT_CID)) compare_hex(p, CHECK_CIDS, "conversation id", ar->cid, br->cid);
+    if (knows(p, CHECK_FACT_ANNOTATION))
+        compare_text(p, CHECK_ANNOTATIONS, "annotations", a->annotations, b->annotations);
 }
 
 static size_t count_words(const char *s, char sep)
@@ -275,8 +325,7 @@ static size_t count_words(const char *s, char sep)
 }
 
 /* Every message has one of each; flags and annotations are counted one by one. */
-static void count_message(const struct place *p, const struct check_message *m, bool is_a,
-                          bool cids)
+static void count_message(const struct place *p, const struct check_message *m, bool is_a)
 {
     static const enum check_what ones[] = { CHECK_MESSAGES, CHECK_CONTENTS, CHECK_DATES,
                                             CHECK_MODSEQS };
@@ -286,7 +335,7 @@ static void count_message(const struct place *p, const struct check_message *m, 
     count(p, CHECK_SEEN, is_a && m->seen, !is_a && m->seen);
     count(p, CHECK_FLAGS, is_a ? flags : 0, is_a ? 0 : flags);
     count(p, CHECK_ANNOTATIONS, is_a ? annots : 0, is_a ? 0 : annots);
-    if (cids) count(p, CHECK_CIDS, is_a, !is_a);
+    if (knows(p, CHECK_FACT_CID)) count(p, CHECK_CIDS, is_a, !is_a);
 }
 
 static void report_lonely(const struct place *p, const struct check_message *a,
@@ -303,45 +352,44 @@ static void report_lonely(const struct place *p, const struct check_message *a,
     buf_free(&text);
 }
 
-static int walk_messages(struct place *p, const struct check_mailbox *a,
-                         const struct check_mailbox *b)
+/* Read both streams side by side. compare false: only count the messages. */
+static int walk_messages(struct place *p, struct sync_stream a, struct sync_stream b, bool compare,
+                         int *failed)
 {
-    struct sync_array arrays[2];
     struct sync_walk walk;
     const struct index_record *ours, *theirs;
-    bool cids = a->has_cids && b->has_cids;
 
-    sync_walk_init(&walk,
-                   sync_stream_array(&arrays[0], a->messages, a->nmessages, sizeof(*a->messages)),
-                   sync_stream_array(&arrays[1], b->messages, b->nmessages, sizeof(*b->messages)));
+    sync_walk_init(&walk, a, b);
     while (sync_walk_next(&walk, &ours, &theirs) != SYNC_WALK_END) {
         const struct check_message *am = (const struct check_message *)ours;
         const struct check_message *bm = (const struct check_message *)theirs;
         p->uid = ours ? ours->uid : theirs->uid;
-        if (am) count_message(p, am, true, cids);
-        if (bm) count_message(p, bm, false, cids);
+        if (!compare) {
+            count(p, CHECK_MESSAGES, am != NULL, bm != NULL);
+            continue;
+        }
+        if (am) count_message(p, am, true);
+        if (bm) count_message(p, bm, false);
         if (am && bm)
-            compare_message(p, am, bm, cids);
+            compare_message(p, am, bm);
         else
             report_lonely(p, am, bm);
     }
+    *failed = walk.error_side == SYNC_WALK_REMOTE;
     return walk.error;
 }
 
 int check_compare_messages(struct check_run *run, const char *userid,
-                           const struct check_twins *twins)
+                           const struct check_twins *twins, struct sync_stream a,
+                           struct sync_stream b, int *failed)
 {
-    static const struct check_mailbox none = { .opened = true };
-    const struct check_mailbox *a = twins->a ? twins->a : &none, *b = twins->b ? twins->b : &none;
-    struct place p = { .run = run, .user = userid, .mailbox = twins->a ? a->name : b->name };
+    struct place p = { .run = run,
+                       .user = userid,
+                       .mailbox = twins->a ? twins->a->name : twins->b->name };
+    bool both = twins->a && twins->b && twins->a->opened && twins->b->opened;
 
-    if (!twins->a || !twins->b) {
-        /* the whole mailbox is the difference */
-        count(&p, CHECK_MESSAGES, a->nmessages, b->nmessages);
-        return 0;
-    }
-    if (!a->opened || !b->opened) return 0;
-    return walk_messages(&p, a, b);
+    /* of a mailbox that is on one end only, the whole mailbox is the difference */
+    return walk_messages(&p, a, b, both, failed);
 }
 
 /* ---- quota ---- */
@@ -443,7 +491,7 @@ static void compare_resource(const struct place *p, struct check_quota *qa, stru
     const struct check_resource *a = find_resource(qa, name), *b = find_resource(qb, name);
     struct buf note = BUF_INITIALIZER;
 
-    if (is_raw(name) && (!a || !b)) return; /* only one server can tell */
+    if (is_raw(name) && !check_run_knows(p->run, CHECK_FACT_RAWQUOTA)) return;
     count(p, CHECK_QUOTAS, a != NULL, b != NULL);
     if (a && b && a->limit == b->limit && same_use(qa, qb, a, b)) return;
     if (a && b && a->used != b->used) {
@@ -466,6 +514,7 @@ void check_compare_quotas(struct check_run *run, struct check_user *a, struct ch
 {
     size_t i = 0, j = 0;
 
+    if (!check_run_knows(run, CHECK_FACT_QUOTA)) return;
     while (i < a->nquotas || j < b->nquotas) {
         int c = i == a->nquotas   ? 1
                 : j == b->nquotas ? -1

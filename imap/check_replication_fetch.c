@@ -2,181 +2,26 @@
 /*
  * check_replication_fetch -- ask an IMAP server for all it knows of a user
  *
- * The administrator's session lists mailboxes, ACLs, shared annotations and quotas; the
- * user's reads messages, subscriptions and what is private (handbook 04 §3.5, §3.9, §3.12,
- * §3.17, §4.2). Both separators and both kinds of namespace are understood.
- * CID is asked for until the server says that it does not know it: it has no
- * conversations then.
+ * The administrator's session lists mailboxes, ACLs, shared annotations and quotas, and what only
+ * the sync protocol tells (SYNCGET META); the user's reads subscriptions and what is private
+ * (handbook 03 §1.8, 04 §3.5, §3.9, §3.17, §4.2). Both separators and both kinds of
+ * namespace are understood.
  */
 #include <config.h>
 
-#include "check_replication_fetch.h"
+#include "check_replication_ask.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "imap_err.h"
-#include "prot.h"
+#include "libconfig.h"
 #include "util.h"
 #include "xmalloc.h"
 
-/* The state of one command. */
-struct ask {
-    struct check_end *end;
-    struct check_user *user;
-    struct check_mailbox *mbox;
-    const char *prefix;
-    strarray_t *list;
-    bool bad; /* an answer could not be read */
-};
-
-typedef void take_fn(struct ask *ask, const struct dlist *response, const char *line);
-
-struct take {
-    struct ask *ask;
-    const char *kind;
-    take_fn *fn;
-};
-
-static int failed(struct check_end *end, int r, const char *what, const char *text)
+static bool has_fact(const struct check_end *end, enum check_fact fact)
 {
-    free(end->error);
-    end->error = xasprintf("%s: %s", what, text && *text ? text : error_message(r));
-    return r;
-}
-
-/* ---- commands ---- */
-
-/* A string as an argument: a literal where quoting would need escapes. */
-static void put_argument(struct buf *cmd, const char *s)
-{
-    bool plain = true;
-
-    for (const char *p = s; *p; p++)
-        if (*p == '"' || *p == '\\' || (unsigned char)*p < 0x20 || (unsigned char)*p > 0x7e)
-            plain = false;
-    if (plain)
-        buf_printf(cmd, " \"%s\"", s);
-    else
-        buf_printf(cmd, " {%zu+}\r\n%s", strlen(s), s);
-}
-
-/* The line, or what follows its number, begins with that word. */
-static bool says(const char *line, const char *kind)
-{
-    size_t len = strlen(kind);
-
-    while (cyr_isdigit(*line) || *line == ' ') line++;
-    return !cyr_strncasecmp(line, kind, len) && (line[len] == ' ' || !line[len]);
-}
-
-static void on_untagged(void *rock, const char *line, size_t len)
-{
-    const struct take *take = rock;
-    bool parsed = strcmp(take->kind, "OK") != 0;
-
-    if (!says(line, take->kind)) return;
-    struct dlist *response = parsed ? check_parse_response(line, len) : NULL;
-    if (parsed && !response)
-        take->ask->bad = true;
-    else
-        take->fn(take->ask, response, line);
-    dlist_free(&response);
-}
-
-/* cmd is used up. quiet: a refusal is no error to be told. */
-static int run(struct check_end *end, struct backend *b, struct buf *cmd, const struct take *take,
-               bool quiet)
-{
-    struct buf text = BUF_INITIALIZER;
-    struct take t = *take;
-    int r = backend_imapcmd(b, on_untagged, &t, &text, "%s", buf_cstring(cmd));
-
-    if (!r && take->ask->bad) {
-        r = IMAP_PROTOCOL_ERROR;
-        buf_setcstr(&text, "the answer cannot be understood");
-    }
-    if (r && (!quiet || prot_error(backend_in(b)))) {
-        char *eol = strchr(cmd->s, '\r');
-        if (eol) *eol = '\0';
-        failed(end, r, cmd->s, buf_cstring(&text));
-    }
-    buf_free(&text);
-    buf_free(cmd);
-    return r;
-}
-
-/* ---- connections ---- */
-
-static int connect_as(struct check_end *end, const char *userid, struct backend **bp)
-{
-    struct backend_args args = {
-        .server = end->login.server,
-        .protocol = &backend_imap,
-        .userid = userid,
-        .authname = end->login.authname,
-        .password = end->login.password,
-        .mechs = end->login.mechs,
-        .require_tls = end->login.require_tls,
-        .timeout = end->login.timeout,
-        .logfd = -1,
-    };
-    struct buf text = BUF_INITIALIZER;
-    int r = backend_connect(&args, bp, &text);
-
-    if (r) {
-        char *what = xasprintf("login%s%s", userid ? " as " : "", userid ? userid : "");
-        failed(end, r, what, buf_cstring(&text));
-        free(what);
-    }
-    buf_free(&text);
-    return r;
-}
-
-static void take_namespace(struct ask *ask, const struct dlist *response, const char *line)
-{
-    struct check_names *names = ask->user ? &ask->end->user_names : &ask->end->admin_names;
-
-    (void)line;
-    if (!check_parse_namespace(names, response)) ask->bad = true;
-}
-
-static int learn_names(struct check_end *end, struct backend *b, struct check_user *user)
-{
-    struct ask ask = { .end = end, .user = user };
-    struct take take = { &ask, "NAMESPACE", take_namespace };
-    struct check_names *names = user ? &end->user_names : &end->admin_names;
-    struct buf cmd = BUF_INITIALIZER;
-
-    check_names_fini(names);
-    if (user) names->userid = xstrdup(user->userid);
-    buf_setcstr(&cmd, "NAMESPACE");
-    int r = run(end, b, &cmd, &take, false);
-    if (!r && !names->sep) r = failed(end, IMAP_PROTOCOL_ERROR, "NAMESPACE", "no answer");
-    return r;
-}
-
-int check_end_open(struct check_end *end, const struct check_login *login)
-{
-    memset(end, 0, sizeof(*end));
-    end->login = *login;
-    int r = connect_as(end, NULL, &end->admin);
-    if (!r) r = learn_names(end, end->admin, NULL);
-    return r;
-}
-
-void check_end_close(struct check_end *end)
-{
-    backend_disconnect(&end->user);
-    backend_disconnect(&end->admin);
-    check_names_fini(&end->admin_names);
-    check_names_fini(&end->user_names);
-    free(end->error);
-}
-
-const char *check_end_error(const struct check_end *end)
-{
-    return end->error ? end->error : "";
+    return end->facts & CHECK_FACT_BIT(fact);
 }
 
 /* ---- lists ---- */
@@ -191,7 +36,7 @@ static bool has_attribute(const struct dlist *list, const char *name)
 }
 
 /* Name of a LIST response that stands for a mailbox, canonical; NULL for none. */
-static char *listed_name(struct ask *ask, const struct check_names *names,
+static char *listed_name(struct check_ask *ask, const struct check_names *names,
                          const struct dlist *response, bool subscribed)
 {
     const struct dlist *attribs = dlist_getchildn(response, 1);
@@ -208,7 +53,13 @@ static char *listed_name(struct ask *ask, const struct check_names *names,
     return check_canonical_name(names, name);
 }
 
-static void take_user(struct ask *ask, const struct dlist *response, const char *line)
+static int list(struct check_ask *ask, struct backend *b, const char *pattern,
+                const struct check_take *takes)
+{
+    return check_ask_mailbox(ask, b, "LIST \"\"", pattern, "", takes);
+}
+
+static void take_user(struct check_ask *ask, const struct dlist *response, const char *line)
 {
     const char *name;
     char *canonical;
@@ -228,20 +79,20 @@ static void take_user(struct ask *ask, const struct dlist *response, const char 
 
 int check_list_users(struct check_end *end, strarray_t *users)
 {
-    struct ask ask = { .end = end, .list = users };
-    struct take take = { &ask, "LIST", take_user };
-    struct buf cmd = BUF_INITIALIZER;
+    static const struct check_take takes[] = { { "LIST", take_user }, { NULL, NULL } };
+    struct check_ask ask = { .end = end, .list = users };
+    char pattern[] = "user.%";
 
-    buf_printf(&cmd, "LIST \"\" \"user%c%%\"", end->admin_names.sep);
-    return run(end, end->admin, &cmd, &take, false);
+    pattern[4] = end->admin_names.sep;
+    return list(&ask, end->admin, pattern, takes);
 }
 
-static void take_mailbox(struct ask *ask, const struct dlist *response, const char *line)
+static void take_mailbox(struct check_ask *ask, const struct dlist *response, const char *line)
 {
     char *name = listed_name(ask, &ask->end->admin_names, response, false);
 
     (void)line;
-    if (name) check_user_addmailbox(ask->user, name);
+    if (name) check_user_addmailbox(ask->user, name)->deleted = ask->prefix != NULL;
     free(name);
 }
 
@@ -258,26 +109,27 @@ static char *inbox_name(const struct check_end *end, const char *userid)
 
 static int list_mailboxes(struct check_end *end, struct check_user *user)
 {
-    struct ask ask = { .end = end, .user = user };
-    struct take take = { &ask, "LIST", take_mailbox };
+    static const struct check_take takes[] = { { "LIST", take_mailbox }, { NULL, NULL } };
+    struct check_ask ask = { .end = end, .user = user };
+    char sep = end->admin_names.sep;
     char *inbox = inbox_name(end, user->userid);
-    char *below = xasprintf("%s%c*", inbox, end->admin_names.sep);
-    struct buf cmd = BUF_INITIALIZER;
+    char *below = xasprintf("%s%c*", inbox, sep);
 
-    buf_setcstr(&cmd, "LIST \"\"");
-    put_argument(&cmd, inbox);
-    int r = run(end, end->admin, &cmd, &take, false);
+    int r = list(&ask, end->admin, inbox, takes);
     user->exists = user->nmailboxes > 0;
-    buf_setcstr(&cmd, "LIST \"\"");
-    put_argument(&cmd, below);
-    if (!r) r = run(end, end->admin, &cmd, &take, false);
-    buf_free(&cmd);
+    if (!r) r = list(&ask, end->admin, below, takes);
+    if (!r && end->login.deleted) {
+        free(below);
+        ask.prefix = config_getstring(IMAPOPT_DELETEDPREFIX);
+        below = xasprintf("%s%c%s%c*", ask.prefix, sep, inbox, sep);
+        r = list(&ask, end->admin, below, takes);
+    }
     free(inbox);
     free(below);
     return r;
 }
 
-static void take_subscription(struct ask *ask, const struct dlist *response, const char *line)
+static void take_subscription(struct check_ask *ask, const struct dlist *response, const char *line)
 {
     char *name = listed_name(ask, &ask->end->user_names, response, true);
 
@@ -288,49 +140,81 @@ static void take_subscription(struct ask *ask, const struct dlist *response, con
 
 static int list_subscriptions(struct check_end *end, struct check_user *user)
 {
-    struct ask ask = { .end = end, .user = user };
-    struct take take = { &ask, "LIST", take_subscription };
+    static const struct check_take takes[] = { { "LIST", take_subscription }, { NULL, NULL } };
+    struct check_ask ask = { .end = end, .user = user };
     struct buf cmd = BUF_INITIALIZER;
 
+    if (!has_fact(end, CHECK_FACT_SUBSCRIBED)) return 0;
     buf_setcstr(&cmd, "LIST (SUBSCRIBED) \"\" \"*\"");
-    return run(end, end->user, &cmd, &take, false);
+    return check_ask(&ask, end->user, &cmd, takes);
+}
+
+/* A server without conversations calls the item a syntax error. */
+static int probe_cids(struct check_end *end, struct check_user *user)
+{
+    struct check_ask ask = { .end = end, .user = user };
+    struct buf cmd = BUF_INITIALIZER;
+
+    if (end->probed) return 0;
+    buf_setcstr(&cmd, "EXAMINE INBOX");
+    int r = check_try(&ask, end->user, &cmd);
+    if (r) return check_end_lost(end) ? r : 0;
+    buf_setcstr(&cmd, "UID FETCH 1 (UID CID)");
+    r = check_try(&ask, end->user, &cmd);
+    if (!r) end->facts |= CHECK_FACT_BIT(CHECK_FACT_CID);
+    end->probed = !check_end_lost(end);
+    return end->probed ? 0 : r;
+}
+
+/* ---- what the sync protocol tells ---- */
+
+static void take_seen(struct check_ask *ask, const struct dlist *response, const char *line)
+{
+    (void)line;
+    if (!check_parse_seen(ask->user, response)) ask->bad = true;
+}
+
+static void take_sieve(struct check_ask *ask, const struct dlist *response, const char *line)
+{
+    (void)line;
+    if (!check_parse_sieve(ask->user, response)) ask->bad = true;
+}
+
+static int fetch_meta(struct check_end *end, struct check_user *user)
+{
+    static const struct check_take takes[] = { { "SEEN", take_seen },
+                                               { "SIEVE", take_sieve },
+                                               { NULL, NULL } };
+    struct check_ask ask = { .end = end, .user = user };
+
+    if (!has_fact(end, CHECK_FACT_META)) return 0;
+    return check_ask_mailbox(&ask, end->admin, "SYNCGET META", user->userid, "", takes);
 }
 
 /* ---- facts of a mailbox ---- */
 
-static void take_acl(struct ask *ask, const struct dlist *response, const char *line)
+static void take_acl(struct check_ask *ask, const struct dlist *response, const char *line)
 {
     (void)line;
     if (!check_parse_acl(ask->mbox, response)) ask->bad = true;
 }
 
-static void take_metadata(struct ask *ask, const struct dlist *response, const char *line)
+static void take_metadata(struct check_ask *ask, const struct dlist *response, const char *line)
 {
     (void)line;
     if (!check_parse_metadata(ask->mbox, response, ask->prefix)) ask->bad = true;
 }
 
-static void take_status(struct ask *ask, const struct dlist *response, const char *line)
+/* QUOTA root (name used limit ...) */
+static void take_quota(struct check_ask *ask, const struct dlist *response, const char *line)
 {
-    const struct dlist *list = dlist_getchildn(response, 2);
-    const char *name;
-
-    (void)line;
-    if (!list || list->type != DL_LIST) return;
-    for (const struct dlist *at = list->head; at && at->next; at = at->next->next)
-        if (dlist_toatom(at, &name) && !cyr_strcasecmp(name, "CREATEDMODSEQ"))
-            dlist_tonum64(at->next, &ask->mbox->createdmodseq);
-}
-
-/* QUOTAROOT mailbox root, and QUOTA root (name used limit ...) */
-static void take_quota(struct ask *ask, const struct dlist *response, const char *line)
-{
-    const struct dlist *list = dlist_getchildn(response, 2);
+    const struct dlist *resources = dlist_getchildn(response, 2);
     const char *root, *name;
     uint64_t used, limit;
 
     (void)line;
-    if (!dlist_toatom(dlist_getchildn(response, 1), &root) || !list || list->type != DL_LIST) {
+    if (!dlist_toatom(dlist_getchildn(response, 1), &root) || !resources ||
+        resources->type != DL_LIST) {
         ask->bad = true;
         return;
     }
@@ -339,7 +223,7 @@ static void take_quota(struct ask *ask, const struct dlist *response, const char
     free(ask->mbox->quotaroot);
     ask->mbox->quotaroot = canonical;
     if (quota->n) return; /* known from another mailbox */
-    for (const struct dlist *at = list->head; at; at = at->next->next->next) {
+    for (const struct dlist *at = resources->head; at; at = at->next->next->next) {
         if (!at->next || !at->next->next || !dlist_toatom(at, &name) ||
             !dlist_tonum64(at->next, &used) || !dlist_tonum64(at->next->next, &limit)) {
             ask->bad = true;
@@ -349,35 +233,36 @@ static void take_quota(struct ask *ask, const struct dlist *response, const char
     }
 }
 
-static int ask_mailbox(struct ask *ask, struct backend *b, const char *command, const char *name,
-                       const char *rest, const char *kind, take_fn *fn)
+/* What the administrator may read. */
+static int fetch_shared(struct check_end *end, struct check_user *user, struct check_mailbox *mbox)
 {
-    struct take take = { ask, kind, fn };
-    struct buf cmd = BUF_INITIALIZER;
+    static const struct check_take acl[] = { { "ACL", take_acl }, { NULL, NULL } };
+    static const struct check_take metadata[] = { { "METADATA", take_metadata }, { NULL, NULL } };
+    static const struct check_take quota[] = { { "QUOTA", take_quota }, { NULL, NULL } };
+    struct check_ask ask = { .end = end, .user = user, .mbox = mbox, .prefix = "/shared/" };
+    char *name = check_session_name(&end->admin_names, mbox->name);
+    int r = 0;
 
-    buf_setcstr(&cmd, command);
-    put_argument(&cmd, name);
-    buf_appendcstr(&cmd, rest);
-    return run(ask->end, b, &cmd, &take, false);
+    if (has_fact(end, CHECK_FACT_ACL))
+        r = check_ask_mailbox(&ask, end->admin, "GETACL", name, "", acl);
+    if (!r && has_fact(end, CHECK_FACT_METADATA))
+        r = check_ask_mailbox(&ask, end->admin, "GETMETADATA", name, " \"/shared/*\"", metadata);
+    if (!r && has_fact(end, CHECK_FACT_QUOTA))
+        r = check_ask_mailbox(&ask, end->admin, "GETQUOTAROOT", name,
+                              has_fact(end, CHECK_FACT_RAWQUOTA) ? " (RAW)" : "", quota);
+    free(name);
+    return r;
 }
 
-static int fetch_facts(struct check_end *end, struct check_user *user, struct check_mailbox *mbox)
+/* What belongs to the user. */
+static int fetch_private(struct check_end *end, struct check_user *user, struct check_mailbox *mbox)
 {
-    struct ask ask = { .end = end, .user = user, .mbox = mbox, .prefix = "/shared/" };
-    char *name = check_session_name(&end->admin_names, mbox->name);
-    char *own = check_session_name(&end->user_names, mbox->name);
-    const char *raw = backend_has(end->admin, BACKEND_CAPA_QUOTARAW) ? " (RAW)" : "";
+    static const struct check_take metadata[] = { { "METADATA", take_metadata }, { NULL, NULL } };
+    struct check_ask ask = { .end = end, .user = user, .mbox = mbox, .prefix = "/private/" };
 
-    int r = ask_mailbox(&ask, end->admin, "GETACL", name, "", "ACL", take_acl);
-    if (!r)
-        r = ask_mailbox(&ask, end->admin, "GETMETADATA", name, " \"/shared/*\"", "METADATA",
-                        take_metadata);
-    if (!r) r = ask_mailbox(&ask, end->admin, "GETQUOTAROOT", name, raw, "QUOTA", take_quota);
-    ask.prefix = "/private/";
-    if (!r)
-        r = ask_mailbox(&ask, end->user, "GETMETADATA", own, " \"/private/*\"", "METADATA",
-                        take_metadata);
-    free(name);
+    if (mbox->deleted || !has_fact(end, CHECK_FACT_METADATA)) return 0;
+    char *own = check_session_name(&end->user_names, mbox->name);
+    int r = check_ask_mailbox(&ask, end->user, "GETMETADATA", own, " \"/private/*\"", metadata);
     free(own);
     return r;
 }
@@ -387,62 +272,14 @@ int check_fetch_user(struct check_end *end, struct check_user *user)
     int r = list_mailboxes(end, user);
 
     if (r || !user->nmailboxes) return r;
-    backend_disconnect(&end->user);
-    r = connect_as(end, user->userid, &end->user);
-    if (!r) r = learn_names(end, end->user, user);
-    if (!r) r = list_subscriptions(end, user);
-    for (size_t i = 0; !r && i < user->nmailboxes; i++)
-        r = fetch_facts(end, user, &user->mailboxes[i]);
-    if (!r) check_user_sort(user);
-    return r;
-}
-
-/* ---- messages ---- */
-
-static void take_ok(struct ask *ask, const struct dlist *response, const char *line)
-{
-    (void)response;
-    check_parse_okcode(ask->mbox, line);
-}
-
-static void take_fetch(struct ask *ask, const struct dlist *response, const char *line)
-{
-    (void)line;
-    if (!check_parse_fetch(ask->mbox, response)) ask->bad = true;
-}
-
-#define ITEMS                                                                       \
-    "UID FLAGS INTERNALDATE RFC822.SIZE MODSEQ DIGEST.SHA1 CREATEDMODSEQ SAVEDATE " \
-    "ANNOTATION (\"*\" (value.priv value.shared))"
-
-static int fetch_all(struct check_end *end, struct check_mailbox *mbox, bool cids)
-{
-    struct ask ask = { .end = end, .mbox = mbox };
-    struct take take = { &ask, "FETCH", take_fetch };
-    struct buf cmd = BUF_INITIALIZER;
-
-    check_mailbox_dropmessages(mbox);
-    buf_printf(&cmd, "UID FETCH 1:* (%s%s)", ITEMS, cids ? " CID" : "");
-    return run(end, end->user, &cmd, &take, cids);
-}
-
-int check_fetch_messages(struct check_end *end, struct check_mailbox *mbox)
-{
-    struct ask ask = { .end = end, .mbox = mbox };
-    char *own = check_session_name(&end->user_names, mbox->name);
-
-    int r = ask_mailbox(&ask, end->user, "STATUS", own, " (CREATEDMODSEQ)", "STATUS", take_status);
-    if (!r) r = ask_mailbox(&ask, end->user, "EXAMINE", own, "", "OK", take_ok);
-    free(own);
-    if (r) return r;
-    if (!end->no_cids) r = fetch_all(end, mbox, true);
-    /* BAD: without conversations the item is unknown */
-    if (r == IMAP_PROTOCOL_ERROR && !prot_error(backend_in(end->user))) {
-        end->no_cids = true;
-        r = 0;
+    r = fetch_meta(end, user);
+    if (!r && user->exists) r = check_end_become(end, user);
+    if (!r && user->exists) r = probe_cids(end, user);
+    if (!r && user->exists) r = list_subscriptions(end, user);
+    for (size_t i = 0; !r && i < user->nmailboxes; i++) {
+        r = fetch_shared(end, user, &user->mailboxes[i]);
+        if (!r && user->exists) r = fetch_private(end, user, &user->mailboxes[i]);
     }
-    if (!r && end->no_cids) r = fetch_all(end, mbox, false);
-    mbox->has_cids = !end->no_cids;
-    mbox->opened = !r;
+    if (!r) check_user_sort(user);
     return r;
 }

@@ -154,6 +154,8 @@ void check_user_free(struct check_user *user)
     free(user->mailboxes);
     free(user->quotas);
     strarray_fini(&user->subscriptions);
+    check_pairs_free(&user->reads);
+    check_pairs_free(&user->scripts);
     free(user->userid);
     memset(user, 0, sizeof(*user));
 }
@@ -178,4 +180,6 @@ void check_user_sort(struct check_user *user)
     }
     if (user->nquotas) qsort(user->quotas, user->nquotas, sizeof(*user->quotas), by_root);
     strarray_sort(&user->subscriptions, NULL);
+    check_pairs_sort(&user->reads);
+    check_pairs_sort(&user->scripts);
 }

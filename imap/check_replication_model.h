@@ -14,6 +14,7 @@
 
 #include "mailbox_index.h"
 #include "strarray.h"
+#include "sync_walk.h"
 
 /* ---- one server's view ---- */
 
@@ -40,11 +41,11 @@ struct check_mailbox {
     char *name, *uniqueid, *quotaroot; /* quotaroot "": none */
     struct check_pairs acl;            /* identifier: rights in order of the letters */
     struct check_pairs metadata;       /* "/shared/..." and the user's "/private/..." */
-    bool opened;     /* the facts below, and messages, were learned */
-    bool has_cids;   /* the server keeps conversations */
-    uint32_t uidvalidity, uidnext;
+    bool deleted; /* kept under the deleted prefix: no session can examine it */
+    bool opened;  /* the facts below, and messages, can be learned */
+    uint32_t exists, uidvalidity, uidnext;
     modseq_t highestmodseq, createdmodseq;
-    struct check_message *messages; /* rising UIDs */
+    struct check_message *messages; /* rising UIDs: those that are held just now */
     size_t nmessages, alloc;
 };
 
@@ -59,7 +60,7 @@ struct check_usage {
     struct check_copy {
         struct message_guid guid;
         uint32_t size;
-    } *copies;
+    } * copies;
     size_t alloc;
     bool incomplete; /* not all messages were seen */
 };
@@ -77,6 +78,8 @@ struct check_user {
     struct check_mailbox *mailboxes;
     size_t nmailboxes, mboxalloc;
     strarray_t subscriptions;
+    struct check_pairs reads;   /* unique id of another's mailbox: "last UID, UIDs seen" */
+    struct check_pairs scripts; /* Sieve: name: digest; the active one: "active" */
     struct check_quota *quotas;
     size_t nquotas;
 };
@@ -89,38 +92,67 @@ struct check_message *check_mailbox_addmessage(struct check_mailbox *mbox, uint3
 /* The quota root of that name, made if it is new. */
 struct check_quota *check_user_quota(struct check_user *user, const char *root);
 void check_quota_add(struct check_quota *quota, const char *name, uint64_t used, uint64_t limit);
-/* Count the messages of the mailbox for its quota root. */
+/* Count the messages that are held just now for the quota root of the mailbox. */
 void check_user_count(struct check_user *user, const struct check_mailbox *mbox);
 void check_mailbox_dropmessages(struct check_mailbox *mbox);
 /* Bring mailboxes, pairs, subscriptions and roots into order. */
 void check_user_sort(struct check_user *user);
 
+/* ---- what a server can tell ---- */
+
+/* fact, word of CAPABILITY (or of FETCH, for CID) that stands for it, what can't be compared without it */
+#define CHECK_FACT_TABLE(X)                                                                \
+    X(CHECK_FACT_DIGEST, "DIGEST=SHA1", "message digests")                                 \
+    X(CHECK_FACT_MODSEQ, "CONDSTORE", "message modseqs")                                   \
+    X(CHECK_FACT_CREATED, "X-CREATEDMODSEQ", "created modseqs")                            \
+    X(CHECK_FACT_SAVEDATE, "SAVEDATE", "save dates")                                       \
+    X(CHECK_FACT_ANNOTATION, "ANNOTATE-EXPERIMENT-1", "message annotations")               \
+    X(CHECK_FACT_CID, "FETCH CID", "conversation ids")                                     \
+    X(CHECK_FACT_METADATA, "METADATA", "unique ids, special uses and mailbox annotations") \
+    X(CHECK_FACT_ACL, "ACL", "ACLs")                                                       \
+    X(CHECK_FACT_SUBSCRIBED, "LIST-EXTENDED", "subscriptions")                             \
+    X(CHECK_FACT_QUOTA, "QUOTA", "quota roots, limits and usage")                          \
+    X(CHECK_FACT_RAWQUOTA, "X-RAWQUOTA", "raw quota usage")                                \
+    X(CHECK_FACT_META, "X-REPLICATION", "seen state in others' mailboxes, Sieve scripts")
+
+enum check_fact {
+#define CHECK_FACT_CODE(code, capability, text) code,
+    CHECK_FACT_TABLE(CHECK_FACT_CODE)
+#undef CHECK_FACT_CODE
+        CHECK_NFACTS
+};
+#define CHECK_FACT_BIT(fact) (1U << (fact))
+const char *check_fact_name(enum check_fact fact);
+const char *check_fact_capability(enum check_fact fact);
+
 /* ---- differences ---- */
 
-#define CHECK_WHAT_TABLE(X)                    \
-    X(CHECK_USERS, "users")                    \
-    X(CHECK_MAILBOXES, "mailboxes")            \
+#define CHECK_WHAT_TABLE(X)                         \
+    X(CHECK_USERS, "users")                         \
+    X(CHECK_MAILBOXES, "mailboxes")                 \
     X(CHECK_STATE, "UIDVALIDITY, UIDNEXT, modseqs") \
-    X(CHECK_ACL, "ACL entries")                \
-    X(CHECK_SPECIALUSE, "special uses")        \
-    X(CHECK_METADATA, "mailbox annotations")   \
-    X(CHECK_SUBSCRIPTIONS, "subscriptions")    \
-    X(CHECK_QUOTAROOTS, "quota roots")         \
-    X(CHECK_QUOTAS, "quota limits and usage")  \
-    X(CHECK_MESSAGES, "messages")              \
-    X(CHECK_CONTENTS, "sizes and digests")     \
-    X(CHECK_DATES, "dates")                    \
-    X(CHECK_FLAGS, "flags")                    \
-    X(CHECK_SEEN, "seen")                      \
-    X(CHECK_MODSEQS, "message modseqs")        \
-    X(CHECK_CIDS, "conversation ids")          \
+    X(CHECK_ACL, "ACL entries")                     \
+    X(CHECK_SPECIALUSE, "special uses")             \
+    X(CHECK_METADATA, "mailbox annotations")        \
+    X(CHECK_SUBSCRIPTIONS, "subscriptions")         \
+    X(CHECK_READS, "seen in others' mailboxes")     \
+    X(CHECK_SCRIPTS, "Sieve scripts")               \
+    X(CHECK_QUOTAROOTS, "quota roots")              \
+    X(CHECK_QUOTAS, "quota limits and usage")       \
+    X(CHECK_MESSAGES, "messages")                   \
+    X(CHECK_CONTENTS, "sizes and digests")          \
+    X(CHECK_DATES, "dates")                         \
+    X(CHECK_FLAGS, "flags")                         \
+    X(CHECK_SEEN, "seen")                           \
+    X(CHECK_MODSEQS, "message modseqs")             \
+    X(CHECK_CIDS, "conversation ids")               \
     X(CHECK_ANNOTATIONS, "message annotations")
 
 enum check_what {
 #define CHECK_WHAT_CODE(code, text) code,
     CHECK_WHAT_TABLE(CHECK_WHAT_CODE)
 #undef CHECK_WHAT_CODE
-    CHECK_NWHATS
+        CHECK_NWHATS
 };
 const char *check_what_name(enum check_what what);
 
@@ -143,8 +175,10 @@ struct check_run {
     void (*report)(void *rock, const struct check_diff *diff);
     void *rock;
     const char *labels[2]; /* of A and B, for notes */
+    unsigned facts[2];     /* CHECK_FACT_BITs: what each server can tell */
     struct check_count counts[CHECK_NWHATS];
-    bool failed; /* something could not be compared */
+    bool connected, deleted; /* facts are known; deleted mailboxes are compared too */
+    bool failed;             /* something could not be compared */
 };
 
 /* Mailboxes of both ends that belong together: by name, else by uniqueid. One side may be NULL. */
@@ -154,15 +188,20 @@ struct check_twins {
 /* In order of the names; the caller frees. Both users are sorted. */
 struct check_twins *check_pair_mailboxes(struct check_user *a, struct check_user *b, size_t *n);
 
-/* Existence of the user, subscriptions. */
+/* Both servers can tell. */
+bool check_run_knows(const struct check_run *run, enum check_fact fact);
+
+/* Existence of the user, subscriptions, what was seen elsewhere, scripts. */
 void check_compare_user(struct check_run *run, const struct check_user *a,
                         const struct check_user *b);
 /* All facts of a pair of mailboxes but the messages. */
 void check_compare_mailbox(struct check_run *run, const char *userid,
                            const struct check_twins *twins);
-/* The messages of a pair. 0, or an imap_err code when one end's are out of order. */
+/* The messages of a pair; the records of the streams are the first members of check_messages.
+ * All streams are read to their ends. 0, or the imap_err code of the stream *failed (0: A's). */
 int check_compare_messages(struct check_run *run, const char *userid,
-                           const struct check_twins *twins);
+                           const struct check_twins *twins, struct sync_stream a,
+                           struct sync_stream b, int *failed);
 /* Quota roots, after the messages were counted. */
 void check_compare_quotas(struct check_run *run, struct check_user *a, struct check_user *b);
 

@@ -347,7 +347,7 @@ bool check_parse_fetch(struct check_mailbox *mbox, const struct dlist *response)
 
     if (!is_list(list)) return false;
     /* news of other messages may come at any time */
-    if (!find_item(list, "UID") || !find_item(list, "DIGEST.SHA1")) return true;
+    if (!find_item(list, "UID") || !find_item(list, "RFC822.SIZE")) return true;
     struct check_message *m = check_mailbox_addmessage(mbox, 0);
     m->flags = xstrdup("");
     m->annotations = xstrdup("");
@@ -420,6 +420,39 @@ bool check_parse_acl(struct check_mailbox *mbox, const struct dlist *response)
         check_pairs_add(&mbox->acl, id, sorted);
         free(sorted);
     }
+    return true;
+}
+
+/* The text of a key of "NAME %(KEY value ...)"; "" for a number that is 0 or a key that is missing. */
+static const char *sync_value(const struct dlist *response, const char *key)
+{
+    const struct dlist *list = dlist_getchildn(response, 2);
+    const char *value = "";
+
+    if (is_list(list) && !dlist_toatom(find_item(list, key), &value)) return "";
+    return value;
+}
+
+bool check_parse_seen(struct check_user *user, const struct dlist *response)
+{
+    const char *id = sync_value(response, "UNIQUEID");
+
+    if (!*id) return false;
+    char *value = xasprintf("%s up to %s", sync_value(response, "SEENUIDS"),
+                            sync_value(response, "LASTUID"));
+    check_pairs_add(&user->reads, id, value);
+    free(value);
+    return true;
+}
+
+/* The active script has a second line, whose name ends in ".bc". */
+bool check_parse_sieve(struct check_user *user, const struct dlist *response)
+{
+    const char *name = sync_value(response, "FILENAME");
+    bool active = !strcmp(sync_value(response, "ISACTIVE"), "1");
+
+    if (!*name) return false;
+    check_pairs_add(&user->scripts, name, active ? "active" : sync_value(response, "GUID"));
     return true;
 }
 

@@ -28,12 +28,15 @@ char *check_canonical_name(const struct check_names *names, const char *name);
 /* The other way, for the user's own mailboxes and (administrator) all; the caller frees. */
 char *check_session_name(const struct check_names *names, const char *canonical);
 
-/* Take a FETCH response with UID and DIGEST.SHA1; others are ignored. */
+/* Take a FETCH response with UID and RFC822.SIZE; others are ignored. */
 bool check_parse_fetch(struct check_mailbox *mbox, const struct dlist *response);
 /* Take METADATA entries: prefix "/shared/" or "/private/" chooses. What is the server's own is left out. */
 bool check_parse_metadata(struct check_mailbox *mbox, const struct dlist *response,
                           const char *prefix);
 bool check_parse_acl(struct check_mailbox *mbox, const struct dlist *response);
+/* Lines of the sync protocol: SEEN %(...), SIEVE %(...) (handbook 03 §4). */
+bool check_parse_seen(struct check_user *user, const struct dlist *response);
+bool check_parse_sieve(struct check_user *user, const struct dlist *response);
 /* "[UIDVALIDITY 5]" and the like of an untagged OK of EXAMINE. */
 void check_parse_okcode(struct check_mailbox *mbox, const char *line);
 

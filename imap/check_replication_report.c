@@ -24,7 +24,7 @@
 struct check_report {
     FILE *out;
     const char *labels[2];
-    json_t *differences, *errors; /* NULL: lines */
+    json_t *differences, *errors, *not_compared; /* NULL: lines */
 };
 
 struct check_report *check_report_new(FILE *out, const char *const labels[2], bool json)
@@ -37,6 +37,7 @@ struct check_report *check_report_new(FILE *out, const char *const labels[2], bo
     if (json) {
         r->differences = json_array();
         r->errors = json_array();
+        r->not_compared = json_array();
     }
     return r;
 }
@@ -181,6 +182,34 @@ void check_report_error(struct check_report *r, int end, const char *user, const
 
 /* ---- the end ---- */
 
+/* What one or both servers cannot tell is never passed over in silence. */
+static void print_not_compared(struct check_report *r, enum check_fact fact, int end)
+{
+    const char *name = check_fact_name(fact), *capability = check_fact_capability(fact);
+
+    if (!r->differences) {
+        fprintf(r->out, "not compared: %s (%s does not know %s)\n", name, r->labels[end],
+                capability);
+        return;
+    }
+    json_t *o = json_object();
+    json_object_set_new(o, "what", text(name));
+    json_object_set_new(o, "server", text(r->labels[end]));
+    json_object_set_new(o, "capability", text(capability));
+    json_array_append_new(r->not_compared, o);
+}
+
+static void print_all_not_compared(struct check_report *r, const struct check_run *run)
+{
+    for (int fact = 0; fact < CHECK_NFACTS; fact++)
+        for (int end = 0; end < 2; end++)
+            if (run->connected && !(run->facts[end] & CHECK_FACT_BIT(fact)))
+                print_not_compared(r, (enum check_fact)fact, end);
+    if (run->deleted && run->connected && !r->differences)
+        fprintf(r->out, "not compared: messages of deleted mailboxes, but for their checksums "
+                        "(no session can examine them)\n");
+}
+
 static bool is_equal(const struct check_run *run)
 {
     for (size_t i = 0; i < CHECK_NWHATS; i++)
@@ -222,6 +251,7 @@ static void print_json(struct check_report *r, const struct check_run *run)
     json_object_set_new(doc, "complete", json_boolean(!run->failed));
     json_object_set(doc, "differences", r->differences);
     json_object_set(doc, "errors", r->errors);
+    json_object_set(doc, "not_compared", r->not_compared);
     json_object_set_new(doc, "compared", compared);
     json_dumpf(doc, r->out, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
     fputc('\n', r->out);
@@ -232,12 +262,14 @@ void check_report_end(struct check_report **rp, const struct check_run *run, boo
 {
     struct check_report *r = *rp;
 
+    print_all_not_compared(r, run);
     if (r->differences)
         print_json(r, run);
     else if (table)
         print_table(r, run);
     json_decref(r->differences);
     json_decref(r->errors);
+    json_decref(r->not_compared);
     free(r);
     *rp = NULL;
 }

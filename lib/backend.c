@@ -111,6 +111,7 @@ static int start_tls(struct backend *b, const struct backend_args *args, struct 
 
     tls_settings_client(&settings, b->host);
     settings.verify = args->require_tls;
+    if (args->ca_file) settings.ca_file = args->ca_file;
     int r = tls_ctx_new_client(&settings, &b->tls_ctx);
     if (!r)
         r = tls_start_client(b->tls_ctx, b->in, b->out, b->host, args->connect_timeout, &b->tls);

@@ -55,6 +55,7 @@ struct backend_args {
     const char *userid;     /* authorisation id, "" or NULL: that of authname */
     const char *authname, *realm, *password; /* NULL: proxy_authname, proxy_realm, <label>_password or proxy_password */
     const char *mechs;      /* cut the offered mechanisms down to these; NULL: <label>_mechs, force_sasl_client_mech */
+    const char *ca_file;    /* verifies the server; NULL: tls_server_ca_file */
     int connect_timeout;    /* seconds per address and for each step of the start; 0: client_timeout */
     int timeout;            /* seconds of silence afterwards; 0: none */
     bool no_auth;           /* do not authenticate (a unix socket peer is trusted) */

@@ -1,60 +1,374 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""check_replication between two real servers: equal, different, and not to be compared."""
+"""check_replication between two of our servers: what is compared, and all that can go wrong."""
 
 import json
+import os
+import pty
+import select
+import socket
+import threading
 
 import pytest
 
 from cyltest.credentials import password
+from cyltest.differences import message
 
-MESSAGE = (b"From: a@example.com\r\nSubject: s\r\nMessage-ID: <cr%d@example.com>\r\n"
-           b"Date: Mon, 07 Feb 2022 10:00:00 +0100\r\n\r\nbody %d\r\n")
+CONF = {"unixhierarchysep": False, "altnamespace": False, "delete_mode": "delayed"}
 
 
 @pytest.fixture
-def replicated(pair):
+def made(pair):
+    for server in (pair.primary, pair.replica):
+        server.conf.update(CONF)
     pair.primary.conf.update({"proxy_authname": "repl", "proxy_password": password("repl")})
-    pair.start()
-    pair.primary.create_user("alice", "Work")
-    for n in range(5):
-        pair.primary.deliver(MESSAGE % (n, n), "alice")
-    with pair.primary.imap("alice") as imap:
-        imap.ok("SELECT INBOX")
-        imap.ok(r"STORE 1:2 +FLAGS (\Seen $Label)")
-        imap.ok("COPY 3 Work")
-        imap.ok("SUBSCRIBE Work")
-    pair.sync("-u", "alice")
     return pair
 
 
-def compare(pair, *args):
-    ends = [f"127.0.0.1:{server.ports['imap']}" for server in (pair.primary, pair.replica)]
-    return pair.primary.run("check_replication", *args, *ends, "alice", check=False)
+@pytest.fixture
+def replicated(made):
+    made.start()
+    made.primary.create_user("alice", "Work")
+    with made.primary.imap("alice") as imap:
+        for n in range(1, 4):
+            imap.append("INBOX", message(n))
+        imap.logout()
+    made.sync("-u", "alice")
+    return made
 
+
+def labels(pair, service="imap"):
+    return [f"127.0.0.1:{server.ports[service]}" for server in (pair.primary, pair.replica)]
+
+
+def compare(pair, *args, ends=None, users=("alice",)):
+    ends = ends or labels(pair)
+    return pair.primary.run("check_replication", *args, *ends, *users, check=False)
+
+
+def lines(done):
+    return done.stdout.splitlines()
+
+
+def file_with(pair, name, text):
+    path = pair.primary.path(name)
+    with open(path, "w", encoding="ascii") as f:
+        f.write(text)
+    pair.primary.account.give(path)
+    return path
+
+
+# ---- what is compared ----
 
 def test_equal(replicated):
     done = compare(replicated)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.endswith("EQUAL\n")
+    assert (done.returncode, lines(done)[-1]) == (0, "EQUAL"), done.stdout + done.stderr
 
 
-def test_each_difference_is_named(replicated):
+def test_different_in_lines_and_json(replicated):
+    a, b = labels(replicated)
     with replicated.replica.imap("alice") as imap:
         imap.ok("SELECT INBOX")
-        imap.ok(r"STORE 4 +FLAGS (\Flagged)")
-        imap.ok("UNSUBSCRIBE Work")
-        imap.append("Work", MESSAGE % (9, 9))
+        imap.ok(r"STORE 2 +FLAGS (\Flagged)")
+        imap.logout()
     done = compare(replicated)
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert r"\Flagged" in done.stdout and "subscri" in done.stdout
-    assert any("Work" in line and "UIDNEXT" in line for line in done.stdout.splitlines())
+    assert done.returncode == 1, done.stderr
+    assert rf"alice user/alice 2 flags: {a} has none, {b} has \Flagged" in lines(done)
+    assert lines(done)[-1] == "DIFFERENT"
     done = compare(replicated, "--json")
+    told = json.loads(done.stdout)
+    assert done.returncode == 1 and told["equal"] is False and told["complete"] is True
+    assert {"user": "alice", "mailbox": "user/alice", "uid": 2, "field": "flags", "a": "",
+            "b": "\\Flagged"} in told["differences"]
+
+
+def test_raw_usage_differs_where_the_aware_one_does_not(made):
+    """Two copies of one message on B: for conversations there is nothing new."""
+    for server in (made.primary, made.replica):
+        server.conf["quota_use_conversations"] = True
+    made.start()
+    made.primary.create_user("alice", "Work")
+    with made.primary.imap("admin") as imap:
+        imap.ok("SETQUOTA user.alice (MESSAGE 50)")
+        imap.logout()
+    with made.primary.imap("alice") as imap:
+        imap.append("INBOX", message(1))
+        imap.logout()
+    made.sync("-u", "alice")
+    assert compare(made).returncode == 0
+    with made.replica.imap("alice") as imap:
+        imap.ok("SELECT INBOX")
+        imap.ok("COPY 1 INBOX.Work")
+        imap.logout()
+    found = [line for line in lines(compare(made)) if line.startswith("Quota mismatch")]
+    assert len(found) == 1
+    assert found[0].startswith("Quota mismatch: 1/50 vs 2/50 (alice user/alice X-RAW-MESSAGE, ")
+
+
+def test_deleted_mailboxes(replicated):
+    with replicated.primary.imap("alice") as imap:
+        imap.ok("DELETE INBOX.Work")
+        imap.logout()
+    replicated.sync("-u", "alice")
+    done = compare(replicated, "--deleted")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert any(line.startswith("not compared: messages of deleted mailboxes") for line in lines(done))
+    with replicated.replica.imap("admin") as imap:
+        (listed,) = imap.ok('LIST "" DELETED.*').untagged
+        name = listed.split()[-1].strip(b'"').decode()
+        imap.ok(f"SETACL {name} bob l")
+        imap.logout()
+    assert compare(replicated).returncode == 0
+    done = compare(replicated, "--deleted")
     assert done.returncode == 1
-    assert json.loads(done.stdout)
+    assert (f"alice {name.replace('.', '/')} ACL of bob: only on {labels(replicated)[1]} (l)"
+            in lines(done))
+
+
+def test_large_mailbox_in_windows(made):
+    """More than two windows of 2000; differences at their edges are found."""
+    for server in (made.primary, made.replica):
+        server.conf["conversations"] = False
+    made.start()
+    made.primary.create_user("alice")
+    with made.primary.imap("alice") as imap:
+        for n in range(1, 6):
+            imap.append("INBOX", message(n))
+        imap.ok("SELECT INBOX")
+        for _ in range(10):
+            imap.ok("COPY 1:* INBOX")
+            imap.ok("NOOP")
+        imap.ok(r"STORE 4202:* +FLAGS.SILENT (\Deleted)")
+        imap.ok("EXPUNGE")
+        imap.logout()
+    made.sync("-u", "alice")
+    done = compare(made)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [line for line in lines(done) if "conversation ids (" in line] == [
+        f"not compared: conversation ids ({label} does not know FETCH CID)" for label in labels(made)]
+    edges = (1, 2000, 2001, 4000, 4001, 4201)
+    with made.replica.imap("alice") as imap:
+        imap.ok("SELECT INBOX")
+        imap.ok(f"STORE {','.join(map(str, edges))} +FLAGS.SILENT ($Edge)")
+        imap.ok(r"STORE 2500 +FLAGS.SILENT (\Deleted)")
+        imap.ok("EXPUNGE")
+        imap.logout()
+    done = compare(made)
+    assert done.returncode == 1, done.stderr
+    flags = [int(line.split()[2]) for line in lines(done) if " flags: " in line]
+    assert tuple(flags) == edges
+    gone = [line for line in lines(done) if " message: only on " in line]
+    assert len(gone) == 1 and gone[0].startswith("alice user/alice 2500 message")
+
+
+def test_what_a_server_does_not_announce(made):
+    made.replica.conf["suppress_capabilities"] = "SAVEDATE X-RAWQUOTA"
+    made.start()
+    made.primary.create_user("alice")
+    made.sync("-u", "alice")
+    done = compare(made)
+    assert done.returncode == 0, done.stderr
+    b = labels(made)[1]
+    for what, capability in (("save dates", "SAVEDATE"), ("raw quota usage", "X-RAWQUOTA")):
+        line = f"not compared: {what} ({b} does not know {capability})"
+        assert line in lines(done)
+        assert line.replace(b, labels(made)[0]) not in lines(done)
+    told = json.loads(compare(made, "--json").stdout)
+    assert {"what": "save dates", "server": b, "capability": "SAVEDATE"} in told["not_compared"]
+    assert "not compared: save dates" in compare(made, "--quiet").stdout
+
+
+def test_users_of_a_file_and_all(replicated):
+    replicated.primary.create_user("bob")
+    users = file_with(replicated, "users", "# two\nalice\n\n bob \n")
+    done = compare(replicated, "-f", users, users=())
+    assert done.returncode == 1
+    assert f"bob user: only on {labels(replicated)[0]} (INBOX)" in lines(done)
+    assert compare(replicated, "--all", users=()).stdout == done.stdout
+    done = compare(replicated, users=("nobody",))
+    assert done.returncode == 2 and "nobody: no such user on either server" in done.stderr
+
+
+def test_wait_until_the_replica_has_caught_up(replicated):
+    with replicated.primary.imap("alice") as imap:
+        imap.append("INBOX", message(4))
+        imap.logout()
+    assert compare(replicated).returncode == 1
+    running = replicated.primary.popen("check_replication", "--wait", "60", *labels(replicated),
+                                       "alice")
+    replicated.sync("-u", "alice")
+    assert running.wait(120) == 0
+
+
+# ---- what goes wrong ----
+
+def test_no_password_is_taken_from_the_command_line_and_all_other_ways_work(replicated):
+    good = file_with(replicated, "good", password("admin") + "\n")
+    bad = file_with(replicated, "bad", "wrong\n")
+    assert compare(replicated, "-a", "admin", "-w", good).returncode == 0
+    for server in (replicated.primary, replicated.replica):
+        server.allow_log("badlogin")
+    done = compare(replicated, "-a", "admin", "-w", bad)
+    assert done.returncode == 2 and "login" in done.stderr, done.stderr
+    done = compare(replicated, "-a", "admin", "-w", good, "--password-file-b", bad)
+    assert done.returncode == 2 and done.stderr.startswith(
+        f"check_replication: {labels(replicated)[1]}: login"), done.stderr
+    env = replicated.primary.env
+    env["CHECK_REPLICATION_PASSWORD"] = "wrong"
+    assert compare(replicated, "-a", "admin").returncode == 2
+    env["CHECK_REPLICATION_PASSWORD"] = password("admin")
+    assert compare(replicated, "-a", "admin").returncode == 0
+    env["CHECK_REPLICATION_PASSWORD_B"] = "wrong"
+    assert compare(replicated, "-a", "admin").returncode == 2
+    done = compare(replicated, "-w", replicated.primary.path("missing"))
+    assert done.returncode == 66 and "missing" in done.stderr
+
+
+def test_login_of_no_administrator(replicated):
+    bob = file_with(replicated, "bob", password("bob"))
+    for server in (replicated.primary, replicated.replica):
+        server.allow_log("badlogin")
+    done = compare(replicated, "-a", "bob", "-w", bob)
+    assert done.returncode == 2 and "alice" in done.stderr, done.stderr
 
 
 def test_a_server_that_is_away(replicated):
     replicated.replica.stop()
     done = compare(replicated)
     assert done.returncode == 2
-    assert done.stderr
+    assert labels(replicated)[1] in done.stderr
+    assert "NOT COMPLETE" in done.stdout
+
+
+def test_a_mailbox_that_the_user_may_not_open(replicated):
+    with replicated.replica.imap("admin") as imap:
+        imap.ok('SETACL user.alice.Work alice ""')
+        imap.logout()
+    done = compare(replicated)
+    assert done.returncode == 2
+    assert f"check_replication: {labels(replicated)[1]}: alice: user/alice/Work: " in done.stderr
+    assert "NOT COMPLETE" in done.stdout
+
+
+class Relay:
+    """Passes bytes on to a port, and stops all connections after so many bytes of the server's."""
+
+    def __init__(self, port, limit):
+        self._port, self._left = port, limit
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._pass, args=(client,), daemon=True).start()
+
+    def _pass(self, client):
+        with client, socket.create_connection(("127.0.0.1", self._port)) as server:
+            while self._left > 0:
+                ready, _, _ = select.select([client, server], [], [])
+                for end in ready:
+                    data = end.recv(4096)
+                    if not data:
+                        return
+                    if end is server:
+                        data = data[:max(self._left, 0)]
+                        self._left -= len(data)
+                    (client if end is server else server).sendall(data)
+
+    def close(self):
+        self._listener.close()
+
+
+@pytest.mark.parametrize("limit", [0, 30, 2000, 3500, 5000, 6500])
+def test_a_connection_that_breaks(replicated, limit):
+    """Wherever it breaks: exit 2, and the server is named."""
+    a, _ = labels(replicated)
+    relay = Relay(replicated.replica.ports["imap"], limit)
+    try:
+        done = compare(replicated, ends=[a, f"127.0.0.1:{relay.port}"])
+    finally:
+        relay.close()
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stderr.startswith(f"check_replication: 127.0.0.1:{relay.port}: "), done.stderr
+    assert lines(done)[-1].startswith("NOT COMPLETE")
+
+
+def test_a_relay_that_does_not_break(replicated):
+    """The limits above are in the middle of what is said."""
+    a, _ = labels(replicated)
+    relay = Relay(replicated.replica.ports["imap"], 1 << 20)
+    try:
+        assert compare(replicated, ends=[a, f"127.0.0.1:{relay.port}"]).returncode == 0
+        assert (1 << 20) - relay._left > 6500
+    finally:
+        relay.close()
+
+
+def test_a_server_that_says_nothing(replicated):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        b = f"127.0.0.1:{silent.getsockname()[1]}"
+        replicated.primary.conf["client_timeout"] = 1
+        replicated.primary.write_conf()
+        done = compare(replicated, "--timeout", "1", ends=[labels(replicated)[0], b])
+    assert done.returncode == 2
+    assert b in done.stderr
+
+
+def test_tls(made):
+    """Implicit TLS and STARTTLS; a certificate that cannot be verified ends the matter."""
+    for server in (made.primary, made.replica):
+        server.add_service("imaps")
+        server.use_tls()
+    made.primary.conf["allowplaintext"] = False
+    made.start()
+    with made.primary.imap("admin", service="imaps", cafile=made.primary.cafile) as imap:
+        imap.ok("CREATE user.alice")
+        imap.logout()
+    made.sync("-u", "alice")
+    ca = made.primary.cafile
+    other = file_with(made, "other.pem", open(ca, encoding="ascii").read()[:-200])
+    implicit = [f"{label}/tls" for label in labels(made, "imaps")]
+    assert compare(made, "--require-tls", "--ca", ca, ends=implicit).returncode == 0
+    assert compare(made, "--require-tls", "--ca", ca).returncode == 0  # STARTTLS
+    assert compare(made).returncode == 0  # STARTTLS where no password is taken without
+    for server in (made.primary, made.replica):
+        server.allow_log("TLS|badlogin")
+    for ends in (implicit, labels(made)):
+        assert compare(made, "--require-tls", ends=ends).returncode == 2
+        assert compare(made, "--require-tls", "--ca", other, ends=ends).returncode == 2
+
+
+def test_no_tls_where_it_is_required(replicated):
+    done = compare(replicated, "--require-tls")
+    assert done.returncode == 2 and labels(replicated)[0] in done.stderr
+
+
+def test_progress_on_a_terminal_only(replicated):
+    assert compare(replicated).stderr == ""
+    leader, follower = pty.openpty()
+    running = replicated.primary.popen("check_replication", *labels(replicated), "alice",
+                                       stderr=follower)
+    os.close(follower)
+    shown = b""
+    while True:
+        try:
+            more = os.read(leader, 4096)
+        except OSError:
+            break
+        if not more:
+            break
+        shown += more
+    os.close(leader)
+    assert running.wait(60) == 0
+    assert b"alice: 1 of 2 mailboxes" in shown
+
+
+@pytest.mark.parametrize("args", [(), ("one",), ("one", "two"), ("--wait", "x", "one", "two", "u"),
+                                  ("--bogus", "one", "two", "u")])
+def test_usage(factory, args):
+    done = factory().run("check_replication", *args, check=False)
+    assert done.returncode == 64 and "usage: check_replication" in done.stderr
