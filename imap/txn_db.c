@@ -43,13 +43,33 @@ int txn_db_error(int r)
 
 int txn_db_open_file(struct txn_db *db)
 {
-    if (db->db) return 0;
+    if (db->db || db->settled) return 0;
     int r = cyrusdb_open(db->backend, db->path, CYRUSDB_NOCOMPACT | CYRUSDB_KEEP, &db->db);
     return r == CYRUSDB_NOTFOUND ? 0 : txn_db_error(r);
 }
 
+/*
+ * What is staged is covered by a lock that the transaction holds exclusively (the rule of txn.h), but for global
+ * databases, whose lock the commit takes: so nobody changes the file under us, and reading it needs no system call.
+ */
+static int settle(struct txn_db *db)
+{
+    if (db->settled || (db->flags & TXN_DB_GLOBAL)) return 0;
+    int r = db->db ? txn_db_error(cyrusdb_freeze(db->db)) : 0;
+    if (r == IMAP_NOTFOUND) txn_db_close_file(db), r = 0; /* removed since it was opened */
+    if (!r) db->settled = true;
+    return r;
+}
+
+void txn_db_unsettle(struct txn_db *db)
+{
+    if (db->settled && db->db) cyrusdb_thaw(db->db);
+    db->settled = false;
+}
+
 void txn_db_close_file(struct txn_db *db)
 {
+    txn_db_unsettle(db);
     cyrusdb_close(db->db);
     db->db = NULL;
 }
@@ -285,6 +305,7 @@ static int stage(struct txn_db *db, const char *key, size_t keylen, const char *
         return IMAP_INTERNAL;
     }
     int r = txn_db_open_file(db);
+    if (!r) r = settle(db);
     if (r) return r;
     if (!db->db && data && !(db->flags & TXN_DB_CREATE)) return IMAP_NOTFOUND;
     if (!db->staged.head)

@@ -202,6 +202,7 @@ static void record_locks(struct txn_db *db, bool early)
 void txn_db_record_locks(struct txn *txn)
 {
     int r = 0;
+    for (struct txn_db *db = txn->dbs; db; db = db->next) txn_db_unsettle(db);
     for (struct txn_db *db = txn->dbs; !r && db; db = db->next) {
         /* Only read: whoever else wants it must not wait for our sync. */
         if (!txn_db_is_staged(db))

@@ -22,6 +22,7 @@ struct txn_db {
     unsigned flags;  /* TXN_DB_* */
     bool perkey;     /* global, one file a key: a lock for each */
     struct db *db;   /* NULL: there is no file */
+    bool settled;    /* the file, or that there is none, stays as it is until this transaction changes it */
     struct kvmap staged; /* head NULL: nothing yet; data NULL: removed */
     struct namelock *lock;
     ptrarray_t keylocks; /* struct namelock */
@@ -37,6 +38,8 @@ int txn_db_error(int r);
 /* The file, if it is there now. */
 int txn_db_open_file(struct txn_db *db);
 static inline bool txn_db_is_staged(const struct txn_db *db) { return db->staged.head && db->staged.count; }
+/* Others may change the file from now on, or we. */
+void txn_db_unsettle(struct txn_db *db);
 /* Closes the file. */
 void txn_db_close_file(struct txn_db *db);
 void txn_db_free(struct txn_db *db);

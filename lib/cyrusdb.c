@@ -31,7 +31,7 @@ struct db {
     const struct cyrusdb_backend *be;
     void *priv;
     unsigned flags, refs;
-    bool intxn, changed;
+    bool intxn, changed, frozen;
 };
 
 static const struct cyrusdb_backend *const backends[] = { &cyrusdb_flat, &cyrusdb_skiplist, &cyrusdb_quotalegacy,
@@ -235,6 +235,7 @@ int cyrusdb_open(const char *backend, const char *fname, unsigned flags, struct 
     if (db) {
         if (db->intxn) return CYRUSDB_LOCKED;
         if ((flags & CYRUSDB_CONVERT) && db->be != be) {
+            if (db->frozen) return CYRUSDB_LOCKED;
             int r = convert_open(db, be);
             if (r) return r;
         }
@@ -353,11 +354,25 @@ int cyrusdb_foreach(struct db *db, const char *prefix, size_t prefixlen, cyrusdb
     return foreach_by_seek(db, prefix, prefixlen, cb, rock);
 }
 
+int cyrusdb_freeze(struct db *db)
+{
+    if (db->intxn) return CYRUSDB_LOCKED;
+    int r = db->frozen || !db->be->freeze ? 0 : db->be->freeze(db->priv, true);
+    if (!r) db->frozen = true;
+    return r;
+}
+
+void cyrusdb_thaw(struct db *db)
+{
+    if (db->frozen && db->be->freeze) db->be->freeze(db->priv, false);
+    db->frozen = false;
+}
+
 /* ---- changing ---- */
 
 int cyrusdb_begin(struct db *db, unsigned flags)
 {
-    if (db->intxn) return CYRUSDB_LOCKED;
+    if (db->intxn || db->frozen) return CYRUSDB_LOCKED;
     int r = db->be->begin(db->priv, flags);
     if (!r) db->intxn = true;
     return r;
@@ -431,13 +446,13 @@ int cyrusdb_delete(struct db *db, const char *key, size_t keylen, bool force)
 
 int cyrusdb_repack(struct db *db)
 {
-    if (db->intxn) return CYRUSDB_LOCKED;
+    if (db->intxn || db->frozen) return CYRUSDB_LOCKED;
     return db->be->repack ? db->be->repack(db->priv) : CYRUSDB_NOTIMPLEMENTED;
 }
 
 bool cyrusdb_repack_due(struct db *db)
 {
-    return db->be->repack_due && !db->intxn && db->be->repack_due(db->priv);
+    return db->be->repack_due && !db->intxn && !db->frozen && db->be->repack_due(db->priv);
 }
 
 int cyrusdb_consistent(struct db *db)

@@ -94,6 +94,13 @@ typedef int cyrusdb_cb(void *rock, const char *key, size_t keylen, const char *d
  * ends it and is returned.
  */
 int cyrusdb_foreach(struct db *db, const char *prefix, size_t prefixlen, cyrusdb_cb *cb, void *rock);
+/*
+ * From here to cyrusdb_thaw the file does not change: the caller has locked out whoever else might write to it, and
+ * does not himself (LOCKED). So reads take no lock and look at the file no more. A backend that would gain
+ * nothing by it reads as before.
+ */
+int cyrusdb_freeze(struct db *db);
+void cyrusdb_thaw(struct db *db);
 /* Compares two keys in the order of this database. */
 int cyrusdb_compar(const struct db *db, const char *a, size_t alen, const char *b, size_t blen);
 /* The same without a file: the order that a new file of the backend has. */

@@ -26,6 +26,7 @@ struct cyrusdb_backend {
                 const char **data, size_t *datalen);
     /* NULL: cyrusdb.c makes it of seek */
     int (*foreach)(void *db, const char *prefix, size_t prefixlen, cyrusdb_cb *cb, void *rock);
+    int (*freeze)(void *db, bool on); /* NULL: every read looks for itself */
     int (*begin)(void *db, unsigned flags);
     int (*commit)(void *db);
     void (*abort)(void *db);

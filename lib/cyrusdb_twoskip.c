@@ -169,14 +169,29 @@ int twoskip_lock(struct twoskip *ts, enum diskio_lock type)
 
 /* ---- reading ---- */
 
+/* As a transaction reads, or one that needs no lock. */
+static bool is_settled(const struct twoskip *ts)
+{
+    return ts->intxn || ts->frozen;
+}
+
 static int enter(struct twoskip *ts)
 {
-    return ts->intxn ? 0 : twoskip_lock(ts, DISKIO_LOCK_SHARED);
+    return is_settled(ts) ? 0 : twoskip_lock(ts, DISKIO_LOCK_SHARED);
 }
 
 static void leave(struct twoskip *ts)
 {
-    if (!ts->intxn) twoskip_unlock(ts);
+    if (!is_settled(ts)) twoskip_unlock(ts);
+}
+
+static int ts_freeze(void *db, bool on)
+{
+    struct twoskip *ts = db;
+    int r = on ? twoskip_lock(ts, DISKIO_LOCK_SHARED) : 0;
+    if (on) twoskip_unlock(ts);
+    ts->frozen = on && !r;
+    return r;
 }
 
 static int ts_fetch(void *db, const char *key, size_t keylen, const char **data, size_t *datalen)
@@ -395,7 +410,7 @@ static int ts_flush(void *db)
 
 static int with_lock(struct twoskip *ts, enum diskio_lock type, int (*fn)(struct twoskip *ts))
 {
-    int r = ts->intxn ? 0 : twoskip_lock(ts, type);
+    int r = is_settled(ts) ? 0 : twoskip_lock(ts, type);
     if (r) return r;
     r = fn(ts);
     leave(ts);
@@ -454,6 +469,7 @@ const struct cyrusdb_backend cyrusdb_twoskip = {
     .fetch = ts_fetch,
     .seek = ts_seek,
     .foreach = ts_foreach,
+    .freeze = ts_freeze,
     .begin = ts_begin,
     .commit = ts_commit,
     .abort = ts_abort,

@@ -76,6 +76,7 @@ struct twoskip {
     enum diskio_lock lock;
     uint64_t locked_at; /* milliseconds, for the log */
 
+    bool frozen; /* nobody changes the file: as under the last lock, without it */
     bool intxn, shared, nosync;
     bool dirty;         /* DIRTY is on disk, set by this transaction */
     uint64_t num;       /* live records, with this transaction */
