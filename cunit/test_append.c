@@ -18,6 +18,7 @@
 #include "libconfig.h"
 #include "mailbox_internal.h"
 #include "mboxlist.h"
+#include "quota.h"
 #include "seqset.h"
 #include "store_testutil.h"
 #include "user.h"
@@ -283,6 +284,31 @@ START_TEST(copies_by_another_user)
 }
 END_TEST
 
+START_TEST(copy_of_what_was_just_appended)
+{
+    static const uint32_t uids[] = { 1 };
+    uint32_t newuid;
+    struct index_record rec;
+    struct buf msg = BUF_INITIALIZER;
+
+    st_create("user.alice");
+    st_create("user.alice.sub");
+    struct txn *txn = st_begin("alice");
+    struct mailbox *src = st_write(txn, "user.alice"), *dst = st_write(txn, "user.alice.sub");
+    st_append_in(src, 1);
+    ck_assert_int_eq(append_copy(src, dst, uids, 1, "alice", ACL_ALL, &newuid), 0);
+    ck_assert_int_eq(append_copy(src, src, uids, 1, "alice", ACL_ALL, &newuid), 0);
+    ck_assert_uint_eq(newuid, 2);
+    ck_assert_int_eq(mailbox_find_uid(dst, 1, &rec), 0);
+    ck_assert_int_eq(mailbox_map_record(dst, &rec, &msg), 0);
+    buf_free(&msg);
+    ck_assert_int_eq(append_copy(src, dst, (const uint32_t[]){ 9 }, 1, "alice", ACL_ALL, &newuid), IMAP_NOTFOUND);
+    st_commit(txn);
+    st_check("user.alice");
+    st_check("user.alice.sub");
+}
+END_TEST
+
 /* ---- moving ---- */
 
 static void rename_to(struct txn *txn, const char *oldname, const char *name, const char *partition, uint32_t mbtype)
@@ -367,7 +393,43 @@ START_TEST(deleted_and_undeleted_conversations)
 }
 END_TEST
 
-/* ---- limits, archive ---- */
+/* ---- quota, limits, archive ---- */
+
+START_TEST(quota_is_checked_and_counted)
+{
+    struct quota q;
+    struct quota_diffs diffs = { .storage = 0, .message = 1, .annotstorage = 0, .numfolders = -1 };
+
+    st_create("user.alice");
+    struct txn *txn = st_begin("alice");
+    quota_init(&q, "user.alice");
+    q.limits[QUOTA_MESSAGE] = 2;
+    ck_assert_int_eq(quota_write(txn, &q), 0);
+    ck_assert_int_eq(mailbox_set_quotaroot(st_write(txn, "user.alice"), "user.alice"), 0);
+    st_commit(txn);
+    st_append("user.alice", 1);
+    st_append("user.alice", 2);
+    struct mailbox *m = st_read("user.alice");
+    ck_assert_int_eq(append_check_quota(m, &diffs), IMAP_QUOTA_EXCEEDED);
+    diffs.message = 0;
+    ck_assert_int_eq(append_check_quota(m, &diffs), 0);
+    int64_t used = (int64_t)mailbox_index_header(m)->quota_mailbox_used;
+    mailbox_close(&m);
+    ck_assert_int_eq(quota_read("user.alice", NULL, &q), 0);
+    ck_assert_int_eq(q.useds[QUOTA_STORAGE], used);
+    ck_assert_int_eq(q.useds[QUOTA_MESSAGE], 2);
+    ck_assert_int_eq(q.useds[QUOTA_NUMFOLDERS], 1);
+
+    txn = st_begin("alice");
+    ck_assert_int_eq(mailbox_delete(st_write(txn, "user.alice")), 0);
+    st_commit(txn);
+    ck_assert_int_eq(quota_read("user.alice", NULL, &q), 0);
+    ck_assert_int_eq(q.useds[QUOTA_STORAGE], 0);
+    ck_assert_int_eq(q.useds[QUOTA_MESSAGE], 0);
+    ck_assert_int_eq(q.useds[QUOTA_NUMFOLDERS], 0);
+    quota_free(&q);
+}
+END_TEST
 
 static void setup_limit(void)
 {
@@ -459,8 +521,10 @@ Suite *append_suite(void)
         flags_of_an_append,
         copies_are_links_with_flags_by_name,
         copies_by_another_user,
+        copy_of_what_was_just_appended,
         files_move_with_partition_and_name,
         deleted_and_undeleted_conversations,
+        quota_is_checked_and_counted,
     };
     const TTest *const limit[] = { maxmessages_is_a_limit }, *const archive[] = { large_messages_go_to_the_archive };
 

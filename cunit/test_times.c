@@ -18,6 +18,26 @@ static void set_zone(const char *tz)
     tzset();
 }
 
+/* A zone that is set stays; otherwise the C library is kept from looking at its file again and again. */
+START_TEST(test_keep_zone)
+{
+    time_t t = 1644224462;
+    struct tm before, after;
+
+    unsetenv("TZ");
+    tzset();
+    localtime_r(&t, &before);
+    times_keep_zone();
+    ck_assert_str_eq(getenv("TZ"), ":/etc/localtime");
+    tzset();
+    localtime_r(&t, &after);
+    ck_assert_int_eq(before.tm_hour, after.tm_hour);
+    setenv("TZ", "Asia/Kolkata", 1);
+    times_keep_zone();
+    ck_assert_str_eq(getenv("TZ"), "Asia/Kolkata");
+}
+END_TEST
+
 START_TEST(test_calendar)
 {
     static const time_t ends[] = { 0, -1, 951782400, 951868799, 4107542399, -62167219200, 253402300799 };
@@ -318,6 +338,7 @@ Suite *times_suite(void)
     Suite *s = suite_create("times");
     TCase *tc = tcase_create("times");
 
+    tcase_add_test(tc, test_keep_zone);
     tcase_add_test(tc, test_calendar);
     tcase_add_test(tc, test_bad_fields);
     tcase_add_test(tc, test_writing);

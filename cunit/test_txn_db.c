@@ -397,12 +397,27 @@ static int count_once(const char *backend, const char *path, const char *user, c
 
     int r = txn_begin(&txn);
     if (!r) r = txn_lock_user(txn, user);
-    if (!r) r = txn_db_open(txn, backend, path, TXN_DB_CREATE | TXN_DB_GLOBAL, &c.db);
+    if (!r) r = txn_db_open(txn, backend, path, TXN_DB_CREATE | TXN_DB_GLOBAL | TXN_DB_RMW, &c.db);
     if (!r) txn_on_commit(txn, TXN_ORDER_QUOTA, count_hook, &c);
     if (!r) r = txn_commit(&txn, NULL);
     txn_abort(&txn);
     return r;
 }
+
+/* A hook that changes a global database whose lock the commit could not know of is a mistake, and told. */
+START_TEST(test_late_global_change)
+{
+    struct counter c = { .key = "user.alice" };
+    struct txn *txn = begin();
+    uint64_t lsn;
+
+    c.db = open_in(txn, global_db, TXN_DB_CREATE | TXN_DB_GLOBAL);
+    txn_on_commit(txn, TXN_ORDER_QUOTA, count_hook, &c);
+    ck_assert_int_eq(txn_commit(&txn, &lsn), IMAP_INTERNAL);
+    ck_assert_uint_eq(lsn, 0);
+    txn_abort(&txn);
+}
+END_TEST
 
 /* Processes of several users count in one key: none is lost. */
 START_TEST(test_counting_processes)
@@ -647,6 +662,7 @@ Suite *txn_db_suite(void)
     tcase_add_test(tc, test_skiplist_becomes_twoskip);
     tcase_add_test(tc, test_flat);
     tcase_add_loop_test(tc, test_counting_processes, 0, 3);
+    tcase_add_test(tc, test_late_global_change);
     tcase_add_loop_test(tc, test_dead_committer, 0, 2);
     tcase_add_test(tc, test_recover_to_mark);
     tcase_add_test(tc, test_recover_absent);

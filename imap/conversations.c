@@ -141,6 +141,7 @@ static int state_new(struct txn *txn, struct user_meta *meta, struct conversatio
     struct conversations_state *state = xzmalloc(sizeof(*state));
     unsigned flags = TXN_DB_CONVERT | (txn ? TXN_DB_CREATE : 0);
 
+    if (txn && txn_holds_user(txn, user_meta_userid(meta))) flags |= TXN_DB_COVERED;
     state->txn = txn;
     state->meta = meta;
     construct_hash_table(&state->entries, 64);

@@ -26,6 +26,7 @@
 #include "libconfig.h"
 #include "signals.h"
 #include "strarray.h"
+#include "times.h"
 #include "util.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
@@ -115,6 +116,7 @@ void cyrus_init(const char *alt_config, const char *ident, unsigned flags, unsig
     fatal_set_logger(log_fatal);
     xsyslog_open(ident, NULL, -1);
     config_setident(ident);
+    times_keep_zone();
     config_read(alt_config, config_flags);
     if (!is_master) set_umask();
     set_log(ident, !is_master);

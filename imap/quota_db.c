@@ -31,7 +31,7 @@
 
 /* ---- the database ---- */
 
-static int quota_open(struct txn *txn, struct txn_db **dbp)
+static int quota_open(struct txn *txn, unsigned flags, struct txn_db **dbp)
 {
     struct buf path = BUF_INITIALIZER;
     struct names_config cfg;
@@ -43,7 +43,7 @@ static int quota_open(struct txn *txn, struct txn_db **dbp)
     else
         buf_printf(&path, "%s/quotas.db", cfg.configdirectory);
     int r = txn_db_open(txn, config_getstring(IMAPOPT_QUOTA_DB), buf_cstring(&path),
-                        TXN_DB_CREATE | TXN_DB_GLOBAL, dbp);
+                        TXN_DB_CREATE | TXN_DB_GLOBAL | flags, dbp);
     buf_free(&path);
     return r;
 }
@@ -77,7 +77,7 @@ int quota_read(const char *root, struct txn *txn, struct quota *q)
 
     quota_init(q, root);
     if (!*root) return IMAP_QUOTAROOT_NONEXISTENT;
-    int r = quota_open(txn, &db);
+    int r = quota_open(txn, 0, &db);
     if (r) return r;
     r = fetch(db, q);
     txn_db_close(&db);
@@ -103,7 +103,7 @@ int quota_findroot(const char *name, struct txn *txn, char **rootp)
 
     *rootp = NULL;
     if (mboxname_isdeletedmailbox(name, NULL)) return 0;
-    int r = quota_open(txn, &db);
+    int r = quota_open(txn, 0, &db);
     if (r) return r;
     names_config_get(&cfg);
     char *root = xstrdup(name);
@@ -150,7 +150,7 @@ int quota_foreach(const char *prefix, int (*cb)(const struct quota *, void *), v
     struct foreach_rock fr = { cb, rock };
     struct txn_db *db;
 
-    int r = quota_open(NULL, &db);
+    int r = quota_open(NULL, 0, &db);
     if (r) return r;
     r = txn_db_foreach(db, prefix, prefix ? strlen(prefix) : 0, foreach_cb, &fr);
     txn_db_close(&db);
@@ -218,7 +218,7 @@ int quota_write_folds(struct txn *txn, void *rock)
     strarray_t roots = STRARRAY_INITIALIZER;
     struct txn_db *db;
 
-    int r = quota_open(txn, &db);
+    int r = quota_open(txn, 0, &db);
     if (r) return r;
     quota_fold_roots(txn, &roots); /* sorted: the order of the locks */
     for (int i = 0; !r && i < strarray_size(&roots); i++) {
@@ -232,5 +232,5 @@ int quota_write_folds(struct txn *txn, void *rock)
 int quota_open_early(struct txn *txn)
 {
     struct txn_db *db;
-    return quota_open(txn, &db);
+    return quota_open(txn, TXN_DB_RMW, &db);
 }

@@ -332,6 +332,15 @@ bool txn_holds(const struct txn *txn, const char *lockname)
     return false;
 }
 
+bool txn_holds_user(const struct txn *txn, const char *userid)
+{
+    struct buf name = BUF_INITIALIZER;
+    lock_name_user(userid, &name);
+    bool holds = txn_holds(txn, buf_cstring(&name));
+    buf_free(&name);
+    return holds;
+}
+
 /* ---- events, attachments ---- */
 
 void txn_event(struct txn *txn, const char *line, unsigned flags)

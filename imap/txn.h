@@ -96,6 +96,8 @@ int txn_lock_users(struct txn *txn, const strarray_t *userids);
 int txn_lock_name(struct txn *txn, const char *lockname, bool exclusive);
 /* Does this transaction hold it exclusively? */
 bool txn_holds(const struct txn *txn, const char *lockname);
+/* The namespace lock of that user (NULL: of no user)? */
+bool txn_holds_user(const struct txn *txn, const char *userid);
 
 /* ---- file operations ---- */
 
@@ -166,6 +168,8 @@ struct txn_db;
 #define TXN_DB_CREATE 1u /* make it at commit if it is missing; without it a missing file reads as empty and a store fails */
 #define TXN_DB_GLOBAL 2u /* no user's lock covers it: has a lock of its own, taken briefly at commit (mailboxes.db, quotas.db, ...) */
 #define TXN_DB_CONVERT 4u /* a file of another backend is read as it is, and converted at commit */
+#define TXN_DB_COVERED 8u /* of a user whose lock this transaction holds exclusively: no lock, no stat per read */
+#define TXN_DB_RMW 16u    /* a global one that a hook of TXN_ORDER_GLOBAL or later reads before it changes it */
 /*
  * txn NULL: for reading what is committed. backend is a name of handbook 01 §1.2.
  * IMAP_MAILBOX_BADFORMAT: not a database, or a damaged one (logged). The handle
@@ -200,8 +204,8 @@ int txn_db_delete(struct txn_db *db, const char *key, size_t keylen);
 void txn_db_remove(struct txn *txn, const char *path);
 /*
  * Read, change, write of a TXN_DB_GLOBAL database is safe only from hooks of TXN_ORDER_GLOBAL and
- * later: before them commit takes the locks of all global databases that this transaction has
- * opened. With backend quotalegacy, one file a key, each key has its own lock: such a hook calls
+ * later: before them commit takes the locks of all global databases for which something is staged by then, or
+ * which were opened with TXN_DB_RMW. With backend quotalegacy, one file a key, each key has its own lock: such a hook calls
  * this for every key before it reads it, keys in rising byte order (for others it is a no-op).
  */
 int txn_db_lock_key(struct txn_db *db, const char *key, size_t keylen);
@@ -233,7 +237,7 @@ enum txn_order {
     TXN_ORDER_SEEN = 40,          /* seen state of other users */
     TXN_ORDER_COUNTERS = 50,      /* modseq and uidvalidity counters */
     TXN_ORDER_MBOXLIST = 60,
-    TXN_ORDER_GLOBAL = 100,       /* from here on all global databases opened so far are locked */
+    TXN_ORDER_GLOBAL = 100,       /* from here on the global databases that change are locked */
     TXN_ORDER_DUPLICATE = 110,
     TXN_ORDER_QUOTA = 120,
     TXN_ORDER_EVENTS = 200,

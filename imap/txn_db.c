@@ -135,6 +135,7 @@ int txn_db_open(struct txn *txn, const char *backend, const char *path, unsigned
     }
     db = new_handle(txn, backend, path, flags);
     int r = txn_db_open_file(db);
+    if (!r && txn && (flags & TXN_DB_COVERED)) r = settle(db);
     if (r) {
         txn_db_free(db);
         return r;

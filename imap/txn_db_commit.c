@@ -77,7 +77,8 @@ int txn_db_lock_globals(struct txn *txn)
 
     txn->globals_locked = true;
     for (struct txn_db *db = txn->dbs; db; db = db->next) {
-        if ((db->flags & TXN_DB_GLOBAL) && !db->lock) ptrarray_append(&dbs, db);
+        if (db->lock || !(db->flags & TXN_DB_GLOBAL)) continue;
+        if (txn_db_is_staged(db) || (db->flags & TXN_DB_RMW)) ptrarray_append(&dbs, db);
     }
     ptrarray_sort(&dbs, cmp_lockname);
     for (int i = 0; !r && i < ptrarray_size(&dbs); i++) {
@@ -209,6 +210,8 @@ void txn_db_record_locks(struct txn *txn)
             unlock(db);
         else if (db->perkey && (r = lock_staged_keys(db)))
             txn->error = r;
+        else if ((db->flags & TXN_DB_GLOBAL) && !db->perkey && !db->lock)
+            txn_misuse(txn, "a global database is changed so late that its lock was not taken", db->path);
         else if ((r = prepare(db)))
             txn->error = r;
     }

@@ -81,7 +81,7 @@ int txn_stage_sync(struct txn *txn);
 void txn_stage_finish(struct txn *txn, bool keep);
 
 /* txn_db_commit.c */
-/* Locks all global databases opened so far, in order. */
+/* Locks the global databases that change, in order. */
 int txn_db_lock_globals(struct txn *txn);
 /* Adds their locks to the record: first of all locks. */
 void txn_db_record_locks(struct txn *txn);

@@ -66,14 +66,26 @@ static int apply_replace(const struct journal_op *op)
     return r;
 }
 
-static int apply_content(const struct journal_op *op)
+/* The file of the last change of bytes stays open for the next one. */
+static int close_content(struct journal_apply *apply)
 {
-    int fd = diskio_open(op->path, O_WRONLY, 0);
-    if (fd < 0) return fd;
-    int r = op->kind == JOURNAL_OP_PWRITE ? diskio_pwrite(fd, op->data, op->datalen, op->off)
-                                          : diskio_ftruncate(fd, op->off);
-    int rc = diskio_close(fd);
-    return r ? r : rc;
+    int r = apply->path ? diskio_close(apply->fd) : 0;
+    apply->path = NULL;
+    return r;
+}
+
+static int apply_content(struct journal_apply *apply, const struct journal_op *op)
+{
+    if (!apply->path || strcmp(apply->path, op->path) != 0) {
+        int r = close_content(apply);
+        if (r) return r;
+        int fd = diskio_open(op->path, O_WRONLY, 0);
+        if (fd < 0) return fd;
+        apply->fd = fd;
+        apply->path = op->path;
+    }
+    return op->kind == JOURNAL_OP_PWRITE ? diskio_pwrite(apply->fd, op->data, op->datalen, op->off)
+                                         : diskio_ftruncate(apply->fd, op->off);
 }
 
 static bool same_file(const char *a, const char *b)
@@ -105,12 +117,14 @@ static int apply_rename(const struct journal_op *op, bool again)
     return diskio_lstat(op->path2, &st);
 }
 
-static int apply_op(const struct journal_op *op, bool again)
+static bool changes_content(const struct journal_op *op)
+{
+    return op->kind == JOURNAL_OP_PWRITE || op->kind == JOURNAL_OP_TRUNCATE;
+}
+
+static int apply_name_op(const struct journal_op *op, bool again)
 {
     switch (op->kind) {
-    case JOURNAL_OP_PWRITE:
-    case JOURNAL_OP_TRUNCATE:
-        return apply_content(op);
     case JOURNAL_OP_REPLACE:
         return apply_replace(op);
     case JOURNAL_OP_CREATE:
@@ -130,6 +144,14 @@ static int apply_op(const struct journal_op *op, bool again)
     }
 }
 
+static int apply_op(struct journal_apply *apply, const struct journal_op *op)
+{
+    if (changes_content(op)) return apply_content(apply, op);
+    /* The path may name another file from now on. */
+    int r = close_content(apply);
+    return r ? r : apply_name_op(op, apply->plan);
+}
+
 /* Is the operation void because a later one decides the path as a whole? */
 static bool is_void(const struct journal_apply *apply, const struct journal_op *op)
 {
@@ -144,7 +166,7 @@ static bool is_void(const struct journal_apply *apply, const struct journal_op *
 static int apply_file_op(struct journal_apply *apply, const struct journal_op *op)
 {
     if (is_void(apply, op)) return 0;
-    int r = apply_op(op, apply->plan);
+    int r = apply_op(apply, op);
     if (!r) return 0;
     syslog(LOG_ERR, "journal: can't %s %s%s%s: %s", journal_op_name(op->kind), op->path, op->path2 ? " to " : "",
            op->path2 ? op->path2 : "", strerror(-r));
@@ -190,7 +212,8 @@ int journal_apply_record(struct journal_apply *apply, const struct journal_view 
             r = apply_file_op(apply, &op);
         }
     }
-    return r;
+    int rc = close_content(apply);
+    return r ? r : rc;
 }
 
 int journal_redo_record(struct journal *j, const struct journal_view *view, uint32_t done)

@@ -17,6 +17,8 @@ struct journal;
 struct journal_dbs;
 
 struct journal_apply {
+    const char *path; /* file open for changes of its bytes; NULL: none. Borrowed from the record */
+    int fd;
     const struct journal_plan *plan; /* redo: leaves out what later operations void; NULL: first time */
     uint64_t opno;                   /* of the last operation seen, as the plan numbers them */
     bool rewind;                     /* after a crash: databases are cut back at their first mark */

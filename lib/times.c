@@ -311,6 +311,11 @@ int time_from_rfc3339(const char *str, size_t len, time_t *res)
 
 /* -- clocks -- */
 
+void times_keep_zone(void)
+{
+    setenv("TZ", ":/etc/localtime", 0);
+}
+
 double monotonic_seconds(void)
 {
     struct timespec ts;

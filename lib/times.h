@@ -61,6 +61,12 @@ int gmtoff_of(time_t t);
  */
 time_t time_local_midnight(time_t t, int gmtoff);
 
+/*
+ * Once per process, before the first local time: without TZ in the environment the C library looks at
+ * /etc/localtime for every conversion; with it, once. The zone stays the one of that file.
+ */
+void times_keep_zone(void);
+
 /* -- clocks -- */
 /* Seconds since an arbitrary point that never jumps. */
 double monotonic_seconds(void);

@@ -21,6 +21,10 @@
 #include "xmalloc.h"
 #include "xsyslog.h"
 
+/* Heads so close together that one write takes them all, and how much at most. */
+#define HEAD_GAP 512u
+#define HEAD_RUN 65536u
+
 static const uint8_t *scripted_levels;
 static size_t scripted_left;
 
@@ -132,6 +136,27 @@ static int cmp_offset(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+/*
+ * The first of n heads, in rising order, and those close behind it, with one write: what lies between is written as
+ * it is. *run: how many.
+ */
+static int put_run(struct twoskip *ts, const struct twoskip_changed *slots, size_t n, size_t *run)
+{
+    struct buf bytes = BUF_INITIALIZER;
+    uint64_t start = slots->offset, end = start;
+
+    for (*run = 0; *run < n; ++*run) {
+        const struct twoskip_changed *slot = &slots[*run];
+        if (*run && (slot->offset - end > HEAD_GAP || end - start > HEAD_RUN)) break;
+        buf_appendmap(&bytes, ts->map.base + end, (size_t)(slot->offset - end));
+        buf_appendmap(&bytes, ts->heads.bytes.s + slot->pos, slot->len);
+        end = slot->offset + slot->len;
+    }
+    int r = diskio_pwrite(ts->fd, bytes.s, bytes.len, start);
+    buf_free(&bytes);
+    return r;
+}
+
 static int put_heads(struct twoskip *ts)
 {
     struct twoskip_heads *heads = &ts->heads;
@@ -142,8 +167,7 @@ static int put_heads(struct twoskip *ts)
         if (heads->slots[i].offset) heads->slots[n++] = heads->slots[i];
     }
     qsort(heads->slots, n, sizeof(*heads->slots), cmp_offset);
-    for (size_t i = 0; !r && i < n; i++)
-        r = diskio_pwrite(ts->fd, heads->bytes.s + heads->slots[i].pos, heads->slots[i].len, heads->slots[i].offset);
+    for (size_t i = 0, run; !r && i < n; i += run) r = put_run(ts, &heads->slots[i], n - i, &run);
     clear_heads(heads);
     return r ? twoskip_ioerror(ts, r, "DBERROR: twoskip record can't be written") : 0;
 }

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * test_counts -- how many calls of the disk an operation costs, whatever the machine
+ *
+ * Speed is decided by the shape: what is done once per command must not be done once per message. Every
+ * test does the same for few and for many messages, and the difference must be what the operation is about.
+ */
+#include <config.h>
+
+#include <check.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "acl.h"
+#include "append.h"
+#include "diskio.h"
+#include "imap_err.h"
+#include "mailbox_internal.h"
+#include "store_testutil.h"
+#include "util.h"
+#include "xmalloc.h"
+
+#define BOX "user.alice"
+#define SUB "user.alice.sub"
+
+static void setup(void)
+{
+    st_setup(NULL);
+}
+
+static void fill_mailbox(const char *name, unsigned n)
+{
+    struct txn *txn = st_begin("alice");
+    struct mailbox *w = st_write(txn, name);
+    for (unsigned i = 1; i <= n; i++) st_append_in(w, i);
+    st_commit(txn);
+}
+
+typedef void operation_fn(unsigned n);
+
+/* Counts of one transaction over n messages. */
+static struct diskio_counters count(operation_fn *fn, unsigned n)
+{
+    diskio_counters_reset();
+    fn(n);
+    return *diskio_counters();
+}
+
+/* Per message at most so many calls of each kind, kinds that are not named: none. */
+static void assert_growth(const struct diskio_counters *few, const struct diskio_counters *many, unsigned messages,
+                          const unsigned per_message[DISKIO_NKINDS])
+{
+    for (int k = 0; k < DISKIO_NKINDS; k++) {
+        uint64_t allowed = few->calls[k] + (uint64_t)per_message[k] * messages + 6;
+        ck_assert_msg(many->calls[k] <= allowed, "kind %d: %llu calls for few, %llu for %u more", k,
+                      (unsigned long long)few->calls[k], (unsigned long long)many->calls[k], messages);
+    }
+}
+
+static void flag_all(unsigned n)
+{
+    struct index_record rec;
+    struct txn *txn = st_begin("alice");
+    struct mailbox *w = st_write(txn, BOX);
+
+    for (uint32_t uid = 1; uid <= n; uid++) {
+        ck_assert_int_eq(mailbox_find_uid(w, uid, &rec), 0);
+        rec.system_flags ^= FLAG_SEEN | FLAG_FLAGGED;
+        ck_assert_int_eq(mailbox_rewrite_record(w, &rec, 0), 0);
+    }
+    st_commit(txn);
+}
+
+START_TEST(flags_cost_nothing_per_message)
+{
+    static const unsigned none[DISKIO_NKINDS];
+
+    st_create(BOX);
+    fill_mailbox(BOX, 600);
+    flag_all(1);
+    struct diskio_counters few = count(flag_all, 10), many = count(flag_all, 600);
+    /* The journal writes zeros ahead and, with a database, a few pieces at a time. */
+    assert_growth(&few, &many, 0, none);
+    ck_assert_uint_le(many.calls[DISKIO_LOCK], 40);
+    ck_assert_uint_le(many.calls[DISKIO_STAT], 40);
+    ck_assert_uint_le(many.calls[DISKIO_OPEN], 20);
+    ck_assert_uint_eq(many.calls[DISKIO_FDATASYNC] + many.calls[DISKIO_FSYNC], 1);
+}
+END_TEST
+
+static void copy_all(unsigned n)
+{
+    uint32_t *uids = xcalloc(n, sizeof(*uids)), *newuids = xcalloc(n, sizeof(*newuids));
+    struct txn *txn = st_begin("alice");
+    struct mailbox *src = st_write(txn, BOX), *dst = st_write(txn, SUB);
+
+    for (unsigned i = 0; i < n; i++) uids[i] = i + 1;
+    ck_assert_int_eq(append_copy(src, dst, uids, n, "alice", ACL_ALL, newuids), 0);
+    st_commit(txn);
+    free(uids);
+    free(newuids);
+}
+
+START_TEST(a_copy_costs_a_link)
+{
+    /* and a look whether the new name is free (doc/journal.md, rule L) */
+    static const unsigned link[DISKIO_NKINDS] = { [DISKIO_LINK] = 1, [DISKIO_STAT] = 1 };
+
+    st_create(BOX);
+    st_create(SUB);
+    fill_mailbox(BOX, 500);
+    copy_all(1);
+    struct diskio_counters few = count(copy_all, 10), many = count(copy_all, 500);
+    assert_growth(&few, &many, 490, link);
+    ck_assert_uint_eq(many.calls[DISKIO_LINK], 500);
+    ck_assert_uint_eq(many.calls[DISKIO_FDATASYNC] + many.calls[DISKIO_FSYNC], 1);
+    st_check(SUB);
+}
+END_TEST
+
+static void deliver(unsigned n)
+{
+    struct txn *txn = st_begin("alice");
+    struct mailbox *w = st_write(txn, BOX);
+    for (unsigned i = 0; i < n; i++) st_append_in(w, 1000 + n * 100 + i);
+    st_commit(txn);
+}
+
+START_TEST(a_delivery_costs_one_sync)
+{
+    /* its file: looked for (rule L), made, written, dated, closed */
+    static const unsigned file[DISKIO_NKINDS] = {
+        [DISKIO_STAT] = 1, [DISKIO_OPEN] = 1, [DISKIO_PWRITE] = 1, [DISKIO_UTIME] = 1, [DISKIO_CLOSE] = 1
+    };
+
+    st_create(BOX);
+    fill_mailbox(BOX, 5);
+    struct diskio_counters one = count(deliver, 1), many = count(deliver, 50);
+    ck_assert_uint_eq(one.calls[DISKIO_FDATASYNC] + one.calls[DISKIO_FSYNC] + one.calls[DISKIO_SYNCFS], 1);
+    ck_assert_uint_le(one.calls[DISKIO_OPEN], 12);
+    ck_assert_uint_le(one.calls[DISKIO_STAT], 24);
+    ck_assert_uint_le(one.calls[DISKIO_LOCK], 28);
+    assert_growth(&one, &many, 49, file);
+    st_check(BOX);
+}
+END_TEST
+
+/* Databases of the server that a delivery only reads are not locked by its commit. */
+START_TEST(a_delivery_leaves_mailboxes_db_alone)
+{
+    struct namelock *lock;
+    int fds[2];
+    char byte;
+
+    st_create(BOX);
+    ck_assert_int_eq(pipe(fds), 0);
+    struct txn *txn = st_begin("alice");
+    st_append_in(st_write(txn, BOX), 1);
+    pid_t pid = fork();
+    if (!pid) {
+        if (namelock_acquire("$DB$mailboxes.db", NAMELOCK_EXCLUSIVE, 0, &lock)) _exit(1);
+        if (write(fds[1], "x", 1) == 1) pause();
+        _exit(1);
+    }
+    close(fds[1]);
+    ck_assert_int_eq(read(fds[0], &byte, 1), 1);
+    st_commit(txn); /* or it would wait for ever */
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    close(fds[0]);
+}
+END_TEST
+
+Suite *counts_suite(void)
+{
+    Suite *s = suite_create("counts");
+    TCase *tc = tcase_create("counts");
+
+    tcase_add_checked_fixture(tc, setup, st_teardown);
+    tcase_set_timeout(tc, 60);
+    tcase_add_test(tc, flags_cost_nothing_per_message);
+    tcase_add_test(tc, a_copy_costs_a_link);
+    tcase_add_test(tc, a_delivery_costs_one_sync);
+    tcase_add_test(tc, a_delivery_leaves_mailboxes_db_alone);
+    suite_add_tcase(s, tc);
+    return s;
+}
