@@ -449,6 +449,9 @@ START_TEST(expunge_immediate)
                       mailbox_index_header(m)->highestmodseq);
     ck_assert_int_ne(mailbox_index_header(m)->last_repack_time, 0);
     mailbox_close(&m);
+    char *cache = st_file(st_uniqueid("user.alice"), "cyrus.cache");
+    ck_assert(test_exists(cache));
+    free(cache);
     ck_assert_uint_eq(st_append("user.alice", 4), 4);
     st_check("user.alice");
 }

@@ -196,9 +196,25 @@ static int open_file(struct mailbox *mailbox, struct cache_file *cf)
     return 0;
 }
 
+/* Without a partition for the archive both kinds of records are in one file. */
+bool mailbox_cache_has_archive(const struct mailbox *mailbox)
+{
+    const char *partition = mailbox->place.partition;
+
+    return strcmpnull(partition_metaroot(partition, META_CACHE),
+                      partition_metaroot(partition, META_ARCHIVECACHE)) != 0;
+}
+
+int mailbox_cache_number(const struct mailbox *mailbox, const struct index_record *rec)
+{
+    bool archived = rec->internal_flags & FLAG_INTERNAL_ARCHIVED;
+
+    return archived && mailbox_cache_has_archive(mailbox) ? 1 : 0;
+}
+
 static struct cache_file *file_of(struct mailbox *mailbox, const struct index_record *rec)
 {
-    return &mailbox->cache[(rec->internal_flags & FLAG_INTERNAL_ARCHIVED) ? 1 : 0];
+    return &mailbox->cache[mailbox_cache_number(mailbox, rec)];
 }
 
 /* ---- adding ---- */

@@ -132,6 +132,9 @@ const char *mailbox_record_bytes(const struct mailbox *mailbox, uint32_t recno);
 int mailbox_stage_cache(struct mailbox *mailbox, struct index_record *rec, const char *base,
                         size_t len, uint32_t crc, uint32_t version);
 void mailbox_cache_close(struct mailbox *mailbox);
+/* Number of the cache file that has the record: 1 the archive's, where that is a file of its own. */
+int mailbox_cache_number(const struct mailbox *mailbox, const struct index_record *rec);
+bool mailbox_cache_has_archive(const struct mailbox *mailbox);
 /* The files have other paths from now on. */
 int mailbox_cache_paths(struct mailbox *mailbox);
 /* Stages the file operations of what was added. */

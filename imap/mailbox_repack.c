@@ -66,7 +66,7 @@ static int begin_cache(struct repack *rp, struct cache_writer *w)
 /* A record without cache (an expunged message whose file is gone) stays without. */
 static int copy_cache(struct repack *rp, struct index_record *rec)
 {
-    struct cache_writer *w = &rp->cache[(rec->internal_flags & FLAG_INTERNAL_ARCHIVED) ? 1 : 0];
+    struct cache_writer *w = &rp->cache[mailbox_cache_number(rp->mailbox, rec)];
     struct buf view = BUF_INITIALIZER;
     uint32_t crc, version;
 
@@ -217,7 +217,8 @@ int mailbox_write_repacked(struct mailbox *mailbox)
     bool same = !r && is_same(&rp);
     if (same) {
         r = place_index(&rp);
-        for (int i = 0; !r && i < 2; i++) r = place_cache(&rp, &rp.cache[i]);
+        int n = mailbox_cache_has_archive(mailbox) ? 2 : 1;
+        for (int i = 0; !r && i < n; i++) r = place_cache(&rp, &rp.cache[i]);
         if (!r) r = raise_deleted(&rp);
         if (!r) mailbox->hdr = rp.hdr;
     }
