@@ -25,6 +25,7 @@
 #include "service.h"
 #include "sessionid.h"
 #include "signals.h"
+#include "telemetry.h"
 #include "tls.h"
 #include "tls_sessions.h"
 #include "txn.h"
@@ -94,13 +95,6 @@ int service_init(int argc, char **argv, char **envp)
     return 0;
 }
 
-static void traffic(const struct protstream *in, const struct protstream *out)
-{
-    if (!config_getswitch(IMAPOPT_AUDITLOG)) return;
-    syslog(LOG_NOTICE, "auditlog: traffic sessionid=<%s> bytes_in=<%llu> bytes_out=<%llu>",
-           session_id(), (unsigned long long)prot_bytes(in), (unsigned long long)prot_bytes(out));
-}
-
 int service_main(const struct service_client *client, int argc, char **argv, char **envp)
 {
     struct protstream *in = prot_new(0, false), *out = prot_new(1, true);
@@ -117,7 +111,7 @@ int service_main(const struct service_client *client, int argc, char **argv, cha
     if (!r) imap_session_run(&session);
 
     fatal_out = NULL;
-    traffic(in, out);
+    telemetry_traffic(in, out);
     if (session.tls) tls_shutdown(session.tls);
     imap_session_fini(&session);
     proc_cleanup();

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sasl/saslutil.h>
+
 #include "base64.h"
 #include "imap_err.h"
 #include "libconfig.h"
@@ -24,6 +26,7 @@
 #include "xsyslog.h"
 
 #define MAXLINE 65536
+#define MAX_CHALLENGE 1024 /* bytes of an APOP challenge */
 #define LAYER_BUFSIZE 4096 /* bytes of one packet of a security layer that we accept */
 
 const struct saslserver_protocol saslserver_imap = { "+ ", "=", 0 };
@@ -415,12 +418,9 @@ enum saslserver_result saslserver_auth(struct saslserver *s,
     return converse(s, protocol, r, challenge, len, in, out);
 }
 
-enum saslserver_result saslserver_checkpass(struct saslserver *s, const char *user,
-                                            const char *pass)
+/* libsasl has looked at a password outside of an exchange, and said r. */
+static enum saslserver_result checked(struct saslserver *s, int r, const char *mech)
 {
-    forget(s);
-    if (!saslserver_plaintext_ok(s)) return failed(s, SASL_ENCRYPT);
-    int r = sasl_checkpass(s->conn, user, (unsigned)strlen(user), pass, (unsigned)strlen(pass));
     if (r != SASL_OK) return failed(s, r);
     enum saslserver_result result = succeeded(s);
     if (result != SASLSERVER_OK) return result;
@@ -432,8 +432,42 @@ enum saslserver_result saslserver_checkpass(struct saslserver *s, const char *us
         return failed(s, r);
     }
     set_string(&s->id.authid, s->id.userid);
-    set_string(&s->mech, "plaintext");
+    set_string(&s->mech, mech);
     return SASLSERVER_OK;
+}
+
+enum saslserver_result saslserver_checkpass(struct saslserver *s, const char *user,
+                                            const char *pass)
+{
+    forget(s);
+    if (!saslserver_plaintext_ok(s)) return failed(s, SASL_ENCRYPT);
+    return checked(s,
+                   sasl_checkpass(s->conn, user, (unsigned)strlen(user), pass,
+                                  (unsigned)strlen(pass)),
+                   "plaintext");
+}
+
+bool saslserver_apop_challenge(struct saslserver *s, struct buf *out)
+{
+    char text[MAX_CHALLENGE];
+
+    if (must_wait_for_tls(s)) return false;
+    /* Asked without a challenge it says whether there is APOP at all. */
+    if (sasl_checkapop(s->conn, NULL, 0, NULL, 0) != SASL_OK) return false;
+    if (sasl_mkchal(s->conn, text, sizeof(text), 1) <= 0) return false;
+    buf_setcstr(out, text);
+    return true;
+}
+
+enum saslserver_result saslserver_checkapop(struct saslserver *s, const char *challenge,
+                                            const char *response)
+{
+    forget(s);
+    if (must_wait_for_tls(s)) return failed(s, SASL_ENCRYPT);
+    return checked(s,
+                   sasl_checkapop(s->conn, challenge, (unsigned)strlen(challenge), response,
+                                  (unsigned)strlen(response)),
+                   "APOP");
 }
 
 enum saslserver_result saslserver_preauth(struct saslserver *s, const char *user)

@@ -102,6 +102,12 @@ enum saslserver_result saslserver_auth(struct saslserver *s, const struct saslse
                                        const char *initial, struct protstream *in, struct protstream *out);
 /* LOGIN, USER/PASS. The name is canonified and the policy asked, as in an exchange. */
 enum saslserver_result saslserver_checkpass(struct saslserver *s, const char *user, const char *pass);
+/*
+ * APOP (RFC 1939 §7): a fresh challenge "<...>" into out; false when libsasl has no APOP, or a layer has to
+ * come first. Then "USER DIGEST" for that challenge, as in an exchange.
+ */
+bool saslserver_apop_challenge(struct saslserver *s, struct buf *out);
+enum saslserver_result saslserver_checkapop(struct saslserver *s, const char *challenge, const char *response);
 /* Accept a name without a password (imapd -N, unix sockets). */
 enum saslserver_result saslserver_preauth(struct saslserver *s, const char *user);
 /* Text for the client ("authentication failure", "no mechanism available", ...) and detail for the log. */

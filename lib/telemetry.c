@@ -10,6 +10,7 @@
 #include "telemetry.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <syslog.h>
@@ -20,6 +21,7 @@
 #include "diskio.h"
 #include "libconfig.h"
 #include "prot.h"
+#include "sessionid.h"
 #include "xsyslog.h"
 
 static bool is_name(const char *s)
@@ -86,4 +88,12 @@ void telemetry_stop(int fd, struct protstream *in, struct protstream *out)
     prot_setlog(in, -1);
     prot_setlog(out, -1);
     (void)diskio_close(fd);
+}
+
+void telemetry_traffic(const struct protstream *in, const struct protstream *out)
+{
+    if (!config_getswitch(IMAPOPT_AUDITLOG)) return;
+    syslog(LOG_NOTICE,
+           "auditlog: traffic sessionid=<%s> bytes_in=<%" PRIu64 "> bytes_out=<%" PRIu64 ">",
+           session_id(), prot_bytes(in), prot_bytes(out));
 }

@@ -17,5 +17,7 @@ int telemetry_start(const char *configdir, const char *userid, const char *suffi
 /* The same with SERVICE-PID, or SERVICE-SESSIONID with telemetry_bysessionid. sessionid may be NULL. */
 int telemetry_log(const char *userid, const char *sessionid, struct protstream *in, struct protstream *out);
 void telemetry_stop(int fd, struct protstream *in, struct protstream *out);
+/* At the end of a session: the auditlog line with the bytes of both streams (handbook 05 §4.4). */
+void telemetry_traffic(const struct protstream *in, const struct protstream *out);
 
 #endif
