@@ -505,6 +505,45 @@ START_TEST(test_concurrent_checkpoints)
 }
 END_TEST
 
+/* ---- the last ones ---- */
+
+static void commit_and_leave(int start, int id)
+{
+    char go, name[16];
+    snprintf(name, sizeof(name), "w%d", id);
+    if (jt_create(name, name, "A")) _exit(1);
+    /* All go at the same moment, when the parent closes the pipe. */
+    if (read(start, &go, 1)) _exit(2);
+    _exit(journal_close(&jt) ? 3 : 0);
+}
+
+/* Of many that leave together one is the last, and leaves a plain store. */
+START_TEST(test_leave_together)
+{
+    for (int round = 0; round < 20; round++) {
+        pid_t pids[WORKERS];
+        int fds[2], status;
+        ck_assert_int_eq(pipe(fds), 0);
+        for (int id = 0; id < WORKERS; id++) {
+            pids[id] = fork();
+            if (pids[id]) continue;
+            close(fds[1]);
+            if (journal_after_fork(jt)) _exit(99);
+            commit_and_leave(fds[0], id);
+        }
+        journal_abandon(&jt);
+        close(fds[0]);
+        close(fds[1]);
+        for (int id = 0; id < WORKERS; id++) {
+            ck_assert_int_eq(waitpid(pids[id], &status, 0), pids[id]);
+            ck_assert_int_eq(status, 0);
+        }
+        ck_assert(!test_exists(jt_path("journal/control")));
+        ck_assert_int_eq(journal_open(&jt_config, &jt), 0);
+    }
+}
+END_TEST
+
 /* A worker is killed anywhere; the others, and the recovery, go on. */
 START_TEST(test_killed_anywhere)
 {
@@ -541,7 +580,7 @@ Suite *journal_commit_suite(void)
         test_checkpoint_finishes, test_death_while_finishing, test_apply_fails, test_file_is_gone,
         test_slots_run_out, test_lazy_removal, test_lazy_removal_overtaken, test_lazy_directory,
         test_link_source_is_settled, test_redo_from_any_state, test_missing_partition, test_force_skips,
-        test_recovery_tells_events, test_recover_while_live, test_concurrent_checkpoints, test_killed_anywhere,
+        test_recovery_tells_events, test_recover_while_live, test_concurrent_checkpoints, test_leave_together, test_killed_anywhere,
     };
     Suite *s = suite_create("journal_commit");
     TCase *tc = tcase_create("commit");

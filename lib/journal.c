@@ -12,12 +12,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <syslog.h>
 #include <unistd.h>
 
 #include "journal_int.h"
 #include "journal_recover.h"
 #include "xmalloc.h"
+#include "xsyslog.h"
 
 #define DEFAULT_SEGMENT_SIZE (16u << 20)
 #define DEFAULT_CHECKPOINT_SIZE (64u << 20)
@@ -121,6 +121,20 @@ void journal_abandon(struct journal **jp)
     *jp = NULL;
 }
 
+/*
+ * Alone, with the journal as it is now; -EWOULDBLOCK: somebody has it open, -ENOENT: whoever came in between
+ * has left it plain. Our shared lock goes first: of two that leave at the same moment, each
+ * would else see the other.
+ */
+static int become_last(struct journal *j)
+{
+    journal_byteunlock(j, JLOCK_OPEN);
+    int r = journal_bytelock(j, JLOCK_OPEN, DISKIO_LOCK_EXCLUSIVE, DISKIO_LOCK_NONBLOCK);
+    if (r) return r;
+    journal_control_detach(j);
+    return journal_control_attach(j);
+}
+
 /* As the last one: everything durable, the log empty, the control page gone. */
 static int leave_plain(struct journal *j)
 {
@@ -138,11 +152,9 @@ int journal_close(struct journal **jp)
     if (!j) return 0;
 
     if (j->pid == getpid()) {
-        r = journal_bytelock(j, JLOCK_OPEN, DISKIO_LOCK_EXCLUSIVE, DISKIO_LOCK_NONBLOCK);
-        if (!r)
-            r = leave_plain(j);
-        else if (r == -EWOULDBLOCK)
-            r = 0;
+        r = become_last(j);
+        if (!r) r = leave_plain(j);
+        if (r == -EWOULDBLOCK || r == -ENOENT) r = 0;
     }
     journal_abandon(jp);
     return r;
