@@ -524,6 +524,26 @@ START_TEST(test_reader_place_lost)
 }
 END_TEST
 
+/* The power failed when a segment had been made and nothing was in it. */
+START_TEST(test_empty_segment)
+{
+    struct journal_recovery recovery = { 0 };
+    char name[64];
+
+    ck_assert_int_eq(jt_create("alice", "a", "A"), 0);
+    ck_assert_int_eq(journal_close(&jt), 0);
+    ck_assert_int_eq(journal_open(&jt_config, &jt), 0);
+    snprintf(name, sizeof(name), "journal/%016llx.log", (unsigned long long)jt->ctl->tail);
+    test_writefile(jt_path(name), "", 0);
+    jt_reboot(&recovery);
+    ck_assert_int_eq(jt_create("alice", "b", "B"), 0);
+    ck_assert_int_eq(journal_close(&jt), 0);
+    ck_assert(!test_exists(jt_path(name)));
+    ck_assert_int_eq(journal_open(&jt_config, &jt), 0);
+    jt_assert_file("b", "B");
+}
+END_TEST
+
 Suite *journal_suite(void)
 {
     const TTest *const tests[] = {
@@ -532,7 +552,7 @@ Suite *journal_suite(void)
         test_writer_died_before_moving_the_tail, test_writer_died_in_the_record, test_torn_last_record,
         test_damaged_log, test_segments_without_checkpoint_are_refused, test_copied_control_does_not_count,
         test_unusable_directory, test_segments_rotate_and_go, test_reader, test_reader_keeps_segments,
-        test_reader_too_slow, test_reader_bad_names, test_reader_place_lost,
+        test_reader_too_slow, test_reader_bad_names, test_reader_place_lost, test_empty_segment,
     };
     Suite *s = suite_create("journal");
     TCase *tc = tcase_create("log");

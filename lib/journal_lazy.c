@@ -10,11 +10,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <syslog.h>
 
 #include "journal_int.h"
 #include "journal_plan.h"
 #include "xmalloc.h"
+#include "xsyslog.h"
 
 #define MAX_FILESYSTEMS 256u
 
@@ -133,6 +133,9 @@ int journal_segments_drop(struct journal *j, uint64_t lsn, uint64_t readers, boo
     for (size_t i = 0; i < n; i++) {
         uint64_t end = i + 1 < n ? starts[i + 1] : all ? tail : UINT64_MAX;
         if (end > lsn) break;
+        /* One that is made anew under this name, as the log was empty, is another file. */
+        if (j->read.start == starts[i]) journal_segment_close(&j->read);
+        if (j->append.start == starts[i]) journal_segment_close(&j->append);
         int rc = diskio_unlink_quiet(journal_segment_path(j, starts[i]));
         if (rc) syslog(LOG_WARNING, "journal: can't remove %s: %s", journal_segment_path(j, starts[i]), strerror(-rc));
     }
