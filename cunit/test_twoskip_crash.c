@@ -332,6 +332,30 @@ START_TEST(test_rewind)
 }
 END_TEST
 
+/* ---- a power cut just after a file was made ---- */
+
+START_TEST(test_unmade)
+{
+    struct buf zeros = BUF_INITIALIZER, empty = BUF_INITIALIZER;
+
+    buf_appendfill(&zeros, 0, (size_t)_i);
+    assert_either(&zeros, &empty, &empty);
+    buf_free(&zeros);
+}
+END_TEST
+
+/* Longer than what is written when it is made: something was in it. */
+START_TEST(test_zeros_are_no_database)
+{
+    struct buf zeros = BUF_INITIALIZER;
+
+    buf_appendfill(&zeros, 0, TWOSKIP_FIRST + 1);
+    test_writefile(path, zeros.s, zeros.len);
+    ck_assert_int_eq(cyrusdb_open("twoskip", path, CYRUSDB_CREATE, &db), CYRUSDB_BADFORMAT);
+    buf_free(&zeros);
+}
+END_TEST
+
 /* ---- damage ---- */
 
 static void set(const char *key, const char *value)
@@ -476,6 +500,8 @@ Suite *twoskip_crash_suite(void)
     tcase_add_loop_test(tc, test_killed_at_every_byte, 0, 2);
     tcase_add_test(tc, test_power_cut_with_syncs);
     tcase_add_loop_test(tc, test_rewind, 0, 5);
+    tcase_add_loop_test(tc, test_unmade, TWOSKIP_FIRST - 1, TWOSKIP_FIRST + 1);
+    tcase_add_test(tc, test_zeros_are_no_database);
     tcase_add_loop_test(tc, test_rescue_after_delete, 0, 3);
     tcase_add_test(tc, test_any_byte_wrong);
     tcase_add_loop_test(tc, test_failing_calls, 0, 2);

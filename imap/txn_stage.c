@@ -139,6 +139,19 @@ int txn_move(struct txn *txn, const char *root, const char *from, const char *to
 
 /* ---- commit and after ---- */
 
+/*
+ * The stage was made at some time, by whoever: its own name must be durable before a record relies
+ * on what is in it. Once for each process and stage.
+ */
+static int sync_name(const char *dir)
+{
+    static strarray_t durable;
+    if (strarray_contains(&durable, dir)) return 0;
+    int r = diskio_sync_parent(dir);
+    if (!r) strarray_append(&durable, dir);
+    return r;
+}
+
 static int sync_file(const struct txn_staged *staged)
 {
     int r = 0;
@@ -161,7 +174,8 @@ int txn_stage_sync(struct txn *txn)
     for (struct txn_staged *s = txn->staged; !r && s; s = s->next) {
         if (!s->path || !s->placed || !strcmp(s->dir, synced)) continue;
         synced = s->dir;
-        r = diskio_sync_dir(s->dir);
+        r = sync_name(s->dir);
+        if (!r) r = diskio_sync_dir(s->dir);
         if (r) r = fail(r, "sync of the directory", s->dir);
     }
     return r;

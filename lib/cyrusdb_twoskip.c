@@ -86,6 +86,7 @@ int twoskip_init_file(struct twoskip *ts, uint64_t generation)
     memcpy(base + TWOSKIP_DUMMY, head, TWOSKIP_FIRST - TWOSKIP_DUMMY);
     int r = diskio_pwrite(ts->fd, base, sizeof(base), 0);
     if (!r) r = diskio_fsync(ts->fd);
+    ts->made = true;
     return r ? twoskip_ioerror(ts, r, "DBERROR: can't make twoskip file") : 0;
 }
 
@@ -123,12 +124,27 @@ static int lock_file(struct twoskip *ts, enum diskio_lock type, struct stat *st)
     return 0;
 }
 
+/*
+ * Empty, or the zeros that a power cut leaves of a file that had been made and not yet synced: nothing was
+ * ever committed to it.
+ */
+static int is_unmade(struct twoskip *ts, const struct stat *st, bool *unmade)
+{
+    static const char zeros[TWOSKIP_FIRST];
+
+    *unmade = st->st_size == 0;
+    if (*unmade || st->st_size > (off_t)sizeof(zeros)) return 0;
+    int r = twoskip_refresh(ts, (uint64_t)st->st_size);
+    if (!r) *unmade = !memcmp(ts->map.base, zeros, (size_t)st->st_size);
+    return r;
+}
+
 /* The header under the lock; *repair: the last writer did not finish. */
 static int read_header(struct twoskip *ts, const struct stat *st, bool *repair)
 {
-    *repair = st->st_size == 0;
-    if (*repair) return 0;
-    int r = twoskip_refresh(ts, (uint64_t)st->st_size);
+    int r = is_unmade(ts, st, repair);
+    if (r || *repair) return r;
+    r = twoskip_refresh(ts, (uint64_t)st->st_size);
     if (!r) r = twoskip_header_parse(ts->fname, ts->map.base, ts->map.len, &ts->header);
     if (r) return r;
     *repair = (ts->header.flags & TWOSKIP_DIRTY) || (uint64_t)st->st_size != ts->header.current_size;
@@ -138,8 +154,11 @@ static int read_header(struct twoskip *ts, const struct stat *st, bool *repair)
 
 static int repair_file(struct twoskip *ts, const struct stat *st)
 {
-    if (st->st_size) return twoskip_recover(ts);
-    int r = twoskip_init_file(ts, 1);
+    bool unmade;
+    int r = is_unmade(ts, st, &unmade);
+    if (r) return r;
+    if (!unmade) return twoskip_recover(ts);
+    r = twoskip_init_file(ts, 1);
     if (!r) r = twoskip_refresh(ts, TWOSKIP_FIRST);
     ts->tailbase = ts->end = TWOSKIP_FIRST;
     return r;
@@ -367,12 +386,24 @@ static void ts_end_shared(struct twoskip *ts)
     twoskip_unlock(ts);
 }
 
+/* What is committed must not vanish with the name of a new file. */
+static int commit_durably(struct twoskip *ts)
+{
+    int r = ts->made ? diskio_sync_parent(ts->fname) : 0;
+    if (r) {
+        twoskip_txn_abort(ts);
+        return twoskip_ioerror(ts, r, "DBERROR: can't sync the directory of a new twoskip file");
+    }
+    ts->made = false;
+    return twoskip_txn_commit(ts);
+}
+
 static int ts_commit(void *db)
 {
     struct twoskip *ts = db;
     int r = 0;
     ts->changes++;
-    if (!ts->shared) r = twoskip_txn_commit(ts);
+    if (!ts->shared) r = ts->nosync ? twoskip_txn_commit(ts) : commit_durably(ts);
     ts_end_shared(ts);
     return r;
 }

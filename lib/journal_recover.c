@@ -20,11 +20,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <syslog.h>
 
 #include "hash.h"
 #include "journal_apply.h"
 #include "journal_int.h"
+#include "xsyslog.h"
 
 #define FIRST_LSN 4096u
 
@@ -52,6 +52,12 @@ static int begin(struct journal *j, struct journal_checkpoint *cp)
     }
     cp->lsn = cp->lazy = FIRST_LSN;
     cp->generation = next_generation(0);
+    /* Nothing in the directory is durable before its name is. */
+    r = diskio_sync_parent(j->dir);
+    if (r) {
+        syslog(LOG_ERR, "journal: can't sync the parent of %s: %s", j->dir, strerror(-r));
+        return r;
+    }
     return journal_checkpoint_write(j->dir, cp);
 }
 

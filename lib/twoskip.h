@@ -77,6 +77,7 @@ struct twoskip {
     uint64_t locked_at; /* milliseconds, for the log */
 
     bool frozen; /* nobody changes the file: as under the last lock, without it */
+    bool made; /* by us, and its name not yet durable */
     bool intxn, shared, nosync;
     bool dirty;         /* DIRTY is on disk, set by this transaction */
     uint64_t num;       /* live records, with this transaction */
