@@ -20,13 +20,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <syslog.h>
 
 #include "diskio.h"
 #include "journal_db.h"
 #include "journal_int.h"
 #include "util.h"
 #include "xmalloc.h"
+#include "xsyslog.h"
 
 /* Takes any file name; the caller frees. */
 static char *beside(const char *path, const char *suffix)

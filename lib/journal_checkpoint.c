@@ -21,13 +21,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <syslog.h>
 
 #include "crc32.h"
 #include "journal_int.h"
 #include "journal_plan.h"
 #include "util.h"
 #include "xmalloc.h"
+#include "xsyslog.h"
 
 /* Names removed while commits stand still. */
 #define LAZY_BATCH 256u

@@ -18,10 +18,10 @@
 
 #include <errno.h>
 #include <string.h>
-#include <syslog.h>
 
 #include "journal_apply.h"
 #include "journal_int.h"
+#include "xsyslog.h"
 
 int journal_enter(struct journal *j)
 {

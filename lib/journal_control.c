@@ -15,11 +15,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <syslog.h>
 #include <unistd.h>
 
 #include "hash.h"
 #include "xmalloc.h"
+#include "xsyslog.h"
 
 #define CONTROL_MAGIC "CYLCTL1"
 

@@ -24,13 +24,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "journal_int.h"
 #include "util.h"
 #include "xmalloc.h"
+#include "xsyslog.h"
 
 #define PREPARE_CHUNK (256u * 1024u)
 /* A leader may die between its sync and the wake-up: look again after this long. */

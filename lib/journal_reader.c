@@ -17,13 +17,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "journal_int.h"
 #include "util.h"
 #include "xmalloc.h"
+#include "xsyslog.h"
 
 #define PREFIX "reader."
 

@@ -14,10 +14,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <syslog.h>
 
 #include "journal_apply.h"
 #include "journal_int.h"
+#include "xsyslog.h"
 
 struct journal_slot *journal_slot_claim(struct journal *j, const struct journal_view *view, uint64_t start,
                                         uint64_t end)
