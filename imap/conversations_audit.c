@@ -4,7 +4,8 @@
  *
  * The database is rebuilt inside a transaction that never commits, and then both are walked side by side. Message-ids
  * can't be derived and are left out; modseqs, and the dates of senders and of messages with several copies,
- * may rightly be others than the mailboxes tell, so the newer one counts on both sides.
+ * may rightly be others than the mailboxes tell, so the newer one counts on both sides. The F record of a folder
+ * that is gone stays, with nothing in it, and the mailboxes know nothing of it.
  */
 #include <config.h>
 
@@ -137,6 +138,14 @@ static void differ(struct audit *audit, enum conv_audit_kind kind, struct cursor
     if (audit->cb) audit->cb(kind, &at->key, &at->val, audit->rock);
 }
 
+static bool is_gone_folder(const struct cursor *at)
+{
+    struct conv_status st;
+
+    return *buf_base(&at->key) == 'F' && !conv_status_parse(buf_base(&at->val), buf_len(&at->val), &st) &&
+           !st.threadexists && !st.threadunseen && !st.emailexists && !st.emailunseen;
+}
+
 static int step(struct audit *audit, struct cursor *real, struct cursor *temp)
 {
     int cmp = real->end ? 1 : temp->end ? -1 : buf_cmp(&real->key, &temp->key);
@@ -148,7 +157,7 @@ static int step(struct audit *audit, struct cursor *real, struct cursor *temp)
             audit->cb(CONV_AUDIT_TEMP, &temp->key, &temp->val, audit->rock);
         }
     }
-    if (cmp < 0) differ(audit, CONV_AUDIT_REALONLY, real);
+    if (cmp < 0 && !is_gone_folder(real)) differ(audit, CONV_AUDIT_REALONLY, real);
     if (cmp > 0) differ(audit, CONV_AUDIT_TEMPONLY, temp);
     int r = cmp <= 0 ? advance(real) : 0;
     return !r && cmp >= 0 ? advance(temp) : r;
