@@ -15,7 +15,7 @@ class Missing(RuntimeError):
 class BuildPrograms:
     """The build tree: $CYL_BUILD, else build/ in the source tree."""
 
-    DIRS = ("master", "imap", "ptclient", "lib", "cunit", "tests")
+    DIRS = ("master", "imap", "ptclient", "lib", "cunit", "tests", "tests/crash")
 
     def __init__(self, account):
         self.build = os.path.abspath(os.environ.get("CYL_BUILD") or os.path.join(TOP, "build"))

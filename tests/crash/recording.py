@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A server whose disk operations are recorded, and what may be left of them after a power cut."""
+
+import glob
+import hashlib
+import os
+import re
+import struct
+import subprocess
+import threading
+import zlib
+
+MARKER = 18  # DISKIO_TRACE_MARKER
+# Images tried of each recording.
+STATES = int(os.environ.get("CRASH_STATES", "250"))
+
+
+def message(n, size=200):
+    """A message of about that many bytes; every third has the same subject."""
+    head = (f"From: sender{n}@example.com\r\nTo: r@example.com\r\nSubject: number {n % 3}\r\n"
+            f"Message-ID: <m{n}@example.com>\r\nDate: Mon, 07 Feb 2022 10:00:00 +0100\r\n\r\n")
+    line = f"line of message {n} with some words in it\r\n"
+    return (head + line * (size // len(line) + 1)).encode()
+
+
+def marker(text):
+    """A record of lib/diskio_trace.h that says something about the world outside the disk."""
+    data = text.encode()
+    head = struct.pack(">4sIHHIQQQQQQQIII", b"CDT1", 88 + len(data), MARKER, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+                       0, 0, len(data))
+    crc = zlib.crc32(data, zlib.crc32(head + b"\0\0\0\0"))
+    return head + struct.pack(">I", crc) + data
+
+
+class Result:
+    """What crashcheck says: numbers of operations, images and wrong ones, and its whole output."""
+
+    NUMBERS = re.compile(r"(\d+) operations, (\d+) syncs, (\d+) cuts; (\d+) images, "
+                         r"(\d+) different ones tried, (\d+) wrong")
+
+    def __init__(self, done):
+        self.output = done.stdout + done.stderr
+        match = self.NUMBERS.search(done.stdout)
+        assert match, f"crashcheck ends with {done.returncode}:\n{self.output}"
+        self.summary = match.group()
+        (self.operations, self.syncs, self.cuts, self.images, self.tried,
+         self.wrong) = map(int, match.groups())
+
+
+class Recording:
+    """Records what a server does to its disk. Configure `server`, then start().
+
+    step(fn) is one command of a client: when fn returns it has been answered. The state
+    of the store after it is kept, to be compared with what a recovery gives.
+    """
+
+    # Small enough that a few commands fill segments and make checkpoints.
+    SMALL = {"journal_inline_size": "2K", "journal_segment_size": "48K",
+             "journal_checkpoint_size": "64K", "debug": False,
+             "unixhierarchysep": False, "altnamespace": False}
+
+    def __init__(self, server):
+        self.server = server
+        server.conf.update(self.SMALL)
+        self.copy, self.oracle = server.path("before"), server.path("oracle")
+        self.trace = server.path("tmp", "trace")
+        for path in (self.copy, self.oracle):
+            server.account.mkdir(path)
+        self._mutex = threading.Lock()
+        self._delivered = []
+
+    def fill(self):
+        """Two users with mail, and a clean stop."""
+        server = self.server
+        server.start()
+        server.create_user("alice", "Work", "Work.Deep")
+        server.create_user("bob")
+        with server.imap("admin") as imap:
+            imap.ok("SETQUOTA user.alice (STORAGE 100000)")
+        server.deliver(message(1), "alice", "bob")
+        server.stop()
+
+    def start(self, env=None):
+        """The server is at rest. Its tree is copied, and it starts with recording."""
+        for part in ("conf", "spool"):
+            subprocess.run(["cp", "-a", self.server.path(part), self.copy + "/"], check=True)
+        self._env = {"CYLINDER_DISKIO_RECORD": self.trace, **(env or {})}
+        self.server.env.update(self._env)
+        self.server.start()
+        # Somebody has the journal open all the time, so that nobody closes it as the last one.
+        self.keeper = self.server.imap("admin")
+        self.keeper.ok('LIST "" "*"')
+        self.number = 0
+        self._keep_state()
+        self.mark("answered 0")
+
+    def mark(self, text):
+        fd = os.open(self.trace, os.O_WRONLY | os.O_APPEND)
+        try:
+            os.write(fd, marker(text))
+        finally:
+            os.close(fd)
+
+    def _keep_state(self):
+        path = os.path.join(self.oracle, f"state.{self.number}")
+        self.server.run("crashcheck", "-d", path)
+        with open(path, encoding="ascii") as f:
+            self.state = f.read()
+
+    def _append(self, name, line):
+        with open(os.path.join(self.oracle, name), "a", encoding="ascii") as f:
+            f.write(line + "\n")
+
+    def step(self, fn, *args, parts=False):
+        """parts: the command does several things, of which a power cut may leave some."""
+        number = self.number + 1
+        if parts:
+            self._append("parts", str(number))
+        self.mark(f"begin {number}")
+        answer = fn(*args)
+        self.mark(f"answered {number}")
+        self.number = number
+        self._keep_state()
+        return answer
+
+    def messages(self, mailbox):
+        """SHA-1 of the messages of a mailbox (internal name) as of the last step."""
+        return re.findall(rf"^message {re.escape(mailbox)} \d+ ([0-9a-f]{{40}}) ", self.state, re.M)
+
+    def stored(self, mailbox, data):
+        """Is the message there? Headers that a delivery adds may stand before it."""
+        known = set(self.messages(mailbox))
+        return any(sha1 in known for sha1 in self._files_with(data))
+
+    def _files_with(self, data):
+        """SHA-1 of the message files that end with these bytes."""
+        found = []
+        for path in glob.glob(self.server.path("spool", "uuid", "*", "*", "*", "[1-9]*.")):
+            with open(path, "rb") as f:
+                stored = f.read()
+            if stored.endswith(data):
+                found.append(hashlib.sha1(stored).hexdigest())
+        return found
+
+    def deliver(self, lmtp, number, data, users):
+        """A delivery beside others. What is there in the end is compared, not the state after each."""
+        self.mark(f"begin {number}")
+        replies = lmtp.deliver(data, users)
+        self.mark(f"answered {number}")
+        assert all(code == 250 for code, _ in replies)
+        with self._mutex:
+            self._delivered.append((number, data, users))
+
+    def delivered(self):
+        """Looks up what the deliveries have stored; their number."""
+        for number, data, users in self._delivered:
+            sha1s = set(self._files_with(data))
+            assert len(sha1s) == 1, f"message {number} is stored as {sha1s}"
+            sha1 = sha1s.pop()
+            for user in users:
+                self._append("messages", f"{number} user.{user} {sha1}")
+        return len(self._delivered)
+
+    def stop(self):
+        self.keeper.close()
+        self.server.stop()
+        for name in self._env:
+            del self.server.env[name]
+
+    def check(self, states, *args, seed=1, env=None):
+        """Tries that many images; Result."""
+        argv = [self.server.program("crashcheck"), "-C", self.server.imapd_conf, "-r", self.server.root,
+                "-b", self.copy, "-t", self.trace, "-o", self.oracle, "-n", str(states),
+                "-s", str(seed), *args]
+        done = subprocess.run(argv, env={**self.server.env, **(env or {})}, cwd=self.server.path("tmp"),
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900,
+                              **self.server.account.popen_args())
+        return Result(done)

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * store -- what a store holds, as text, and whether it makes sense
+ *
+ * Both read the store of the configuration in place, through the stores of floors 3 and 4 and the
+ * files themselves. They change nothing.
+ */
+#ifndef CYL_CRASH_STORE_H
+#define CYL_CRASH_STORE_H
+
+#include "buf.h"
+#include "strarray.h"
+
+/*
+ * Appends all that a client, a tool or a replica could see: every record of every database,
+ * every header field, index record, cache record and message of every mailbox. Two stores with
+ * the same text are the same. Lines begin with what they are about, "message NAME UID SHA1 ..." for messages.
+ */
+void store_state(struct buf *out);
+
+/* Appends a line for everything that can't be in a sound store at rest. */
+void store_check(struct buf *problems);
+/* A message to every INBOX, a checkpoint, and again store_check: can one go on from here? */
+void store_work(struct buf *problems);
+
+/* Files below dir, whole paths, sorted; directories end in '/'. */
+void store_files(const char *dir, strarray_t *paths);
+/* Names of all mailboxes with files, deleted ones too. */
+void store_mailboxes(strarray_t *names);
+/* Is it a file of the configuration directory that holds data? Relative path. */
+bool store_is_data(const char *relative);
+
+#endif
