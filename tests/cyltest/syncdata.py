@@ -67,7 +67,10 @@ def assert_same(a, b, user="anna"):
     one, two = user_state(a, user), user_state(b, user)
     assert sorted(one["MAILBOX"]) == sorted(two["MAILBOX"])
     for name, value in one["MAILBOX"].items():
-        assert value == two["MAILBOX"][name], name
+        other = two["MAILBOX"][name]
+        differing = {key: (value.get(key), other.get(key)) for key in {*value, *other}
+                     if value.get(key) != other.get(key)}
+        assert not differing, f"{name}: {differing}"
     one.pop("MAILBOX")
     two.pop("MAILBOX")
     assert one == two

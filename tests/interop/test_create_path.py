@@ -25,32 +25,30 @@ CONF = {"conversations": True, "conversations_db": "twoskip", "unixhierarchysep"
 DBTOOL = "/usr/lib/cyrus/bin/cyr_dbtool"
 
 
-@pytest.fixture
-def primary(debian_factory):
-    server = debian_factory("primary", services=("imap", "lmtp", "csync"))
-    server.conf.update(CONF)
-    server.add_user("alice")
-    return server
+# primary and replica; the last one is the reference: what 3.6.1 itself does
+PAIRS = [("debian", "ours"), ("ours", "ours"), ("debian", "debian")]
 
 
-@pytest.fixture(params=["ours", "debian"])
-def replica(request, factory, debian_factory):
-    make = factory if request.param == "ours" else debian_factory
-    server = make("replica", services=("csync",))
-    server.conf.update(CONF)
-    return server
+@pytest.fixture(params=PAIRS, ids="-to-".join)
+def pair(request, factory, debian_factory):
+    """The user alice on the primary, not yet replicated."""
+    make = {"ours": factory, "debian": debian_factory}
+    primary = make[request.param[0]]("primary", services=("imap", "lmtp", "csync"))
+    replica = make[request.param[1]]("replica", services=("csync",))
+    for server in (primary, replica):
+        server.conf.update(CONF)
+    made = Pair(primary, replica)
+    made.start()
+    fill(made)
+    return made
 
 
-@pytest.fixture
-def pair(primary, replica):
-    pair = Pair(primary, replica)
-    pair.start()
-    primary.create_user("alice", "Drafts")
-    with primary.imap("alice") as imap:
+def fill(pair):
+    pair.primary.create_user("alice", "Drafts")
+    with pair.primary.imap("alice") as imap:
         for n in range(1, 5):
             imap.append("INBOX", message(n))
         imap.logout()
-    return pair
 
 
 def sync(pair, check=True):
@@ -77,16 +75,22 @@ def conversations(server):
     return dict(line.split("\t", 1) for line in done.stdout.splitlines() if "\t" in line)
 
 
-def assert_one_database(pair):
-    """... and it agrees with the primary's in quota and folder counts."""
+def files_of(uniqueids, name):
+    return sorted(f"uuid/{uid[0]}/{uid[1]}/{uid}/{name}" for uid in uniqueids)
+
+
+def assert_one_database(pair, deleted=()):
+    """... and it agrees with the primary's in quota and folder counts.
+
+    deleted: UNIQUEIDs of deleted INBOXes that are still kept, each with its own files.
+    """
     replica = pair.replica
-    uid = inbox_id(replica)
-    where = f"uuid/{uid[0]}/{uid[1]}/{uid}"
-    assert user_files(replica, "conversations") == [f"{where}/conversations.db"]
-    assert user_files(replica, "counters") == [f"{where}/counters.db"]
+    owners = [inbox_id(replica), *deleted]
+    assert user_files(replica, "conversations") == files_of(owners, "conversations.db")
+    assert user_files(replica, "counters") == files_of(owners, "counters.db")
     theirs, ours = conversations(pair.primary), conversations(replica)
     assert ours["Q"] == theirs["Q"]
-    folders = {k: v for k, v in theirs.items() if re.match(r"F[a-z0-9]{24}$", k)}
+    folders = {k: v for k, v in theirs.items() if re.match(r"F[-a-z0-9]{24,36}$", k)}
     assert folders and {k: ours.get(k) for k in folders} == folders
 
 
@@ -94,13 +98,19 @@ def is_ours(pair):
     return pair.replica.flavour == "cylinder"
 
 
-def check(pair, split_in_361):
+def check(pair, split_in_361, deleted=()):
     """Ours is never split. What 3.6.1 does is recorded here, so that we learn when it changes."""
     if is_ours(pair) or not split_in_361:
         assert_same(pair.primary, pair.replica, "alice")
-        assert_one_database(pair)
+        assert_one_database(pair, deleted)
     else:
         assert "a/alice.conversations" in user_files(pair.replica, "conversations")
+
+
+def refused_for_ever(pair):
+    """3.6.1: the I record of a mailbox that is gone blocks its UNIQUEID."""
+    assert sync(pair, check=False).returncode == 1
+    assert "SYNCNOTICE: mailbox uniqueid already in use" in pair.replica.log_text()
 
 
 def change_and_sync(pair):
@@ -141,15 +151,20 @@ def test_after_unuser(pair):
     check(pair, split_in_361=False)
 
 
+def rename_to_deleted(pair):
+    """What a primary sends when a user is deleted (handbook 03, transcript sync-07)."""
+    with login(pair.replica) as csync:
+        for name in ("user.alice", "user.alice.Drafts"):
+            csync.ok(f"APPLY RENAME %(OLDMBOXNAME {name} NEWMBOXNAME DELETED.{name}.5B000000 "
+                     "PARTITION default)")
+        csync.ok("APPLY UNUSER alice")
+
+
 def test_after_unmailbox_of_a_deleted_inbox(pair):
     """The deleted INBOX is purged, as cyr_expire does, and the user comes back under the same UNIQUEID."""
     sync(pair)
+    rename_to_deleted(pair)
     with login(pair.replica) as csync:
-        csync.ok("APPLY RENAME %(OLDMBOXNAME user.alice NEWMBOXNAME DELETED.user.alice.5B000000 "
-                 "PARTITION default)")
-        csync.ok("APPLY RENAME %(OLDMBOXNAME user.alice.Drafts NEWMBOXNAME "
-                 "DELETED.user.alice.Drafts.5B000000 PARTITION default)")
-        csync.ok("APPLY UNUSER alice")
         csync.ok("APPLY UNMAILBOX DELETED.user.alice.5B000000")
         csync.ok("APPLY UNMAILBOX DELETED.user.alice.Drafts.5B000000")
         assert not [line for line in csync.ok("GET USER alice").untagged
@@ -158,28 +173,111 @@ def test_after_unmailbox_of_a_deleted_inbox(pair):
         sync(pair)
         check(pair, split_in_361=False)
     else:
-        # the I record of the purged mailbox blocks its UNIQUEID for ever
-        assert sync(pair, check=False).returncode == 1
-        assert "SYNCNOTICE: mailbox uniqueid already in use" in pair.replica.log_text()
+        refused_for_ever(pair)
 
 
-@pytest.mark.parametrize("way", ["create", "autocreate"])
-def test_local_creation(factory, way):
-    server = factory("local", services=("imap", "csync"))
+def deleted_names(imap):
+    listed = imap.ok('LIST "" DELETED.user.alice*').untagged
+    return [line.split()[-1].strip(b'"').decode() for line in listed]
+
+
+def delete_and_expire(pair):
+    """The user is deleted on both ends, long ago on the replica, which forgets its deleted mailboxes."""
+    with pair.primary.imap("admin") as imap:
+        imap.ok("SETACL user.alice admin lrswipkxtecda")
+        imap.ok("DELETE user.alice")
+        imap.logout()
+    rename_to_deleted(pair)
+    pair.replica.run("cyr_expire", "-E", "1", "-D", "0", "-X", "0")
+    with login(pair.replica) as csync:
+        assert not csync.ok("GET USER alice").untagged
+
+
+def test_new_user_after_expiry_of_the_deleted_one(pair):
+    """Another UNIQUEID for the same name."""
+    sync(pair)
+    before = inbox_id(pair.replica)
+    delete_and_expire(pair)
+    fill(pair)
+    if not is_ours(pair):
+        refused_for_ever(pair)
+        return
+    sync(pair)
+    assert inbox_id(pair.replica) == inbox_id(pair.primary) != before
+    # the primary still keeps the deleted INBOX, and sends it
+    check(pair, split_in_361=False, deleted=[before])
+    change_and_sync(pair)
+    check(pair, split_in_361=False, deleted=[before])
+
+
+def test_undeleted_user_after_expiry_of_the_deleted_one(pair):
+    """The same UNIQUEID again: the replica may have a record of it without a name."""
+    sync(pair)
+    before = inbox_id(pair.replica)
+    delete_and_expire(pair)
+    with pair.primary.imap("admin") as imap:
+        for name in sorted(deleted_names(imap), key=len):
+            imap.ok(f"RENAME {name} {name.removeprefix('DELETED.').rpartition('.')[0]}")
+        imap.logout()
+    assert inbox_id(pair.primary) == before
+    # 3.6.1 forgets the conversations of a mailbox that comes back from DELETED
+    pair.primary.run("ctl_conversationsdb", "-R", "alice")
+    if not is_ours(pair):
+        refused_for_ever(pair)
+        return
+    sync(pair)
+    check(pair, split_in_361=False)
+    change_and_sync(pair)
+    check(pair, split_in_361=False)
+
+
+def test_recreated_on_the_primary(pair):
+    """Deleted and made anew between two runs: the name stays, the UNIQUEID does not."""
+    sync(pair)
+    before = inbox_id(pair.replica)
+    with pair.primary.imap("admin") as imap:
+        imap.ok("SETACL user.alice admin lrswipkxtecda")
+        imap.ok("DELETE user.alice")
+        imap.logout()
+    fill(pair)
+    sync(pair)
+    assert inbox_id(pair.replica) == inbox_id(pair.primary) != before
+    check(pair, split_in_361=False, deleted=[before])
+    change_and_sync(pair)
+    check(pair, split_in_361=False, deleted=[before])
+
+
+def autocreate_by_login(server):
+    with server.imap("alice") as imap:
+        imap.ok("SELECT INBOX")
+        imap.logout()
+
+
+def create(server):
+    server.create_user("alice", "Drafts")
+
+
+def autocreate_by_lmtp(server):
+    server.deliver(message(9), "alice")
+
+
+@pytest.mark.parametrize("way", [create, autocreate_by_login, autocreate_by_lmtp])
+@pytest.mark.parametrize("flavour", ["ours", "debian"])
+def test_local_creation(factory, debian_factory, flavour, way):
+    make = factory if flavour == "ours" else debian_factory
+    server = make("local", services=("imap", "lmtp", "csync"))
     server.conf.update(CONF)
-    if way == "autocreate":
-        server.conf["autocreate_quota"] = 0
-    server.add_user("alice")
+    if way != create:
+        server.conf.update({"autocreate_quota": 0, "autocreate_post": True})
     server.start()
-    if way == "create":
-        server.create_user("alice", "Drafts")
+    way(server)
     with server.imap("alice") as imap:
         imap.append("INBOX", message(1))
         imap.append("INBOX", message(2))
         imap.logout()
-    uid = inbox_id(server)
-    where = f"uuid/{uid[0]}/{uid[1]}/{uid}"
-    assert user_files(server, "conversations") == [f"{where}/conversations.db"]
-    assert user_files(server, "counters") == [f"{where}/counters.db"]
-    assert conversations(server)["Q"].startswith("1 %(E 2 S ")
+    owner = [inbox_id(server)]
+    assert user_files(server, "conversations") == files_of(owner, "conversations.db")
+    assert user_files(server, "counters") == files_of(owner, "counters.db")
+    number = 3 if way is autocreate_by_lmtp else 2
+    assert conversations(server)["Q"].startswith(f"1 %(E {number} S ")
     assert not glob.glob(server.path("conf", "user", "[a-z]"))
