@@ -74,11 +74,15 @@ END_TEST
 
 static struct service_client client = { .clienthost = (char *)"[unix socket]" };
 static struct lmtp_session session;
+static unsigned long made_ids;
 
 static void setup(void)
 {
     config_read_string("servername: imap.example.com\nserverinfo: off\n");
-    session = (struct lmtp_session){ .client = &client, .authenticated = true };
+    made_ids = 0;
+    session = (struct lmtp_session){ .client = &client,
+                                     .authenticated = true,
+                                     .made_ids = &made_ids };
 }
 
 static void teardown(void)

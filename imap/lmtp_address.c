@@ -102,3 +102,13 @@ bool lmtp_decode_xtext(const char *s, size_t len, struct buf *out)
     }
     return true;
 }
+
+void lmtp_encode_xtext(const char *s, struct buf *out)
+{
+    for (; *s; s++) {
+        if (*s >= '!' && *s <= '~' && *s != '+' && *s != '=')
+            buf_putc(out, *s);
+        else
+            buf_printf(out, "+%02X", (unsigned)(unsigned char)*s);
+    }
+}

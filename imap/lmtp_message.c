@@ -148,7 +148,7 @@ static void add_missing(struct lmtp_session *session, struct lmtp_message *messa
 {
     if (!has_field(raw, "Message-ID", &message->msgid)) {
         buf_printf(&message->msgid, "<cmu-lmtpd-%d-%lld-%lu@%s>", (int)getpid(),
-                   (long long)time(NULL), session->delivery++, config_servername);
+                   (long long)time(NULL), (*session->made_ids)++, config_servername);
         buf_printf(dst, "Message-ID: %s\r\n", buf_cstring(&message->msgid));
     }
     else {

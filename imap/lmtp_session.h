@@ -44,8 +44,8 @@ struct lmtp_session {
     struct namespace ns;
     bool preauth; /* trusted by where it comes from */
     bool authenticated;
-    struct buf lhlo;        /* how the client calls itself */
-    unsigned long delivery; /* number of the message in this process, for ids */
+    struct buf lhlo;         /* how the client calls itself */
+    unsigned long *made_ids; /* how many this process has made: each has to be another */
     /* envelope */
     bool have_mail;
     struct buf return_path; /* "": the null sender */
@@ -68,6 +68,8 @@ void lmtp_envelope_reset(struct lmtp_session *session);
 bool lmtp_parse_address(const char **p, bool strict, struct buf *addr);
 /* RFC 3461 §4 xtext, as in AUTH=; false: syntax. */
 bool lmtp_decode_xtext(const char *s, size_t len, struct buf *out);
+/* The other way, appended. */
+void lmtp_encode_xtext(const char *s, struct buf *out);
 
 /* ---- lmtp_reply.c ---- */
 /* The answer for one recipient; 0 is success. */

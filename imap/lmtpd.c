@@ -24,6 +24,7 @@
 static bool trust_tcp; /* -a */
 static struct tls_ctx *tlsctx;
 static struct protstream *fatal_out; /* where a fatal error is told */
+static unsigned long made_ids;       /* Message-IDs */
 
 static void tell_fatal(const char *message, int code)
 {
@@ -76,7 +77,7 @@ static int open_session(struct lmtp_session *session)
 
 int service_main(const struct service_client *client, int argc, char **argv, char **envp)
 {
-    struct lmtp_session session = { .client = client, .tlsctx = tlsctx };
+    struct lmtp_session session = { .client = client, .tlsctx = tlsctx, .made_ids = &made_ids };
 
     (void)argc;
     (void)argv;

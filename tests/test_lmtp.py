@@ -132,6 +132,13 @@ def test_duplicates_are_stored_once(lmtp_server):
     assert len(uids(lmtp_server, "bob")) == 1
 
 
+def test_messages_without_message_id_are_never_duplicates(lmtp_server):
+    """Sessions of one process within a second must not make the same Message-ID."""
+    for _ in range(5):
+        lmtp_server.deliver(b"Subject: nobody named me\r\n\r\nbody\r\n", "alice")
+    assert len(uids(lmtp_server, "alice")) == 5
+
+
 def spool_files(server):
     found = []
     for top, _, names in os.walk(server.path("spool")):
