@@ -96,7 +96,6 @@ void dlist_printbuf(const struct dlist *dl, bool printkeys, struct buf *out);
 int dlist_print(const struct dlist *dl, bool printkeys, struct protstream *out);
 /* One string by the rules of handbook 01 §1.9: NIL, atom, quoted or literal. */
 void dlist_printstring(struct buf *out, const char *base, size_t len, bool plus);
-bool dlist_isatom(const char *base, size_t len);
 
 /* ---- read ---- */
 

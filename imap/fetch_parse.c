@@ -133,12 +133,8 @@ static bool preview_item(struct imap_session *s, struct fetch_request *req)
         } while (ok && s->c == ' ');
         if (!ok)
             imap_bad(s, "FETCH contains invalid preview modifier (%s)", buf_cstring(&word));
-        else if (s->c != ')') {
-            imap_bad(s, "Missing close parenthesis in %s", buf_cstring(&s->cmdname));
-            ok = false;
-        }
         else
-            s->c = prot_getc(s->in);
+            ok = imap_arg_close(s, &s->cmdname);
     }
     buf_free(&word);
     return ok;
@@ -201,12 +197,7 @@ static bool parse_items(struct imap_session *s, struct fetch_request *req)
     do {
         if (!one_item(s, req, true)) return false;
     } while (s->c == ' ');
-    if (s->c != ')') {
-        imap_bad(s, "Missing close parenthesis in %s", buf_cstring(&s->cmdname));
-        return false;
-    }
-    s->c = prot_getc(s->in);
-    return true;
+    return imap_arg_close(s, &s->cmdname);
 }
 
 static bool one_modifier(struct imap_session *s, struct fetch_request *req)
@@ -246,11 +237,7 @@ static bool parse_modifiers(struct imap_session *s, struct fetch_request *req)
     do {
         if (!one_modifier(s, req)) return false;
     } while (s->c == ' ');
-    if (s->c != ')') {
-        imap_bad(s, "Missing close parenthesis in %s", buf_cstring(&s->modname));
-        return false;
-    }
-    s->c = prot_getc(s->in);
+    if (!imap_arg_close(s, &s->modname)) return false;
     if (req->vanished && !req->has_changedsince) {
         imap_bad(s, "Missing required argument to %s", buf_cstring(&s->modname));
         return false;

@@ -56,6 +56,16 @@ bool imap_arg_end(struct imap_session *s)
     return false;
 }
 
+bool imap_arg_close(struct imap_session *s, struct buf *name)
+{
+    if (s->c != ')') {
+        imap_bad(s, "Missing close parenthesis in %s", buf_cstring(name));
+        return false;
+    }
+    s->c = prot_getc(s->in);
+    return true;
+}
+
 int imap_arg_peek(struct imap_session *s)
 {
     return prot_peek(s->in);

@@ -138,6 +138,8 @@ bool imap_arg_word(struct imap_session *s, struct buf *buf);
 bool imap_arg_sequence(struct imap_session *s, struct buf *buf);
 /* The line ends here. BAD Unexpected extra arguments. */
 bool imap_arg_end(struct imap_session *s);
+/* s->c closes a list of the command or modifier called name; takes the byte behind it. BAD Missing close parenthesis. */
+bool imap_arg_close(struct imap_session *s, struct buf *name);
 /* The next byte without taking it. */
 int imap_arg_peek(struct imap_session *s);
 /* s->c is the end of the line (the LF of a CRLF is taken). */

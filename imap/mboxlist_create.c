@@ -267,23 +267,13 @@ static int adopt_files(struct txn *txn, const mbentry_t *inbox)
 {
     static const char *const suffixes[] = { "seen", "sub" };
     struct user_meta *from = NULL, *to = NULL;
-    struct names_config cfg;
-    struct stat st;
     int r = 0;
 
     if (inbox->mbtype & MBTYPE_LEGACY_DIRS) return 0;
     char *userid = mboxname_to_userid(inbox->name);
-    names_config_get(&cfg);
     r = user_meta_legacy(userid, &from);
     if (!r) r = user_meta_from_entry(inbox, &to);
-    for (size_t i = 0; !r && i < array_size(suffixes); i++) {
-        const char *src = user_meta_path(from, suffixes[i]), *dst = user_meta_path(to, suffixes[i]);
-        if (!src || !dst || diskio_stat(src, &st) || !diskio_stat(dst, &st)) continue;
-        char *dir = xstrndup(dst, (size_t)(strrchr(dst, '/') - dst));
-        txn_mkdir(txn, dir, 0755);
-        free(dir);
-        r = txn_move(txn, cfg.configdirectory, src, dst);
-    }
+    if (!r) r = user_meta_move(txn, from, to, suffixes, array_size(suffixes), false);
     user_meta_free(&from);
     user_meta_free(&to);
     free(userid);

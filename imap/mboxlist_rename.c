@@ -245,20 +245,9 @@ static int move_legacy_files(struct txn *txn, const char *olduser, const char *n
 {
     static const char *const suffixes[] = { "seen", "sub", "mboxkey" };
     struct user_meta *from = NULL, *to = NULL;
-    struct names_config cfg;
-    struct stat st;
-
-    names_config_get(&cfg);
     int r = user_meta_lookup(olduser, txn, &from);
     if (!r && !user_meta_uniqueid(from)) r = user_meta_legacy(newuser, &to);
-    for (size_t i = 0; !r && to && i < array_size(suffixes); i++) {
-        const char *src = user_meta_path(from, suffixes[i]), *dst = user_meta_path(to, suffixes[i]);
-        if (!src || !dst || diskio_stat(src, &st)) continue;
-        char *dir = xstrndup(dst, (size_t)(strrchr(dst, '/') - dst));
-        txn_mkdir(txn, dir, 0755);
-        free(dir);
-        r = txn_move(txn, cfg.configdirectory, src, dst);
-    }
+    if (!r && to) r = user_meta_move(txn, from, to, suffixes, array_size(suffixes), true);
     user_meta_free(&from);
     user_meta_free(&to);
     return r == IMAP_MAILBOX_NONEXISTENT ? 0 : r;

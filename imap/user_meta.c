@@ -16,13 +16,16 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "buf.h"
+#include "diskio.h"
 #include "hash.h"
 #include "imap_err.h"
 #include "mailbox_path.h"
 #include "mboxlist.h"
 #include "mboxname.h"
+#include "names_config.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
 
@@ -126,6 +129,25 @@ void user_meta_forget(struct txn *txn, const char *userid)
     struct user_meta *meta = known ? hash_del(userid, known) : NULL;
 
     user_meta_free(&meta);
+}
+
+int user_meta_move(struct txn *txn, struct user_meta *from, struct user_meta *to,
+                   const char *const *suffixes, size_t count, bool replace)
+{
+    struct names_config cfg;
+    struct stat st;
+    int r = 0;
+
+    names_config_get(&cfg);
+    for (size_t i = 0; !r && i < count; i++) {
+        const char *src = user_meta_path(from, suffixes[i]), *dst = user_meta_path(to, suffixes[i]);
+        if (!src || !dst || diskio_stat(src, &st) || (!replace && !diskio_stat(dst, &st))) continue;
+        char *dir = xstrndup(dst, (size_t)(strrchr(dst, '/') - dst));
+        txn_mkdir(txn, dir, 0755);
+        free(dir);
+        r = txn_move(txn, cfg.configdirectory, src, dst);
+    }
+    return r;
 }
 
 /* ---- making one ---- */

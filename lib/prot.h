@@ -160,6 +160,9 @@ int prot_flush(struct protstream *s);
 /* Drop buffered output (before a fatal message on a stream in an unknown state). */
 void prot_discardoutput(struct protstream *s);
 
+/* Is it written as an atom / between quotes? Not both: NIL, 8-bit text and the like are neither. */
+bool prot_isatom(const char *base, size_t len);
+bool prot_isquotable(const char *base, size_t len);
 /* Strings as IMAP writes them (RFC 3501 §4.3, handbook 04 §2). A literal carries "+" when prot_isclient(). */
 int prot_printliteral(struct protstream *s, const char *base, size_t len);
 int prot_printliteral8(struct protstream *s, const char *base, size_t len);  /* ~{n} */

@@ -13,7 +13,7 @@
 
 #define MAXSHORT 1024 /* strings of this length and more are literals */
 
-static bool can_be_atom(const char *base, size_t len)
+bool prot_isatom(const char *base, size_t len)
 {
     if (!len || len >= MAXSHORT || (len == 3 && !memcmp(base, "NIL", 3))) return false;
     for (size_t i = 0; i < len; i++) {
@@ -23,7 +23,7 @@ static bool can_be_atom(const char *base, size_t len)
     return true;
 }
 
-static bool can_be_quoted(const char *base, size_t len)
+bool prot_isquotable(const char *base, size_t len)
 {
     if (len >= MAXSHORT) return false;
     for (size_t i = 0; i < len; i++) {
@@ -47,7 +47,7 @@ int prot_printliteral8(struct protstream *s, const char *base, size_t len)
 
 int prot_printmap(struct protstream *s, const char *base, size_t len)
 {
-    if (!can_be_quoted(base, len)) return prot_printliteral(s, base, len);
+    if (!prot_isquotable(base, len)) return prot_printliteral(s, base, len);
     prot_putc('"', s);
     prot_write(s, base, len);
     return prot_putc('"', s);
@@ -60,7 +60,7 @@ int prot_printstring(struct protstream *s, const char *str)
 
 int prot_printamap(struct protstream *s, const char *base, size_t len)
 {
-    if (can_be_atom(base, len)) return prot_write(s, base, len);
+    if (prot_isatom(base, len)) return prot_write(s, base, len);
     return prot_printmap(s, base, len);
 }
 

@@ -297,12 +297,7 @@ static bool parse_set(struct imap_session *s, struct buf *name, struct setting *
     do {
         if (!parse_pair(s, &tail)) return false;
     } while (s->c == ' ');
-    if (s->c != ')') {
-        imap_bad(s, "Missing close parenthesis in %s", buf_cstring(&s->cmdname));
-        return false;
-    }
-    s->c = prot_getc(s->in);
-    return imap_arg_end(s);
+    return imap_arg_close(s, &s->cmdname) && imap_arg_end(s);
 }
 
 static int set_all(struct imap_session *s, const mbentry_t *mbentry, const struct setting *list)

@@ -38,12 +38,8 @@ static bool parse_parameters(struct imap_session *s, bool *raw)
     } while (ok && s->c == ' ');
     if (!ok)
         imap_bad(s, "Invalid parameter %s in %s", buf_cstring(&word), buf_cstring(&s->cmdname));
-    else if (s->c != ')') {
-        imap_bad(s, "Missing close parenthesis in %s", buf_cstring(&s->cmdname));
-        ok = false;
-    }
     else
-        s->c = prot_getc(s->in);
+        ok = imap_arg_close(s, &s->cmdname);
     buf_free(&word);
     return ok && imap_arg_end(s);
 }

@@ -101,12 +101,7 @@ static bool modifiers(struct imap_session *s, struct select_args *args)
         buf_ucase(&word);
         if (!one_modifier(s, args, buf_cstring(&word))) goto done;
     } while (s->c == ' ');
-    if (s->c != ')') {
-        imap_bad(s, "Missing close parenthesis in %s", buf_cstring(&s->cmdname));
-        goto done;
-    }
-    s->c = prot_getc(s->in);
-    ok = true;
+    ok = imap_arg_close(s, &s->cmdname);
 done:
     buf_free(&word);
     return ok;

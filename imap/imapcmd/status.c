@@ -73,12 +73,7 @@ bool imap_parse_status_items(struct imap_session *s, uint32_t *items)
         }
         if (!item_bit(s, &word, items)) goto done;
     } while (s->c == ' ');
-    if (s->c != ')') {
-        imap_bad(s, "Missing close parenthesis in %s", buf_cstring(&s->cmdname));
-        goto done;
-    }
-    s->c = prot_getc(s->in);
-    ok = true;
+    ok = imap_arg_close(s, &s->cmdname);
 done:
     buf_free(&word);
     return ok;

@@ -43,12 +43,7 @@ static bool parse_unchangedsince(struct imap_session *s, struct store_args *args
         }
         args->store.has_unchangedsince = true;
     } while (s->c == ' ');
-    if (s->c != ')') {
-        imap_bad(s, "Missing close parenthesis in %s", buf_cstring(&s->modname));
-        goto done;
-    }
-    s->c = prot_getc(s->in);
-    ok = true;
+    ok = imap_arg_close(s, &s->modname);
 done:
     buf_free(&word);
     return ok;
@@ -128,12 +123,7 @@ static bool parse_flags(struct imap_session *s, struct store_args *args)
                              &args->user_flags))
             goto done;
     } while (s->c == ' ');
-    if (list && s->c != ')') {
-        imap_bad(s, "Missing close parenthesis in %s", buf_cstring(&s->cmdname));
-        goto done;
-    }
-    if (list) s->c = prot_getc(s->in);
-    ok = true;
+    ok = !list || imap_arg_close(s, &s->cmdname);
 done:
     buf_free(&flag);
     return ok;

@@ -60,15 +60,7 @@ static int put_annotations(struct synccmd_session *session, const mbentry_t *mbe
     ptrarray_t lines = PTRARRAY_INITIALIZER;
     int r = annotatemore_foreach(mbentry, NULL, NULL, NULL, annotation_cb, &lines);
 
-    for (int i = 0; i < ptrarray_size(&lines); i++) {
-        struct dlist *kl = ptrarray_nth(&lines, i);
-        if (r)
-            dlist_free(&kl);
-        else
-            r = synccmd_put(session, kl);
-    }
-    ptrarray_fini(&lines);
-    return r;
+    return synccmd_put_all(session, &lines, r);
 }
 
 int synccmd_get_annotation(struct synccmd_session *session, const struct dlist *dl, unsigned flags)

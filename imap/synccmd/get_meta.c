@@ -32,15 +32,7 @@ static int put_seen(struct synccmd_session *session, const char *userid)
     ptrarray_t lines = PTRARRAY_INITIALIZER;
     int r = seen_foreach(userid, seen_cb, &lines);
 
-    for (int i = 0; i < ptrarray_size(&lines); i++) {
-        struct dlist *kl = ptrarray_nth(&lines, i);
-        if (r)
-            dlist_free(&kl);
-        else
-            r = synccmd_put(session, kl);
-    }
-    ptrarray_fini(&lines);
-    return r;
+    return synccmd_put_all(session, &lines, r);
 }
 
 static int put_subscriptions(struct synccmd_session *session, const char *userid)

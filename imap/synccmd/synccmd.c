@@ -156,6 +156,19 @@ int synccmd_put(struct synccmd_session *session, struct dlist *dl)
     return r;
 }
 
+int synccmd_put_all(struct synccmd_session *session, ptrarray_t *lines, int r)
+{
+    for (int i = 0; i < ptrarray_size(lines); i++) {
+        struct dlist *kl = ptrarray_nth(lines, i);
+        if (r)
+            dlist_free(&kl);
+        else
+            r = synccmd_put(session, kl);
+    }
+    ptrarray_fini(lines);
+    return r;
+}
+
 int synccmd_puttext(struct synccmd_session *session, const struct buf *text)
 {
     prot_puts(session->out, "* ");

@@ -17,6 +17,7 @@
 #include "buf.h"
 #include "dlist.h"
 #include "mbentry.h"
+#include "ptrarray.h"
 #include "strarray.h"
 #include "sync_reserve.h"
 #include "txn.h"
@@ -51,6 +52,8 @@ void synccmd_restart(struct synccmd_session *session);
 
 /* Print "* " and the item with its name; frees it. IMAP_IOERROR when the stream has failed. */
 int synccmd_put(struct synccmd_session *session, struct dlist *dl);
+/* Put the dlists of an array, or (r, or a failure on the way) only free them; empties the array. Returns r or the failure. */
+int synccmd_put_all(struct synccmd_session *session, ptrarray_t *lines, int r);
 /* Print "* " and text that is ready. */
 int synccmd_puttext(struct synccmd_session *session, const struct buf *text);
 
