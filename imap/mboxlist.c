@@ -255,6 +255,30 @@ static int drop_stale_i(struct txn_db *db, const char *uniqueid, const char *nam
     return r;
 }
 
+/*
+ * A uniqueid is not under the lock of a name: another user may take it between our look and our commit. So every one
+ * that a transaction gives to a name is looked at again when nobody else can commit.
+ */
+struct identity {
+    char *uniqueid, *name;
+};
+
+static void free_identity(void *data)
+{
+    struct identity *id = data;
+
+    free(id->uniqueid);
+    free(id->name);
+    free(id);
+}
+
+static int refuse_second(const char *uniqueid, const char *name, const char *other)
+{
+    xsyslog_errno(LOG_ERR, 0, "DBERROR: one uniqueid for two mailboxes refused",
+                  "uniqueid=<%s> mailbox=<%s> other=<%s>", uniqueid, name, other);
+    return IMAP_MAILBOX_MOVED;
+}
+
 /* Is there a live mailbox of that name with that uniqueid? */
 static int is_live(struct txn_db *db, const char *name, const char *uniqueid, bool *livep)
 {
@@ -288,10 +312,7 @@ static int make_i(struct txn_db *db, const char *name, const mbentry_t *entry, m
     if (*i) {
         int r = strcmpnull((*i)->name, name) ? is_live(db, (*i)->name, entry->uniqueid, &live) : 0;
         if (!r && live && !(entry->mbtype & MBTYPE_DELETED)) {
-            xsyslog_errno(LOG_ERR, 0, "DBERROR: one uniqueid for two mailboxes refused",
-                          "uniqueid=<%s> mailbox=<%s> other=<%s>", entry->uniqueid, name,
-                          (*i)->name);
-            r = IMAP_MAILBOX_MOVED;
+            r = refuse_second(entry->uniqueid, name, (*i)->name);
         }
         if (r) {
             mbentry_free(&fresh);
@@ -309,6 +330,44 @@ static int make_i(struct txn_db *db, const char *name, const mbentry_t *entry, m
     return 0;
 }
 
+/* The I record that others have committed must not name a live mailbox; ours may have moved in this transaction. */
+static int check_identity(struct txn *txn, void *rock)
+{
+    const struct identity *id = rock;
+    struct buf key = BUF_INITIALIZER;
+    struct txn_db *db = NULL;
+    mbentry_t *i = NULL;
+    const char *val;
+    size_t len;
+    bool live = false;
+
+    int r = mboxlist_db_open(txn, &db);
+    if (r) return r;
+    mbentry_key_uniqueid(id->uniqueid, &key);
+    r = txn_db_fetch_committed(db, buf_base(&key), buf_len(&key), &val, &len);
+    if (!r) r = mbentry_parse_i(buf_base(&key) + 1, buf_len(&key) - 1, val, len, &i);
+    if (!r && strcmpnull(i->name, id->name)) r = is_live(db, i->name, id->uniqueid, &live);
+    if (r == IMAP_NOTFOUND || r == IMAP_MAILBOX_BADFORMAT) r = 0; /* none, or one that is made anew */
+    if (!r && live) r = refuse_second(id->uniqueid, id->name, i->name);
+    mbentry_free(&i);
+    buf_free(&key);
+    return r;
+}
+
+static void watch_identity(struct txn *txn, const char *name, const char *uniqueid)
+{
+    char *attach = xasprintf("mboxlist_identity/%s/%s", uniqueid, name);
+
+    if (!txn_attached(txn, attach)) {
+        struct identity *id = xzmalloc(sizeof(*id));
+        id->uniqueid = xstrdup(uniqueid);
+        id->name = xstrdup(name);
+        txn_attach(txn, attach, id, free_identity);
+        txn_on_commit(txn, TXN_ORDER_GLOBAL, check_identity, id);
+    }
+    free(attach);
+}
+
 static int store_i(struct txn *txn, struct txn_db *db, const char *name, const mbentry_t *entry)
 {
     struct buf key = BUF_INITIALIZER, val = BUF_INITIALIZER;
@@ -323,6 +382,7 @@ static int store_i(struct txn *txn, struct txn_db *db, const char *name, const m
         mbentry_key_uniqueid(entry->uniqueid, &key);
         mbentry_print_i(i, txn_time(txn), &val);
         r = store(db, &key, &val);
+        if (!r && !(entry->mbtype & MBTYPE_DELETED)) watch_identity(txn, name, entry->uniqueid);
     }
     mbentry_free(&i);
     buf_free(&key);

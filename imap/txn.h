@@ -183,6 +183,11 @@ void txn_db_close(struct txn_db **dbp);
  * staged value: until it is changed). data may be NULL to ask only whether it is there.
  */
 int txn_db_fetch(struct txn_db *db, const char *key, size_t keylen, const char **data, size_t *datalen);
+/*
+ * The same of what the file has now, staged changes aside: for hooks of TXN_ORDER_GLOBAL and later, to see what other
+ * users have committed since something was staged.
+ */
+int txn_db_fetch_committed(struct txn_db *db, const char *key, size_t keylen, const char **data, size_t *datalen);
 typedef int txn_db_cb(void *rock, const char *key, size_t keylen, const char *data, size_t datalen);
 /*
  * All keys that begin with prefix, in the order of the database; staged changes are seen, also

@@ -167,6 +167,15 @@ static const struct kvmap_node *find_staged(const struct txn_db *db, const char 
     return db->staged.head ? kvmap_find(&db->staged, key, keylen) : NULL;
 }
 
+int txn_db_fetch_committed(struct txn_db *db, const char *key, size_t keylen, const char **data, size_t *datalen)
+{
+    *data = NULL;
+    *datalen = 0;
+    int r = txn_db_open_file(db);
+    if (r) return r;
+    return db->db ? txn_db_error(cyrusdb_fetch(db->db, key, keylen, data, datalen)) : IMAP_NOTFOUND;
+}
+
 int txn_db_fetch(struct txn_db *db, const char *key, size_t keylen, const char **data, size_t *datalen)
 {
     const char *d = NULL;
