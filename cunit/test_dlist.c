@@ -225,7 +225,7 @@ static const char *const broken[] = {
     "X \r\n",
     "X )\r\n",
     "X (a\r\n",
-    "X (a\r\nb)\r\n" + 7,
+    ")\r\n",
     "X %a\r\n",
     "X %(A)\r\n",
     "X %(A b C)\r\n",

@@ -209,3 +209,20 @@ def test_login_line_in_the_log(imap_server):
     with imap_server.imap("alice") as client:
         client.logout()
     imap_server.wait_log(r"login: \S+ ?\[127\.0\.0\.1\] alice plaintext User logged in SESSIONID=<")
+
+
+def test_root_of_the_shared_namespace(imap_server):
+    """A name of its own kind: no mailbox, no internal name; it once ended the process."""
+    with imap_server.imap("admin") as admin:
+        admin.ok("CREATE shared")
+        admin.ok("SETACL shared anyone lr")
+    root = b'"/" "Shared Folders"'
+    with imap_server.imap("alice") as alice:
+        for command, flags in (('LIST "" %', rb"\Noselect \HasChildren"),
+                               ('XLIST "" %', rb"\Noselect \HasChildren"),
+                               ('LIST "" % RETURN (SUBSCRIBED)', rb"\NonExistent \HasChildren")):
+            assert b"* %s (%s) %s" % (command.split()[0].encode(), flags, root) in alice.ok(command)[1]
+        alice.ok('SUBSCRIBE "Shared Folders/shared"')
+        assert alice.ok('LSUB "" %')[1] == [rb'* LSUB (\Noselect \HasChildren) ' + root]
+        assert alice.ok('LIST (SUBSCRIBED RECURSIVEMATCH) "" %')[1] == [
+            rb'* LIST (\NonExistent \HasChildren) ' + root + b' (CHILDINFO ("SUBSCRIBED"))']

@@ -9,10 +9,9 @@
 
 #include "buf.h"
 #include "mailbox_header.h"
+#include "fuzz.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+void fuzz_header(const uint8_t *data, size_t size)
 {
     static struct buf file, again;
     struct mailbox_header h = MAILBOX_HEADER_INITIALIZER;
@@ -27,5 +26,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (!buf_equal(&file, &again)) abort();
     }
     mailbox_header_fini(&h);
-    return 0;
 }

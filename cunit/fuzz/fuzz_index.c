@@ -10,8 +10,7 @@
 
 #include "mailbox_index.h"
 #include "sync_crc.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 static void check(bool ok)
 {
@@ -32,14 +31,14 @@ static void one_record(const char *base, size_t len, uint32_t minor)
     check(!memcmp(&rec, &back, sizeof(rec)));
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+void fuzz_index(const uint8_t *data, size_t size)
 {
     const char *base = (const char *)data;
     struct index_header hdr, back;
     char out[INDEX_HEADER_MAX];
 
     for (uint32_t minor = 5; minor < 19; minor++) one_record(base, size, minor);
-    if (index_header_read(&hdr, base, size, 1)) return 0;
+    if (index_header_read(&hdr, base, size, 1)) return;
 
     size_t n = index_header_write(&hdr, out);
     check(n && !index_header_read(&back, out, n, 1));
@@ -50,5 +49,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (off > size) break;
         one_record(base + off, size - off, hdr.minor_version);
     }
-    return 0;
 }

@@ -16,8 +16,7 @@
 #include "mboxname.h"
 #include "quota_codec.h"
 #include "seen_codec.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 static struct buf out;
 
@@ -134,13 +133,12 @@ static void names(const char *val, size_t len)
     free(text);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+void fuzz_mbentry(const uint8_t *data, size_t size)
 {
     static void (*const kinds[])(const char *, size_t) = {
         name_record, id_record, old_record, conversation, conversations_rest, small_records, names,
     };
 
-    if (!size) return 0;
+    if (!size) return;
     kinds[data[0] % (sizeof(kinds) / sizeof(kinds[0]))]((const char *)data + 1, size - 1);
-    return 0;
 }

@@ -12,8 +12,7 @@
 #include "message_check.h"
 #include "message_conv.h"
 #include "message_section.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 struct input {
     const char *base;
@@ -58,7 +57,7 @@ static void check_record(const struct cacherecord *rec)
     buf_free(&old);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+void fuzz_message(const uint8_t *data, size_t size)
 {
     struct message_content *m = message_parse((const char *)data, size, NULL);
     struct buf record = BUF_INITIALIZER, other = BUF_INITIALIZER;
@@ -78,5 +77,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     message_encode_binary((const char *)data, size, NULL, &other);
     buf_free(&record);
     buf_free(&other);
-    return 0;
 }

@@ -62,13 +62,18 @@ static int child_cb(const mbentry_t *mbentry, void *rock)
     return below;
 }
 
+/* The internal name; "" for the root of the shared namespace, which stands for no mailbox. */
+static const char *intname(const struct findall_data *data)
+{
+    return data->mbname ? mbname_intname(data->mbname) : "";
+}
+
 static bool has_children(const struct lister *l, const struct findall_data *data)
 {
     struct child_search search = { l->s, data->extname };
 
     if (!l->all_subscribed) return data->has_children;
-    return mboxlist_mboxtree(mbname_intname(data->mbname), child_cb, &search, MBOXTREE_SKIP_ROOT) ==
-           1;
+    return mboxlist_mboxtree(intname(data), child_cb, &search, MBOXTREE_SKIP_ROOT) == 1;
 }
 
 static void attribute(struct buf *out, const char *name)
@@ -100,12 +105,11 @@ static void attributes(const struct lister *l, const struct findall_data *data,
 {
     if (!data->mbentry)
         attribute(out, l->args->kind == LIST_EXTENDED ? "\\NonExistent" : "\\Noselect");
-    bool subscribed = l->all_subscribed
-                          ? data->is_exactmatch
-                          : strarray_bsearch(&l->subscribed, mbname_intname(data->mbname)) >= 0;
+    bool subscribed = l->all_subscribed ? data->is_exactmatch
+                                        : strarray_bsearch(&l->subscribed, intname(data)) >= 0;
     if (subscribed && l->args->kind == LIST_EXTENDED) attribute(out, "\\Subscribed");
     children_attribute(l, data, out);
-    if (l->args->kind == LIST_XLIST &&
+    if (l->args->kind == LIST_XLIST && data->mbname &&
         mbname_category(data->mbname, &l->s->ns, l->s->userid) == MBNAME_INBOX)
         attribute(out, "\\Inbox");
     if (buf_len(use) && shows_special_use(l)) {
@@ -166,7 +170,7 @@ static int found(const struct findall_data *data, void *rock)
     if (!wanted(l, data)) return 0;
     /* A parent that only stands for subscribed children may be a mailbox all the same. */
     if (l->all_subscribed && !data->is_exactmatch && l->args->kind == LIST_EXTENDED &&
-        !mboxlist_lookup(mbname_intname(data->mbname), &mbentry, NULL))
+        !mboxlist_lookup(intname(data), &mbentry, NULL))
         real.mbentry = mbentry;
     special_use(l, &real, &use);
     int r = 0;
