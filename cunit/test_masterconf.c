@@ -129,9 +129,9 @@ static int check_values(const struct masterconf_entry *e, void *rock)
 START_TEST(test_values)
 {
     int called = 0;
+    static const char text[] = "START {\na s=first s=second n=12x m=-3 yes=on off=off zork=zork\nb\n}\n";
 
-    test_writefile(path, "START {\na s=first s=second n=12x m=-3 yes=on off=off zork=zork\nb\n}\n",
-                   69);
+    test_writefile(path, text, sizeof(text) - 1);
     ck_assert_int_eq(masterconf_getsection(path, "START", check_values, &called, &err), 42);
     ck_assert_int_eq(called, 1);
 }

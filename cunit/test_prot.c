@@ -258,11 +258,11 @@ END_TEST
 static int answer_pipe(struct protstream *s, void *rock)
 {
     int *fds = rock;
-    char c;
+    char text[2] = "";
 
-    ck_assert_int_eq(read(fds[0], &c, 1), 1);
+    ck_assert_int_eq(read(fds[0], text, 1), 1);
     prot_setwaitfd(s, fds[0], NULL, NULL);
-    they_send(&c);
+    they_send(text);
     return 0;
 }
 

@@ -104,7 +104,7 @@ void conv_folders_print(const strarray_t *folders, struct buf *out)
 int conv_counted_flags_parse(const char *val, size_t len, strarray_t *flags)
 {
     strarray_fini(flags);
-    if (memchr(val, '\0', len)) return IMAP_MAILBOX_BADFORMAT;
+    if (len && memchr(val, '\0', len)) return IMAP_MAILBOX_BADFORMAT;
     strarray_t *words = strarray_nsplit(val, len, " ", 0);
     bool ok = words->count <= CONV_MAX_COUNTED_FLAGS;
     if (ok) strarray_cat(flags, words);

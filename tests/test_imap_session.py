@@ -221,8 +221,8 @@ def test_root_of_the_shared_namespace(imap_server):
         for command, flags in (('LIST "" %', rb"\Noselect \HasChildren"),
                                ('XLIST "" %', rb"\Noselect \HasChildren"),
                                ('LIST "" % RETURN (SUBSCRIBED)', rb"\NonExistent \HasChildren")):
-            assert b"* %s (%s) %s" % (command.split()[0].encode(), flags, root) in alice.ok(command)[1]
+            assert b"* %s (%s) %s" % (command.split()[0].encode(), flags, root) in alice.ok(command).untagged
         alice.ok('SUBSCRIBE "Shared Folders/shared"')
-        assert alice.ok('LSUB "" %')[1] == [rb'* LSUB (\Noselect \HasChildren) ' + root]
-        assert alice.ok('LIST (SUBSCRIBED RECURSIVEMATCH) "" %')[1] == [
+        assert alice.ok('LSUB "" %').untagged == [rb'* LSUB (\Noselect \HasChildren) ' + root]
+        assert alice.ok('LIST (SUBSCRIBED RECURSIVEMATCH) "" %').untagged == [
             rb'* LIST (\NonExistent \HasChildren) ' + root + b' (CHILDINFO ("SUBSCRIBED"))']
