@@ -143,6 +143,7 @@ static void finish(struct txn *txn, uint64_t lsn)
     ndone_events = nouter_events;
 
     free_hash_table(&txn->attached, free_attached);
+    txn_db_forget(txn);
     free_hash_table(&txn->link_sources, NULL);
     free_hash_table(&txn->event_set, NULL);
     journal_record_fini(&txn->rec);

@@ -74,7 +74,7 @@ void txn_db_close_file(struct txn_db *db)
     db->db = NULL;
 }
 
-void txn_db_free(struct txn_db *db)
+void txn_db_release(struct txn_db *db)
 {
     txn_db_close_file(db);
     if (db->staged.head) kvmap_fini(&db->staged);
@@ -82,6 +82,11 @@ void txn_db_free(struct txn_db *db)
     free(db->path);
     free(db->backend);
     free(db->lockname);
+}
+
+static void txn_db_free(struct txn_db *db)
+{
+    txn_db_release(db);
     free(db);
 }
 

@@ -262,12 +262,20 @@ static void repack(struct txn_db *db)
 
 void txn_db_finish(struct txn *txn)
 {
-    struct txn_db *db, *next;
-    for (db = txn->dbs; db; db = next) {
-        next = db->next;
+    for (struct txn_db *db = txn->dbs; db; db = db->next) {
         if (txn->appended && txn_db_is_staged(db)) repack(db);
         unlock(db);
-        txn_db_free(db);
+        txn_db_release(db);
+    }
+}
+
+void txn_db_forget(struct txn *txn)
+{
+    struct txn_db *db, *next;
+
+    for (db = txn->dbs; db; db = next) {
+        next = db->next;
+        free(db);
     }
     txn->dbs = NULL;
 }

@@ -42,6 +42,7 @@ static inline bool txn_db_is_staged(const struct txn_db *db) { return db->staged
 void txn_db_unsettle(struct txn_db *db);
 /* Closes the file. */
 void txn_db_close_file(struct txn_db *db);
-void txn_db_free(struct txn_db *db);
+/* Ends everything in the handle but the handle itself. */
+void txn_db_release(struct txn_db *db);
 
 #endif

@@ -91,6 +91,8 @@ bool txn_db_isdirty(const struct txn *txn);
 /* Gives the locks of global databases back: those that are applied early, or all. */
 void txn_db_unlock_early(struct txn *txn);
 void txn_db_unlock_globals(struct txn *txn);
+/* Gives files and locks back; what is attached to the transaction may still close the handles. */
 void txn_db_finish(struct txn *txn);
+void txn_db_forget(struct txn *txn); /* the handles themselves */
 
 #endif
