@@ -337,7 +337,6 @@ int append_check_quota(struct mailbox *mailbox, const struct quota_diffs *diffs)
 
     if (!mailbox_quotaroot(mailbox)) return 0;
     diffs_by_resource(diffs, diff);
-    quota_init(&q, mailbox_quotaroot(mailbox));
     int r = quota_read_withconversations(mailbox_quotaroot(mailbox), mailbox_txn(mailbox), &q);
     for (int i = 0; !r && i < QUOTA_NUMRESOURCES; i++)
         r = quota_check(&q, (enum quota_resource)i, diff[i]);

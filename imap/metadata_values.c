@@ -159,7 +159,6 @@ bool metadata_get_userrawquota(struct metadata_source *src, struct buf *out)
     struct quota q;
     const char *sep = "";
 
-    quota_init(&q, src->mbentry->name);
     int r = quota_read(src->mbentry->name, NULL, &q);
     if (!r) buf_putc(out, '(');
     for (int res = 0; !r && res < QUOTA_NUMRESOURCES; res++) {

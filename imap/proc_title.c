@@ -23,6 +23,7 @@ extern char **environ;
 
 static char *title;
 static size_t title_size;
+static char **args; /* what main goes on with, until the end of the process */
 
 /* A copy of a NULL-terminated list of n strings. */
 static char **copy_list(char **list, int n)
@@ -43,7 +44,7 @@ char **proc_settitle_init(int argc, char **argv)
     /* As far as the strings follow one another without a gap. */
     char *begin = end;
     for (int i = 0; i < argc && argv[i] == end; i++) end = argv[i] + strlen(argv[i]) + 1;
-    char **args = copy_list(argv, argc);
+    args = copy_list(argv, argc);
     if (environ[0] == end && !strncmp(end, room, sizeof(room) - 1)) {
         end += strlen(end) + 1;
         unsetenv(PROC_TITLE_ROOM);
@@ -55,12 +56,12 @@ char **proc_settitle_init(int argc, char **argv)
 
 void proc_settitle(const char *fmt, ...)
 {
-    va_list args;
+    va_list ap;
 
     if (!title) return;
-    va_start(args, fmt);
-    int n = vsnprintf(title, title_size, fmt, args);
-    va_end(args);
+    va_start(ap, fmt);
+    int n = vsnprintf(title, title_size, fmt, ap);
+    va_end(ap);
     if (n < 0) n = 0;
     if ((size_t)n < title_size) memset(title + n, 0, title_size - (size_t)n);
 }

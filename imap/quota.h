@@ -16,7 +16,8 @@
 #include "quota_codec.h" /* struct quota, quota_encode, quota_free ... */
 #include "txn.h"
 
-int quota_read(const char *root, struct txn *txn, struct quota *q); /* IMAP_QUOTAROOT_NONEXISTENT */
+/* Makes *q; quota_free() whatever is returned. IMAP_QUOTAROOT_NONEXISTENT. */
+int quota_read(const char *root, struct txn *txn, struct quota *q);
 /* As quota_read with STORAGE and MESSAGE as they are displayed and checked. */
 int quota_read_withconversations(const char *root, struct txn *txn, struct quota *q);
 /* Nearest root at or above name; *rootp NULL if none (caller frees). */

@@ -22,13 +22,15 @@ int quota_read_usage(const char *root, struct quota *shown, struct quota *raw)
     struct namelock *lock = NULL;
     uint64_t lsn = 0;
 
-    quota_init(shown, root);
-    if (raw) quota_init(raw, root);
     int r = namelock_user(owner, NAMELOCK_SHARED, 0, &lock);
-    if (!r) {
+    if (r) {
+        quota_init(shown, root);
+        if (raw) quota_init(raw, root);
+    } else {
         lsn = namelock_seen_lsn(lock);
         r = quota_read_withconversations(root, NULL, shown);
-        if (!r && raw) r = quota_read(root, NULL, raw);
+        int rawr = raw ? quota_read(root, NULL, raw) : 0;
+        if (!r) r = rawr;
         namelock_release(&lock);
     }
     free(owner);

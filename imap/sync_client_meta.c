@@ -44,7 +44,6 @@ static int do_quota(struct sync_client *sc, const char *root, const struct quota
 {
     struct quota q;
 
-    quota_init(&q, root);
     int r = quota_read(root, NULL, &q);
     if (r == IMAP_QUOTAROOT_NONEXISTENT) {
         r = apply_atom(sc, "UNQUOTA", root);

@@ -146,7 +146,6 @@ static void quota_alert(struct imap_session *s)
     bool told = false;
 
     if (!root || !(index_rights(s->index) & ACL_EXPUNGE)) return;
-    quota_init(&q, root);
     if (!quota_read_withconversations(root, NULL, &q)) {
         for (int res = 0; res < QUOTA_NUMRESOURCES; res++) {
             if (!near_limit(&q, res, &percent)) continue;

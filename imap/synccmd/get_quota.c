@@ -17,7 +17,6 @@ int synccmd_put_quota(struct synccmd_session *session, const char *root)
 {
     struct quota q;
 
-    quota_init(&q, root);
     int r = quota_read(root, NULL, &q);
     if (!r) r = synccmd_put(session, sync_quota_print(&q, "QUOTA"));
     quota_free(&q);
