@@ -58,16 +58,17 @@ static void stat_message(const char *name, const char *file, struct stat *st)
     free(path);
 }
 
-/* A message of about that many bytes; the caller frees. */
+/* A message of about that many bytes, one at a time: its bytes are borrowed from here. The caller frees the stage. */
 static struct stage *new_stage(size_t len)
 {
-    struct buf *msg = buf_new();
+    static struct buf msg;
     struct stage *stage;
 
-    st_message(77, msg);
-    while (buf_len(msg) < len) buf_appendcstr(msg, "0123456789012345678901234567890123456789\r\n");
-    ck_assert_int_eq(stage_new_bytes(buf_base(msg), buf_len(msg), APPEND_NOCHECK, &stage), 0);
-    return stage; /* the bytes stay borrowed: the test process ends soon */
+    buf_reset(&msg);
+    st_message(77, &msg);
+    while (buf_len(&msg) < len) buf_appendcstr(&msg, "0123456789012345678901234567890123456789\r\n");
+    ck_assert_int_eq(stage_new_bytes(buf_base(&msg), buf_len(&msg), APPEND_NOCHECK, &stage), 0);
+    return stage;
 }
 
 static void deliver_to_three(size_t len)
@@ -171,7 +172,8 @@ START_TEST(flags_of_an_append)
     struct seendata sd = SEENDATA_INITIALIZER;
 
     make_users();
-    args.flags = strarray_split("\\Seen \\Flagged $Label \\Recent other", NULL, 0);
+    strarray_t *flags = strarray_split("\\Seen \\Flagged $Label \\Recent other", NULL, 0);
+    args.flags = flags;
     struct txn *txn = begin_users();
     struct mailbox *w = st_write(txn, "user.alice");
     stage = new_stage(10);
@@ -180,6 +182,7 @@ START_TEST(flags_of_an_append)
     ck_assert_int_eq(append_fromstage(w, stage, &args, NULL), 0);
     stage_free(&stage);
     st_commit(txn);
+    strarray_free(flags);
 
     struct mailbox *m = st_read("user.alice");
     ck_assert_int_eq(mailbox_find_uid(m, 1, &rec), 0);
