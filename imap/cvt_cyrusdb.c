@@ -20,16 +20,16 @@
 #include "global.h"
 #include "util.h"
 
-static char *make_usage(void)
+static const char *make_usage(void)
 {
-    struct buf text = BUF_INITIALIZER;
+    static struct buf text = BUF_INITIALIZER;
     const char *name;
 
     buf_setcstr(&text, "Usage: cvt_cyrusdb [-C <altconfig>] <old db> <old db backend> <new db> <new db backend>\n"
                        "Usable Backends: ");
     for (unsigned i = 0; (name = cyrusdb_backend_name(i)); i++) buf_printf(&text, "%s%s", i ? ", " : "", name);
     buf_putc(&text, '\n');
-    return buf_release(&text);
+    return buf_cstring(&text);
 }
 
 static int copy_record(void *rock, const char *key, size_t keylen, const char *data, size_t datalen)
@@ -67,7 +67,7 @@ static int convert(char **arg)
 int main(int argc, char **argv)
 {
     const char *alt_config = NULL;
-    char *usage = make_usage();
+    const char *usage = make_usage();
     bool bad = false;
     int opt;
 
@@ -80,7 +80,6 @@ int main(int argc, char **argv)
         fputs(usage, stderr);
         return EX_USAGE_OLD;
     }
-    free(usage);
     char **arg = argv + optind;
     if (arg[0][0] != '/' || arg[2][0] != '/') {
         puts("\nSorry, you cannot use this tool with relative path names.\n"

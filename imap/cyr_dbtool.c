@@ -48,9 +48,9 @@ static const char usage_tail[] =
     "  -T  do it in one transaction\n";
 
 /* The list of backends is known only here. */
-static char *make_usage(void)
+static const char *make_usage(void)
 {
-    struct buf text = BUF_INITIALIZER;
+    static struct buf text = BUF_INITIALIZER;
     const char *name;
 
     buf_setcstr(&text, usage_head);
@@ -58,7 +58,7 @@ static char *make_usage(void)
     for (unsigned i = 0; (name = cyrusdb_backend_name(i)); i++) buf_printf(&text, "%s%s", i ? ", " : "", name);
     buf_putc(&text, '\n');
     buf_appendcstr(&text, usage_tail);
-    return buf_release(&text);
+    return buf_cstring(&text);
 }
 
 /* ---- actions ---- */
@@ -248,7 +248,7 @@ int main(int argc, char **argv)
 {
     struct dbtool tool = { .flags = 0 };
     const char *alt_config = NULL;
-    char *usage = make_usage();
+    const char *usage = make_usage();
     int opt;
 
     cyrus_std_options(argc, argv, usage);
@@ -267,7 +267,6 @@ int main(int argc, char **argv)
         fputs(usage, stderr);
         return EX_USAGE_OLD;
     }
-    free(usage);
     tool.fname = argv[optind];
     tool.backend = argv[optind + 1];
     tool.key = argc - optind > 3 ? argv[optind + 3] : NULL;

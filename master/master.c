@@ -99,7 +99,10 @@ static int run_start_job(const struct masterconf_entry *e, void *rock)
 {
     strarray_t *cmd = strarray_split(masterconf_getstring(e, "cmd", ""), NULL, 0);
 
-    if (!cmd->count) master_fatal(EX_CONFIG, "unable to find command for %s", e->name);
+    if (!cmd->count) {
+        strarray_free(cmd);
+        master_fatal(EX_CONFIG, "unable to find command for %s", e->name);
+    }
     char *program = child_program(cmd->data[0]);
     struct child_plan plan = {
         .type = CHILD_START,

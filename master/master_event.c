@@ -59,8 +59,10 @@ static int one_event(const struct masterconf_entry *e, void *rock)
     int period = masterconf_getint(e, "period", 0), at = masterconf_getint(e, "at", -1);
     strarray_t *words = strarray_split(cmd, NULL, 0);
 
-    if (!words->count)
+    if (!words->count) {
+        strarray_free(words);
         master_fatal(EX_CONFIG, "unable to find command or port for event '%s'", e->name);
+    }
     if (at < 0 || at > 2359 || at % 100 > 59) at = -1;
 
     events = xreallocarray(events, (size_t)nevents + 1, sizeof(*events));

@@ -372,6 +372,8 @@ int main(int argc, char **argv)
         xsyslog_open(service_name(), NULL, -1);
         syslog(LOG_ERR, "%s", buf_cstring(&err));
         if (isatty(STDERR_FILENO)) fprintf(stderr, "%s\n", buf_cstring(&err));
+        buf_free(&err);
+        strarray_fini(&rest);
         return EX_USAGE;
     }
     cyrus_init(service.opt.config, service_name(), CYRUSINIT_SERVICE | CYRUSINIT_SIGNALS,
@@ -382,7 +384,10 @@ int main(int argc, char **argv)
     service.in_init = true;
     cyrus_set_fatal_hook(end_in_fatal);
     r = service_init(strarray_size(&rest), rest.data, environ);
-    if (r) return r;
+    if (r) {
+        strarray_fini(&rest);
+        return r;
+    }
     service.in_init = false;
 
     if (service.opt.standalone) {
