@@ -34,6 +34,8 @@ int annotate_msg_write(struct mailbox *, struct index_record *rec, const char *e
                        const struct buf *value, modseq_t modseq);
 /* Shared values and the private ones of userid, to a message that has its record. */
 int annotate_msg_copy(struct mailbox *src, uint32_t srcuid, struct mailbox *dst, uint32_t dstuid, const char *userid);
+/* All annotations of everybody, also those of an expunged message or of a UID without a record, to another message of the mailbox. */
+int annotate_msg_copy_all(struct mailbox *, uint32_t fromuid, struct index_record *to);
 /* Clean-up of a message that is gone: records and tombstones. */
 int annotate_msg_delete(struct mailbox *, uint32_t uid);
 /* For mailbox_set_version: a field of the record becomes a shared annotation, or (value NULL) goes without a

@@ -186,13 +186,14 @@ int annotate_msg_set_field(struct mailbox *mailbox, const struct index_record *r
 struct collect_rock {
     const char *userid; /* whose private values; NULL: nobody's */
     struct entryattlist *list;
+    bool everybodys;
 };
 
 static int collect_cb(const char *mboxname, uint32_t uid, const struct annotation *ann, void *rock)
 {
     struct collect_rock *cr = rock;
 
-    if (!*ann->userid || !strcmpnull(ann->userid, cr->userid))
+    if (cr->everybodys || !*ann->userid || !strcmpnull(ann->userid, cr->userid))
         entryattlist_add(&cr->list, ann->entry, ann->userid, &ann->value, 0);
     return 0;
 }
@@ -200,7 +201,7 @@ static int collect_cb(const char *mboxname, uint32_t uid, const struct annotatio
 int annotate_msg_copy(struct mailbox *src, uint32_t srcuid, struct mailbox *dst, uint32_t dstuid,
                       const char *userid)
 {
-    struct collect_rock cr = { userid, NULL };
+    struct collect_rock cr = { .userid = userid };
     struct index_record rec;
 
     if (!mailbox_index_header(src)->quota_annot_used) return 0;
@@ -208,6 +209,17 @@ int annotate_msg_copy(struct mailbox *src, uint32_t srcuid, struct mailbox *dst,
     if (!r && cr.list) r = mailbox_find_uid(dst, dstuid, &rec);
     for (const struct entryattlist *e = cr.list; !r && e; e = e->next)
         r = annotate_msg_write(dst, &rec, e->entry, e->userid, &e->value, rec.modseq);
+    entryattlist_free(&cr.list);
+    return r;
+}
+
+int annotate_msg_copy_all(struct mailbox *mailbox, uint32_t fromuid, struct index_record *to)
+{
+    struct collect_rock cr = { .everybodys = true };
+
+    int r = annotate_msg_foreach(mailbox, fromuid, collect_cb, &cr);
+    for (const struct entryattlist *e = cr.list; !r && e; e = e->next)
+        r = annotate_msg_write(mailbox, to, e->entry, e->userid, &e->value, 0);
     entryattlist_free(&cr.list);
     return r;
 }

@@ -117,6 +117,7 @@ time_t mailbox_txn_time(const struct mailbox *);
  * becomes UNLINKED loses its files and annotations. An expunged record stays expunged
  * (IMAP_MAILBOX_NOTSUPPORTED). */
 #define MAILBOX_SILENT 1
+#define MAILBOX_REPAIR 2 /* for reconstruct: the size may be put right, the GUID proves the message */
 int mailbox_rewrite_record(struct mailbox *, struct index_record *rec, unsigned flags);
 
 /* Append a record; the caller stages the file (append.h does both).

@@ -20,6 +20,7 @@
 #include "imap_err.h"
 #include "libconfig.h"
 #include "mailbox_internal.h"
+#include "mailbox_salvage.h"
 #include "message_cache.h"
 #include "util.h"
 #include "xmalloc.h"
@@ -325,6 +326,13 @@ static int parse_record(struct mailbox *mailbox, const struct index_record *rec,
     r = cacherecord_parse_crc(base, avail, rec->cache_crc, cr);
     if (!r && known) bv_set(&mailbox->cache_good, rec->recno);
     return r;
+}
+
+bool mailbox_cache_isgood(struct mailbox *mailbox, const struct index_record *rec)
+{
+    struct cacherecord cr;
+
+    return !parse_record(mailbox, rec, &cr);
 }
 
 /* Makes the record from the message, into mailbox->rebuilt. */

@@ -228,11 +228,12 @@ static int stage_change(struct mailbox *mailbox, const struct index_record *oldr
 
 /* Whatever kind of change: what a record must be beside the one before it. */
 static int check_change(const struct mailbox *mailbox, const struct index_record *oldrec,
-                        const struct index_record *newrec)
+                        const struct index_record *newrec, unsigned flags)
 {
     const char *what = NULL;
 
-    if (!message_guid_equal(&oldrec->guid, &newrec->guid) || oldrec->size != newrec->size)
+    if (!message_guid_equal(&oldrec->guid, &newrec->guid) ||
+        (oldrec->size != newrec->size && !(flags & MAILBOX_REPAIR)))
         what = "another message under the same uid";
     else if (newrec->modseq < oldrec->modseq)
         what = "modseq goes down";
@@ -278,7 +279,7 @@ int mailbox_rewrite_record(struct mailbox *mailbox, struct index_record *rec, un
         if (r) return r;
         rec->last_updated = txn_time(mailbox->txn);
     }
-    r = check_change(mailbox, &old, rec);
+    r = check_change(mailbox, &old, rec, flags);
     if (!r) r = stage_change(mailbox, &old, rec, flags);
     if (r) return r;
     audit_change(mailbox, &old, rec);

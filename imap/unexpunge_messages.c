@@ -63,30 +63,6 @@ static int check_file(struct mailbox *mailbox, const struct index_record *rec)
     return (uint64_t)st.st_size == rec->size ? 0 : IMAP_MAILBOX_BADFORMAT;
 }
 
-static int collect_annotation(const char *mboxname, uint32_t uid, const struct annotation *annot,
-                              void *rock)
-{
-    struct entryattlist **list = rock;
-
-    (void)mboxname;
-    (void)uid;
-    entryattlist_add(list, annot->entry, annot->userid, &annot->value, 0);
-    return 0;
-}
-
-/* Of everybody: annotations of an expunged message stay until its file goes. */
-static int copy_annotations(struct mailbox *mailbox, uint32_t olduid, struct index_record *rec)
-{
-    struct entryattlist *list = NULL;
-
-    if (!mailbox_has_annotations(mailbox)) return 0;
-    int r = annotate_msg_foreach(mailbox, olduid, collect_annotation, &list);
-    for (const struct entryattlist *e = list; !r && e; e = e->next)
-        r = annotate_msg_write(mailbox, rec, e->entry, e->userid, &e->value, 0);
-    entryattlist_free(&list);
-    return r;
-}
-
 static int append_again(struct unexpunge *u, struct mailbox *mailbox, struct index_record *old,
                         struct index_record *rec)
 {
@@ -115,7 +91,7 @@ static int restore(struct unexpunge *u, struct mailbox *mailbox, struct index_re
     int r = append_again(u, mailbox, old, &rec);
     if (!r) txn_link(mailbox_txn(mailbox), from, mailbox_record_fname(mailbox, &rec));
     if (!r) mailbox_note_file(mailbox, rec.uid, NULL, 0, from);
-    if (!r) r = copy_annotations(mailbox, old->uid, &rec);
+    if (!r && mailbox_has_annotations(mailbox)) r = annotate_msg_copy_all(mailbox, old->uid, &rec);
     old->internal_flags |= FLAG_INTERNAL_UNLINKED | FLAG_INTERNAL_NEEDS_CLEANUP;
     if (!r) r = mailbox_rewrite_record(mailbox, old, 0);
     if (!r) tell(u, mailbox, old->uid, rec.uid, 0);

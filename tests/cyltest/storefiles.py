@@ -97,9 +97,9 @@ def add_file(server, source, path):
 class Snapshot:
     """The store of a stopped server as it is now, to be put back any number of times."""
 
-    def __init__(self, server):
+    def __init__(self, server, name="saved"):
         assert not server.running
-        self.server, self.saved = server, server.path("saved")
+        self.server, self.saved = server, server.path(name)
         os.mkdir(self.saved)
         for d in ("conf", "spool"):
             self._copy(server.path(d), os.path.join(self.saved, d))

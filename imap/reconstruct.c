@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * reconstruct -- repairs mailboxes (handbook 05 §3.13)
+ *
+ * reconstruct(8). Findings go to stdout as they are found, errors to stderr. Exit status: 0 all is well, or was put right; 1 two
+ * names have one uniqueid; 64 usage; 65 something was found that was not put right (-n, or it needs -R, -U or -O); 70 no
+ * such index version; 75 a mailbox could not be worked on, or the end was asked for.
+ */
+#include <config.h>
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "exitcodes.h"
+#include "global.h"
+#include "imap_err.h"
+#include "libconfig.h"
+#include "mboxlist.h"
+#include "mboxname.h"
+#include "reconstruct.h"
+#include "signals.h"
+#include "tool_select.h"
+#include "txn.h"
+#include "util.h"
+#include "xmalloc.h"
+
+#define VERSION_NONE -1
+#define OPT_ACCEPT_LOSS 256
+
+static const char usage_text[] =
+    "Usage: reconstruct [OPTIONS] [MAILBOX...]\n"
+    "A tool to reconstruct mailboxes.\n"
+    "\n"
+    "-C <config-file>   use <config-file> instead of config from imapd.conf\n"
+    "-p <partition>     make mailboxes of the directories on this partition that have these names\n"
+    "-x                 with -p: do not import metadata, create new\n"
+    "-r                 recursively reconstruct\n"
+    "-f                 look on the partitions for mailboxes that are not in mailboxes.db\n"
+    "-s                 don't stat underlying files\n"
+    "-q                 run quietly\n"
+    "-n                 do not make changes\n"
+    "-G                 force re-parsing (checks GUID correctness)\n"
+    "-R                 perform UID upgrade operation on GUID mismatched files\n"
+    "-U                 use this if there are corrupt message files in spool\n"
+    "                   WARNING: this option deletes corrupted message files permanently\n"
+    "-o                 ignore odd files in mailbox disk directories\n"
+    "-O                 delete odd files (unlike -o)\n"
+    "-M                 prefer mailboxes.db over cyrus.index for UIDVALIDITY\n"
+    "-I                 a new uniqueid if another mailbox has the same\n"
+    "-V <version>       Change the cyrus.index minor version to the version specified\n"
+    "-u                 give usernames instead of mailbox prefixes\n"
+    "-P                 give paths to cyrus.header files instead of mailbox prefixes\n"
+    "                   (this option ONLY repairs/creates mailboxes.db records)\n"
+    "--accept-loss      all messages of a mailbox may be gone\n";
+
+struct options {
+    const char *altconfig, *partition;
+    bool fresh, recurse, discover, quiet, users, paths;
+    int version; /* 0: the newest; VERSION_NONE: not asked for */
+    struct reconstruct rc;
+    const struct namespace *ns;
+    strarray_t done; /* internal names, so that none comes twice */
+    int status;
+};
+
+static void usage(const char *complaint) __attribute__((noreturn));
+static void usage(const char *complaint)
+{
+    if (complaint)
+        fprintf(stderr, "%s\n", complaint);
+    else
+        fputs(usage_text, stderr);
+    exit(EX_USAGE);
+}
+
+static int parse_version(const char *text)
+{
+    uint32_t n;
+
+    if (!strcmp(text, "max")) return 0;
+    if (parse_u32_cstr(text, &n) || !n || n > INT32_MAX) usage(NULL);
+    return (int)n;
+}
+
+static const struct {
+    char letter;
+    unsigned flag;
+} repair_flags[] = { { 'n', RECONSTRUCT_DRYRUN },      { 's', RECONSTRUCT_NOSTAT },
+                     { 'G', RECONSTRUCT_REPARSE },     { 'R', RECONSTRUCT_NEWUID },
+                     { 'U', RECONSTRUCT_UNLINK },      { 'o', RECONSTRUCT_IGNORE_ODD },
+                     { 'O', RECONSTRUCT_REMOVE_ODD },  { 'M', RECONSTRUCT_PREFER_MBOXLIST },
+                     { 'I', RECONSTRUCT_NEW_UNIQUEID } };
+
+static bool take_repair_flag(struct options *o, int c)
+{
+    for (size_t i = 0; i < array_size(repair_flags); i++) {
+        if (repair_flags[i].letter != c) continue;
+        o->rc.flags |= repair_flags[i].flag;
+        return true;
+    }
+    return false;
+}
+
+static void parse(int argc, char **argv, struct options *o)
+{
+    static const struct option longs[] = { { "accept-loss", no_argument, NULL, OPT_ACCEPT_LOSS },
+                                           { NULL, 0, NULL, 0 } };
+    int c;
+
+    while ((c = getopt_long(argc, argv, "C:p:xrfsqnGRUoOMIV:uPmgk", longs, NULL)) != EOF) {
+        if (take_repair_flag(o, c)) continue;
+        switch (c) {
+        case 'C': o->altconfig = optarg; break;
+        case 'p': o->partition = optarg; break;
+        case 'x': o->fresh = true; break;
+        case 'r': o->recurse = true; break;
+        case 'f': o->discover = true; break;
+        case 'q': o->quiet = true; break;
+        case 'u': o->users = true; break;
+        case 'P': o->paths = true; break;
+        case 'V': o->version = parse_version(optarg); break;
+        case 'm': usage("reconstructing mailboxes.db currently not supported");
+        case 'g':
+        case 'k': fprintf(stderr, "reconstruct: deprecated option -%c ignored\n", c); break;
+        case OPT_ACCEPT_LOSS: o->rc.flags |= RECONSTRUCT_ACCEPT_LOSS; break;
+        default: usage(NULL);
+        }
+    }
+    if (o->users && o->paths) usage(NULL);
+    if (optind == argc && (o->recurse || o->users || o->paths || o->partition))
+        usage("please specify a mailbox to recurse from");
+}
+
+/* ---- one mailbox ---- */
+
+static void say(const char *line, void *rock)
+{
+    (void)rock;
+    puts(line);
+    fflush(stdout);
+}
+
+static void convert(struct options *o, const char *name, const char *ext)
+{
+    int was = 0;
+
+    if (!o->quiet) puts(ext);
+    int r = reconstruct_version(&o->rc, name, o->version, &was);
+    int is = o->version ? o->version : MAILBOX_MINOR_VERSION;
+    if (r == IMAP_MAILBOX_NOTSUPPORTED) fatal("index version not supported", EX_SOFTWARE);
+    if (!r && was != is) printf("Converted %s version %d to %d\n", ext, was, is);
+    if (!r || r == IMAP_MAILBOX_NONEXISTENT) return;
+    fprintf(stderr, "%s: %s\n", name, error_message(r));
+    o->rc.failed++;
+}
+
+static void one(struct options *o, const char *name)
+{
+    char *ext = mboxname_to_external(name, o->ns, NULL);
+
+    if (strarray_contains(&o->done, name)) {
+        free(ext);
+        return;
+    }
+    strarray_append(&o->done, name);
+    if (o->version != VERSION_NONE) {
+        convert(o, name, ext ? ext : name);
+        free(ext);
+        return;
+    }
+    if (!(o->rc.flags & RECONSTRUCT_DRYRUN)) syslog(LOG_NOTICE, "reconstructing %s", name);
+    int r = reconstruct_mailbox(&o->rc, name);
+    if (r && r != IMAP_MAILBOX_NONEXISTENT)
+        fprintf(stderr, "%s: %s\n", name,
+                r == IMAP_MAILBOX_NOTSUPPORTED
+                    ? "cyrus.index is of a newer version than is known, left alone"
+                    : error_message(r));
+    else if (!r && !o->quiet)
+        puts(ext ? ext : name);
+    free(ext);
+}
+
+static void all_of(struct options *o, ptrarray_t *entries, int r, const char *what)
+{
+    if (r) {
+        fprintf(stderr, "%s: %s\n", what ? what : "reconstruct", error_message(r));
+        o->rc.failed++;
+    }
+    for (int i = 0; i < ptrarray_size(entries) && !signals_shutdown(); i++) {
+        const mbentry_t *entry = ptrarray_nth(entries, i);
+
+        one(o, entry->name);
+    }
+    tool_select_free(entries);
+}
+
+/* ---- arguments ---- */
+
+static void by_user(struct options *o, const char *userid)
+{
+    ptrarray_t entries = PTRARRAY_INITIALIZER;
+    int r = tool_select_user(userid, 0, &entries);
+
+    all_of(o, &entries, r, userid);
+}
+
+static void by_path(struct options *o, const char *path)
+{
+    int r = reconstruct_header_path(&o->rc, path);
+
+    if (r && r != IMAP_NOTFOUND) fprintf(stderr, "%s: %s\n", path, error_message(r));
+}
+
+/* The directories are there, the entry is made first. */
+static void on_partition(struct options *o, const char *ext)
+{
+    if (strpbrk(ext, "*%")) usage("Using wildcards with -p is not supported.");
+    char *name = mboxname_from_external(ext, o->ns, NULL);
+    mbentry_t *entry = NULL;
+
+    if (name && !mboxlist_lookup(name, &entry, NULL)) {
+        fprintf(stderr, "Mailbox %s already exists.  Cannot specify -p.\n", ext);
+        exit(EX_USAGE);
+    }
+    int r = name ? reconstruct_create(&o->rc, name, o->partition, o->fresh) : IMAP_MAILBOX_BADNAME;
+    if (r) {
+        fprintf(stderr, "could not create %s: %s\n", ext, error_message(r));
+        o->rc.failed++;
+    }
+    else if (!(o->rc.flags & RECONSTRUCT_DRYRUN)) {
+        one(o, name);
+    }
+    free(name);
+}
+
+static void discover(struct options *o, const char *ext)
+{
+    char *name = ext && !strpbrk(ext, "*%") ? mboxname_from_external(ext, o->ns, NULL) : NULL;
+    strarray_t found = STRARRAY_INITIALIZER;
+
+    reconstruct_discover(&o->rc, name, &found);
+    for (int i = 0; i < strarray_size(&found) && !signals_shutdown(); i++)
+        if (!(o->rc.flags & RECONSTRUCT_DRYRUN)) one(o, strarray_nth(&found, i));
+    strarray_fini(&found);
+    free(name);
+}
+
+static void by_name(struct options *o, const char *pattern)
+{
+    ptrarray_t entries = PTRARRAY_INITIALIZER;
+    unsigned flags = TOOL_SELECT_DELETED | (o->recurse ? TOOL_SELECT_TREE : 0);
+
+    if (o->discover) discover(o, pattern);
+    int r = tool_select(o->ns, pattern, flags, &entries);
+    all_of(o, &entries, r, pattern);
+}
+
+static void argument(struct options *o, const char *arg)
+{
+    if (o->users)
+        by_user(o, arg);
+    else if (o->paths)
+        by_path(o, arg);
+    else if (o->partition)
+        on_partition(o, arg);
+    else
+        by_name(o, arg);
+}
+
+static int status(const struct options *o)
+{
+    if (o->rc.failed || signals_shutdown()) return EX_TEMPFAIL;
+    if (o->rc.wrong_uniqueid && !(o->rc.flags & RECONSTRUCT_NEW_UNIQUEID)) return 1;
+    if (o->rc.left || (o->rc.findings && (o->rc.flags & RECONSTRUCT_DRYRUN))) return EX_DATAERR;
+    return EX_OK;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = { .version = VERSION_NONE, .rc = { .say = say } };
+    struct namespace ns;
+
+    cyrus_std_options(argc, argv, usage_text);
+    parse(argc, argv, &o);
+    cyrus_init(o.altconfig, "reconstruct", CYRUSINIT_TOOL | CYRUSINIT_SIGNALS,
+               CONFIG_NEED_PARTITION_DATA);
+    if (mboxname_init_namespace(&ns, true)) fatal("bad configuration of mailbox names", EX_CONFIG);
+    o.ns = &ns;
+    if (optind == argc) by_name(&o, NULL);
+    for (int i = optind; i < argc && !signals_shutdown(); i++) argument(&o, argv[i]);
+    if (reconstruct_finish(&o.rc)) o.rc.failed++;
+    strarray_fini(&o.done);
+    txn_shutdown();
+    cyrus_done();
+    return status(&o);
+}

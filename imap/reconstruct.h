@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef INCLUDED_RECONSTRUCT_H
+#define INCLUDED_RECONSTRUCT_H
+/*
+ * reconstruct -- bring index, cache, header, entry and files of a mailbox in line (handbook 02 §8, 05 §3.13)
+ *
+ * A mailbox is one transaction: it is as before, or repaired. Nothing is removed because something could not be
+ * read: what can't be decided is told and left. Conversations and quota roots that can no longer be kept in step by
+ * differences are counted anew at the end (reconstruct_finish).
+ */
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "mbentry.h"
+#include "ptrarray.h"
+#include "strarray.h"
+
+struct namespace;
+
+enum {
+    RECONSTRUCT_DRYRUN = 1 << 0,          /* -n: the same findings, nothing is changed */
+    RECONSTRUCT_NOSTAT = 1 << 1,          /* -s: sizes of files are not looked at */
+    RECONSTRUCT_REPARSE = 1 << 2,         /* -G: every message is read */
+    RECONSTRUCT_NEWUID = 1 << 3,          /* -R: a file with another GUID is a new message */
+    RECONSTRUCT_UNLINK = 1 << 4,          /* -U: it is removed */
+    RECONSTRUCT_IGNORE_ODD = 1 << 5,      /* -o */
+    RECONSTRUCT_REMOVE_ODD = 1 << 6,      /* -O */
+    RECONSTRUCT_PREFER_MBOXLIST = 1 << 7, /* -M: UIDVALIDITY of mailboxes.db wins */
+    RECONSTRUCT_NEW_UNIQUEID = 1 << 8,    /* -I */
+    RECONSTRUCT_ACCEPT_LOSS = 1 << 9,     /* all messages of a mailbox may be gone */
+};
+
+struct reconstruct {
+    unsigned flags;
+    void (*say)(const char *line, void *rock); /* one finding, without LF */
+    void *rock;
+    /* results, added up */
+    unsigned findings;   /* lines */
+    unsigned left;       /* findings that were not put right */
+    unsigned failed;     /* mailboxes that could not be worked on; told on stderr */
+    bool wrong_uniqueid; /* two names with one uniqueid, without -I */
+    /* for reconstruct_finish */
+    strarray_t users, quotaroots;
+};
+
+/* One mailbox. 0 also when something is left; an imap_err code: it is as it was (told). */
+int reconstruct_mailbox(struct reconstruct *rc, const char *name);
+/* What the repaired mailboxes changed beyond them. Frees the lists; an imap_err code when a count failed (logged). */
+int reconstruct_finish(struct reconstruct *rc);
+
+/* The entry of a mailbox is made, or made right, from a cyrus.header or the directory that holds it (-P). */
+int reconstruct_header_path(struct reconstruct *rc, const char *path);
+/*
+ * Directories of mailboxes that mailboxes.db does not know, on all partitions: those whose header names `top` or a mailbox below it
+ * (NULL: all) get their entries (-f). found (may be NULL) gets their internal names.
+ */
+int reconstruct_discover(struct reconstruct *rc, const char *top, strarray_t *found);
+/*
+ * An entry for directories of the older kind (by name) that lie on this partition (-p); reconstruct_mailbox then makes the
+ * rest. fresh: identity and rights of an old header are not taken over (-x). IMAP_MAILBOX_NONEXISTENT: no such directory.
+ */
+int reconstruct_create(struct reconstruct *rc, const char *name, const char *partition, bool fresh);
+/* Another version of the index (0: the newest); *was is the old one. */
+int reconstruct_version(struct reconstruct *rc, const char *name, int version, int *was);
+
+#endif
