@@ -323,6 +323,8 @@ static int salvage_both(struct mailbox *mailbox, struct mailbox_salvage *salvage
     int r = salvage_index(mailbox, salvage);
     if (!r) r = salvage_header(mailbox, salvage);
     if (r) return r;
+    /* The new index needs to know the CRC of cyrus.header. */
+    if (salvage->index_missing || salvage->index_damaged) mailbox->header_dirty = true;
     mailbox->quotaroot = xstrdupnull(mailbox->header.quotaroot);
     mailbox_usage(mailbox, mailbox->quota_base);
     return 0;

@@ -25,7 +25,7 @@
 
 struct place_found {
     char *dir;
-    const char *partition;
+    char *partition;
     char *uniqueid; /* by the path; NULL: an older directory */
 };
 
@@ -125,7 +125,8 @@ static void try_root(struct find_partition *f, const char *partition, const char
     while (len && root[len - 1] == '/') len--;
     if (len <= f->best || strncmp(f->dir, root, len) != 0 || f->dir[len] != '/') return;
     f->best = len;
-    f->place->partition = partition;
+    free(f->place->partition);
+    f->place->partition = xstrdup(partition);
 }
 
 static void try_partition(const char *key, const char *value, void *rock)
@@ -192,6 +193,7 @@ int reconstruct_header_path(struct reconstruct *rc, const char *path)
     if (r) rc->failed++;
     mailbox_header_fini(&h);
     free(place.dir);
+    free(place.partition);
     free(place.uniqueid);
     return r;
 }
@@ -202,7 +204,7 @@ int reconstruct_create(struct reconstruct *rc, const char *name, const char *par
 {
     const struct mailbox_place where = { partition, name, NULL };
     struct mailbox_header h = MAILBOX_HEADER_INITIALIZER;
-    struct place_found place = { .partition = partition };
+    struct place_found place = { .partition = (char *)partition };
     struct buf dir = BUF_INITIALIZER;
     struct stat st;
     bool made = false;
@@ -232,7 +234,7 @@ struct discover {
     struct reconstruct *rc;
     const char *top;
     strarray_t *found;
-    const char *partition;
+    char *partition;
     int error;
 };
 
@@ -301,8 +303,9 @@ static void scan_partition(const char *key, const char *value, void *rock)
     const char *root = partition_metaroot(key + 10, META_HEADER);
     char *path = xasprintf("%s/uuid", root ? root : value);
 
-    d->partition = key + 10;
+    d->partition = xstrdup(key + 10);
     scan(d, path, 2);
+    xzfree(d->partition);
     free(path);
 }
 

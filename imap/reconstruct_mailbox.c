@@ -13,6 +13,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <syslog.h>
 
 #include "annotate.h"
 #include "conversations.h"
@@ -390,9 +391,38 @@ static int recount_user(const char *userid)
     return r == IMAP_MAILBOX_NONEXISTENT ? 0 : r;
 }
 
+static void log_root(const char *mailbox, const char *was, const char *is, void *rock)
+{
+    (void)rock;
+    syslog(LOG_NOTICE, "%s: quota root %s => %s", mailbox, was ? was : "(none)",
+           is ? is : "(none)");
+}
+
+static void log_used(const char *root, enum quota_resource res, int64_t was, int64_t is, void *rock)
+{
+    (void)rock;
+    syslog(LOG_NOTICE, "quota root %s: usage of resource %d was %" PRId64 " now %" PRId64, root,
+           (int)res, was, is);
+}
+
+static void log_removed(const char *root, void *rock)
+{
+    (void)rock;
+    syslog(LOG_NOTICE, "quota root %s: no mailbox counts for it, removed", root);
+}
+
+static void log_unreadable(const char *mailbox, int r, void *rock)
+{
+    (void)rock;
+    syslog(LOG_ERR, "IOERROR: %s: can't be counted for its quota root: %s", mailbox,
+           error_message(r));
+}
+
 int reconstruct_finish(struct reconstruct *rc)
 {
-    const struct quota_fix_events events = { 0 };
+    const struct quota_fix_events events = {
+        .root = log_root, .used = log_used, .removed = log_removed, .unreadable = log_unreadable
+    };
     int first = 0;
 
     for (int i = 0; i < strarray_size(&rc->users); i++) {

@@ -256,7 +256,8 @@ static int inherit_annotations(struct repair *rp, uint32_t olduid, struct index_
     if (!olduid || !mailbox_has_annotations(rp->mailbox) ||
         !mailbox_find_uid(rp->mailbox, olduid, &other))
         return 0;
-    return annotate_msg_copy_all(rp->mailbox, olduid, rec);
+    int r = annotate_msg_copy_all(rp->mailbox, olduid, rec);
+    return r ? r : annotate_msg_delete(rp->mailbox, olduid);
 }
 
 int reconstruct_adopt(struct repair *rp, struct message_file *file, bool newuid)

@@ -135,9 +135,8 @@ DAMAGE = {
                      [r"user.alice rewrote cache for 1 \(offset 4 to \d+, crc \d+ to \d+/\d+\)"]),
     "cache missing": (lambda s: os.unlink(s.path("cyrus.cache")), True,
                       [rf"user.alice rewrote cache for {n} \(.*\)" for n in (1, 2, 3, 4, 5)]),
-    "size": (lambda s: s.record(3, size=99), True,
-             ["user.alice uid 3 mismatch: size", r"user.alice rewrote cache for 3 .*",
-              r"user.alice updating quota_mailbox_used: .*"]),
+    "size": (lambda s: s.record(3, size=99), False,
+             ["user.alice uid 3 mismatch: size", r"user.alice updating quota_mailbox_used: .*"]),
     "extra": (extra_files, True,
               ["user.alice odd file .*/odd", "run reconstruct with -O to remove odd files",
                "user.alice uid 9 found - adding", "user.alice uid 0 rediscovered - appending"]),
@@ -151,7 +150,6 @@ DAMAGE = {
                    [r"user.alice: failed to read at record 1 \(.*\), wiping",
                     r"user.alice: failed to read at record 2 \(.*\), wiping",
                     "user.alice uid 1 rediscovered - appending", "user.alice uid 2 rediscovered - appending"]),
-    "orphaned annotation": (lambda s: None, True, []),
 }
 LEFT = {"extra": ["-O"]}
 
@@ -418,7 +416,7 @@ def test_header_path(store):
         db(store, "delete", "Nuser\x1falice")
         db(store, "delete", "I" + uniqueid)
         assert store.run("-n", *args).stdout.splitlines()[0] == told.splitlines()[0]
-        assert db(store, "get", "Nuser\x1falice") == ""
+        assert db(store, "get", "Nuser\x1falice").strip() == ""
         assert store.run(*args).stdout == told, args
         again = db(store, "get", "Nuser\x1falice")
         assert re.sub(r" [MF] \d+", "", again) == re.sub(r" [MF] \d+", "", value)
