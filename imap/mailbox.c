@@ -196,7 +196,13 @@ static int open_index(struct mailbox *mailbox)
     bv_setsize(&mailbox->bad_logged, 0);
     bv_setsize(&mailbox->cache_good, 0);
     mailbox_cache_close(mailbox);
-    return read_index(mailbox, (uint64_t)st.st_size);
+    r = read_index(mailbox, (uint64_t)st.st_size);
+    /* Under the lock the file stays as it is mapped; a transaction may have thousands of mailboxes. */
+    if (mailbox->txn) {
+        diskio_close(fd);
+        mailbox->index_fd = -1;
+    }
+    return r;
 }
 
 /* ---- entries ---- */

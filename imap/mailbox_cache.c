@@ -120,7 +120,7 @@ static void close_file(struct cache_file *cf)
     cf->fd = -1;
     free(cf->path);
     cf->path = NULL;
-    cf->opened = false;
+    cf->opened = cf->there = false;
 }
 
 void mailbox_cache_close(struct mailbox *mailbox)
@@ -182,7 +182,8 @@ static int open_file(struct mailbox *mailbox, struct cache_file *cf)
         cf->fd = fd < 0 ? -1 : fd;
     }
     cf->disk_end = 0;
-    if (cf->fd >= 0) {
+    cf->there = cf->fd >= 0;
+    if (cf->there) {
         r = diskio_fstat(cf->fd, &st);
         if (!r) r = diskio_map_refresh(&cf->map, cf->fd, (size_t)st.st_size);
         if (r) {
@@ -190,6 +191,10 @@ static int open_file(struct mailbox *mailbox, struct cache_file *cf)
             return IMAP_IOERROR;
         }
         cf->disk_end = (uint64_t)st.st_size;
+        if (mailbox->txn) {
+            diskio_close(cf->fd);
+            cf->fd = -1;
+        }
     }
     cf->foreign = is_newer(mailbox, cf);
     if (cf->foreign) cf->disk_end = 0;
@@ -265,7 +270,7 @@ static void commit_file(struct mailbox *mailbox, struct cache_file *cf)
     char generation[CACHE_FILE_HEADER_SIZE];
 
     put_be32(generation, mailbox->hdr.generation_no);
-    if (cf->fd < 0)
+    if (!cf->there)
         txn_create(mailbox->txn, cf->path, generation, sizeof(generation), MAILBOX_FILE_MODE, 0);
     else if (cf->disk_end < CACHE_FILE_HEADER_SIZE)
         txn_pwrite(mailbox->txn, cf->path, 0, generation, sizeof(generation));

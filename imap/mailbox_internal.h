@@ -52,7 +52,8 @@ struct cache_chunk {
 struct cache_file {
     bool opened;  /* looked at since the lock was taken */
     bool foreign; /* belongs to a newer index than the view */
-    int fd;       /* -1: there is no such file */
+    bool there;   /* there is such a file */
+    int fd;       /* -1: not open; of a handle for writing closed when it is mapped */
     char *path;
     struct diskio_map map;
     uint64_t disk_end; /* bytes of the file; staged records begin at or behind it */
@@ -72,7 +73,7 @@ struct mailbox {
     struct txn *txn; /* NULL: for reading */
 
     char *index_path;
-    int index_fd; /* -1: not there yet (created in this transaction) */
+    int index_fd; /* of a handle for reading; for writing closed when it is mapped */
     ino_t index_ino;
     dev_t index_dev;
     struct diskio_map map;    /* of the index */

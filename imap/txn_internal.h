@@ -38,7 +38,7 @@ struct txn_staged {
     struct txn_staged *next;
     char *path;      /* in the stage; NULL: inline */
     char *dir;       /* the stage directory, to be synced */
-    int fd;          /* open until the commit; -1: inline */
+    int fd;          /* open until the commit; -1: inline, or closed since there are many */
     const char *base; /* inline bytes, borrowed */
     size_t len;
     mode_t mode;
@@ -53,6 +53,7 @@ struct txn {
     struct journal_record rec;
     hash_table link_sources; /* paths that a link was made from: they must keep their inode */
     struct txn_staged *staged;
+    unsigned nstaged_files; /* written to the stage as a whole */
     struct txn_db *dbs;
     strarray_t events;       /* one digit of flags and the line */
     hash_table event_set;    /* the same, to find them */

@@ -23,6 +23,9 @@
 #include "xmalloc.h"
 #include "xsyslog.h"
 
+/* Files that stay open until they are synced; those beyond are opened again for it. */
+#define MAX_OPEN 16u
+
 static int fail(int r, const char *what, const char *path)
 {
     xsyslog_errno(LOG_ERR, r, "IOERROR: can't stage", "step=<%s> filename=<%s>", what, path);
@@ -38,6 +41,14 @@ static struct txn_staged *new_staged(struct txn *txn, mode_t mode, time_t mtime)
     staged->next = txn->staged;
     txn->staged = staged;
     return staged;
+}
+
+/* Written as a whole: it need not stay open. */
+static void written(struct txn *txn, struct txn_staged *staged)
+{
+    if (++txn->nstaged_files <= MAX_OPEN) return;
+    diskio_close(staged->fd);
+    staged->fd = -1;
 }
 
 static int create_file(struct txn *txn, const char *root, mode_t mode, time_t mtime, struct txn_staged **stagedp)
@@ -80,7 +91,9 @@ int txn_stage(struct txn *txn, const char *root, const void *base, size_t len, m
     int r = create_file(txn, root, mode, mtime, stagedp);
     if (r) return r;
     r = diskio_pwrite((*stagedp)->fd, base, len, 0);
-    return r ? fail(r, "write", (*stagedp)->path) : 0;
+    if (r) return fail(r, "write", (*stagedp)->path);
+    written(txn, *stagedp);
+    return 0;
 }
 
 int txn_stage_fd(struct txn *txn, const char *root, int fd, mode_t mode, time_t mtime, struct txn_staged **stagedp)
@@ -88,7 +101,9 @@ int txn_stage_fd(struct txn *txn, const char *root, int fd, mode_t mode, time_t 
     int r = create_file(txn, root, mode, mtime, stagedp);
     if (r) return r;
     int64_t n = diskio_copyrange(fd, 0, (*stagedp)->fd, 0, UINT64_MAX);
-    return n < 0 ? fail((int)n, "copy", (*stagedp)->path) : 0;
+    if (n < 0) return fail((int)n, "copy", (*stagedp)->path);
+    written(txn, *stagedp);
+    return 0;
 }
 
 int txn_stage_file(struct txn *txn, const char *root, mode_t mode, int *fdp, struct txn_staged **stagedp)
@@ -152,14 +167,23 @@ static int sync_name(const char *dir)
     return r;
 }
 
-static int sync_file(const struct txn_staged *staged)
+static int sync_file(struct txn_staged *staged)
 {
+    bool reopened = staged->fd < 0;
     int r = 0;
+    if (reopened) {
+        staged->fd = diskio_open(staged->path, O_RDWR, 0);
+        if (staged->fd < 0) return fail(staged->fd, "open", staged->path);
+    }
     if (staged->mtime) {
         struct timespec times[2] = { { .tv_sec = staged->mtime }, { .tv_sec = staged->mtime } };
         r = diskio_futime(staged->fd, times);
     }
     if (!r) r = diskio_fsync(staged->fd);
+    if (reopened) {
+        diskio_close(staged->fd);
+        staged->fd = -1;
+    }
     return r ? fail(r, "sync", staged->path) : 0;
 }
 
