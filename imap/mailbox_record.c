@@ -91,7 +91,7 @@ int mailbox_read_record(struct mailbox *mailbox, uint32_t recno, struct index_re
         *rec = staged->rec;
         return 0;
     }
-    int tries = mailbox->lock || mailbox->txn ? 1 : TORN_READS;
+    int tries = mailbox->txn ? 1 : TORN_READS; /* a stuck record may be finished under a reader's lock */
     int r;
     do {
         r = index_record_read(rec, mailbox->disk.minor_version,

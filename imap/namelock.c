@@ -118,9 +118,12 @@ static int lock_and_resolve(const char *name, enum namelock_type type, unsigned 
         return IMAP_IOERROR;
     }
     r = journal_resolve(j, name);
-    /* Of a record that never became durable nothing that this lock covers was applied: good to read. */
-    if (r == -EROFS && type == NAMELOCK_SHARED) return 0;
-    return r ? IMAP_IOERROR : 0;
+    /*
+     * What could not be finished (said in the log) stands in the way of changes only. A record that never became
+     * durable has changed nothing here; of one that is stuck the operations before the one that failed are done, and
+     * their order makes that a state to read (doc/journal.md, "Stuck records").
+     */
+    return r && type == NAMELOCK_EXCLUSIVE ? IMAP_IOERROR : 0;
 }
 
 int namelock_acquire(const char *name, enum namelock_type type, unsigned flags, struct namelock **lockp)

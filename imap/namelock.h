@@ -48,7 +48,7 @@ enum namelock_class namelock_class_of(const char *name);
  * Takes the lock, waiting as long as it takes (but for NAMELOCK_NONBLOCK).
  * *lockp is set on success only. IMAP_MAILBOX_LOCKED: held by this process as
  * shared and wanted exclusive, or busy with NAMELOCK_NONBLOCK. IMAP_IOERROR: the
- * file can't be made or locked, or what a dead process left can't be redone.
+ * file can't be made or locked, or (exclusive) what a dead process left can't be redone.
  */
 int namelock_acquire(const char *name, enum namelock_type type, unsigned flags, struct namelock **lockp);
 /* The namespace of a user; userid NULL: "*U*", that of no user. */
