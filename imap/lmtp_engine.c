@@ -19,6 +19,7 @@
 #include "proc.h"
 #include "sessionid.h"
 #include "signals.h"
+#include "telemetry.h"
 #include "util.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
@@ -55,7 +56,6 @@ static enum next cmd_lhlo(struct lmtp_session *session, const char *args)
     int max = config_getint(IMAPOPT_MAXMESSAGESIZE);
 
     while (*args == ' ') args++;
-    if (!*args) return say(session, "501 5.5.4 Syntax error in parameters");
     buf_setcstr(&session->lhlo, args);
     buf_trim(&session->lhlo);
     prot_printf(out,
@@ -63,7 +63,8 @@ static enum next cmd_lhlo(struct lmtp_session *session, const char *args)
                 config_servername);
     if (max > 0) prot_printf(out, " %d", max);
     prot_puts(out, "\r\n");
-    if (session->tlsctx && !session->tls && !session->preauth) prot_puts(out, "250-STARTTLS\r\n");
+    if (session->tlsctx && !session->tls && !session->authenticated)
+        prot_puts(out, "250-STARTTLS\r\n");
     if (session->preauth)
         prot_puts(out, "250-AUTH EXTERNAL\r\n");
     else if (!session->authenticated &&
@@ -104,6 +105,12 @@ static enum next cmd_quit(struct lmtp_session *session, const char *args)
 }
 
 /* ---- AUTH ---- */
+
+void lmtp_trace(struct lmtp_session *session, const char *userid)
+{
+    telemetry_stop(session->telemetry_fd, session->in, session->out);
+    session->telemetry_fd = telemetry_log(userid, session_id(), session->in, session->out);
+}
 
 static void log_bad_auth(const struct lmtp_session *session, const char *mech)
 {
@@ -156,6 +163,7 @@ static enum next cmd_auth(struct lmtp_session *session, const char *args)
                saslserver_identity(session->sasl)->userid, saslserver_mech(session->sasl),
                session->tls ? "+TLS" : "");
         say(session, "235 Authenticated!");
+        lmtp_trace(session, saslserver_identity(session->sasl)->userid);
         if (prot_flush(session->out) ||
             saslserver_startlayer(session->sasl, session->in, session->out))
             next = GOODBYE;
@@ -174,7 +182,7 @@ static enum next cmd_starttls(struct lmtp_session *session, const char *args)
     (void)args;
     if (!session->tlsctx) return say(session, "500 5.5.2 Syntax error");
     if (session->tls) return say(session, "454 4.3.3 Already successfully executed STARTTLS");
-    if (session->have_mail || session->preauth)
+    if (session->have_mail || session->authenticated)
         return say(session, "503 5.5.0 STARTTLS not permitted now");
     say(session, "220 Begin TLS negotiation now");
     if (prot_flush(session->out)) return GOODBYE;
@@ -272,16 +280,10 @@ static enum next accept_mail(struct lmtp_session *session, const char *args)
 
 static enum next cmd_mail(struct lmtp_session *session, const char *args)
 {
-    char text[1024];
-
     if (!session->authenticated)
         return say(session, config_getswitch(IMAPOPT_SOFT_NOAUTH) ? "430 Authentication required"
                                                                   : "530 Authentication required");
     if (session->have_mail) return say(session, "503 5.5.1 Nested MAIL command");
-    if (shutdown_file(text, sizeof(text))) {
-        prot_printf(session->out, "421 4.3.2 %s\r\n", text);
-        return GOODBYE;
-    }
     while (*args == ' ') args++;
     return accept_mail(session, args);
 }
@@ -367,23 +369,43 @@ static enum next cmd_data(struct lmtp_session *session, const char *args)
 
 static const struct command {
     const char *name;
+    enum { ARGS_NONE, ARGS_SOME } args;
+    bool always; /* even when the administrator has closed the service */
     enum next (*run)(struct lmtp_session *session, const char *args);
 } commands[] = {
-    { "AUTH", cmd_auth },         { "DATA", cmd_data }, { "LHLO", cmd_lhlo }, { "MAIL", cmd_mail },
-    { "NOOP", cmd_noop },         { "QUIT", cmd_quit }, { "RCPT", cmd_rcpt }, { "RSET", cmd_rset },
-    { "STARTTLS", cmd_starttls }, { "VRFY", cmd_vrfy },
+    { "AUTH", ARGS_SOME, false, cmd_auth },         { "DATA", ARGS_NONE, false, cmd_data },
+    { "LHLO", ARGS_SOME, true, cmd_lhlo },          { "MAIL", ARGS_SOME, false, cmd_mail },
+    { "NOOP", ARGS_NONE, true, cmd_noop },          { "QUIT", ARGS_NONE, true, cmd_quit },
+    { "RCPT", ARGS_SOME, false, cmd_rcpt },         { "RSET", ARGS_NONE, false, cmd_rset },
+    { "STARTTLS", ARGS_NONE, false, cmd_starttls }, { "VRFY", ARGS_SOME, false, cmd_vrfy },
 };
 
-static enum next run_line(struct lmtp_session *session, const struct buf *line)
+/* The command of a line, *args what is behind its word; NULL: none, or arguments do not fit. */
+static const struct command *find_command(const struct buf *line, const char **args)
 {
     const char *text = buf_base(line);
     size_t len = strcspn(text, " ");
 
-    if (strlen(text) == buf_len(line)) /* a NUL is in no command */
-        for (size_t i = 0; i < array_size(commands); i++)
-            if (memcaseeq(text, len, commands[i].name, strlen(commands[i].name)))
-                return commands[i].run(session, text + len);
-    return say(session, "500 5.5.2 Syntax error");
+    if (strlen(text) != buf_len(line)) return NULL; /* a NUL is in no command */
+    *args = text + len;
+    bool some = (*args)[strspn(*args, " ")];
+    for (size_t i = 0; i < array_size(commands); i++)
+        if (memcaseeq(text, len, commands[i].name, strlen(commands[i].name)))
+            return (commands[i].args == ARGS_SOME) == some ? &commands[i] : NULL;
+    return NULL;
+}
+
+static enum next run_line(struct lmtp_session *session, const struct buf *line)
+{
+    const char *args = NULL;
+    const struct command *command = find_command(line, &args);
+    char text[1024];
+
+    if ((!command || !command->always) && shutdown_file(text, sizeof(text))) {
+        prot_printf(session->out, "421 4.3.2 %s\r\n", text);
+        return GOODBYE;
+    }
+    return command ? command->run(session, args) : say(session, "500 5.5.2 Syntax error");
 }
 
 static void greet(struct lmtp_session *session)

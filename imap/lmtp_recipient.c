@@ -18,6 +18,7 @@
 #include "lmtp_session.h"
 #include "mboxlist.h"
 #include "quota.h"
+#include "userdeny.h"
 #include "util.h"
 #include "xmalloc.h"
 
@@ -71,20 +72,27 @@ static int lookup_inbox(const char *userid, struct txn *txn, mbentry_t **entryp)
     return r;
 }
 
-/* The user as asked for, made if that is allowed, or the one that takes what nobody else does. */
+/* The user as asked for, made if that is allowed. */
 static int find_user(struct lmtp_session *session, struct lmtp_rcpt *rcpt, mbentry_t **entryp)
 {
     int r = lookup_inbox(rcpt->userid, NULL, entryp);
 
-    if (r == IMAP_MAILBOX_NONEXISTENT && config_getswitch(IMAPOPT_AUTOCREATE_POST) &&
-        !autocreate_user(rcpt->userid, &session->ns))
-        r = lookup_inbox(rcpt->userid, NULL, entryp);
+    if (r != IMAP_MAILBOX_NONEXISTENT || !config_getswitch(IMAPOPT_AUTOCREATE_POST)) return r;
+    if (autocreate_user(rcpt->userid, &session->ns)) return r;
+    return lookup_inbox(rcpt->userid, NULL, entryp);
+}
+
+/* Nobody has this address: it becomes that of the user who takes what nobody else does. */
+static int find_catchall(struct lmtp_rcpt *rcpt, mbentry_t **entryp)
+{
     const char *catchall = config_getstring(IMAPOPT_LMTP_CATCHALL_MAILBOX);
-    if (r != IMAP_MAILBOX_NONEXISTENT || !catchall || !*catchall) return r;
-    lmtp_rcpt_fini(rcpt);
+
+    if (!catchall || !*catchall) return IMAP_MAILBOX_NONEXISTENT;
+    mbname_free(&rcpt->mbname);
+    xzfree(rcpt->userid);
     rcpt->mbname = mbname_from_userid(catchall);
     rcpt->userid = xstrdupnull(mbname_userid(rcpt->mbname));
-    return rcpt->userid ? lookup_inbox(rcpt->userid, NULL, entryp) : r;
+    return rcpt->userid ? lookup_inbox(rcpt->userid, NULL, entryp) : IMAP_MAILBOX_NONEXISTENT;
 }
 
 static int find_shared(struct lmtp_session *session, const struct lmtp_rcpt *rcpt, struct txn *txn,
@@ -112,7 +120,13 @@ int lmtp_recipient_check(struct lmtp_session *session, const char *address, bool
     rcpt->mbname = mbname_from_recip(address, &session->ns);
     if (config_getswitch(IMAPOPT_LMTP_DOWNCASE_RCPT)) mbname_downcaseuser(rcpt->mbname);
     rcpt->userid = xstrdupnull(mbname_userid(rcpt->mbname));
-    r = rcpt->userid ? find_user(session, rcpt, &entry) : find_shared(session, rcpt, NULL, &entry);
+    if (rcpt->userid && userdeny_check(rcpt->userid, service_name(), NULL, 0))
+        r = IMAP_MAILBOX_DISABLED;
+    else if (rcpt->userid)
+        r = find_user(session, rcpt, &entry);
+    else
+        r = find_shared(session, rcpt, NULL, &entry);
+    if (r == IMAP_MAILBOX_NONEXISTENT) r = find_catchall(rcpt, &entry);
     if (!r && mbtype_isa(entry->mbtype) != MBTYPE_EMAIL) r = IMAP_MAILBOX_NOTSUPPORTED;
     if (!r && !ignorequota) r = lmtp_quota_check(entry->name, NULL, session->size);
     mbentry_free(&entry);

@@ -44,6 +44,7 @@ struct lmtp_session {
     struct namespace ns;
     bool preauth; /* trusted by where it comes from */
     bool authenticated;
+    int telemetry_fd;       /* -1: none */
     struct buf lhlo;         /* how the client calls itself */
     unsigned long *made_ids; /* how many this process has made: each has to be another */
     /* envelope */
@@ -59,6 +60,8 @@ struct lmtp_session {
 /* The conversation, from the greeting to the end. */
 void lmtp_run(struct lmtp_session *session);
 void lmtp_envelope_reset(struct lmtp_session *session);
+/* The client is known: a trace of the session for this user begins, in place of an earlier one. */
+void lmtp_trace(struct lmtp_session *session, const char *userid);
 
 /* ---- lmtp_address.c ---- */
 /*

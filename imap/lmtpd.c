@@ -18,6 +18,8 @@
 #include "libconfig.h"
 #include "lmtp_session.h"
 #include "proc.h"
+#include "telemetry.h"
+#include "tls_sessions.h"
 #include "txn.h"
 #include "xsyslog.h"
 
@@ -48,7 +50,10 @@ int service_init(int argc, char **argv, char **envp)
     if (saslserver_init()) return EX_SOFTWARE;
     if (tls_enabled()) {
         tls_settings_server(&settings, "lmtp");
-        if (tls_ctx_new_server(&settings, &tlsctx)) syslog(LOG_ERR, "TLS is not available");
+        if (tls_ctx_new_server(&settings, &tlsctx))
+            syslog(LOG_ERR, "TLS is not available");
+        else
+            tls_ctx_setstore(tlsctx, tls_sessions_store());
     }
     return 0;
 }
@@ -71,13 +76,16 @@ static int open_session(struct lmtp_session *session)
     if (session->preauth) {
         (void)saslserver_preauth(session->sasl, "postman");
         syslog(LOG_DEBUG, "connection from %s preauth'd as postman", session->client->clienthost);
+        lmtp_trace(session, "postman");
     }
     return 0;
 }
 
 int service_main(const struct service_client *client, int argc, char **argv, char **envp)
 {
-    struct lmtp_session session = { .client = client, .tlsctx = tlsctx, .made_ids = &made_ids };
+    struct lmtp_session session = {
+        .client = client, .tlsctx = tlsctx, .made_ids = &made_ids, .telemetry_fd = -1
+    };
 
     (void)argc;
     (void)argv;
@@ -91,6 +99,7 @@ int service_main(const struct service_client *client, int argc, char **argv, cha
     int r = open_session(&session);
     if (!r) lmtp_run(&session);
     fatal_out = NULL;
+    telemetry_stop(session.telemetry_fd, session.in, session.out);
     if (session.tls) tls_shutdown(session.tls);
     prot_free(session.in);
     prot_free(session.out);
@@ -107,6 +116,7 @@ void service_abort(int code)
 {
     proc_cleanup();
     tls_ctx_free(&tlsctx);
+    tls_sessions_done();
     saslserver_done();
     txn_shutdown();
     cyrus_done();
