@@ -8,6 +8,7 @@
 #include <config.h>
 
 #include <getopt.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
@@ -26,13 +27,16 @@
 #define TOMBSTONE_LIFE (7 * 86400) /* seconds */
 
 static const char usage_text[] =
-    "usage: cyr_expire [-C <altconfig>] [-D <delete-duration>] [-E <expire-duration>]\n"
-    "                  [-X <expunge-duration>] [-a] [-c] [-x] [-v] [-p <prefix> | -u <userid>]\n"
+    "usage: cyr_expire [-C <altconfig>] [-A <archive-duration>] [-D <delete-duration>]\n"
+    "                  [-E <expire-duration>] [-X <expunge-duration>] [-a] [-c] [-t] [-x] [-v] [-p "
+    "<prefix> | -u <userid>]\n"
+    "  -A d  move messages that arrived more than d ago to the archive partition\n"
     "  -D d  remove mailboxes deleted more than d ago\n"
     "  -E d  forget deliveries more than d ago (duplicate suppression)\n"
     "  -X d  remove messages expunged more than d ago\n"
     "  -a    do not look at annotations\n"
     "  -c    leave the conversations alone\n"
+    "  -t    remove user flags that no message has\n"
     "  -x    leave messages alone\n"
     "  -v    say what is done\n"
     "  -p m  only this mailbox (internal name) and those below\n"
@@ -42,8 +46,9 @@ static const char usage_text[] =
 struct options {
     const char *altconfig;
     struct expire_scope scope;
-    double delete_after, expire_after, expunge_after; /* seconds, negative: not asked for */
-    bool no_annotations, no_conversations, no_expunge;
+    double archive_after, delete_after, expire_after,
+        expunge_after; /* seconds, negative: not asked for */
+    bool no_annotations, no_conversations, no_expunge, user_flags;
 };
 
 static void usage(const char *complaint)
@@ -68,14 +73,16 @@ static void parse(int argc, char **argv, struct options *o)
 {
     int opt;
 
-    while ((opt = getopt(argc, argv, "C:D:E:X:acxvp:u:h")) != EOF) {
+    while ((opt = getopt(argc, argv, "C:A:D:E:X:actxvp:u:h")) != EOF) {
         switch (opt) {
         case 'C': o->altconfig = optarg; break;
+        case 'A': take_duration(optarg, &o->archive_after); break;
         case 'D': take_duration(optarg, &o->delete_after); break;
         case 'E': take_duration(optarg, &o->expire_after); break;
         case 'X': take_duration(optarg, &o->expunge_after); break;
         case 'a': o->no_annotations = true; break;
         case 'c': o->no_conversations = true; break;
+        case 't': o->user_flags = true; break;
         case 'x': o->no_expunge = true; break;
         case 'v': o->scope.verbose = true; break;
         case 'p': o->scope.prefix = optarg; break;
@@ -85,9 +92,36 @@ static void parse(int argc, char **argv, struct options *o)
     }
     if (optind < argc) usage("Unexpected argument.");
     if (o->scope.prefix && o->scope.userid) usage("Only one of -p and -u.");
-    if (o->delete_after < 0 && o->expire_after < 0 && o->expunge_after < 0)
+    if (o->archive_after < 0 && o->delete_after < 0 && o->expire_after < 0 &&
+        o->expunge_after < 0 && !o->user_flags)
         usage("Missing arguments.");
     o->scope.stop = should_stop;
+}
+
+/* Into the log, and with -v to stderr, each line followed by an empty one. */
+static void tell(const struct options *o, bool log, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+static void tell(const struct options *o, bool log, const char *fmt, ...)
+{
+    char line[256];
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(line, sizeof(line), fmt, args);
+    va_end(args);
+    if (log) syslog(LOG_NOTICE, "%s", line);
+    if (o->scope.verbose) fprintf(stderr, "%s\n\n", line);
+}
+
+static int run_archive(const struct options *o, time_t now)
+{
+    struct expire_counts n = { 0 };
+
+    if (o->archive_after < 0) return 0;
+    int r = expire_archive(&o->scope, !o->no_annotations, now - (time_t)o->archive_after, &n);
+    if (n.expired)
+        syslog(LOG_NOTICE, "Archived %zu messages in %zu mailboxes", n.expired, n.mailboxes);
+    return r;
 }
 
 static int run_messages(const struct options *o, time_t now)
@@ -96,14 +130,26 @@ static int run_messages(const struct options *o, time_t now)
     time_t before = o->expunge_after >= 0 ? now - (time_t)o->expunge_after : 0;
 
     if (o->no_expunge) return 0;
-    if (o->scope.verbose && o->expunge_after >= 0)
-        fprintf(stderr, "Expunging deleted messages in mailboxes older than %.2f days\n\n",
-                o->expunge_after / 86400);
+    if (o->expunge_after >= 0)
+        tell(o, false, "Expunging deleted messages in mailboxes older than %.2f days",
+             o->expunge_after / 86400);
     int r = expire_messages(&o->scope, !o->no_annotations, before, &n);
-    syslog(LOG_NOTICE, "Expired %zu and expunged %zu out of %zu messages from %zu mailboxes",
-           n.expired, n.expunged, n.messages, n.mailboxes);
+    if (o->scope.verbose) fputc('\n', stderr);
+    tell(o, true, "Expired %zu and expunged %zu out of %zu messages from %zu mailboxes", n.expired,
+         n.expunged, n.messages, n.mailboxes);
     int r2 = expire_tombstones(&o->scope, now - TOMBSTONE_LIFE, &n);
     return r ? r : r2;
+}
+
+static int run_user_flags(const struct options *o, time_t now)
+{
+    struct expire_counts n = { 0 };
+
+    (void)now;
+    if (!o->user_flags) return 0;
+    int r = expire_user_flags(&o->scope, &n);
+    tell(o, true, "Expunged %zu user flags", n.expired);
+    return r;
 }
 
 static int run_conversations(const struct options *o, time_t now)
@@ -112,9 +158,10 @@ static int run_conversations(const struct options *o, time_t now)
     int after = config_getduration(IMAPOPT_CONVERSATIONS_EXPIRE_AFTER);
 
     if (o->no_conversations || !config_getswitch(IMAPOPT_CONVERSATIONS) || after < 0) return 0;
+    tell(o, false, "Removing conversation entries older than %.2f days", after / 86400.0);
     int r = expire_conversations(&o->scope, now - after, &n);
-    syslog(LOG_NOTICE, "Expired %zu entries of %zu entries seen in %zu conversation databases",
-           n.expired, n.messages, n.mailboxes);
+    tell(o, true, "Expired %zu entries of %zu entries seen in %zu conversation databases",
+         n.expired, n.messages, n.mailboxes);
     return r;
 }
 
@@ -123,8 +170,9 @@ static int run_deleted(const struct options *o, time_t now)
     struct expire_counts n = { 0 };
 
     if (o->delete_after < 0) return 0;
+    tell(o, false, "Removing deleted mailboxes older than %.2f days", o->delete_after / 86400);
     int r = expire_deleted(&o->scope, !o->no_annotations, now - (time_t)o->delete_after, &n);
-    syslog(LOG_NOTICE, "Removed %zu deleted mailboxes", n.mailboxes);
+    tell(o, true, "Removed %zu deleted mailboxes", n.mailboxes);
     return r;
 }
 
@@ -141,9 +189,12 @@ static int run_duplicates(const struct options *o, time_t now)
 
 int main(int argc, char **argv)
 {
-    struct options o = { .delete_after = -1, .expire_after = -1, .expunge_after = -1 };
-    static int (*const jobs[])(const struct options *, time_t) = { run_messages, run_conversations,
-                                                                   run_deleted };
+    struct options o = {
+        .archive_after = -1, .delete_after = -1, .expire_after = -1, .expunge_after = -1
+    };
+    static int (*const jobs[])(const struct options *, time_t) = { run_archive, run_messages,
+                                                                   run_user_flags,
+                                                                   run_conversations, run_deleted };
     bool failed = false;
 
     cyrus_std_options(argc, argv, usage_text);

@@ -18,7 +18,9 @@
 
 #include "annotate.h"
 #include "conversations.h"
+#include "expire_internal.h"
 #include "imap_err.h"
+#include "libconfig.h"
 #include "mailbox.h"
 #include "mboxlist.h"
 #include "mboxname.h"
@@ -28,6 +30,7 @@
 #include "xsyslog.h"
 
 #define ENTRY_EXPIRE "/vendor/cmu/cyrus-imapd/expire"
+#define ENTRY_ARCHIVE "/vendor/cmu/cyrus-imapd/archive"
 #define ENTRY_DELETE "/vendor/cmu/cyrus-imapd/delete"
 #define LOCK_TRIES 10
 
@@ -120,13 +123,17 @@ static int in_transaction(const char *name, job_fn *fn, void *rock)
     return r;
 }
 
-static int for_each(const struct expire_scope *scope, const strarray_t *names, job_fn *fn,
-                    void *rock, struct expire_counts *counts)
+/* more (may be NULL): set by fn when the name needs another transaction. */
+static int for_each_more(const struct expire_scope *scope, const strarray_t *names, job_fn *fn,
+                         void *rock, struct expire_counts *counts, const bool *more)
 {
     int first = 0;
 
     for (int i = 0; i < strarray_size(names) && !should_stop(scope); i++) {
-        int r = in_transaction(strarray_nth(names, i), fn, rock);
+        int r;
+        do {
+            r = in_transaction(strarray_nth(names, i), fn, rock);
+        } while (!r && more && *more && !should_stop(scope));
         if (!r || r == IMAP_MAILBOX_NONEXISTENT) continue;
         xsyslog_errno(LOG_ERR, 0, "IOERROR: clean-up failed", "mailbox=<%s> error=<%s>",
                       strarray_nth(names, i), error_message(r));
@@ -134,6 +141,12 @@ static int for_each(const struct expire_scope *scope, const strarray_t *names, j
         if (!first) first = r;
     }
     return first;
+}
+
+static int for_each(const struct expire_scope *scope, const strarray_t *names, job_fn *fn,
+                    void *rock, struct expire_counts *counts)
+{
+    return for_each_more(scope, names, fn, rock, counts, NULL);
 }
 
 /* ---- messages ---- */
@@ -243,6 +256,82 @@ int expire_messages(const struct expire_scope *scope, bool use_annotations, time
     if (!r) r = for_each(scope, &collect.names, expire_mailbox, &m, counts);
     strarray_fini(&collect.names);
     free(m.todo);
+    return r;
+}
+
+/* ---- archive ---- */
+
+struct archive_job {
+    bool use_annotations, more;
+    time_t before;
+    struct expire_counts *counts;
+};
+
+static int archive_mailbox(struct txn *txn, const char *name, void *rock)
+{
+    struct archive_job *job = rock;
+    struct expire_archive_args args = { .before = job->before, .counts = job->counts };
+    struct buf value = BUF_INITIALIZER;
+    struct mailbox *mailbox = NULL;
+    double seconds = -1;
+
+    job->more = false;
+    if (job->use_annotations && !annotation_of(name, ENTRY_ARCHIVE, txn, &value) &&
+        buf_len(&value) && expire_parse_duration(buf_cstring(&value), &seconds))
+        args.before = txn_time(txn) - (time_t)seconds;
+    buf_free(&value);
+    int r = mailbox_open_iwl(txn, name, &mailbox);
+    if (r || seconds == 0) return r;
+    job->counts->mailboxes++;
+    return expire_archive_mailbox(mailbox, &args, &job->more);
+}
+
+int expire_archive(const struct expire_scope *scope, bool use_annotations, time_t before,
+                   struct expire_counts *counts)
+{
+    struct collect collect = { .scope = scope };
+    struct archive_job job = { .use_annotations = use_annotations,
+                               .before = before,
+                               .counts = counts };
+
+    if (!config_getswitch(IMAPOPT_ARCHIVE_ENABLED)) return 0;
+    int r = mboxlist_allmbox(NULL, collect_one, &collect, MBOXTREE_DELETED);
+    if (!r) r = for_each_more(scope, &collect.names, archive_mailbox, &job, counts, &job.more);
+    strarray_fini(&collect.names);
+    return r;
+}
+
+/* ---- user flags ---- */
+
+static int clean_user_flags(struct txn *txn, const char *name, void *rock)
+{
+    uint32_t used[MAX_USER_FLAG_WORDS] = { 0 };
+    struct expire_counts *counts = rock;
+    struct mailbox *mailbox = NULL;
+    struct index_record rec;
+    int r = mailbox_open_iwl(txn, name, &mailbox);
+
+    for (uint32_t recno = 1; !r && recno <= mailbox_num_records(mailbox); recno++) {
+        r = mailbox_read_record(mailbox, recno, &rec);
+        for (int i = 0; !r && i < MAX_USER_FLAG_WORDS; i++) used[i] |= rec.user_flags[i];
+    }
+    if (r) return r;
+    for (int slot = strarray_size(mailbox_flagnames(mailbox)) - 1; !r && slot >= 0; slot--) {
+        if (!strarray_nth(mailbox_flagnames(mailbox), slot) || (used[slot / 32] >> (slot % 32) & 1))
+            continue;
+        r = mailbox_remove_user_flag(mailbox, slot);
+        counts->expired++;
+    }
+    return r;
+}
+
+int expire_user_flags(const struct expire_scope *scope, struct expire_counts *counts)
+{
+    struct collect collect = { .scope = scope };
+    int r = mboxlist_allmbox(NULL, collect_one, &collect, MBOXTREE_DELETED);
+
+    if (!r) r = for_each(scope, &collect.names, clean_user_flags, counts, counts);
+    strarray_fini(&collect.names);
     return r;
 }
 

@@ -34,6 +34,15 @@ struct expire_counts {
  */
 int expire_messages(const struct expire_scope *scope, bool use_annotations, time_t expunged_before,
                     struct expire_counts *counts);
+/*
+ * Messages that arrived before, or are large, or lie in DELETED mailboxes, move to the archive partition; the archive annotation of a
+ * mailbox wins over `before` (use_annotations; a value of 0: nothing of it moves). counts->expired: moved ones. Nothing without
+ * archive_enabled.
+ */
+int expire_archive(const struct expire_scope *scope, bool use_annotations, time_t before,
+                   struct expire_counts *counts);
+/* User flags that no message has: counts->expired of them go. A mailbox with a damaged record keeps its flags. */
+int expire_user_flags(const struct expire_scope *scope, struct expire_counts *counts);
 /* DELETED mailboxes whose time of deletion lies before; the delete annotation of a mailbox wins (use_annotations). */
 int expire_deleted(const struct expire_scope *scope, bool use_annotations, time_t before,
                    struct expire_counts *counts);

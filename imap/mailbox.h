@@ -131,6 +131,9 @@ int mailbox_append_record(struct mailbox *, struct index_record *rec, const stru
  * all_slots as replication may use all 128). */
 int mailbox_user_flag(struct mailbox *, const char *name, int *slot, bool create, bool all_slots);
 
+/* The name of a slot goes; no record may have the flag. */
+int mailbox_remove_user_flag(struct mailbox *, int slot);
+
 /* The annotations of a live record changed: header CRC and quota_annot_used follow (annotate.h
  * calls this); rec NULL: those of the mailbox itself, which count for quota_annot_used only. */
 int mailbox_annot_delta(struct mailbox *, const struct index_record *rec, const struct annot_sum *oldsum,

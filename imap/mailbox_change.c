@@ -447,6 +447,15 @@ int mailbox_user_flag(struct mailbox *mailbox, const char *name, int *slot, bool
     return r;
 }
 
+int mailbox_remove_user_flag(struct mailbox *mailbox, int slot)
+{
+    int r = mailbox_begin_change(mailbox);
+    if (r) return r;
+    mailbox_header_remove_flag(&mailbox->header, slot);
+    mailbox->header_dirty = mailbox->hdr_dirty = true;
+    return 0;
+}
+
 int mailbox_update_header(struct mailbox *mailbox, const struct mailbox_header_update *u)
 {
     const uint32_t letters = OPT_POP3_NEW_UIDL | OPT_IMAP_SHAREDSEEN | OPT_IMAP_DUPDELIVER |

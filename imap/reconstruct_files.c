@@ -112,8 +112,8 @@ int reconstruct_list_files(struct mailbox *mailbox, struct file_list *files)
     int r = mailbox_path_dir(&mailbox->place, &dir);
     if (!r) r = read_directory(mailbox, files, buf_cstring(&dir), false);
     if (!r) r = mailbox_path_archivedir(&mailbox->place, &archive);
-    if (!r && !buf_equal(&dir, &archive))
-        r = read_directory(mailbox, files, buf_cstring(&archive), true);
+    files->own_archive = !r && !buf_equal(&dir, &archive);
+    if (!r && files->own_archive) r = read_directory(mailbox, files, buf_cstring(&archive), true);
     if (!r && files->n) {
         qsort(files->file, files->n, sizeof(*files->file), by_uid);
         set_twice_aside(files);

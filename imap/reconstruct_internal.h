@@ -26,7 +26,8 @@ struct file_list {
     size_t n;
     struct message_file *twice; /* in the archive, of UIDs that are in the spool too */
     size_t ntwice;
-    strarray_t odd; /* paths */
+    bool own_archive; /* archived messages have a directory of their own */
+    strarray_t odd;   /* paths */
 };
 
 /* The state of one mailbox in one transaction. */

@@ -202,7 +202,9 @@ static bool fix_archived(struct repair *rp, struct index_record *rec,
 {
     bool was = rec->internal_flags & FLAG_INTERNAL_ARCHIVED;
 
-    if (!differs(rp, rec, "archived", was != file->archived)) return false;
+    if (!rp->files.own_archive || was == file->archived) return false;
+    reconstruct_say(rp->rc, "Marking file as %sarchived %s %" PRIu32, was ? "not " : "",
+                    mailbox_name(rp->mailbox), rec->uid);
     rec->internal_flags ^= FLAG_INTERNAL_ARCHIVED;
     return true;
 }
