@@ -140,9 +140,11 @@ int mailbox_annot_delta(struct mailbox *, const struct index_record *rec, const 
                         const struct annot_sum *newsum);
 
 /* Set header fields in one call; only what is flagged changes. options: the bits P S D A become as
- * given, the NEEDS_ bits are added. highestmodseq and last_uid never fall. */
+ * given, the NEEDS_ bits are added. highestmodseq and last_uid never fall, but with may_lower, and then not
+ * below those of the records. */
 struct mailbox_header_update {
     bool set_recent, set_append, set_pop3, set_pop3_after, set_uidvalidity, set_options, set_modseqs, set_lastuid;
+    bool may_lower;
     uint32_t recentuid; time_t recenttime;
     time_t last_appenddate, pop3_last_login, pop3_show_after;
     uint32_t uidvalidity, options, last_uid;

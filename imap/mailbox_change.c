@@ -456,6 +456,35 @@ int mailbox_remove_user_flag(struct mailbox *mailbox, int slot)
     return 0;
 }
 
+struct highest {
+    uint32_t uid;
+    modseq_t modseq;
+};
+
+static int find_highest(struct mailbox *mailbox, const struct index_record *rec, void *rock)
+{
+    struct highest *h = rock;
+
+    (void)mailbox;
+    h->uid = cyr_max(h->uid, rec->uid);
+    h->modseq = cyr_max(h->modseq, rec->modseq);
+    return 0;
+}
+
+/* Take last_uid and highestmodseq as they are given, even lower ones. */
+static int lower_header(struct mailbox *mailbox, const struct mailbox_header_update *u)
+{
+    struct index_header *hdr = &mailbox->hdr;
+    struct highest h = { 0, 1 };
+
+    if (u->last_uid >= hdr->last_uid && u->highestmodseq >= hdr->highestmodseq) return 0;
+    int r = mailbox_foreach(mailbox, 0, 0, 0, find_highest, &h);
+    if (r) return r;
+    if (u->set_lastuid) hdr->last_uid = cyr_max(u->last_uid, h.uid);
+    if (u->set_modseqs) hdr->highestmodseq = cyr_max(u->highestmodseq, h.modseq);
+    return 0;
+}
+
 int mailbox_update_header(struct mailbox *mailbox, const struct mailbox_header_update *u)
 {
     const uint32_t letters = OPT_POP3_NEW_UIDL | OPT_IMAP_SHAREDSEEN | OPT_IMAP_DUPDELIVER |
@@ -479,6 +508,8 @@ int mailbox_update_header(struct mailbox *mailbox, const struct mailbox_header_u
         if (u->highestmodseq > hdr->highestmodseq) hdr->highestmodseq = u->highestmodseq;
         if (u->createdmodseq) hdr->createdmodseq = u->createdmodseq;
     }
+    if (u->may_lower) r = lower_header(mailbox, u);
+    if (r) return r;
     if (memcmp(&before, hdr, sizeof(before)) != 0) mailbox->hdr_dirty = true;
     return 0;
 }

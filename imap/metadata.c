@@ -223,7 +223,7 @@ static int store(const struct metadata_who *who, struct txn *txn, const mbentry_
 
     int r = txn_lock_user(txn, owner);
     if (!r) r = check_quota(who, txn, mbentry, name, userid, value);
-    if (!r) r = annotatemore_write(txn, mbentry, name, userid, value, 0);
+    if (!r) r = annotatemore_write(txn, mbentry, name, userid, value, who->silent ? MAILBOX_SILENT : 0);
     free(owner);
     return r;
 }

@@ -23,6 +23,7 @@ struct metadata_who {
     const char *userid;
     const struct auth_state *auth;
     bool isadmin, ignorequota;
+    bool silent; /* of replication: no modseq rises, nothing is logged */
 };
 
 /* value NULL: the entry has none. */

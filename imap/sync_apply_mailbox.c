@@ -259,6 +259,7 @@ static int apply_header(struct apply *a)
         .set_options = true,
         .set_modseqs = true,
         .set_lastuid = true,
+        .may_lower = apply_force(a),
         .recentuid = f->recentuid,
         .recenttime = f->recenttime,
         .last_appenddate = f->last_appenddate,

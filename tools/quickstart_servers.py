@@ -473,7 +473,10 @@ user {USER}, password {password}   (all passwords: {home.path('passwords')})
 def choose_directory(given, account):
     root = os.path.abspath(given or "quickstart.d")
     parent = os.path.dirname(root)
-    os.makedirs(parent, exist_ok=True)
+    try:
+        os.makedirs(parent, exist_ok=True)
+    except OSError as error:
+        die(f"can't use {root}: {error.strerror}")
     if account.may_enter(parent):
         return root
     if given:
@@ -481,6 +484,21 @@ def choose_directory(given, account):
     root = "/var/tmp/cylinder-quickstart.d"
     print(f"The user {account.name}, as whom the servers run, can't enter {parent}: using {root}")
     return root
+
+
+def empty_directory(root):
+    """Ours, without what an earlier run has left there."""
+    if os.path.isdir(root) and os.listdir(root) and not os.path.exists(os.path.join(root, MARK)):
+        die(f"{root} is there, and not mine; choose another --dir")
+    stop(root)
+    try:
+        shutil.rmtree(root, ignore_errors=True)
+        os.makedirs(root)
+        os.chmod(root, 0o755)
+        with open(os.path.join(root, MARK), "w", encoding="ascii"):
+            pass
+    except OSError as error:
+        die(f"can't use {root}: {error.strerror}")
 
 
 def main():
@@ -499,14 +517,7 @@ def main():
         return
 
     step(f"Servers in {root}")
-    if os.path.isdir(root) and os.listdir(root) and not os.path.exists(os.path.join(root, MARK)):
-        die(f"{root} is there, and not mine; choose another --dir")
-    stop(root)
-    shutil.rmtree(root, ignore_errors=True)
-    os.makedirs(root)
-    os.chmod(root, 0o755)
-    with open(os.path.join(root, MARK), "w", encoding="ascii"):
-        pass
+    empty_directory(root)
     home = Home(root, args.build, account)
     home.make()
     primary, replica = Server(root, "primary", home), Server(root, "replica", home)

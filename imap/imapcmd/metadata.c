@@ -18,7 +18,9 @@
 
 static struct metadata_who who(const struct imap_session *s)
 {
-    return (struct metadata_who){ s->userid, s->auth, s->isadmin, s->options->ignorequota };
+    return (struct metadata_who){
+        s->userid, s->auth, s->isadmin, s->options->ignorequota, false
+    };
 }
 
 /* ---- one METADATA line ---- */

@@ -2,15 +2,16 @@
 /*
  * apply_annotation -- APPLY ANNOTATION, UNANNOTATION: one annotation of a mailbox or the server
  *
- * A silent change without rights (handbook 03 §6.8).
+ * A silent change without rights (handbook 03 §6.8). As 3.6.1 does, it goes the way of SETMETADATA, so an entry
+ * must be known, and its value of the entry's type; some entries are files or options of the mailbox.
  */
 #include <config.h>
 
 #include "synccmd.h"
 
-#include "annotate.h"
 #include "imap_err.h"
 #include "mboxlist.h"
+#include "metadata.h"
 
 /* value NULL: remove */
 static int change_annotation(const struct dlist *dl, const struct buf *value)
@@ -18,6 +19,7 @@ static int change_annotation(const struct dlist *dl, const struct buf *value)
     const char *name, *entry, *userid;
     mbentry_t *mbentry = NULL;
     struct txn *txn = NULL;
+    struct buf full = BUF_INITIALIZER;
 
     if (!dlist_getatom(dl, "MBOXNAME", &name) || !dlist_getatom(dl, "ENTRY", &entry) || !*entry ||
         !dlist_getatom(dl, "USERID", &userid))
@@ -25,7 +27,12 @@ static int change_annotation(const struct dlist *dl, const struct buf *value)
     int r = *name ? synccmd_begin_mailbox(name, &txn) : txn_begin(&txn);
     if (r) return r;
     if (*name) r = mboxlist_lookup(name, &mbentry, txn);
-    if (!r) r = annotatemore_write(txn, mbentry, entry, userid, value, MAILBOX_SILENT);
+    struct metadata_who who = {
+        .userid = userid, .isadmin = true, .ignorequota = true, .silent = true
+    };
+    buf_printf(&full, "%s%s", *userid ? "/private" : "/shared", entry);
+    if (!r) r = metadata_set(&who, txn, mbentry, buf_cstring(&full), value);
+    buf_free(&full);
     mbentry_free(&mbentry);
     return synccmd_end(&txn, r);
 }

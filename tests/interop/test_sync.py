@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Replication with Debian's 3.6.1: as its replica, as its master, and in a chain through us."""
 
+import json
+import re
+
 import pytest
 
 from cyltest import Pair
+from cyltest.credentials import password
 from cyltest.dlist import parse
 from cyltest.syncdata import assert_same, fill_user, login, message, sent_commands, user_state
 from cyltest.syncline import guid
@@ -195,3 +199,174 @@ def test_compressed_and_over_a_unix_socket(master, ours):
         imap.logout()
     sync(pair, "-S", ours.path("conf/socket/csync"), "-u", "anna")
     assert_same(master, ours)
+
+
+# ---- a rich user over several rounds, with all tools as judges ----
+
+def labels(*servers):
+    return [f"127.0.0.1:{server.ports['imap']}" for server in servers]
+
+
+def compared(one, two, *users):
+    """check_replication finds no difference."""
+    ours = one if one.flavour == "cylinder" else two
+    done = ours.run("check_replication", *labels(one, two), *users, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def enrich(server, *extra):
+    """More than fill_user: other people's rights and seen state, nested folders, conversations, expunged mail."""
+    fill_user(server)
+    server.add_user("bob")
+    server.create_user("bob")
+    with server.imap("anna") as imap:
+        for name in ("Work.Deep", "Work.Deep.Deeper", "Old"):
+            imap.ok(f"CREATE INBOX.{name}")
+        imap.append("INBOX", message(6, "Re: test 1"), "$Label2 $Label3")
+        imap.append("INBOX.Work.Deep", message(7, "Re: test 1"))
+        imap.append("INBOX.Old", message(8))
+        imap.ok("SELECT INBOX")
+        imap.ok('STORE 1 ANNOTATION (/comment (value.shared "shared" value.priv "mine"))')
+        imap.ok(r"STORE 2 +FLAGS (\Deleted)")
+        imap.ok("EXPUNGE")
+        imap.ok("SETACL INBOX.Work bob lrswi")
+        imap.ok("SUBSCRIBE INBOX.Work.Deep")
+        imap.logout()
+    with server.imap("bob") as imap:
+        imap.ok("SELECT user.anna.Work")
+        imap.ok(r"STORE 1 +FLAGS (\Seen $Bob)")
+        imap.ok("SUBSCRIBE user.anna.Work")
+        imap.logout()
+
+
+def expunge_and_flag(server):
+    with server.imap("anna") as imap:
+        imap.ok("SELECT INBOX")
+        imap.ok(r"STORE 1 +FLAGS (\Deleted)")
+        imap.ok("EXPUNGE")
+        imap.ok(r"STORE 1 +FLAGS (\Answered $New)")
+        imap.ok(r"STORE 1 -FLAGS (\Flagged $Label1)")
+        imap.logout()
+
+
+def rename_and_move(server):
+    with server.imap("anna") as imap:
+        imap.ok("RENAME INBOX.Work INBOX.Job")
+        imap.ok("SELECT INBOX.Job.Deep")
+        imap.ok("MOVE 1 INBOX.Sent")
+        imap.ok("UNSUBSCRIBE INBOX.Work")
+        imap.ok("SUBSCRIBE INBOX.Job")
+        imap.logout()
+
+
+def delete_and_recreate(server):
+    with server.imap("anna") as imap:
+        imap.ok("DELETE INBOX.Old")
+        imap.ok("CREATE INBOX.Old")
+        imap.append("INBOX.Old", message(9))
+        imap.ok("DELETE INBOX.Job.Deep.Deeper")
+        imap.logout()
+
+
+def change_quota_and_rights(server):
+    with server.imap("admin") as imap:
+        imap.ok("SETQUOTA user.anna (STORAGE 20000 X-NUM-FOLDERS 50)")
+        imap.ok("SETQUOTA user.anna.Job (MESSAGE 40)")
+        imap.ok("SETACL user.anna.Job bob lrs")
+        imap.ok("SETACL user.anna carol l")
+        imap.ok('SETMETADATA user.anna.Job (/shared/vendor/cmu/cyrus-imapd/expire "30")')
+        imap.logout()
+
+
+def other_reader(server):
+    with server.imap("bob") as imap:
+        imap.ok("SELECT user.anna.Job")
+        imap.ok(r"STORE 1 -FLAGS (\Seen)")
+        imap.logout()
+
+
+ROUNDS = (expunge_and_flag, rename_and_move, delete_and_recreate, change_quota_and_rights, other_reader)
+
+
+def examined(server, name):
+    """What mbexamine says of the index, without what each end has of its own."""
+    text = server.run("mbexamine", name).stdout
+    own = ("Mailbox", "Recent", "Last Append", "Minor", "Generation", "Format", "Path", "Quota",
+           "Leaked", "Last POP3", "LastRepack", "First", "Deleted", "Number of", "Partition")
+    return [line for line in text.splitlines()
+            if re.match(r"\s*(Exists|Answered|Flagged|Last UID|UIDVALIDITY|HIGHESTMODSEQ|> \d+|UID:|INT_DATE|"
+                        r"> SYSTEMFLAGS|GUID)", line) and not line.strip().startswith(own)]
+
+
+@pytest.mark.parametrize("ours_is", ["master", "replica"])
+def test_rich_user_over_several_rounds(factory, debian_factory, ours_is):
+    ours = factory("ours", services=("imap", "csync"))
+    theirs = debian_factory("theirs", services=("imap", "csync"))
+    one, two = (ours, theirs) if ours_is == "master" else (theirs, ours)
+    for server in (one, two):
+        server.conf.update(CONF)
+    ours.conf.update({"proxy_authname": "repl", "proxy_password": password("repl")})
+    pair = Pair(one, two)
+    pair.start()
+    enrich(one)
+    sync(pair, "-u", "anna", "bob")
+    assert_same(one, two)
+    compared(one, two, "anna", "bob")
+    for change in ROUNDS:
+        change(one)
+        sync(pair, "-u", "anna", "bob")
+        assert_same(one, two)
+        assert_same(one, two, "bob")
+        compared(one, two, "anna", "bob")
+        settled(pair)
+    judged_by_tools(one, two)
+
+
+def judged_by_tools(one, two):
+    """Each server's own tools find its data right, and the same."""
+    for name in ("user.anna", "user.anna.Job", "user.anna.Sent", "user.anna.Old"):
+        assert examined(one, name) == examined(two, name), name
+    listed = [mailboxes_listed(server) for server in (one, two)]
+    assert listed[0] == listed[1] and "user.anna.Job.Deep" in listed[0]
+    usage = [quota_lines(server) for server in (one, two)]
+    assert usage[0] == usage[1] and len(usage[0]) > 2
+    for server in (one, two):
+        done = server.run("ctl_conversationsdb", "-A", "anna", check=False)
+        assert done.returncode == 0 and "BROKEN" not in done.stdout, done.stdout
+
+
+def mailboxes_listed(server):
+    """Entries of ctl_mboxlist -d; tombstones and times of writing are each server's own business."""
+    listed = json.loads(server.run("ctl_mboxlist", "-d").stdout)
+    return {name: {key: value for key, value in entry.items() if key != "mtime"}
+            for name, entry in listed.items() if "d" not in entry["mbtype"]}
+
+
+def quota_lines(server):
+    """What `quota` prints; nothing is there for -f to correct."""
+    assert "user.anna" not in server.run("quota", "-f", "user.anna").stderr
+    return sorted(server.run("quota").stdout.splitlines())
+
+
+@pytest.mark.parametrize("service", ["imap", "csync"])
+def test_sync_try_imap(factory, debian_factory, service):
+    """Our client speaks the protocol inside IMAP where it is offered, and else csync, on the same port."""
+    ours = factory("ours", services=("imap",))
+    theirs = debian_factory("theirs", services=("imap", "csync"))
+    for server in (ours, theirs):
+        server.conf.update(CONF)
+    pair = Pair(ours, theirs, service=service)
+    ours.conf["sync_try_imap"] = True
+    ours.conf["client_timeout"] = 2
+    pair.start()
+    fill_user(ours)
+    sync(pair, "-u", "anna")
+    state = user_state(theirs)
+    assert len(state["MAILBOX"]) == 3
+    with ours.imap("anna") as imap:
+        imap.ok("SELECT INBOX")
+        imap.ok(r"STORE 1 +FLAGS (\Answered)")
+        imap.logout()
+    done = sync(pair, "-u", "anna")
+    assert ("SYNCAPPLY MAILBOX" in done.stderr) == (service == "imap")
+    settled(pair)
