@@ -182,7 +182,7 @@ static void assert_audit(size_t want)
     struct txn *txn = st_begin("alice");
     size_t differences;
 
-    ck_assert_int_eq(conversations_audit_user(txn, meta, show, NULL, &differences), 0);
+    ck_assert_int_eq(conversations_audit_user(txn, meta, NULL, show, NULL, &differences), 0);
     txn_abort(&txn);
     user_meta_free(&meta);
     ck_assert_uint_eq(differences, want);
@@ -540,7 +540,7 @@ START_TEST(rebuild_mends)
     st_commit(txn);
     assert_audit(2);
     txn = st_begin("alice");
-    ck_assert_int_eq(conversations_rebuild_user(txn, meta), 0);
+    ck_assert_int_eq(conversations_rebuild_user(txn, meta, NULL, NULL), 0);
     st_commit(txn);
     assert_value("Q", q);
     assert_audit(0);

@@ -26,6 +26,8 @@ int annotatemore_lookup(const mbentry_t *mbentry, const char *entry, const char 
 int annotatemore_write(struct txn *, const mbentry_t *mbentry, const char *entry, const char *userid,
                        const struct buf *value, unsigned flags);
 
+/* Where a message began its conversation, when that was split (handbook 01 §5.9). */
+#define ANNOT_BASETHRID "/vendor/cmu/cyrus-imapd/basethrid"
 int annotate_msg_foreach(struct mailbox *, uint32_t uid, annotate_cb *cb, void *rock); /* uid 0: all messages */
 int annotate_msg_lookup(struct mailbox *, uint32_t uid, const char *entry, const char *userid, struct buf *value);
 /* modseq 0: next of the mailbox. Keeps header counts and the annotation CRC. value NULL or empty:

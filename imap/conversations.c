@@ -393,8 +393,3 @@ int conversations_read_quota(struct conversations_state *state, struct conv_quot
     if (!r) *quota = state->quota;
     return r;
 }
-
-int conversations_dump(struct conversations_state *state, txn_db_cb *cb, void *rock)
-{
-    return state ? txn_db_foreach(state->db, "", 0, cb, rock) : 0;
-}

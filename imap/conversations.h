@@ -86,9 +86,12 @@ int conversations_prune(struct conversations_state *state, time_t before, size_t
 
 /*
  * Recompute B, F, G and Q of one user from the mailboxes. Message-id records and counted flags stay;
- * THREADMODSEQ never falls. Inside txn, which may be aborted afterwards to compare only.
+ * THREADMODSEQ never falls. Inside txn, which may be aborted afterwards to compare only. cb (may be
+ * NULL) hears the name of each mailbox that is counted.
  */
-int conversations_rebuild_user(struct txn *txn, struct user_meta *meta);
+typedef void conv_mailbox_cb(const char *mboxname, void *rock);
+int conversations_rebuild_user(struct txn *txn, struct user_meta *meta, conv_mailbox_cb *cb,
+                               void *rock);
 
 /*
  * Compares the database with one rebuilt from the mailboxes. The txn must be aborted afterwards. cb
@@ -97,9 +100,35 @@ int conversations_rebuild_user(struct txn *txn, struct user_meta *meta);
 enum conv_audit_kind { CONV_AUDIT_REALONLY, CONV_AUDIT_TEMPONLY, CONV_AUDIT_REAL, CONV_AUDIT_TEMP };
 typedef void conv_audit_cb(enum conv_audit_kind kind, const struct buf *key, const struct buf *val,
                            void *rock);
-int conversations_audit_user(struct txn *txn, struct user_meta *meta, conv_audit_cb *cb, void *rock,
-                             size_t *differences);
+int conversations_audit_user(struct txn *txn, struct user_meta *meta, conv_mailbox_cb *mailbox_cb,
+                             conv_audit_cb *cb, void *rock, size_t *differences);
+
+/*
+ * Changes the conversation ids of all messages of a user: takes them away; gives new ones to messages that have none
+ * (§5.9); moves what a conversation has beyond conversations_max_thread to another one. Its own transactions. dryrun:
+ * only counts. *changed: messages. Counts everything anew at the end.
+ */
+enum conv_ids_change { CONV_IDS_ZERO, CONV_IDS_ASSIGN, CONV_IDS_SPLIT };
+int conversations_change_ids(const char *userid, enum conv_ids_change change, bool dryrun,
+                             size_t *changed);
+
+/* ---- as a text (ctl_conversationsdb) ---- */
 /* Every record in the order of the keys. */
 int conversations_dump(struct conversations_state *state, txn_db_cb *cb, void *rock);
+/* Removes every record; afterwards records are loaded as they are. Nothing else may be done with this state. */
+int conversations_clear(struct conversations_state *state);
+int conversations_load(struct conversations_state *state, const char *key, size_t keylen,
+                       const char *val, size_t vallen);
+/* Has a folder two numbers? */
+bool conversations_has_duplicate_folders(const struct conversations_state *state);
+
+/* ---- the files of a user whom 3.6.1 split (conversations_merge.c, handbook 01 §5.3) ---- */
+/* Paths of a conversations database and counters that stand on the legacy path beside those of the uniqueid. */
+int conversations_find_second(struct user_meta *meta, strarray_t *paths);
+/*
+ * What only the second files know (message-ids, modseqs) joins the first ones, all else is counted anew; the second
+ * files go. Files that can't be read: an error, and nothing changes. *msgids: how many were new.
+ */
+int conversations_merge_second(struct txn *txn, struct user_meta *meta, size_t *msgids);
 
 #endif

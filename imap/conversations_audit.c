@@ -177,12 +177,12 @@ static int compare(struct audit *audit)
     return r;
 }
 
-int conversations_audit_user(struct txn *txn, struct user_meta *meta, conv_audit_cb *cb, void *rock,
-                             size_t *differences)
+int conversations_audit_user(struct txn *txn, struct user_meta *meta, conv_mailbox_cb *mailbox_cb,
+                             conv_audit_cb *cb, void *rock, size_t *differences)
 {
     struct audit audit = { .cb = cb, .rock = rock };
     struct conversations_state *state = NULL, *committed = NULL;
-    int r = conversations_rebuild_user(txn, meta);
+    int r = conversations_rebuild_user(txn, meta, mailbox_cb, rock);
 
     *differences = 0;
     if (!r) r = conversations_open_user(txn, meta, &state);

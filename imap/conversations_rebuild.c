@@ -19,7 +19,10 @@
 
 struct rebuild {
     struct conversations_state *state;
-    hash_table modseqs; /* folder key -> modseq_t of its old F record */
+    hash_table
+        modseqs; /* folder key -> modseq_t of its old F record, until the folder was counted */
+    conv_mailbox_cb *cb;
+    void *rock;
 };
 
 static int note_modseq(void *rock, const char *key, size_t keylen, const char *val, size_t vallen)
@@ -75,21 +78,37 @@ static int add_mailbox(const mbentry_t *mbentry, void *rock)
 
     if (!r) r = conversations_open_mbox(mailbox, &own);
     if (r || own != state) return r; /* a kind of mailbox that takes no part */
+    if (rebuild->cb) rebuild->cb(mbentry->name, rebuild->rock);
     r = mailbox_foreach(mailbox, 0, 0, MAILBOX_ITER_SKIP_UNLINKED, add_record, state);
     if (r) return r;
-    const modseq_t *told = hash_lookup(mbentry->name, &rebuild->modseqs);
-    if (!told) told = hash_lookup(mailbox_uniqueid(mailbox), &rebuild->modseqs);
+    modseq_t *byname = hash_del(mbentry->name, &rebuild->modseqs);
+    modseq_t *byid = hash_del(mailbox_uniqueid(mailbox), &rebuild->modseqs);
+    const modseq_t *told = byid ? byid : byname;
     modseq_t modseq = told ? *told : mailbox_index_header(mailbox)->highestmodseq;
+    free(byname);
+    free(byid);
     return conversations_add_mailbox(state, mailbox, modseq);
 }
 
-/* Numbers of folders that are gone become free. */
+/* A folder that is gone keeps its THREADMODSEQ, which clients were told. */
+static void keep_modseq(const char *folder, void *data, void *rock)
+{
+    struct conversations_state *state = rock;
+    struct conv_folderstatus *fs;
+
+    if (conv_status_get(state, folder, &fs)) return; /* every F record was deleted: it can't fail */
+    fs->status.threadmodseq = *(const modseq_t *)data;
+    fs->dirty = true;
+}
+
+/* Numbers of folders that are gone, or that have another number too, become free. */
 static void free_numbers(struct conversations_state *state)
 {
     for (int i = 0; i < strarray_size(&state->folders); i++) {
         const char *key = strarray_nth(&state->folders, i);
         mbentry_t *entry = NULL;
-        if (key && mboxlist_lookup_by_uniqueid(key, &entry, false, state->txn)) {
+        if (key && (strarray_find(&state->folders, key, 0) < i ||
+                    mboxlist_lookup_by_uniqueid(key, &entry, false, state->txn))) {
             strarray_set(&state->folders, i, NULL);
             state->folders_dirty = true;
         }
@@ -97,20 +116,23 @@ static void free_numbers(struct conversations_state *state)
     }
 }
 
-int conversations_rebuild_user(struct txn *txn, struct user_meta *meta)
+int conversations_rebuild_user(struct txn *txn, struct user_meta *meta, conv_mailbox_cb *cb,
+                               void *rock)
 {
-    struct rebuild rebuild = { .state = NULL };
+    struct rebuild rebuild = { .cb = cb, .rock = rock };
     int r = conversations_open_user(txn, meta, &rebuild.state);
 
     if (r || !rebuild.state) return r;
     construct_hash_table(&rebuild.modseqs, 64);
     conv_forget(rebuild.state);
     rebuild.state->recount = true;
+    bool byname = rebuild.state->byname;
     r = drop_derived(&rebuild);
     if (!r) {
         free_numbers(rebuild.state);
         r = mboxlist_usermboxtree(user_meta_userid(meta), add_mailbox, &rebuild, 0);
     }
+    if (!r && !byname) hash_enumerate(&rebuild.modseqs, keep_modseq, rebuild.state);
     free_hash_table(&rebuild.modseqs, free);
     return r;
 }

@@ -170,3 +170,18 @@ int counters_set_uidvalidity(struct txn *txn, struct user_meta *meta, uint32_t a
     if (!r && st && counters_raise_uidvalidity(&st->c, atleast)) st->dirty = true;
     return r;
 }
+
+int counters_merge(struct txn *txn, struct user_meta *meta, const struct counters *other)
+{
+    struct counters_state *st;
+
+    int r = get_state(txn, meta, &st);
+    if (r || !st) return r;
+    for (int i = 0; i < CTR_NUMFIELDS; i++) {
+        if (st->c.modseq[i] >= other->modseq[i]) continue;
+        st->c.modseq[i] = other->modseq[i];
+        st->dirty = true;
+    }
+    if (counters_raise_uidvalidity(&st->c, other->uidvalidity)) st->dirty = true;
+    return 0;
+}

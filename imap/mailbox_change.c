@@ -26,7 +26,6 @@
 #include "xmalloc.h"
 #include "xsyslog.h"
 
-#define BASETHRID_ENTRY "/vendor/cmu/cyrus-imapd/basethrid"
 
 /* ---- the first change ---- */
 
@@ -356,7 +355,7 @@ static int write_basethrid(struct mailbox *mailbox, struct index_record *rec,
 
     snprintf(hex, sizeof(hex), "%016llx", (unsigned long long)basecid);
     buf_init_ro_cstr(&value, hex);
-    return annotate_msg_write(mailbox, rec, BASETHRID_ENTRY, "", &value, 0);
+    return annotate_msg_write(mailbox, rec, ANNOT_BASETHRID, "", &value, 0);
 }
 
 static void audit_append(const struct mailbox *mailbox, const struct index_record *rec,

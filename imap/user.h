@@ -52,6 +52,8 @@ modseq_t counters_next_modseq(struct txn *, struct user_meta *, modseq_t last, c
 modseq_t counters_set_modseq(struct txn *, struct user_meta *, modseq_t atleast, const char *mboxname, uint32_t mbtype,
                              unsigned flags, int *errp);
 uint32_t counters_next_uidvalidity(struct txn *, struct user_meta *, uint32_t last, int *errp);
+/* No number stays below that of other. */
+int counters_merge(struct txn *, struct user_meta *, const struct counters *other);
 int counters_set_uidvalidity(struct txn *, struct user_meta *, uint32_t atleast);
 
 /* ---- subscriptions (handbook 01 §7.2) ---- */

@@ -129,6 +129,22 @@ def debian_tool(server, tool, *args, check=True):
 
 def records(path, backend="twoskip"):
     """{key: value} of a database file as the packaged cyr_dbtool shows it."""
-    done = subprocess.run([BIN + "cyr_dbtool", "-C", "/dev/null", path, backend, "show"], check=True, capture_output=True,
+    done = subprocess.run([BIN + "cyr_dbtool", path, backend, "show"], check=True, capture_output=True,
                           encoding="latin-1")
     return dict(line.split("\t", 1) for line in done.stdout.splitlines() if "\t" in line)
+
+
+def copy_of(server, factory, name="copy", **conf):
+    """A server on a copy of the directories of `server`, which is at rest."""
+    other = factory(name, services=("imap", "lmtp"))
+    kept = {option: other.conf[option] for option in ("log_file", "syslog_prefix", "lmtpsocket")
+            if option in other.conf}
+    for top in ("conf", "spool"):
+        subprocess.run(["rm", "-rf", other.path(top)], check=True)
+        subprocess.run(["cp", "-a", server.path(top), other.path(top)], check=True)
+    moved = {option: value.replace(server.root, other.root) if isinstance(value, str) else value
+             for option, value in server.conf.items()}
+    moved.pop("log_file", None)
+    other.conf = {**moved, **kept, **conf}
+    other.write_conf()
+    return other
