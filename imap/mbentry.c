@@ -248,7 +248,12 @@ static bool scan_time(struct dlist_scan *sc, time_t *t)
 /* The internal name, malloc'ed; NULL for bytes that no internal name stands for. */
 static char *name_of(const char *dbname)
 {
-    return strpbrk(dbname, "!^") ? NULL : mboxname_from_dbname(dbname);
+    const char *sep = strchr(dbname, DB_DOMAINSEP_CHAR), *local = sep ? sep + 1 : dbname;
+
+    /* the first '!' of an internal name ends its domain */
+    if (strchr(local, '^') || (!sep && strchr(local, '!'))) return NULL;
+    if (memchr(dbname, '!', (size_t)(local - dbname))) return NULL;
+    return mboxname_from_dbname(dbname);
 }
 
 static bool scan_dbname(struct dlist_scan *sc, char **name)

@@ -57,7 +57,7 @@ int mboxlist_alluser(int (*cb)(const char *userid, void *rock), void *rock);
 /* LIST/LSUB machinery of imapd: calls cb for each mailbox or bare hierarchy name
  * that matches one of the patterns (external names), in LIST order. */
 struct findall_data {
-    const mbname_t *mbname;   /* NULL: the root of the shared namespace, "Shared Folders" */
+    const mbname_t *mbname;   /* NULL: a name that no mailbox can have, such as "Shared Folders" */
     const mbentry_t *mbentry; /* NULL: name without a mailbox */
     const char *extname;      /* external name, as to be printed */
     bool is_exactmatch, has_children;

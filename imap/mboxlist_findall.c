@@ -103,7 +103,8 @@ static int push_record(struct stream *s, const char *key, size_t keylen, const c
     if (mbname_category(mbname, s->f->ns, s->f->userid) == s->category &&
         find_isvisible(s->f, mbname, entry)) {
         r = find_push(s->f, mbname, entry);
-        if (!r && s->only_first) r = FOUND_ENOUGH;
+        /* one of another domain shows nothing, not even its parent */
+        if (!r && s->only_first && mbname_extname(mbname, s->f->ns, s->f->userid)) r = FOUND_ENOUGH;
     }
     mbname_free(&mbname);
     mbentry_free(&entry);

@@ -122,6 +122,18 @@ static int mailbox_type(const struct buf *type, uint32_t *mbtype)
     return IMAP_MAILBOX_BADTYPE;
 }
 
+/* Boxes INBOX.INBOX, which no client could tell from the INBOX's own (handbook 02 §1.4). */
+static bool is_inbox_twice(const char *name)
+{
+    mbname_t *mbname = mbname_from_intname(name);
+    const strarray_t *boxes = mbname_boxes(mbname);
+    bool twice = strarray_size(boxes) > 1 && !strcasecmp(strarray_nth(boxes, 0), "INBOX") &&
+                 !strcasecmp(strarray_nth(boxes, 1), "INBOX");
+
+    mbname_free(&mbname);
+    return twice;
+}
+
 static int check_create(struct imap_session *s, const struct create_args *args,
                         struct mboxlist_createargs *create)
 {
@@ -132,7 +144,7 @@ static int check_create(struct imap_session *s, const struct create_args *args,
     if (args->partition.s &&
         !(partition_name_isvalid(args->partition.s) && partition_root(args->partition.s)))
         return IMAP_PARTITION_UNKNOWN;
-    if (!create->name) return IMAP_MAILBOX_BADNAME;
+    if (!create->name || is_inbox_twice(create->name)) return IMAP_MAILBOX_BADNAME;
     return mailbox_type(&args->type, &create->mbtype);
 }
 

@@ -131,7 +131,7 @@ def records(path, backend="twoskip"):
     """{key: value} of a database file as the packaged cyr_dbtool shows it."""
     done = subprocess.run([BIN + "cyr_dbtool", path, backend, "show"], check=True, capture_output=True,
                           encoding="latin-1")
-    return dict(line.split("\t", 1) for line in done.stdout.splitlines() if "\t" in line)
+    return dict(line.split("\t", 1) for line in done.stdout.split("\n") if "\t" in line)
 
 
 def copy_of(server, factory, name="copy", **conf):
