@@ -87,7 +87,7 @@ int annotate_db_foreach(struct txn_db *db, const struct annotate_query *q)
 
 /* ---- annotations.db ---- */
 
-static int annotate_open(struct txn *txn, struct txn_db **dbp)
+int annotate_open(struct txn *txn, struct txn_db **dbp)
 {
     struct buf path = BUF_INITIALIZER;
     struct names_config cfg;

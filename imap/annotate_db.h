@@ -7,6 +7,9 @@
 #include "annotate.h"
 #include "annotation_codec.h"
 
+/* annotations.db of the configuration; txn NULL: for reading. */
+int annotate_open(struct txn *txn, struct txn_db **dbp);
+
 /* Which records of a database, and whom to tell. */
 struct annotate_query {
     const char *scope;    /* uniqueid, UID in decimal, "" (server); NULL: all scopes are UIDs */

@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "annotate_upgrade.h"
 #include "buf.h"
 #include "cyrusdb.h"
 #include "diskio.h"
@@ -164,18 +165,6 @@ static int drop_statuscache(void)
     return r ? IMAP_IOERROR : 0;
 }
 
-/* annotations.db is there from the first start on. */
-static int make_annotations(void)
-{
-    struct db *db;
-    char *file = db_file(&global_dbs[2]);
-    int r = cyrusdb_open(config_getstring(IMAPOPT_ANNOTATION_DB), file, CYRUSDB_CREATE, &db);
-
-    if (!r) cyrusdb_close(db);
-    free(file);
-    return r ? IMAP_IOERROR : 0;
-}
-
 static int care_for_mboxlist(bool live)
 {
     bool upgraded = false;
@@ -199,7 +188,7 @@ static int recover(bool leave_entries)
     for (size_t i = 0; !done.live && i < array_size(global_dbs); i++)
         convert_if_needed(&global_dbs[i]);
     if (!leave_entries) r = care_for_mboxlist(done.live);
-    if (!r && !done.live) r = make_annotations();
+    if (!r && !done.live) r = annotate_upgrade(); /* makes it, too */
     if (!r) r = drop_statuscache();
     syslog(LOG_NOTICE, "done recovering cyrus databases");
     return r ? EX_TEMPFAIL : EX_OK;

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "annotate_db.h"
 #include "buf.h"
 #include "cyrusdb.h"
 #include "diskio.h"
@@ -82,6 +83,7 @@ struct upgrade {
     struct db *to;
     time_t now;
     unsigned count;
+    ptrarray_t special; /* of mbentry_t: entries that carried a special use */
 };
 
 static int store(struct db *db, const struct buf *key, struct buf *val)
@@ -116,10 +118,54 @@ static int upgrade_one(void *rock, const char *key, size_t keylen, const char *d
         r = store(up->to, &k, &v);
     }
     up->count++;
+    if (entry->legacy_specialuse && *entry->legacy_specialuse && entry->uniqueid) {
+        ptrarray_append(&up->special, entry);
+        entry = NULL;
+    }
     mbentry_free(&entry);
     buf_free(&k);
     buf_free(&v);
     return r;
+}
+
+/* The special use, which entries had formerly, becomes the owner's annotation. */
+static int store_specialuse(struct txn *txn, const mbentry_t *entry, const char *owner)
+{
+    struct annotation_value value = { .modseq = 0 };
+    struct buf key = BUF_INITIALIZER;
+    struct txn_db *db;
+    int r = annotate_open(txn, &db);
+
+    if (!r) {
+        annotation_key_print(entry->uniqueid, "/specialuse", owner, owner, &key);
+        buf_init_ro_cstr(&value.value, entry->legacy_specialuse);
+        r = annotate_db_store(db, &key, &value);
+    }
+    buf_free(&key);
+    return r;
+}
+
+static int move_specialuse(const ptrarray_t *entries)
+{
+    struct txn *txn = NULL;
+    int r = ptrarray_size(entries) ? txn_begin(&txn) : 0;
+
+    for (int i = 0; !r && i < ptrarray_size(entries); i++) {
+        const mbentry_t *entry = ptrarray_nth(entries, i);
+        char *owner = mboxname_to_userid(entry->name);
+        if (owner) r = store_specialuse(txn, entry, owner);
+        free(owner);
+    }
+    if (!r && txn) r = txn_commit(&txn, NULL);
+    txn_abort(&txn);
+    if (r) xsyslog(LOG_ERR, "DBERROR: can't store special use", "error=<%s>", error_message(r));
+    return r;
+}
+
+static void free_entry(void *data)
+{
+    mbentry_t *entry = data;
+    mbentry_free(&entry);
 }
 
 /* All of from into a new file; durable when it returns 0. */
@@ -134,6 +180,9 @@ static int write_new(struct db *from, const char *path, unsigned *count)
     if (!r) r = cyrusdb_foreach(from, NULL, 0, upgrade_one, &up);
     if (!r && cyrusdb_commit(up.to)) r = IMAP_IOERROR;
     cyrusdb_close(up.to);
+    /* before the new file counts: an upgrade that is cut here begins anew */
+    if (!r) r = move_specialuse(&up.special);
+    ptrarray_fini_with(&up.special, free_entry);
     *count = up.count;
     return r;
 }

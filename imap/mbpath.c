@@ -119,17 +119,21 @@ static char *name_of_arg(const char *arg, const struct namespace *ns)
 
 /* ---- paths ---- */
 
+/* As the user's files, but for "/user" in front of the last part and what it is below of. */
 static int sieve_path(struct user_meta *meta, struct buf *out)
 {
     struct buf path = BUF_INITIALIZER;
-    const char *base = config_getstring(IMAPOPT_SIEVEDIR), *uniqueid = user_meta_uniqueid(meta);
+    const char *uniqueid = user_meta_uniqueid(meta);
+    size_t parts = uniqueid ? 5 : 3; /* user/uuid/a/b/ID, user/H/LOCALPART.sieve */
 
     int r = uniqueid ? user_path_dir(uniqueid, &path)
                      : user_path(user_meta_userid(meta), NULL, "sieve", &path);
     if (!r) {
-        const char *rest = buf_cstring(&path) + strlen(config_dir) + strlen("/user");
-        buf_setcstr(out, base);
-        buf_appendcstr(out, rest);
+        const char *rest = buf_cstring(&path) + strlen(config_dir), *user = buf_cstring(&path) + buf_len(&path);
+        while (parts--) user = memrchr(rest, '/', (size_t)(user - rest));
+        buf_setcstr(out, config_getstring(IMAPOPT_SIEVEDIR));
+        buf_appendmap(out, rest, (size_t)(user - rest)); /* of the domain */
+        buf_appendcstr(out, user + strlen("/user"));
         if (!uniqueid) buf_truncate(out, buf_len(out) - strlen(".sieve"));
     }
     buf_free(&path);

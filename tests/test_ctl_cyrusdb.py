@@ -151,3 +151,65 @@ def test_a_status_cache_of_361_does_not_come_back_out_of_date(server):
     server.write_conf()
     server.run("ctl_cyrusdb", "-r")
     assert not os.path.exists(elsewhere)
+
+
+def annotation_value(value):
+    return (len(value).to_bytes(4, "big") + bytes(4) + value + b"\0text/plain\0" + bytes(8)
+            + (7).to_bytes(8, "big") + b"\0")
+
+
+def batch(server, path, *items):
+    """Stores keys and values of any bytes, as a database of an older server has them."""
+    lines = b"".join(b"SET {%d+}\r\n%b {%d+}\r\n%b\r\n" % (len(k), k, len(v), v) for k, v in items)
+    assert not server.run(DEBIAN_DBTOOL, "-n", path, "twoskip", "batch", data=lines).stdout
+    assert show(server, path) == dict(items)
+
+
+def show(server, path):
+    text = server.run(DEBIAN_DBTOOL, "-n", path, "twoskip", "show", data=b"").stdout
+    return dict(line.split(b"\t", 1) for line in text.split(b"\n") if line)
+
+
+@needs_debian
+def test_upgrade_of_annotations_and_special_use(server):
+    mboxlist, annotations = server.path("conf", "mailboxes.db"), server.path("conf", "annotations.db")
+    server.write_conf()
+    for key, value in OLD + [("user.alice.Out", "(uniqueid 51111111-2222-3333-4444-555555555555 specialuse "
+                              "\\Sent) 0 default alice\tlrswipcda\t")]:
+        dbtool(server, mboxlist, "twoskip", "set", key, value)
+    one, other = annotation_value(b"one"), annotation_value(b"other")
+    batch(server, annotations, (b"\0/comment\0\0", one), (b"user.alice\0/comment\0\0", one),
+          (b"user.alice\0/comment\0alice\0", other), (b"user.alice\0/comment\0bob\0", other),
+          (b"user.gone\0/comment\0\0", one))
+    before = open(annotations, "rb").read()
+    server.run("ctl_cyrusdb", "-r")
+    alice = b"11111111-2222-3333-4444-555555555555"
+    records = show(server, annotations)
+    use = records.pop(b"51111111-2222-3333-4444-555555555555\0/specialuse\0[.OwNeR.]\0")
+    assert use.startswith(b"\0\0\0\5\0\0\0\0\\Sent\0")
+    assert records == {b"\0/comment\0\0": one, alice + b"\0/comment\0\0": one,
+                       alice + b"\0/comment\0[.OwNeR.]\0": other, alice + b"\0/comment\0bob\0": other}
+    kept = show(server, annotations + ".OLD")
+    assert kept[b"user.gone\0/comment\0\0"] == one and len(before) <= os.path.getsize(annotations + ".OLD")
+    assert "mailbox=<user.gone>" in server.log_text()
+    # Once is enough.
+    mark = server.log_mark()
+    server.run("ctl_cyrusdb", "-r")
+    assert "upgraded" not in server.log_text(mark) and show(server, annotations)[b"\0/comment\0\0"] == one
+
+
+@needs_debian
+def test_an_upgrade_that_fails_leaves_the_old_file(server):
+    mboxlist, annotations = server.path("conf", "mailboxes.db"), server.path("conf", "annotations.db")
+    server.write_conf()
+    for key, value in OLD:
+        dbtool(server, mboxlist, "twoskip", "set", key, value)
+    batch(server, annotations, (b"user.alice\0/comment\0\0", annotation_value(b"one")))
+    before = open(annotations, "rb").read()
+    server.env["CYLINDER_DISKIO_FAULT"] = "rename:1:EIO:annotations.db.NEW"
+    done = server.run("ctl_cyrusdb", "-r", check=False)
+    server.allow_log("IOERROR: can't replace annotations|annotations.db can't be upgraded")
+    assert done.returncode == 75 and open(annotations, "rb").read() == before
+    del server.env["CYLINDER_DISKIO_FAULT"]
+    server.run("ctl_cyrusdb", "-r")
+    assert list(show(server, annotations)) == [b"11111111-2222-3333-4444-555555555555\0/comment\0\0"]
