@@ -35,8 +35,8 @@ static const char usage[] =
     "  -C FILE    imapd.conf\n"
     "  -d DOMAIN  only roots of this domain\n"
     "  -f         count usage anew, and put it right\n"
-    "  -n         with -f: only tell what is wrong\n"
-    "  -q         no report\n"
+    "  -n         with -f: only tell what is wrong, change nothing\n"
+    "  -q         with -f: no report\n"
     "  -J         report as JSON\n"
     "  -u         arguments are users\n"
     "  --help, --version\n";
@@ -183,7 +183,7 @@ static int run(const struct namespace *ns, const struct selection *sels, int n)
     int r = 0;
 
     for (int i = 0; opt.fix && !r && i < n; i++) r = quota_fix(sels[i].prefix, opt.dryrun, &events);
-    if (!r && !opt.quiet && !(opt.fix && opt.dryrun)) r = report_all(ns, sels, n);
+    if (!r && !(opt.fix && opt.quiet)) r = report_all(ns, sels, n);
     return r ? r : unreadable ? IMAP_IOERROR : 0;
 }
 

@@ -206,10 +206,11 @@ def test_an_upgrade_that_fails_leaves_the_old_file(server):
         dbtool(server, mboxlist, "twoskip", "set", key, value)
     batch(server, annotations, (b"user.alice\0/comment\0\0", annotation_value(b"one")))
     before = open(annotations, "rb").read()
-    server.env["CYLINDER_DISKIO_FAULT"] = "rename:1:EIO:annotations.db.NEW"
+    server.account.mkdir(annotations + ".OLD/in the way")
     done = server.run("ctl_cyrusdb", "-r", check=False)
     server.allow_log("IOERROR: can't replace annotations|annotations.db can't be upgraded")
     assert done.returncode == 75 and open(annotations, "rb").read() == before
-    del server.env["CYLINDER_DISKIO_FAULT"]
+    os.rmdir(annotations + ".OLD/in the way")
+    os.rmdir(annotations + ".OLD")
     server.run("ctl_cyrusdb", "-r")
     assert list(show(server, annotations)) == [b"11111111-2222-3333-4444-555555555555\0/comment\0\0"]
