@@ -22,6 +22,7 @@
 #include "xsyslog.h"
 
 #define TEXT_MAX 1024
+#define REST_MS 1000
 
 static void greeting(struct imap_session *s)
 {
@@ -188,6 +189,14 @@ bool imap_session_command(struct imap_session *s)
     return !s->closing;
 }
 
+/* A client that has been silent for REST_MS is given no more than its session needs. */
+static int rest(struct protstream *in, void *rock)
+{
+    prot_setwaittimer(in, 0, NULL, NULL);
+    imap_session_rest(rock);
+    return 0;
+}
+
 static int interrupted(struct protstream *in, void *rock)
 {
     (void)in;
@@ -204,7 +213,10 @@ void imap_session_run(struct imap_session *s)
     imparse_configlimits(s->in);
     greeting(s);
     while (!signals_shutdown()) {
-        if (prot_peek(s->in) == EOF) {
+        prot_setwaittimer(s->in, REST_MS, rest, s);
+        int c = prot_peek(s->in);
+        prot_setwaittimer(s->in, 0, NULL, NULL);
+        if (c == EOF) {
             end_of_input(s);
             break;
         }

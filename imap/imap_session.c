@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "acl.h"
+#include "cyrusdb.h"
 #include "imap_err.h"
 #include "imap_policy.h"
 #include "imap_session.h"
@@ -101,6 +102,15 @@ void imap_session_unselect(struct imap_session *s)
         (index_rights(s->index) & ACL_EXPUNGE))
         index_expunge(s->index, NULL, &count);
     index_close(&s->index);
+}
+
+void imap_session_rest(struct imap_session *s)
+{
+    if (s->index) index_rest(s->index);
+    prot_rest(s->in);
+    prot_rest(s->out);
+    cyrusdb_done();
+    xmalloc_trim();
 }
 
 /* A personal namespace is only shown to those who have an INBOX. */

@@ -98,6 +98,8 @@ int imap_session_starttls(struct imap_session *s);
 void imap_session_unselect(struct imap_session *s);
 /* Looks again whether the user has an INBOX by now, and makes one if autocreate says so. */
 void imap_session_check_inbox(struct imap_session *s);
+/* The client is silent: memory, mapped files and idle databases are given back until it speaks again. */
+void imap_session_rest(struct imap_session *s);
 /* The proc file: user, mailbox and command as they are now. */
 void imap_session_register(struct imap_session *s, const char *cmd);
 

@@ -101,6 +101,11 @@ void index_close(struct index_state **statep)
     free(st);
 }
 
+void index_rest(struct index_state *st)
+{
+    if (st->mailbox && !st->locked) mailbox_rest(st->mailbox);
+}
+
 int index_lock(struct index_state *st)
 {
     bool changed;

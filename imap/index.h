@@ -50,6 +50,8 @@ struct index_args {
 int index_open(const struct index_args *args, struct index_state **statep);
 /* NULL is fine. Never fails; nothing is expunged. */
 void index_close(struct index_state **statep);
+/* Between two commands of a client that has nothing to say: what is not needed meanwhile is let go. */
+void index_rest(struct index_state *);
 
 /* ---- facts, as of the last refresh ---- */
 const char *index_mboxname(const struct index_state *); /* internal */

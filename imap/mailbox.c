@@ -378,6 +378,14 @@ void mailbox_unlock(struct mailbox *mailbox)
     namelock_release(&mailbox->lock);
 }
 
+void mailbox_rest(struct mailbox *mailbox)
+{
+    if (mailbox->txn || mailbox->lock) return;
+    diskio_map_free(&mailbox->map);
+    mailbox_cache_close(mailbox);
+    buf_free(&mailbox->rebuilt);
+}
+
 /* The index at its path is another file by now, or there is none: moved, removed or repacked. */
 static int reload(struct mailbox *mailbox)
 {

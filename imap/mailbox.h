@@ -58,6 +58,8 @@ void mailbox_close(struct mailbox **mboxp);
  * NULL) tells whether HIGHESTMODSEQ, UIDNEXT or the generation moved (after a repack recnos are
  * others). A deleted or renamed mailbox gives IMAP_MAILBOX_NONEXISTENT. */
 void mailbox_unlock(struct mailbox *mailbox);
+/* Lets go of mapped and cached bytes of an unlocked handle: nothing may be read before the next relock. */
+void mailbox_rest(struct mailbox *mailbox);
 int mailbox_relock_read(struct mailbox *mailbox, bool *changedp);
 
 /* LSN of the newest commit this view includes; wait for it (txn_wait) before

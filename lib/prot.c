@@ -39,7 +39,6 @@ struct protstream *prot_new(int fd, bool write)
 {
     struct protstream *s = stream_new(fd, write);
 
-    s->buf = xmalloc(PROT_BUFSIZE);
     s->top = prot_raw_new(fd, write);
     return s;
 }
@@ -60,6 +59,11 @@ struct protstream *prot_writebuf(struct buf *buf)
 
     s->membuf = buf;
     return s;
+}
+
+void prot_rest(struct protstream *s)
+{
+    if (s->top && !s->head.left && !s->fill) xzfree(s->buf);
 }
 
 void prot_free(struct protstream *s)

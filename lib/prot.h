@@ -45,6 +45,9 @@ struct protstream *prot_writebuf(struct buf *buf);
 /* Free the stream and its layers; does not flush and does not close fd. NULL is allowed. */
 void prot_free(struct protstream *s);
 
+/* Between a command and the next: an empty buffer is given back until there is use for it. No prot_ungetc() next. */
+void prot_rest(struct protstream *s);
+
 int prot_fd(const struct protstream *s);           /* -1 for memory streams */
 bool prot_is_writer(const struct protstream *s);
 

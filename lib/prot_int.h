@@ -23,7 +23,7 @@ struct prot_waitfd {
 
 struct protstream {
     struct prot_head head; /* first, for the inline prot_getc */
-    unsigned char *buf;    /* PROT_BUFSIZE bytes; NULL for memory streams */
+    unsigned char *buf;    /* PROT_BUFSIZE bytes; NULL until it is needed, and for memory streams */
     size_t fill;
     struct prot_layer *top;
     struct buf *membuf; /* of prot_writebuf */

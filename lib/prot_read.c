@@ -14,10 +14,12 @@
 #include "buf.h"
 #include "prot_int.h"
 #include "util.h"
+#include "xmalloc.h"
 
 int prot_tryfill(struct protstream *s)
 {
     if (s->errtext) return 0;
+    if (s->top && !s->buf) s->buf = xmalloc(PROT_BUFSIZE);
     ssize_t n = s->top ? s->top->ops->read(s->top, s->buf, PROT_BUFSIZE) : 0;
     if (n > 0) {
         s->head.ptr = s->buf;

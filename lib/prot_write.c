@@ -60,6 +60,7 @@ int prot_write(struct protstream *s, const char *base, size_t len)
         buf_appendmap(s->membuf, base, len);
         return 0;
     }
+    if (!s->buf) s->buf = xmalloc(PROT_BUFSIZE);
     if (len < PROT_BUFSIZE - s->fill) {
         memcpy(s->buf + s->fill, base, len);
         s->fill += len;

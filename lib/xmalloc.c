@@ -10,6 +10,9 @@
 
 #include "xmalloc.h"
 
+#ifdef HAVE_MALLOC_TRIM
+#include <malloc.h>
+#endif
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -136,4 +139,11 @@ size_t grow_alloc(size_t alloc, size_t need)
     if (need > SIZE_MAX / 2) fatal("out of memory", EX_TEMPFAIL);
     while (n < need) n *= 2;
     return n;
+}
+
+void xmalloc_trim(void)
+{
+#ifdef HAVE_MALLOC_TRIM
+    malloc_trim(0);
+#endif
 }

@@ -55,6 +55,9 @@ char *xasprintf(const char *fmt, ...)
 /* Bytes an array of `alloc` elements should grow to so that `need` fit: doubles, never below 16. */
 size_t grow_alloc(size_t alloc, size_t need);
 
+/* Gives freed memory back to the system, before a process rests. Takes some 100 us. */
+void xmalloc_trim(void);
+
 /*
  * The end of a process that can't go on: calls the program's clean-up (once, even
  * when that fails again), logs the message at LOG_CRIT and exits with the

@@ -226,3 +226,73 @@ def test_root_of_the_shared_namespace(imap_server):
         assert alice.ok('LSUB "" %').untagged == [rb'* LSUB (\Noselect \HasChildren) ' + root]
         assert alice.ok('LIST (SUBSCRIBED RECURSIVEMATCH) "" %').untagged == [
             rb'* LIST (\NonExistent \HasChildren) ' + root + b' (CHILDINFO ("SUBSCRIBED"))']
+
+
+def private_kb(pid):
+    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as f:
+        return sum(int(line.split()[1]) for line in f if line.startswith("Private_"))
+
+
+def process_of(server, user):
+    """The pid of the only session of a user, by its title."""
+    found = [pid for pid in server.children()
+             if f" {user}".encode() in open(f"/proc/{pid}/cmdline", "rb").read()]
+    assert len(found) == 1, found
+    return found[0]
+
+
+def append_many(client, first, last):
+    for n in range(first, last, 100):
+        client.send(b"m APPEND INBOX" + b"".join(b" {%d+}\r\n%s" % (len(m), m) for m in map(message, range(n, n + 100)))
+                    + b"\r\n")
+        line = client.readline()
+        while not line.startswith(b"m "):
+            line = client.readline()
+        assert line.startswith(b"m OK"), line
+
+
+FETCH_ALL = "FETCH 1:* (FLAGS ENVELOPE BODYSTRUCTURE BODY.PEEK[HEADER.FIELDS (SUBJECT X-NONE)])"
+
+
+@pytest.mark.skipif(bool(os.environ.get("ASAN_OPTIONS")), reason="a sanitizer has memory of its own")
+@pytest.mark.parametrize("tls", (False, True), ids=("plain", "tls"))
+def test_an_idle_session_is_small(factory, tls):
+    """1.5 MB of its own, whatever it did before; what OpenSSL keeps for a TLS session comes on top. Another session has
+    the pages of program and libraries in use, as on any server, so that they are not counted as this one's."""
+    limit = 1536 + (256 if tls else 0)
+    server = factory(services=("imap",))
+    server.use_tls()
+    server.start()
+
+    def session(user):
+        client = server.imap()
+        if tls:
+            client.starttls(server.cafile)
+        client.login(user, f"{user}.pw")
+        return client
+
+    def small(pid, when):
+        deadline = time.monotonic() + 30
+        while private_kb(pid) > limit:
+            assert time.monotonic() < deadline, f"{when}: {private_kb(pid)} KB"
+            time.sleep(0.1)
+
+    with server.imap("admin") as admin:
+        admin.ok("CREATE user/alice")
+        admin.ok("CREATE user/bob")
+    with session("bob") as other, session("alice") as client:
+        for c in (other, client):
+            c.ok("SELECT INBOX")
+        pid = process_of(server, "alice")
+        small(pid, "selected")
+        append_many(other, 0, 100)
+        append_many(client, 0, 1000)
+        small(pid, "1000 messages appended")
+        append_many(client, 1000, 10000)
+        for c in (other, client):
+            c.ok("NOOP")
+            c.ok(FETCH_ALL)
+        small(pid, "10,000 messages fetched")
+        client.start("IDLE")
+        assert client.readline() == b"+ idling"
+        small(pid, "idle")

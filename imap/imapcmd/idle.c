@@ -71,6 +71,7 @@ static int look(struct protstream *in, void *rock)
     }
     if (s->index) imap_report(s, true, NULL);
     prot_flush(s->out);
+    imap_session_rest(s);
     return s->closing || prot_error(s->out);
 }
 
