@@ -3,9 +3,8 @@
  * mboxlist_find -- names in LIST order become answers of LIST (RFC 3501 §6.3.8, handbook 04 §3.5)
  *
  * The names come in an order in which children follow their parent, so two neighbours
- * are enough to know everything: whether a name has children that this session sees, and which
- * parents are missing between them. Missing parents are shown, once, for patterns that
- * end in '%'.
+ * are enough to know whether a name has children that this session sees. For a name that does
+ * not match, its longest level that does is shown, once, if there is no mailbox of that name.
  */
 #include <config.h>
 
@@ -18,17 +17,11 @@
 #include "glob.h"
 #include "xmalloc.h"
 
-struct find_glob {
-    struct glob *glob;
-    bool bare; /* ends in '%': shows missing parents */
-};
-
 static void free_glob(void *p)
 {
-    struct find_glob *fg = p;
+    struct glob *glob = p;
 
-    glob_free(&fg->glob);
-    free(fg);
+    glob_free(&glob);
 }
 
 /* Cuts literal to what it has in common with the literal start of the pattern. */
@@ -52,12 +45,9 @@ void find_init(struct find *f, const struct namespace *ns, const strarray_t *pat
     };
     for (int i = 0; i < strarray_size(patterns); i++) {
         const char *pattern = strarray_nth(patterns, i);
-        size_t len = strlen(pattern);
-        struct find_glob *fg = xzmalloc(sizeof(*fg));
-        fg->glob = glob_init(pattern, ns->hier_sep, GLOB_INBOXCASE);
-        fg->bare = len && pattern[len - 1] == '%';
-        ptrarray_append(&f->globs, fg);
-        cut_literal(&f->literal, pattern, glob_literal_prefix(fg->glob), i == 0);
+        struct glob *glob = glob_init(pattern, ns->hier_sep, GLOB_INBOXCASE);
+        ptrarray_append(&f->globs, glob);
+        cut_literal(&f->literal, pattern, glob_literal_prefix(glob), i == 0);
     }
 }
 
@@ -68,31 +58,28 @@ void find_fini(struct find *f)
     mbname_free(&f->mbname);
     mbentry_free(&f->entry);
     xzfree(f->extname);
+    strarray_fini(&f->above);
 }
 
 /* ---- matching ---- */
 
-static bool matches(const struct find *f, const char *extname, size_t len, bool bare)
+static bool matches(const struct find *f, const char *extname, size_t len)
 {
-    for (int i = 0; i < ptrarray_size(&f->globs); i++) {
-        const struct find_glob *fg = ptrarray_nth(&f->globs, i);
-        if ((!bare || fg->bare) && glob_test(fg->glob, extname, len)) return true;
-    }
+    for (int i = 0; i < ptrarray_size(&f->globs); i++)
+        if (glob_test(ptrarray_nth(&f->globs, i), extname, len)) return true;
     return false;
 }
 
 bool find_may_match_below(const struct find *f, const char *prefix)
 {
-    for (int i = 0; i < ptrarray_size(&f->globs); i++) {
-        const struct find_glob *fg = ptrarray_nth(&f->globs, i);
-        if (glob_test_prefix(fg->glob, prefix, strlen(prefix))) return true;
-    }
+    for (int i = 0; i < ptrarray_size(&f->globs); i++)
+        if (glob_test_prefix(ptrarray_nth(&f->globs, i), prefix, strlen(prefix))) return true;
     return false;
 }
 
 bool find_shows_bare(const struct find *f, const char *extname)
 {
-    return matches(f, extname, strlen(extname), true);
+    return matches(f, extname, strlen(extname));
 }
 
 bool find_isvisible(const struct find *f, const mbname_t *mbname, const mbentry_t *entry)
@@ -117,7 +104,7 @@ static int flush(struct find *f, bool has_children)
 {
     int r = 0;
 
-    if (f->extname && matches(f, f->extname, strlen(f->extname), false)) {
+    if (f->extname && matches(f, f->extname, strlen(f->extname))) {
         bool has_mailbox = f->entry && !(f->entry->mbtype & MBTYPE_INTERMEDIATE);
         struct findall_data data = { .mbname = f->mbname,
                                      .mbentry = has_mailbox ? f->entry : NULL,
@@ -129,24 +116,38 @@ static int flush(struct find *f, bool has_children)
     return r;
 }
 
-/* Parents of extname that neither stand nor were shown between the last name and this one. */
-static int show_parents(struct find *f, const char *extname, const char *last)
+/* Of the names so far only those above this one are of interest from now on. */
+static void leave(struct find *f, const char *extname)
 {
-    char *parent = xstrdup(extname);
+    for (int n = strarray_size(&f->above); n > 0; n--) {
+        const char *last = strarray_nth(&f->above, n - 1);
+        if (is_below(f, extname, last, strlen(last))) return;
+        free(strarray_pop(&f->above));
+    }
+}
+
+/* The longest level above a name that matches; the caller frees. */
+static char *longest_match(const struct find *f, const char *extname)
+{
+    size_t len = strlen(extname);
+
+    while (len--)
+        if (len && extname[len] == f->ns->hier_sep && matches(f, extname, len))
+            return xstrndup(extname, len);
+    return NULL;
+}
+
+static int show_parent(struct find *f, const char *extname)
+{
+    char *parent = matches(f, extname, strlen(extname)) ? NULL : longest_match(f, extname);
     int r = 0;
 
-    for (char *sep = strchr(parent, f->ns->hier_sep); !r && sep;
-         sep = strchr(sep + 1, f->ns->hier_sep)) {
-        size_t len = (size_t)(sep - parent);
-        if (last && !strncmp(last, parent, len) && (!last[len] || last[len] == f->ns->hier_sep))
-            continue;
-        if (!len || !matches(f, parent, len, true)) continue;
-        *sep = '\0';
+    if (parent && strarray_find(&f->above, parent, 0) < 0) {
         mbname_t *mbname = mbname_from_extname(parent, f->ns, f->userid);
         struct findall_data data = { .mbname = mbname, .extname = parent, .has_children = true };
+        strarray_append(&f->above, parent);
         r = f->cb(&data, f->rock);
         mbname_free(&mbname);
-        *sep = f->ns->hier_sep;
     }
     free(parent);
     return r;
@@ -160,7 +161,9 @@ int find_push(struct find *f, const mbname_t *mbname, const mbentry_t *entry)
     bool below = f->extname && is_below(f, extname, f->extname, strlen(f->extname));
 
     int r = flush(f, below);
-    if (!r) r = show_parents(f, extname, f->extname);
+    leave(f, extname);
+    if (!r) r = show_parent(f, extname);
+    strarray_append(&f->above, extname);
     mbname_free(&f->mbname);
     mbentry_free(&f->entry);
     free(f->extname);

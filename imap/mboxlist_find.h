@@ -14,8 +14,9 @@ struct find {
     const struct auth_state *auth;
     findall_cb *cb;
     void *rock;
-    ptrarray_t globs;   /* struct find_glob */
+    ptrarray_t globs;   /* struct glob */
     struct buf literal; /* all patterns begin with these bytes */
+    strarray_t above;   /* names pushed or shown that are above the last one, and that one */
     /* the name that waits for its successor, which tells whether it has children */
     mbname_t *mbname;
     mbentry_t *entry;

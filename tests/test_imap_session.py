@@ -143,6 +143,19 @@ def test_compress(imap_server):
         assert inflate.decompress(client.sock.recv(4096)) == b"z1 OK Completed\r\n"
 
 
+def test_level_above_shared_mailboxes(imap_server):
+    """"Shared Folders" is a name that no mailbox can have."""
+    with imap_server.imap("admin") as admin:
+        admin.ok("CREATE team/one")
+    for pattern in ("%", "Shared Folders", "S%"):
+        for command in ("LIST", "LSUB", "XLIST"):
+            with imap_server.imap("alice") as client:
+                client.ok('SUBSCRIBE "Shared Folders/team/one"')
+                shown = client.ok(f'{command} "" "{pattern}"').find(f"* {command} (\\Noselect \\HasChildren)")
+                assert shown == [f'* {command} (\\Noselect \\HasChildren) "/" "Shared Folders"'.encode()]
+                client.ok(f'LIST "" "{pattern}" RETURN (SUBSCRIBED SPECIAL-USE STATUS (MESSAGES))')
+
+
 def test_raw_quota(factory):
     server = factory(services=("imap",))
     server.conf["quota_use_conversations"] = True

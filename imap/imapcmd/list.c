@@ -33,6 +33,12 @@ struct lister {
 
 /* ---- one answer ---- */
 
+/* "" for a level that no mailbox can have: the one above the shared mailboxes. */
+static const char *intname_of(const struct findall_data *data)
+{
+    return data->mbname ? mbname_intname(data->mbname) : "";
+}
+
 /* Special-use attributes of an own mailbox: only direct children of the INBOX have any. */
 static void special_use(const struct lister *l, const struct findall_data *data, struct buf *out)
 {
@@ -62,18 +68,12 @@ static int child_cb(const mbentry_t *mbentry, void *rock)
     return below;
 }
 
-/* The internal name; "" for the root of the shared namespace, which stands for no mailbox. */
-static const char *intname(const struct findall_data *data)
-{
-    return data->mbname ? mbname_intname(data->mbname) : "";
-}
-
 static bool has_children(const struct lister *l, const struct findall_data *data)
 {
     struct child_search search = { l->s, data->extname };
 
     if (!l->all_subscribed) return data->has_children;
-    return mboxlist_mboxtree(intname(data), child_cb, &search, MBOXTREE_SKIP_ROOT) == 1;
+    return mboxlist_mboxtree(intname_of(data), child_cb, &search, MBOXTREE_SKIP_ROOT) == 1;
 }
 
 static void attribute(struct buf *out, const char *name)
@@ -106,7 +106,7 @@ static void attributes(const struct lister *l, const struct findall_data *data,
     if (!data->mbentry)
         attribute(out, l->args->kind == LIST_EXTENDED ? "\\NonExistent" : "\\Noselect");
     bool subscribed = l->all_subscribed ? data->is_exactmatch
-                                        : strarray_bsearch(&l->subscribed, intname(data)) >= 0;
+                                        : strarray_bsearch(&l->subscribed, intname_of(data)) >= 0;
     if (subscribed && l->args->kind == LIST_EXTENDED) attribute(out, "\\Subscribed");
     children_attribute(l, data, out);
     if (l->args->kind == LIST_XLIST && data->mbname &&
@@ -170,7 +170,7 @@ static int found(const struct findall_data *data, void *rock)
     if (!wanted(l, data)) return 0;
     /* A parent that only stands for subscribed children may be a mailbox all the same. */
     if (l->all_subscribed && !data->is_exactmatch && l->args->kind == LIST_EXTENDED &&
-        !mboxlist_lookup(intname(data), &mbentry, NULL))
+        !mboxlist_lookup(intname_of(data), &mbentry, NULL))
         real.mbentry = mbentry;
     special_use(l, &real, &use);
     int r = 0;
@@ -185,17 +185,15 @@ static int found(const struct findall_data *data, void *rock)
 
 /* ---- patterns ---- */
 
-/* Reference and pattern with exactly one separator between them; the caller frees. */
+/* Reference and pattern in one, with one separator where both have it; the caller frees. */
 static char *join(const struct imap_session *s, const char *ref, const char *pattern)
 {
     char sep = s->ns.hier_sep;
     size_t len = strlen(ref);
 
     if (config_getswitch(IMAPOPT_IGNOREREFERENCE) || !*ref) return xstrdup(pattern);
-    bool ref_ends = ref[len - 1] == sep, pattern_begins = *pattern == sep;
-    if (ref_ends && pattern_begins) return xasprintf("%s%s", ref, pattern + 1);
-    if (ref_ends || pattern_begins) return xasprintf("%s%s", ref, pattern);
-    return xasprintf("%s%c%s", ref, sep, pattern);
+    if (ref[len - 1] == sep && *pattern == sep) pattern++;
+    return xasprintf("%s%s", ref, pattern);
 }
 
 static void full_patterns(const struct imap_session *s, struct list_args *args, strarray_t *out)
@@ -237,8 +235,8 @@ static int run(struct lister *l, struct list_args *args)
 /* LIST "" "": only the separator is asked for. */
 static bool only_separator(const struct list_args *args)
 {
-    return args->kind != LIST_EXTENDED && strarray_size(&args->patterns) == 1 &&
-           !*strarray_nth(&args->patterns, 0);
+    return args->kind != LIST_EXTENDED && args->kind != LIST_LSUB &&
+           strarray_size(&args->patterns) == 1 && !*strarray_nth(&args->patterns, 0);
 }
 
 static void list(struct imap_session *s, enum list_kind kind)
@@ -251,10 +249,7 @@ static void list(struct imap_session *s, enum list_kind kind)
         imap_session_check_inbox(s);
         if (only_separator(&args))
             prot_printf(s->out, "* %s (\\Noselect) \"%c\" \"\"\r\n",
-                        kind == LIST_LSUB    ? "LSUB"
-                        : kind == LIST_XLIST ? "XLIST"
-                                             : "LIST",
-                        s->ns.hier_sep);
+                        kind == LIST_XLIST ? "XLIST" : "LIST", s->ns.hier_sep);
         else
             r = run(&l, &args);
         double secs = monotonic_seconds() - s->start;
