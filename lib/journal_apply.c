@@ -24,6 +24,7 @@
 #include "diskio.h"
 #include "journal_db.h"
 #include "journal_int.h"
+#include "mutant.h"
 #include "util.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
@@ -140,7 +141,7 @@ static int apply_name_op(const struct journal_op *op, bool again)
     case JOURNAL_OP_UTIME:
         return diskio_setmtime(op->path, (time_t)op->number);
     default: /* lazy ones: at the checkpoint */
-        return 0;
+        return op->kind == JOURNAL_OP_UNLINK_LAZY && mutant_is("remove-at-once") ? diskio_unlink_quiet(op->path) : 0;
     }
 }
 
@@ -155,7 +156,7 @@ static int apply_op(struct journal_apply *apply, const struct journal_op *op)
 /* Is the operation void because a later one decides the path as a whole? */
 static bool is_void(const struct journal_apply *apply, const struct journal_op *op)
 {
-    if (!apply->plan || op->kind == JOURNAL_OP_MKDIR) return false;
+    if (!apply->plan || op->kind == JOURNAL_OP_MKDIR || mutant_is("redo-all")) return false;
     const struct journal_plan_path *pp = journal_plan_path(apply->plan, journal_op_target(op));
     if (apply->opno >= pp->kill) return false;
     /* A staged file that is not needed any more. */

@@ -25,6 +25,7 @@
 #include "crc32.h"
 #include "journal_int.h"
 #include "journal_plan.h"
+#include "mutant.h"
 #include "util.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
@@ -166,6 +167,12 @@ static int remove_lazy(struct journal *j, struct journal_plan *plan, uint64_t fr
     return r;
 }
 
+static int sync_files(struct journal *j, const struct journal_plan *plan)
+{
+    int r = journal_sync_paths(j, plan);
+    return r ? journal_fail(j, "sync of the file systems", r) : 0;
+}
+
 static int run_checkpoint(struct journal *j, bool final)
 {
     struct journal_checkpoint cp;
@@ -183,13 +190,11 @@ static int run_checkpoint(struct journal *j, bool final)
     pos = cp.lazy;
     r = plan_records(j, &plan, &pos, end);
     if (!r) r = journal_sync(j, end);
-    if (!r) {
-        r = journal_sync_paths(j, &plan);
-        if (r) r = journal_fail(j, "sync of the file systems", r);
-    }
-    cp.lazy = cp.lsn;
+    if (!r && !mutant_is("checkpoint-before-syncfs")) r = sync_files(j, &plan);
+    cp.lazy = mutant_is("lazy-not-again") ? end : cp.lsn;
     cp.lsn = end;
     if (!r) r = journal_checkpoint_write(j->dir, &cp);
+    if (!r && mutant_is("checkpoint-before-syncfs")) r = sync_files(j, &plan);
     if (!r) j->ctl->checkpoint = end;
     if (!r) r = remove_lazy(j, &plan, end);
     if (!r && final) {

@@ -21,6 +21,7 @@
 
 #include "journal_apply.h"
 #include "journal_int.h"
+#include "mutant.h"
 #include "xsyslog.h"
 
 int journal_enter(struct journal *j)
@@ -176,6 +177,16 @@ static int apply_late(const struct journal_view *view)
     return r;
 }
 
+static int sync_and_apply_late(struct journal *j, const struct journal_view *view, struct journal_commit *commit)
+{
+    bool swapped = mutant_is("apply-before-sync");
+    int r = swapped ? apply_late(view) : 0;
+    if (!r) r = journal_sync(j, commit->lsn);
+    if (r) return r;
+    commit->durable = true;
+    return swapped ? 0 : apply_late(view);
+}
+
 /* With JLOCK_APPLY held. -EBUSY: no slot. */
 static int commit_record(struct journal *j, struct journal_record *rec, struct journal_commit *commit)
 {
@@ -191,11 +202,7 @@ static int commit_record(struct journal *j, struct journal_record *rec, struct j
     if (r) return r;
 
     int early = apply_early(j, &view, commit);
-    r = journal_sync(j, commit->lsn);
-    if (!r) {
-        commit->durable = true;
-        r = apply_late(&view);
-    }
+    r = sync_and_apply_late(j, &view, commit);
     if (!early && (!r || r == -ENOENT)) journal_slot_free(j, j->slot);
     j->slot = NULL;
     journal_view_fini(&view);
@@ -221,7 +228,7 @@ int journal_commit(struct journal *j, struct journal_record *rec, struct journal
     for (int tries = 0; !r && tries < 10; tries++) {
         r = journal_enter(j);
         if (r) break;
-        r = announce(j, &view);
+        r = mutant_is("no-announcement") ? 0 : announce(j, &view);
         if (!r) r = commit_record(j, rec, commit);
         journal_leave(j);
         if (r != -EBUSY) break;

@@ -7,6 +7,8 @@ import tempfile
 
 import pytest
 
+from recording import Recording
+
 ROOM = 256 * 1024 * 1024
 
 
@@ -15,3 +17,8 @@ def in_memory(monkeypatch):
     shm = "/dev/shm"
     if os.access(shm, os.W_OK) and shutil.disk_usage(shm).free > ROOM:
         monkeypatch.setattr(tempfile, "tempdir", shm)
+
+
+@pytest.fixture
+def recording(factory, in_memory):
+    return Recording(factory(services=("imap", "lmtp")))

@@ -11,6 +11,8 @@
  *       state after command N, or `messages` with lines "N MAILBOX GUID".
  *   ... -v
  *       first sees that the tree below ROOT, which nothing has touched since, is what the trace says.
+ *   ... -1
+ *       ends at the first image that is wrong.
  *   ... -x POSITION:MODE:SEED [-k]
  *       only this image; -k leaves it as the power cut did.
  *
@@ -55,7 +57,7 @@
 
 static const char usage[] = "Usage: crashcheck -C CONF -d FILE\n"
                             "       crashcheck -C CONF -r ROOT -b COPY -t TRACE -o DIR [-n STATES] "
-                            "[-s SEED] [-v] [-x IMAGE [-k]]\n";
+                            "[-s SEED] [-v] [-1] [-x IMAGE [-k]]\n";
 
 static const char *const mode_names[DISK_NMODES] = { "all", "synced", "some" };
 
@@ -65,7 +67,7 @@ struct run {
     struct expect *expect;
     hash_table tried; /* images, by hash and what is expected of them */
     unsigned images, distinct, wrong;
-    bool keep, verify;
+    bool keep, verify, first;
 };
 
 /* -- in a child -- */
@@ -226,6 +228,11 @@ static void try_image(struct run *run, struct disk_cut cut)
     buf_free(&problems);
 }
 
+static bool is_over(const struct run *run)
+{
+    return run->first && run->wrong;
+}
+
 /* Every cut in both simple ways, as far as `max` goes; then random ones. */
 static void try_all(struct run *run, unsigned max, uint64_t seed)
 {
@@ -233,11 +240,11 @@ static void try_all(struct run *run, unsigned max, uint64_t seed)
     unsigned simple = 2 * disk->nevents, step = 1 + simple / (max / 2 + 1);
     uint64_t random = seed;
 
-    for (uint32_t i = 0; i < disk->nevents; i += step) {
+    for (uint32_t i = 0; i < disk->nevents && !is_over(run); i += step) {
         try_image(run, (struct disk_cut){ disk->events[i], DISK_SYNCED, i });
         try_image(run, (struct disk_cut){ disk->events[i], DISK_ALL, i });
     }
-    while (run->images < max) {
+    while (run->images < max && !is_over(run)) {
         uint32_t pos = disk->events[disk_random(&random) % disk->nevents];
         try_image(run, (struct disk_cut){ pos, DISK_SOME, disk_random(&random) % 1000000000u });
     }
@@ -309,7 +316,7 @@ int main(int argc, char **argv)
     int c;
 
     cyrus_std_options(argc, argv, usage);
-    while ((c = getopt(argc, argv, "C:d:r:b:t:o:n:s:x:kv")) != -1) {
+    while ((c = getopt(argc, argv, "C:d:r:b:t:o:n:s:x:kv1")) != -1) {
         switch (c) {
         case 'C': config = optarg; break;
         case 'd': dumpfile = optarg; break;
@@ -324,6 +331,7 @@ int main(int argc, char **argv)
             if (parse_u64_cstr(optarg, &seed)) goto bad;
             break;
         case 'x': image = optarg; break;
+        case '1': run.first = true; break;
         case 'k': run.keep = true; break;
         case 'v': run.verify = true; break;
         default: goto bad;

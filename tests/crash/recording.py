@@ -13,6 +13,7 @@ import zlib
 MARKER = 18  # DISKIO_TRACE_MARKER
 # Images tried of each recording.
 STATES = int(os.environ.get("CRASH_STATES", "250"))
+SEED = int(os.environ.get("CRASH_SEED", "1"))
 
 
 def message(n, size=200):
@@ -167,12 +168,12 @@ class Recording:
         for name in self._env:
             del self.server.env[name]
 
-    def check(self, states, *args, seed=1, env=None):
+    def check(self, states, *args, env=None):
         """Tries that many images; Result."""
         argv = [self.server.program("crashcheck"), "-C", self.server.imapd_conf, "-r", self.server.root,
                 "-b", self.copy, "-t", self.trace, "-o", self.oracle, "-n", str(states),
-                "-s", str(seed), *args]
+                "-s", str(SEED), *args]
         done = subprocess.run(argv, env={**self.server.env, **(env or {})}, cwd=self.server.path("tmp"),
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900,
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=900,
                               **self.server.account.popen_args())
         return Result(done)

@@ -1,171 +1,20 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The power fails while the server works: what was answered is there, and nothing is half-done."""
 
-import threading
-
 import pytest
 
-from recording import STATES, Recording, message
+import scenarios
+from recording import STATES
 
-ALL_TWOSKIP = {"conversations_db": "twoskip", "quota_db": "twoskip", "subscription_db": "twoskip"}
-
-
-@pytest.fixture
-def recording(factory):
-    """recording(...) is a server with two users and some mail, recorded from here on."""
-    def make(fresh=False, **conf):
-        made = Recording(factory(services=("imap", "lmtp")))
-        made.server.conf.update(conf)
-        if not fresh:
-            made.fill()
-        made.start()
-        return made
-    return make
+SCENARIOS = [scenarios.delivery, scenarios.imap, scenarios.first_start_and_create,
+             scenarios.rename_and_delete, scenarios.delete_at_once, scenarios.database_alone,
+             scenarios.many_windows, scenarios.many_at_once]
 
 
-def verdict(recording, name, states=STATES):
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+def test_power_cut(recording, scenario):
+    scenario(recording)
     recording.stop()
-    result = recording.check(states, "-v")
-    print(f"\n{name}: {result.summary}")
+    result = recording.check(STATES, "-v")
+    print(f"\n{scenario.__name__}: {result.summary}")
     assert not result.wrong, result.output
-
-
-def test_delivery(recording):
-    r = recording()
-    deliveries = [(100, "alice"), (100, "alice", "bob"), (5000, "bob"), (9000, "bob", "alice")]
-    with r.server.lmtp() as lmtp:
-        for n, (size, *users) in enumerate(deliveries, 10):
-            replies = r.step(lmtp.deliver, message(n, size), users)
-            assert all(code == 250 for code, _ in replies)
-            for user in users:
-                assert r.stored(f"user.{user}", message(n, size))
-    verdict(r, "delivery")
-
-
-def test_imap(recording):
-    r = recording(**ALL_TWOSKIP)
-    with r.server.imap("alice") as imap:
-        r.step(imap.append, "INBOX", message(20), "\\Flagged $label")
-        r.step(imap.append, "INBOX", message(21, 6000), "\\Seen")
-        assert r.stored("user.alice", message(21, 6000))
-        r.step(imap.ok, "SELECT INBOX")
-        r.step(imap.ok, "STORE 1:* +FLAGS (\\Answered $other)")
-        r.step(imap.ok, "STORE 2 FLAGS (\\Deleted)")
-        r.step(imap.ok, "COPY 1:2 INBOX.Work")
-        assert len(r.messages("user.alice.Work")) == 2
-        r.step(imap.ok, "EXPUNGE")
-        r.step(imap.ok, "MOVE 1 INBOX.Work.Deep")
-        r.step(imap.ok, "SUBSCRIBE INBOX.Work")
-        r.step(imap.ok, 'SETMETADATA INBOX.Work (/private/comment "mine")')
-        r.step(imap.ok, 'SETMETADATA INBOX (/shared/comment "ours")')
-        r.step(imap.ok, "SETACL INBOX.Work bob lrs")
-    with r.server.imap("bob") as imap:
-        r.step(imap.ok, "SELECT user.alice.Work")
-        r.step(imap.ok, "STORE 1 +FLAGS.SILENT (\\Seen)")
-        r.step(imap.ok, "CLOSE")
-    verdict(r, "imap")
-
-
-def test_first_start_and_create(recording):
-    """From an empty directory on: nothing has ever been durable."""
-    r = recording(fresh=True, autocreate_post=True, autocreate_inbox_folders="Sent | Trash",
-                  autocreate_quota="5000")
-    with r.server.imap("admin") as imap:
-        r.step(imap.ok, "CREATE user.alice")
-        r.step(imap.ok, "CREATE user.alice.a")
-        r.step(r.server.run, "ctl_cyrusdb", "-c")
-        r.step(imap.ok, "CREATE user.alice.b.c.d")
-        r.step(imap.ok, "SETQUOTA user.alice (STORAGE 1000 MESSAGE 100)")
-        r.step(imap.ok, "CREATE shared")
-        r.step(imap.ok, "SETACL shared anyone lrsip")
-    with r.server.lmtp() as lmtp:
-        r.step(lmtp.deliver, message(30), "alice")
-        replies = r.step(lmtp.deliver, message(31), "bob", parts=True)
-        assert replies[0][0] == 250
-        assert r.stored("user.bob", message(31))
-        r.step(lmtp.deliver, message(32, 4000), "bob")
-    verdict(r, "first start and create")
-
-
-def test_rename_and_delete(recording):
-    r = recording(delete_mode="delayed", allowusermoves=True)
-    with r.server.imap("alice") as imap:
-        imap_append = r.step(imap.append, "INBOX.Work", message(40, 3000))
-        assert imap_append.status == "OK"
-        r.step(imap.append, "INBOX.Work.Deep", message(41))
-        r.step(imap.ok, "RENAME INBOX.Work INBOX.Play")
-        assert r.stored("user.alice.Play", message(40, 3000))
-        r.step(imap.ok, "RENAME INBOX INBOX.Old")
-        r.step(imap.append, "INBOX", message(42))
-        r.step(imap.ok, "RENAME INBOX.Play.Deep INBOX.Work")
-        r.step(imap.ok, "CREATE INBOX.Play.Deep")
-        r.step(imap.ok, "DELETE INBOX.Play.Deep")
-        r.step(imap.ok, "DELETE INBOX.Old")
-    with r.server.imap("admin") as imap:
-        r.step(imap.ok, "RENAME user.bob user.carol")
-        assert r.stored("user.carol", message(1))
-        r.step(imap.ok, "SETACL user.carol admin lrswipkxtecda")
-        r.step(imap.ok, "DELETE user.carol")
-        r.step(r.server.run, "ctl_cyrusdb", "-c")
-        r.step(imap.ok, "CREATE user.carol")
-    verdict(r, "rename and delete")
-
-
-def test_delete_at_once(recording):
-    r = recording(delete_mode="immediate", expunge_mode="immediate", allowusermoves=True)
-    with r.server.imap("alice") as imap:
-        r.step(imap.append, "INBOX", message(50, 3000))
-        r.step(imap.ok, "SELECT INBOX")
-        r.step(imap.ok, "COPY 1:* INBOX.Work")
-        r.step(imap.ok, "STORE 1 +FLAGS (\\Deleted)")
-        r.step(imap.ok, "EXPUNGE")
-        r.step(imap.ok, "RENAME INBOX.Work INBOX.Play")
-        r.step(imap.ok, "DELETE INBOX.Play.Deep")
-        r.step(imap.ok, "DELETE INBOX.Play")
-        r.step(imap.ok, "CREATE INBOX.Play")
-        r.step(imap.append, "INBOX.Play", message(51))
-    with r.server.imap("admin") as imap:
-        r.step(imap.ok, "SETACL user.bob admin lrswipkxtecda")
-        r.step(imap.ok, "DELETE user.bob")
-        r.step(imap.ok, "CREATE user.bob")
-    verdict(r, "delete at once")
-
-
-def test_database_alone(recording):
-    """The commit protocol of twoskip itself, without the journal."""
-    r = recording()
-    db = r.server.path("conf", "alone.db")
-
-    def dbtool(action, *args):
-        r.server.run("cyr_dbtool", "-n", db, "twoskip", action, *args)
-
-    for n in range(12):
-        r.step(dbtool, "set", f"key{n * 7 % 12}", f"value {n} " * (n * 20 + 1))
-    for n in (3, 5, 11):
-        r.step(dbtool, "delete", f"key{n}")
-    r.step(dbtool, "set", "key3", "again")
-    assert "record alone.db key3 = again" in r.state
-    verdict(r, "database alone")
-
-
-def test_many_at_once(recording):
-    """Deliveries that share their syncs: each one that was answered is there."""
-    r = recording()
-    users = ["alice", "bob"]
-    numbers = iter(range(100, 200))
-
-    def work(seed):
-        with r.server.lmtp() as lmtp:
-            for n in range(5):
-                size = 3000 if (n + seed) % 3 == 0 else 200
-                number = next(numbers)
-                to = users[:1] if n % 2 else users[(n + seed) % 2:]
-                r.deliver(lmtp, number, message(number, size), to)
-
-    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert r.delivered() >= 20
-    verdict(r, "many at once")
