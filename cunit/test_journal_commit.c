@@ -505,13 +505,45 @@ START_TEST(test_concurrent_checkpoints)
 }
 END_TEST
 
+/* ---- a recovery that dies ---- */
+
+static unsigned die_at_rename;
+
+static void recover_and_die(void)
+{
+    char spec[64];
+    snprintf(spec, sizeof(spec), "rename:%u:journal/checkpoint", die_at_rename);
+    hook_kill(spec);
+    journal_recover(&jt_config, NULL, &jt);
+}
+
+/* The source of a link goes only when the link need not be made again. */
+START_TEST(test_death_in_recovery)
+{
+    struct journal_recovery recovery = { 0 };
+
+    ck_assert_int_eq(jt_create("alice", "m", "text"), 0);
+    ck_assert_int_eq(journal_checkpoint(jt, 0), 0);
+    ck_assert_int_eq(jt_op2("alice", JOURNAL_OP_LINK, "m", "n"), 0);
+    ck_assert_int_eq(jt_op2("alice", JOURNAL_OP_UNLINK_LAZY, "m", NULL), 0);
+    journal_abandon(&jt);
+    for (die_at_rename = 1; die_at_rename <= 2; die_at_rename++) {
+        diskio_unlink_quiet(jt_path("journal/control"));
+        ck_assert_int_eq(jt_child(recover_and_die), 137);
+    }
+    jt_reboot(&recovery);
+    jt_assert_file("n", "text");
+    jt_assert_file("m", NULL);
+}
+END_TEST
+
 /* ---- the last ones ---- */
 
-static void commit_and_leave(int start, int id)
+static void commit_and_leave(int ready, int start, int id)
 {
-    char go, name[16];
+    char go = 0, name[16];
     snprintf(name, sizeof(name), "w%d", id);
-    if (jt_create(name, name, "A")) _exit(1);
+    if (jt_create(name, name, "A") || write(ready, &go, 1) != 1) _exit(1);
     /* All go at the same moment, when the parent closes the pipe. */
     if (read(start, &go, 1)) _exit(2);
     _exit(journal_close(&jt) ? 3 : 0);
@@ -522,18 +554,23 @@ START_TEST(test_leave_together)
 {
     for (int round = 0; round < 20; round++) {
         pid_t pids[WORKERS];
-        int fds[2], status;
+        int fds[2], ready[2], status;
+        char one;
         ck_assert_int_eq(pipe(fds), 0);
+        ck_assert_int_eq(pipe(ready), 0);
         for (int id = 0; id < WORKERS; id++) {
             pids[id] = fork();
             if (pids[id]) continue;
             close(fds[1]);
             if (journal_after_fork(jt)) _exit(99);
-            commit_and_leave(fds[0], id);
+            commit_and_leave(ready[1], fds[0], id);
         }
+        for (int id = 0; id < WORKERS; id++) ck_assert_int_eq(read(ready[0], &one, 1), 1);
         journal_abandon(&jt);
         close(fds[0]);
         close(fds[1]);
+        close(ready[0]);
+        close(ready[1]);
         for (int id = 0; id < WORKERS; id++) {
             ck_assert_int_eq(waitpid(pids[id], &status, 0), pids[id]);
             ck_assert_int_eq(status, 0);
@@ -541,6 +578,40 @@ START_TEST(test_leave_together)
         ck_assert(!test_exists(jt_path("journal/control")));
         ck_assert_int_eq(journal_open(&jt_config, &jt), 0);
     }
+}
+END_TEST
+
+static void commit_as_orphan(int start)
+{
+    char go;
+    if (read(start, &go, 1)) _exit(1);
+    if (journal_after_fork(jt)) _exit(2);
+    if (jt_create("bob", "b", "B")) _exit(3);
+    _exit(journal_close(&jt) ? 4 : 0);
+}
+
+/* The parent has left a plain store before its child looks at the journal. */
+START_TEST(test_parent_left)
+{
+    struct journal_recovery recovery = { 0 };
+    int fds[2], status;
+
+    ck_assert_int_eq(jt_create("alice", "a", "A"), 0);
+    ck_assert_int_eq(pipe(fds), 0);
+    pid_t pid = fork();
+    if (!pid) {
+        close(fds[1]);
+        commit_as_orphan(fds[0]);
+    }
+    ck_assert_int_eq(journal_close(&jt), 0);
+    close(fds[0]);
+    close(fds[1]);
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_int_eq(status, 0);
+    ck_assert_int_eq(journal_recover(&jt_config, &recovery, &jt), 0);
+    ck_assert_uint_eq(recovery.records, 0); /* the child has left a plain store, too */
+    jt_assert_file("a", "A");
+    jt_assert_file("b", "B");
 }
 END_TEST
 
@@ -580,7 +651,8 @@ Suite *journal_commit_suite(void)
         test_checkpoint_finishes, test_death_while_finishing, test_apply_fails, test_file_is_gone,
         test_slots_run_out, test_lazy_removal, test_lazy_removal_overtaken, test_lazy_directory,
         test_link_source_is_settled, test_redo_from_any_state, test_missing_partition, test_force_skips,
-        test_recovery_tells_events, test_recover_while_live, test_concurrent_checkpoints, test_leave_together, test_killed_anywhere,
+        test_recovery_tells_events, test_recover_while_live, test_concurrent_checkpoints, test_death_in_recovery, test_leave_together, test_parent_left,
+        test_killed_anywhere,
     };
     Suite *s = suite_create("journal_commit");
     TCase *tc = tcase_create("commit");

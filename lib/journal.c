@@ -166,7 +166,12 @@ int journal_after_fork(struct journal *j)
     j->pid = getpid();
     j->slot = NULL;
     j->redoing = false;
-    return journal_bytelock(j, JLOCK_OPEN, DISKIO_LOCK_SHARED, 0);
+    /* The parent may have left before we came, and the journal with it: as if opened anew. */
+    struct journal_recovery recovery = { 0 };
+    journal_segment_close(&j->append);
+    journal_segment_close(&j->read);
+    journal_control_detach(j);
+    return join(j, &recovery, false);
 }
 
 void journal_status(struct journal *j, struct journal_status *status)

@@ -3,9 +3,9 @@
  * journal_recover -- from the files that a crash left to a store in order
  *
  * From the checkpoint on, every whole record of the log is redone, in order; the first one that is
- * not whole ends the log and never happened. All file systems are synced, lazy removals are
- * done, and a checkpoint with a new generation begins an empty log. Until that
- * checkpoint is durable nothing of the old log is touched: a crash on the way only
+ * not whole ends the log and never happened. All file systems are synced, and a checkpoint says so; lazy removals
+ * are done, and a checkpoint with a new generation begins an empty log. Until that
+ * one is durable nothing of the old log is touched: a crash on the way only
  * means to start again.
  *
  * It refuses (-EUCLEAN) when a file or directory that must be there is not, as with a partition
@@ -161,6 +161,19 @@ static int check_damage(struct journal *j, const struct journal_checkpoint *cp, 
     return recovery->force ? 0 : -EUCLEAN;
 }
 
+/*
+ * What is lazily removed may be the source of a link, so the links must not need to be made again. Generation and
+ * `lazy` stay: the removals are done again if this recovery dies.
+ */
+static int note_redone(struct journal *j, const struct journal_checkpoint *cp, uint64_t tail)
+{
+    struct journal_checkpoint redone = *cp;
+
+    if (tail == cp->lsn) return 0;
+    redone.lsn = tail;
+    return journal_checkpoint_write(j->dir, &redone);
+}
+
 static int redo_and_sync(struct journal *j, const struct journal_checkpoint *cp, struct journal_recovery *recovery,
                          uint64_t *tailp)
 {
@@ -173,6 +186,7 @@ static int redo_and_sync(struct journal *j, const struct journal_checkpoint *cp,
     if (!r) r = check_damage(j, cp, *tailp, recovery);
     if (!r) r = redo_all(j, cp, &redo, recovery);
     if (!r) r = journal_sync_paths(j, &lazy);
+    if (!r) r = note_redone(j, cp, *tailp);
     if (!r) {
         while (journal_remove_lazy(&lazy, lazy.nops, &pos, UINT32_MAX)) continue;
         journal_remove_lazy_dirs(&lazy, lazy.nops);
