@@ -12,7 +12,7 @@ import zlib
 
 MARKER = 18  # DISKIO_TRACE_MARKER
 # Images tried of each recording.
-STATES = int(os.environ.get("CRASH_STATES", "250"))
+STATES = int(os.environ.get("CRASH_STATES", "100"))
 SEED = int(os.environ.get("CRASH_SEED", "1"))
 
 
@@ -81,10 +81,13 @@ class Recording:
         server.deliver(message(1), "alice", "bob")
         server.stop()
 
-    def start(self, env=None):
-        """The server is at rest. Its tree is copied, and it starts with recording."""
+    def copy_tree(self):
         for part in ("conf", "spool"):
             subprocess.run(["cp", "-a", self.server.path(part), self.copy + "/"], check=True)
+
+    def start(self, env=None):
+        """The server is at rest. Its tree is copied, and it starts with recording."""
+        self.copy_tree()
         self._env = {"CYLINDER_DISKIO_RECORD": self.trace, **(env or {})}
         self.server.env.update(self._env)
         self.server.start()
@@ -177,3 +180,12 @@ class Recording:
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=900,
                               **self.server.account.popen_args())
         return Result(done)
+
+    def middle(self):
+        """A position in the middle of the trace, about: records are not of one size."""
+        with open(self.trace, "rb") as f:
+            return f.read().count(b"CDT1") // 2
+
+    def image(self, image):
+        """Leaves that image ("POSITION:MODE:SEED") below the root, as the power cut did."""
+        return self.check(1, "-x", image, "-k")
