@@ -346,7 +346,7 @@ static void check_conversations(const char *userid)
     struct txn *txn = st_begin(userid);
 
     ck_assert_int_eq(user_meta_lookup(userid, txn, &meta), 0);
-    ck_assert_int_eq(conversations_audit_user(txn, meta, tell_difference, &wrong, &differences), 0);
+    ck_assert_int_eq(conversations_audit_user(txn, meta, NULL, tell_difference, &wrong, &differences), 0);
     ck_assert_uint_eq(wrong, 0);
     user_meta_free(&meta);
     txn_abort(&txn);

@@ -384,7 +384,7 @@ static int recount_user(const char *userid)
     int r = txn_begin(&txn);
     if (!r) r = txn_lock_user(txn, userid);
     if (!r) r = user_meta_lookup(userid, txn, &meta);
-    if (!r) r = conversations_rebuild_user(txn, meta);
+    if (!r) r = conversations_rebuild_user(txn, meta, NULL, NULL);
     if (!r) r = txn_commit(&txn, NULL);
     txn_abort(&txn);
     user_meta_free(&meta);

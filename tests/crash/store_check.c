@@ -297,7 +297,7 @@ static void check_conversations(struct check *c, struct user_meta *meta)
 
     int r = txn_begin(&txn);
     if (!r) r = txn_lock_user(txn, c->userid);
-    if (!r) r = conversations_audit_user(txn, meta, conv_differs, c, &differences);
+    if (!r) r = conversations_audit_user(txn, meta, NULL, conv_differs, c, &differences);
     txn_abort(&txn);
     if (r)
         buf_printf(c->problems, "conversations of %s can't be counted: %s\n", c->userid,
