@@ -114,10 +114,8 @@ void lmtp_trace(struct lmtp_session *session, const char *userid)
 
 static void log_bad_auth(const struct lmtp_session *session, const char *mech)
 {
-    const struct saslserver_identity *id = saslserver_identity(session->sasl);
-
     syslog(LOG_ERR, "badlogin: %s %s (%s) [%s]", session->client->clienthost, mech,
-           id && id->authid ? id->authid : "-notset-", saslserver_detail(session->sasl));
+           saslserver_tried(session->sasl), saslserver_detail(session->sasl));
 }
 
 static enum next auth_failed(struct lmtp_session *session, enum saslserver_result result,

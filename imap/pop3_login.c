@@ -140,7 +140,7 @@ static void open_failed(struct pop3_session *s, int r)
 static void log_bad(struct pop3_session *s, const char *mech, const char *user)
 {
     syslog(LOG_NOTICE, "badlogin: %s %s (%s) [%s]", s->client->clienthost, mech,
-           user && *user ? user : "-notset-", saslserver_detail(s->sasl));
+           user ? user : saslserver_tried(s->sasl), saslserver_detail(s->sasl));
 }
 
 static void log_good(struct pop3_session *s)

@@ -44,6 +44,7 @@ struct saslserver {
 
     struct saslserver_identity id;
     char *mech;
+    char *tried;         /* last canonical name of an attempt */
     bool baduser;        /* a name had no canonical form */
     const char *denied;  /* why the policy refused */
     const char *errtext; /* for the client; static or libsasl's */
@@ -51,6 +52,14 @@ struct saslserver {
 };
 
 /* ---- libsasl ---- */
+
+static void set_string(char **at, const char *value)
+{
+    char *copy = xstrdup(value); /* value may be the old one */
+
+    free(*at);
+    *at = copy;
+}
 
 static const sasl_callback_t global_callbacks[] = {
     CYL_SASL_CALLBACK(SASL_CB_GETOPT, sasl_config_getopt, NULL),
@@ -114,6 +123,7 @@ static int canon_user(sasl_conn_t *conn, void *context, const char *in, unsigned
         memcpy(out, name.s, name.len);
         out[name.len] = '\0';
         *outlen = (unsigned)name.len;
+        set_string(&s->tried, out);
     }
     buf_free(&name);
     return r;
@@ -158,6 +168,7 @@ static void forget(struct saslserver *s)
     xzfree(s->id.userid);
     s->id.is_admin = s->id.is_proxyadmin = false;
     xzfree(s->mech);
+    xzfree(s->tried);
     xzfree(s->detail);
     s->errtext = NULL;
     s->denied = NULL;
@@ -310,14 +321,6 @@ static enum saslserver_result broken(struct saslserver *s, enum saslserver_resul
     free(s->detail);
     s->detail = xstrdup(text);
     return result;
-}
-
-static void set_string(char **at, const char *value)
-{
-    char *copy = xstrdup(value); /* value may be the old one */
-
-    free(*at);
-    *at = copy;
 }
 
 static void set_identity(struct saslserver *s, const char *authid, const char *userid,
@@ -493,6 +496,11 @@ const char *saslserver_errtext(const struct saslserver *s)
 const char *saslserver_detail(const struct saslserver *s)
 {
     return s->detail ? s->detail : "";
+}
+
+const char *saslserver_tried(const struct saslserver *s)
+{
+    return s->tried ? s->tried : "-notset-";
 }
 
 /* ---- after success ---- */

@@ -113,6 +113,8 @@ enum saslserver_result saslserver_preauth(struct saslserver *s, const char *user
 /* Text for the client ("authentication failure", "no mechanism available", ...) and detail for the log. */
 const char *saslserver_errtext(const struct saslserver *s);
 const char *saslserver_detail(const struct saslserver *s);
+/* Whose name was tried, for the log of a failure: canonical, "-notset-" when it did not come to a name. */
+const char *saslserver_tried(const struct saslserver *s);
 
 /* After success. */
 const struct saslserver_identity *saslserver_identity(const struct saslserver *s);

@@ -309,6 +309,7 @@ def test_only_admins_may_deliver(factory):
     with server.lmtp("lmtpauth") as lmtp:
         assert lmtp.cmd("MAIL FROM:<>") == (530, ["Authentication required"])
         assert lmtp.cmd(plain("alice", "alice.pw")) == (501, ["5.5.4 undefined error!"])
+        server.wait_log(r"badlogin: \S+ \S+ PLAIN \(alice\) \[.*only admins may authenticate")
         assert lmtp.cmd("MAIL FROM:<>")[0] == 530
         assert lmtp.cmd(plain("admin", "admin.pw")) == (235, ["Authenticated!"])
         assert lmtp.cmd("AUTH PLAIN =") == (503, ["5.5.0 already authenticated"])

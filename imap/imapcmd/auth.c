@@ -30,7 +30,7 @@ static void pause_seconds(int seconds)
 static void log_bad(struct imap_session *s, const char *mech, const char *user)
 {
     syslog(LOG_NOTICE, "badlogin: %s %s (%s) [%s]", s->client->clienthost, mech,
-           user && *user ? user : "-notset-", saslserver_detail(s->sasl));
+           user && *user ? user : saslserver_tried(s->sasl), saslserver_detail(s->sasl));
 }
 
 static void log_good(struct imap_session *s, const char *suffix)
