@@ -154,6 +154,11 @@ DAMAGE = {
 LEFT = {"extra": ["-O"]}
 
 
+def plain(text):
+    """Without places in the cache and CRCs, which cover the time of the run."""
+    return re.sub(r"offset \d+ to \d+|(sync_crc(_annot)?) \d+ => \d+|\d{5,}", r"\1 N", text)
+
+
 @pytest.mark.parametrize("names", [list(DAMAGE)[i::4] for i in range(4)])
 def test_damage(store, names):
     """Told once, by -n too, which changes nothing; then repaired for us and for Debian."""
@@ -171,7 +176,7 @@ def test_damage(store, names):
         assert told[-1] == "user/alice" and len(told) > len(lines), (name, told)
         for line, pattern in zip(told, lines):
             assert re.fullmatch(pattern, line), (name, told)
-        assert dry.stdout == done.stdout, name
+        assert plain(dry.stdout) == plain(done.stdout), name
         assert done.returncode == (65 if name in LEFT else 0), name
         if name in LEFT:
             assert store.run(*LEFT[name], "user/alice").returncode == 0, name
@@ -181,9 +186,6 @@ def test_damage(store, names):
         store.saved.restore()
         apply(store)
         theirs = store.debian("user/alice").stdout
-
-        def plain(text):
-            return re.sub(r"\d{5,}|offset \d+ to \d+", "N", text)
         assert plain(theirs) == plain(done.stdout), name
 
 
