@@ -92,9 +92,9 @@ static const struct bit_name internal_names[] = {
     { 0, NULL }
 };
 static const struct bit_name system_names[] = {
-    { FLAG_ANSWERED, "FLAG_ANSWERED" }, { FLAG_FLAGGED, "FLAG_FLAGGED" },
-    { FLAG_DELETED, "FLAG_DELETED" },   { FLAG_DRAFT, "FLAG_DRAFT" },
-    { FLAG_SEEN, "FLAG_SEEN" },         { 0, NULL }
+    { FLAG_SEEN, "FLAG_SEEN" },         { FLAG_DRAFT, "FLAG_DRAFT" },
+    { FLAG_DELETED, "FLAG_DELETED" },   { FLAG_FLAGGED, "FLAG_FLAGGED" },
+    { FLAG_ANSWERED, "FLAG_ANSWERED" }, { 0, NULL }
 };
 
 static void print_bits(uint32_t bits, const struct bit_name *names)
@@ -126,7 +126,6 @@ static void print_header(struct mailbox *mailbox)
     printf(" Mailbox Header Info:\n  Path to mailbox: %s\n", buf_cstring(&path));
     printf("  Mailbox ACL: %s\n", mailbox_acl(mailbox) ? mailbox_acl(mailbox) : "");
     printf("  Unique ID: %s\n", mailbox_uniqueid(mailbox) ? mailbox_uniqueid(mailbox) : "");
-    if (mailbox_quotaroot(mailbox)) printf("  Quota Root: %s\n", mailbox_quotaroot(mailbox));
     printf("  User Flags:");
     for (int i = 0; i < strarray_size(flags); i++) {
         if (!strarray_nth(flags, i)) continue;
@@ -333,7 +332,6 @@ static void examine(const mbentry_t *entry, const struct namespace *ns)
         print_header(mailbox);
         print_index_header(mailbox);
         r = print_messages(mailbox);
-        putchar('\n');
     }
     if (r) {
         printf(" %s\n", error_message(r));

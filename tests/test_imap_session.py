@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Sessions as clients have them: a day's work, notifications, quota, memory, the administrator's messages."""
 
+import contextlib
 import imaplib
 import os
 import re
@@ -70,6 +71,30 @@ def test_other_sessions_are_told_at_once_in_idle(imap_server):
         assert idle.readline() == b"* 1 EXPUNGE"
         idle.sendline("DONE")
         assert idle.finish(tag).status == "OK"
+
+
+def test_300_idling_sessions(factory):
+    """All are told of a new message by the kernel: more than the 128 that inotify has room for, and no polling."""
+    server = factory(services=("imap",))
+    server.conf["imapidlepoll"] = "1h"
+    server.start()
+    with server.imap("admin") as admin, contextlib.ExitStack() as stack:
+        admin.ok("CREATE user/alice")
+        sessions = [stack.enter_context(server.imap("alice")) for _ in range(300)]
+        for session in sessions:
+            session.sock.settimeout(120)
+            session.ok("SELECT INBOX")
+            session.start("IDLE")
+            assert session.readline() == b"+ idling"
+        sender = stack.enter_context(server.imap("alice"))
+        for n in (1, 2):
+            sender.append("INBOX", message(n))
+            for session in sessions:
+                assert session.readline() == f"* {n} EXISTS".encode()
+                assert session.readline().endswith(b" RECENT")
+        sessions[0].sendline("DONE")
+        assert sessions[0].readline() == b"t3 OK Completed"
+    assert "polling" not in server.log_text()
 
 
 def test_idle_ends_with_the_service(imap_server):

@@ -64,6 +64,23 @@ def test_dump_is_debians(server):
     assert debian(server, "ctl_mboxlist", "-d").stdout == ours
 
 
+def test_undump(server):
+    server.stop()
+    before = server.run("ctl_mboxlist", "-d").stdout
+    server.run("ctl_mboxlist", "-d", "-x")
+    assert server.run("ctl_mboxlist", "-d").stdout == "{\n\n}\n"
+    done = server.run("ctl_mboxlist", "-u", data=before)
+    assert done.stderr == ""
+
+    def without_mtime(text):
+        return re.sub(r'"mtime": "\d+"', "", text)
+    assert without_mtime(server.run("ctl_mboxlist", "-d").stdout) == without_mtime(before)
+    server.start()
+    with server.imap("alice") as c:
+        assert c.ok("SELECT Work").find("* 1 EXISTS")
+        c.logout()
+
+
 def test_undump_bad_text(server):
     done = server.run("ctl_mboxlist", "-u", data="{\n\"user.bob\": {", check=False)
     assert done.returncode == 65 and "parse error at line 2" in done.stderr
@@ -185,6 +202,19 @@ def test_mbexamine(server):
         f.write(b"more")
     done = server.run("mbexamine", "-q", "user/alice/Work", check=False)
     assert done.returncode == 65 and "Message 1 has INCORRECT size in index record" in done.stdout
+
+
+def test_mbexamine_is_debians(server):
+    """But for the number of the message, which stays 1 there."""
+    with server.imap("admin") as admin:
+        admin.ok("SETQUOTA user/alice (STORAGE 1000)")
+    with server.imap("alice") as c:
+        c.append("INBOX", MESSAGE, r"\Seen \Answered \Flagged \Draft \Deleted one")
+        c.append("INBOX", MESSAGE, "two")
+    server.stop()
+    for name in ("user/alice", "user/alice/Work"):
+        ours, theirs = server.run("mbexamine", name).stdout, debian(server, "mbexamine", name).stdout
+        assert re.sub(r"(?m)^\d{6}>", "000001>", ours) == theirs
 
 
 def test_debian_reads_what_we_wrote(server):

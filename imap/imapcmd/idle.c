@@ -2,17 +2,21 @@
 /*
  * IDLE (RFC 2177, handbook 04 §3.18)
  *
- * The kernel tells (inotify) when the directory of the index changes, or that of
- * the administrator's messages; the timer of imapidlepoll is only for what it can't
- * tell. Each wake-up compares the view with the mailbox once and tells what is new.
+ * The kernel tells when the directory of the index changes, or that of the administrator's
+ * messages: F_NOTIFY of fcntl(2), since it needs no more than a descriptor, where inotify has
+ * room for 128 sessions of an account. SIGIO is read from a descriptor and is pending once
+ * however much happens, so nothing queues up. The timer of imapidlepoll is only for what the
+ * kernel can't tell. Each wake-up compares the view with the mailbox once and tells what is new.
  */
 #include <config.h>
 
-#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
-#include <sys/inotify.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "diskio.h"
 #include "imap_err.h"
 #include "imapcmd.h"
 #include "index.h"
@@ -22,12 +26,28 @@
 #include "xmalloc.h"
 #include "xsyslog.h"
 
-#define WATCH_MASK (IN_MODIFY | IN_MOVED_TO | IN_CREATE | IN_DELETE_SELF | IN_MOVE_SELF)
+#define WATCH_MASK (DN_MODIFY | DN_CREATE | DN_DELETE | DN_RENAME | DN_MULTISHOT)
+#define MAX_WATCHES 2
 
 struct idle {
     struct imap_session *s;
-    int fd; /* inotify, -1: none */
+    int fd; /* where SIGIO is read, -1: none */
+    int dirs[MAX_WATCHES];
+    int ndirs;
 };
+
+static void watch(struct idle *idle, const char *dir)
+{
+    int fd = diskio_open(dir, O_RDONLY | O_DIRECTORY, 0);
+
+    if (fd < 0 || fcntl(fd, F_NOTIFY, (long)WATCH_MASK)) {
+        xsyslog(LOG_NOTICE, "IDLE: can't watch, polling", "filename=<%s> seconds=<%d>", dir,
+                idle->s->options->idle_poll);
+        if (fd >= 0) diskio_close(fd);
+        return;
+    }
+    idle->dirs[idle->ndirs++] = fd;
+}
 
 static void watch_mailbox(struct idle *idle)
 {
@@ -36,9 +56,7 @@ static void watch_mailbox(struct idle *idle)
 
     if (!mailbox) return;
     struct mailbox_place place = mailbox_place_of(mailbox_mbentry(mailbox));
-    if (!mailbox_path_metadir(&place, META_INDEX, &dir) &&
-        inotify_add_watch(idle->fd, buf_cstring(&dir), WATCH_MASK) < 0)
-        xsyslog(LOG_NOTICE, "IDLE: can't watch, polling", "filename=<%s>", buf_cstring(&dir));
+    if (!mailbox_path_metadir(&place, META_INDEX, &dir)) watch(idle, buf_cstring(&dir));
     buf_free(&dir);
 }
 
@@ -46,15 +64,26 @@ static void watch_messages(struct idle *idle)
 {
     char *dir = xasprintf("%s/msg", config_dir);
 
-    inotify_add_watch(idle->fd, dir, WATCH_MASK);
+    watch(idle, dir);
     free(dir);
+}
+
+/* SIGIO stays blocked in this process for good: nothing else asks for it. */
+static int open_signal(void)
+{
+    sigset_t sigio;
+
+    sigemptyset(&sigio);
+    sigaddset(&sigio, SIGIO);
+    sigprocmask(SIG_BLOCK, &sigio, NULL);
+    return signalfd(-1, &sigio, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
 static void drain(int fd)
 {
-    char events[4096] __attribute__((aligned(8)));
+    struct signalfd_siginfo info;
 
-    while (read(fd, events, sizeof(events)) > 0) continue;
+    while (read(fd, &info, sizeof(info)) > 0) continue;
 }
 
 /* Something may be new. Nonzero ends the wait. */
@@ -79,7 +108,7 @@ static void begin(struct idle *idle)
 {
     struct imap_session *s = idle->s;
 
-    idle->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    idle->fd = open_signal();
     if (idle->fd < 0)
         xsyslog(LOG_NOTICE, "IDLE: no notification, polling", "seconds=<%d>",
                 s->options->idle_poll);
@@ -99,6 +128,8 @@ static void end(struct idle *idle)
     prot_setwaittimer(s->in, 0, NULL, NULL);
     if (idle->fd >= 0) {
         prot_setwaitfd(s->in, idle->fd, NULL, NULL);
+        for (int i = 0; i < idle->ndirs; i++) diskio_close(idle->dirs[i]);
+        drain(idle->fd);
         close(idle->fd);
     }
     prot_settimeout(s->in, s->options->timeout);
