@@ -416,7 +416,8 @@ int mailbox_cacherecord(struct mailbox *mailbox, const struct index_record *rec,
         buf_init_ro(view, cr.base, cr.len);
         return 0;
     }
-    if (!file_of(mailbox, rec)->foreign) log_damaged(mailbox, rec);
+    /* Indexes before 12 have no CRC to trust a cache record by. */
+    if (!file_of(mailbox, rec)->foreign && mailbox->disk.minor_version >= 12) log_damaged(mailbox, rec);
     int r = mailbox_cache_bytes(mailbox, rec, view, &crc, &version);
     return r ? r : keep_rebuilt(mailbox, rec, crc, view);
 }

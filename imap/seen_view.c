@@ -227,7 +227,7 @@ int seen_view_set_recent(struct seen_view *view, struct mailbox *writable, uint3
 {
     struct seen_change *ch;
     struct mailbox_header_update update = { .set_recent = true, .recentuid = uid };
-    int r;
+    int r = 0;
 
     if (uid <= view->recentuid) return 0;
     if (view->userid) {
@@ -236,7 +236,7 @@ int seen_view_set_recent(struct seen_view *view, struct mailbox *writable, uint3
         if (uid > ch->recentuid) ch->recentuid = uid;
         ch->dirty = true;
     }
-    else {
+    else if (writable->hdr.minor_version >= 12) { /* older indexes can't remember it, and are read all the same */
         update.recenttime = mailbox_txn_time(writable);
         r = uid > writable->hdr.recentuid ? mailbox_update_header(writable, &update) : 0;
         if (r) return r;
