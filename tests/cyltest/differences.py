@@ -102,11 +102,6 @@ def _cid(p):
              .replace(b"difference 6", b"Re: difference 5"), end="b")
 
 
-def _reads(p):
-    """The user reads a shared mailbox of anna's."""
-    p.run("SELECT user.anna.Work", r"STORE 1 +FLAGS (\Seen)")
-
-
 # kind: (how to make it, the line)
 DIFFERENCES = {
     "mailbox-only-b": (
@@ -197,16 +192,6 @@ DIFFERENCES = {
     "modseq": (
         lambda p: p.message(r"STORE 2 +FLAGS (\Answered)"),
         r"{user} user/{user} 2 modseq: {A} has (\d+), {B} has (?!\1$)\d+"),
-    "reads": (
-        _reads, r"{user} seen in mailbox " + ID + r": only on {B} \(1 up to 1\)"),
-    "sieve-script": (
-        lambda p: p.csync('APPLY SIEVE %(USERID USER FILENAME a.script LAST_UPDATE 1795310753 '
-                          'CONTENT "keep;")'),
-        r"{user} Sieve script a.script: only on {B} \(" + GUID + r"\)"),
-    "sieve-active": (
-        lambda p: p.csync('APPLY SIEVE %(USERID USER FILENAME a.script LAST_UPDATE 1795310753 '
-                          'CONTENT "keep;")', "APPLY ACTIVATE_SIEVE %(USERID USER FILENAME a.bc)"),
-        r"{user} Sieve script a.bc: only on {B} \(active\)"),
     "conversation-id": (
         _cid,
         r"{user} user/{user}/Work/Deep 1 conversation id: {A} has ([0-9a-f]{16}), {B} has (?!\1)[0-9a-f]{16}"),
