@@ -30,7 +30,7 @@ static void imapd_conf(const char *text, size_t len)
     if (!config_load_string(text, len, 0, &err)) {
         config_foreachoverflowstring(count, &bytes);
         config_getduration(IMAPOPT_TIMEOUT);
-        config_getbytesize(IMAPOPT_MAXLITERAL);
+        config_getbytesize(IMAPOPT_JOURNAL_INLINE_SIZE);
         config_getoverflowstring("partition-default", NULL);
     }
     else if (!err.len) {

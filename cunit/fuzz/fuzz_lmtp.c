@@ -39,7 +39,10 @@ static void addresses(const char *line)
 void fuzz_lmtp(const uint8_t *data, size_t size)
 {
     struct buf answers = BUF_INITIALIZER, line = BUF_INITIALIZER;
-    struct lmtp_session session = { .client = &client, .preauth = true, .authenticated = true };
+    static unsigned long made_ids;
+    struct lmtp_session session = {
+        .client = &client, .preauth = true, .authenticated = true, .made_ids = &made_ids
+    };
     struct saslserver_args args = { .service = "lmtp",
                                     .servername = "fuzz.test",
                                     .policy = &session.policy };
