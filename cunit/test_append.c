@@ -408,6 +408,7 @@ START_TEST(quota_is_checked_and_counted)
     quota_init(&q, "user.alice");
     q.limits[QUOTA_MESSAGE] = 2;
     ck_assert_int_eq(quota_write(txn, &q), 0);
+    quota_free(&q);
     ck_assert_int_eq(mailbox_set_quotaroot(st_write(txn, "user.alice"), "user.alice"), 0);
     st_commit(txn);
     st_append("user.alice", 1);
@@ -422,6 +423,7 @@ START_TEST(quota_is_checked_and_counted)
     ck_assert_int_eq(q.useds[QUOTA_STORAGE], used);
     ck_assert_int_eq(q.useds[QUOTA_MESSAGE], 2);
     ck_assert_int_eq(q.useds[QUOTA_NUMFOLDERS], 1);
+    quota_free(&q);
 
     txn = st_begin("alice");
     ck_assert_int_eq(mailbox_delete(st_write(txn, "user.alice")), 0);
