@@ -89,7 +89,7 @@ into() {
 into debian prefix=/usr libexecdir=/usr/lib/cyrus/bin sbindir=/usr/lib/cyrus/bin mandir=/usr/share/man
 verdict "make install, with the directories of Debian" "$tmp/wrong"
 cd "$tmp/debian" || exit 1
-find . ! -type d | grep -vE '^\./usr/(lib/cyrus/bin/[a-z_]+|share/man/man[158]/[a-z_.]+\.[158])$' >"$tmp/wrong"
+find . ! -type d | grep -vE '^\./usr/(lib/cyrus/bin/[a-z0-9_]+|share/man/man[158]/[a-z0-9_.]+\.[158])$' >"$tmp/wrong"
 verdict "only programs and manual pages are installed" "$tmp/wrong"
 for program in master imapd lmtpd sync_server sync_client ctl_cyrusdb; do
     [ -x "usr/lib/cyrus/bin/$program" ] || echo "$program is not in /usr/lib/cyrus/bin"
