@@ -92,6 +92,8 @@ int conversations_prune(struct conversations_state *state, time_t before, size_t
 typedef void conv_mailbox_cb(const char *mboxname, void *rock);
 int conversations_rebuild_user(struct txn *txn, struct user_meta *meta, conv_mailbox_cb *cb,
                                void *rock);
+/* The same in a transaction of its own. IMAP_MAILBOX_NONEXISTENT: no such user. */
+int conversations_rebuild_now(const char *userid);
 
 /*
  * Compares the database with one rebuilt from the mailboxes. The txn must be aborted afterwards. cb

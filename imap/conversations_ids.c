@@ -217,21 +217,6 @@ static int run_mailbox(struct ids_job *job, const char *userid, const char *name
     return r;
 }
 
-static int recount(const char *userid)
-{
-    struct user_meta *meta = NULL;
-    struct txn *txn = NULL;
-    int r = txn_begin(&txn);
-
-    if (!r) r = txn_lock_user(txn, userid);
-    if (!r) r = user_meta_lookup(userid, txn, &meta);
-    if (!r) r = conversations_rebuild_user(txn, meta, NULL, NULL);
-    if (!r) r = txn_commit(&txn, NULL);
-    txn_abort(&txn);
-    user_meta_free(&meta);
-    return r;
-}
-
 static int collect_name(const mbentry_t *mbentry, void *rock)
 {
     if (!mbentry_is_remote(mbentry, config_servername)) strarray_append(rock, mbentry->name);
@@ -254,7 +239,7 @@ int conversations_change_ids(const char *userid, enum conv_ids_change change, bo
     int r = mboxlist_usermboxtree(userid, collect_name, &names, 0);
     for (int i = 0; !r && i < strarray_size(&names); i++)
         r = run_mailbox(&job, userid, strarray_nth(&names, i));
-    if (!r && !dryrun) r = recount(userid);
+    if (!r && !dryrun) r = conversations_rebuild_now(userid);
     free_hash_table(&job.filled, free);
     free_hash_table(&job.next, free);
     free_hash_table(&job.placed, free);

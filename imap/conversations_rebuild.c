@@ -136,3 +136,18 @@ int conversations_rebuild_user(struct txn *txn, struct user_meta *meta, conv_mai
     free_hash_table(&rebuild.modseqs, free);
     return r;
 }
+
+int conversations_rebuild_now(const char *userid)
+{
+    struct user_meta *meta = NULL;
+    struct txn *txn = NULL;
+    int r = txn_begin(&txn);
+
+    if (!r) r = txn_lock_user(txn, userid);
+    if (!r) r = user_meta_lookup(userid, txn, &meta);
+    if (!r) r = conversations_rebuild_user(txn, meta, NULL, NULL);
+    if (!r) r = txn_commit(&txn, NULL);
+    txn_abort(&txn);
+    user_meta_free(&meta);
+    return r;
+}

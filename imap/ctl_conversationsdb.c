@@ -325,7 +325,7 @@ static void parse_options(int argc, char **argv, struct arguments *args, struct 
 int main(int argc, char **argv)
 {
     strarray_t users = STRARRAY_INITIALIZER;
-    struct arguments args = { NULL };
+    struct arguments args = { .letter = 0 };
     struct job job = { .verbose = false };
     int failed = 0;
 

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "daemon.h"
 #include "exitcodes.h"
 #include "global.h"
 #include "imap_err.h"
@@ -33,20 +34,6 @@
 
 static struct imap_options options;
 static struct tls_ctx *tls_ctx;
-/* Where a fatal error is told: fatal() gives no context. NULL between sessions. */
-static struct protstream *fatal_out;
-
-static void fatal_bye(const char *message, int code)
-{
-    struct protstream *out = fatal_out;
-
-    (void)code;
-    fatal_out = NULL;
-    proc_cleanup();
-    if (!out) return;
-    prot_printf(out, "* BYE Fatal error: %s\r\n", message);
-    prot_flush(out);
-}
 
 static void read_options(void)
 {
@@ -90,7 +77,7 @@ int service_init(int argc, char **argv, char **envp)
         return EX_CONFIG;
     }
     read_options();
-    cyrus_set_fatal_hook(fatal_bye);
+    daemon_set_last_words("* BYE Fatal error: ", false);
     if (saslserver_init()) return EX_SOFTWARE;
     return 0;
 }
@@ -103,14 +90,14 @@ int service_main(const struct service_client *client, int argc, char **argv, cha
     (void)argc;
     (void)argv;
     (void)envp;
-    fatal_out = out;
+    daemon_tell(out);
     session_new_id();
     int r = imap_session_init(&session, &options, client, in, out, &tls_ctx);
     imap_session_register(&session, NULL);
     if (!r && options.tls_at_once) r = imap_session_starttls(&session);
     if (!r) imap_session_run(&session);
 
-    fatal_out = NULL;
+    daemon_tell(NULL);
     telemetry_traffic(in, out);
     if (session.tls) tls_shutdown(session.tls);
     imap_session_fini(&session);
@@ -123,11 +110,5 @@ int service_main(const struct service_client *client, int argc, char **argv, cha
 
 void service_abort(int code)
 {
-    proc_cleanup();
-    tls_ctx_free(&tls_ctx);
-    tls_sessions_done();
-    saslserver_done();
-    txn_shutdown();
-    cyrus_done();
-    exit(code);
+    daemon_end(&tls_ctx, code);
 }

@@ -12,6 +12,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "daemon.h"
 #include "exitcodes.h"
 #include "global.h"
 #include "imap_err.h"
@@ -25,16 +26,7 @@
 
 static bool trust_tcp; /* -a */
 static struct tls_ctx *tlsctx;
-static struct protstream *fatal_out; /* where a fatal error is told */
-static unsigned long made_ids;       /* Message-IDs */
-
-static void tell_fatal(const char *message, int code)
-{
-    (void)code;
-    if (!fatal_out) return;
-    prot_printf(fatal_out, "421 4.3.0 lmtpd: %s\r\n", message);
-    (void)prot_flush(fatal_out);
-}
+static unsigned long made_ids; /* Message-IDs */
 
 int service_init(int argc, char **argv, char **envp)
 {
@@ -46,7 +38,7 @@ int service_init(int argc, char **argv, char **envp)
         if (opt != 'a') return EX_USAGE;
         trust_tcp = true;
     }
-    cyrus_set_fatal_hook(tell_fatal);
+    daemon_set_last_words("421 4.3.0 lmtpd: ", false);
     if (saslserver_init()) return EX_SOFTWARE;
     if (tls_enabled()) {
         tls_settings_server(&settings, "lmtp");
@@ -95,10 +87,10 @@ int service_main(const struct service_client *client, int argc, char **argv, cha
     prot_settimeout(session.in, LMTP_TIMEOUT);
     prot_settimeout(session.out, LMTP_TIMEOUT);
     prot_setflushonread(session.in, session.out);
-    fatal_out = session.out;
+    daemon_tell(session.out);
     int r = open_session(&session);
     if (!r) lmtp_run(&session);
-    fatal_out = NULL;
+    daemon_tell(NULL);
     telemetry_stop(session.telemetry_fd, session.in, session.out);
     if (session.tls) tls_shutdown(session.tls);
     prot_free(session.in);
@@ -114,11 +106,5 @@ int service_main(const struct service_client *client, int argc, char **argv, cha
 
 void service_abort(int code)
 {
-    proc_cleanup();
-    tls_ctx_free(&tlsctx);
-    tls_sessions_done();
-    saslserver_done();
-    txn_shutdown();
-    cyrus_done();
-    exit(code);
+    daemon_end(&tlsctx, code);
 }

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "daemon.h"
 #include "exitcodes.h"
 #include "global.h"
 #include "libconfig.h"
@@ -31,20 +32,6 @@
 
 static struct pop3_options options;
 static struct tls_ctx *tls_ctx;
-/* Where a fatal error is told: fatal() gives no context. NULL between sessions. */
-static struct protstream *fatal_out;
-
-static void tell_fatal(const char *message, int code)
-{
-    struct protstream *out = fatal_out;
-
-    (void)code;
-    fatal_out = NULL;
-    proc_cleanup();
-    if (!out) return;
-    prot_printf(out, "-ERR [SYS/PERM] Fatal error: %s\r\n", message);
-    prot_flush(out);
-}
 
 static int usage(void)
 {
@@ -71,7 +58,7 @@ int service_init(int argc, char **argv, char **envp)
         return EX_CONFIG;
     }
     options.timeout = cyr_max(config_getduration(IMAPOPT_POPTIMEOUT), MIN_TIMEOUT);
-    cyrus_set_fatal_hook(tell_fatal);
+    daemon_set_last_words("-ERR [SYS/PERM] Fatal error: ", false);
     if (saslserver_init()) return EX_SOFTWARE;
     return 0;
 }
@@ -84,13 +71,13 @@ int service_main(const struct service_client *client, int argc, char **argv, cha
     (void)argc;
     (void)argv;
     (void)envp;
-    fatal_out = out;
+    daemon_tell(out);
     session_new_id();
     int r = pop3_session_init(&session, &options, client, in, out, &tls_ctx);
     pop3_session_register(&session);
     if (!r && (!options.tls_at_once || pop3_starttls(&session))) pop3_session_run(&session);
 
-    fatal_out = NULL;
+    daemon_tell(NULL);
     telemetry_traffic(in, out);
     if (session.tls) tls_shutdown(session.tls);
     pop3_session_fini(&session);
@@ -103,11 +90,5 @@ int service_main(const struct service_client *client, int argc, char **argv, cha
 
 void service_abort(int code)
 {
-    proc_cleanup();
-    tls_ctx_free(&tls_ctx);
-    tls_sessions_done();
-    saslserver_done();
-    txn_shutdown();
-    cyrus_done();
-    exit(code);
+    daemon_end(&tls_ctx, code);
 }

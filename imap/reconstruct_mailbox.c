@@ -378,16 +378,8 @@ int reconstruct_version(struct reconstruct *rc, const char *name, int version, i
 
 static int recount_user(const char *userid)
 {
-    struct user_meta *meta = NULL;
-    struct txn *txn = NULL;
+    int r = conversations_rebuild_now(userid);
 
-    int r = txn_begin(&txn);
-    if (!r) r = txn_lock_user(txn, userid);
-    if (!r) r = user_meta_lookup(userid, txn, &meta);
-    if (!r) r = conversations_rebuild_user(txn, meta, NULL, NULL);
-    if (!r) r = txn_commit(&txn, NULL);
-    txn_abort(&txn);
-    user_meta_free(&meta);
     return r == IMAP_MAILBOX_NONEXISTENT ? 0 : r;
 }
 

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "buf.h"
+#include "daemon.h"
 #include "global.h"
 #include "imap_err.h"
 #include "imparse.h"
@@ -54,18 +55,6 @@ struct server {
 /* The process's: TLS context, made at the first STARTTLS; strength of a layer outside (-p). */
 static struct tls_ctx *tls_ctx;
 static unsigned extssf;
-/* Where a fatal message goes. */
-static struct protstream *fatal_out;
-
-static void fatal_line(const char *message, int code)
-{
-    if (!fatal_out) return;
-    prot_discardoutput(fatal_out);
-    prot_printf(fatal_out, "* Fatal error: %s\r\n", message);
-    prot_flush(fatal_out);
-    fatal_out = NULL;
-}
-
 /* ---- what the commands of the connection do ---- */
 
 static void put_banner(struct server *s)
@@ -396,7 +385,7 @@ int service_init(int argc, char **argv, char **envp)
         default: usage();
         }
     }
-    cyrus_set_fatal_hook(fatal_line);
+    daemon_set_last_words("* Fatal error: ", true);
     if (saslserver_init()) return EX_SOFTWARE;
     sync_log_suppress(!config_getswitch(IMAPOPT_SYNC_LOG_CHAIN));
     sync_reserve_sweep();
@@ -441,7 +430,7 @@ static int server_start(struct server *s)
 
 static void server_end(struct server *s)
 {
-    fatal_out = NULL;
+    daemon_tell(NULL);
     synccmd_session_fini(&s->cmds);
     if (s->telemetry_fd >= 0) telemetry_stop(s->telemetry_fd, s->in, s->out);
     if (s->tls) tls_shutdown(s->tls);
@@ -459,7 +448,7 @@ int service_main(const struct service_client *client, int argc, char **argv, cha
     int r = server_start(&s);
 
     if (!r) {
-        fatal_out = s.out;
+        daemon_tell(s.out);
         put_banner(&s);
         command_loop(&s);
     }
@@ -469,10 +458,5 @@ int service_main(const struct service_client *client, int argc, char **argv, cha
 
 void service_abort(int code)
 {
-    tls_ctx_free(&tls_ctx);
-    saslserver_done();
-    txn_shutdown();
-    proc_cleanup();
-    cyrus_done();
-    exit(code);
+    daemon_end(&tls_ctx, code);
 }
