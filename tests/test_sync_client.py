@@ -7,7 +7,7 @@ import os
 import pytest
 
 from cyltest.dlist import parse
-from cyltest.syncdata import assert_same, fill_user, login, message, sent_commands, user_state
+from cyltest.syncdata import assert_same, diverge, fill_user, login, message, sent_commands, user_state
 from cyltest.syncline import full, guid, mailbox, upload, record
 
 CONF = {"conversations": True, "unixhierarchysep": False, "altnamespace": False,
@@ -75,21 +75,7 @@ def test_diverged_ends_meet(pair):
             imap.append("INBOX", message(n))
         imap.logout()
     sync(pair, "-u", "anna")
-    with pair.replica.imap("anna") as imap:
-        imap.append("INBOX", message(20))
-        imap.ok("SELECT INBOX")
-        imap.ok(r"STORE 1 +FLAGS (\Flagged $Rep)")
-        imap.ok(r"STORE 4 +FLAGS (\Deleted)")
-        imap.ok("EXPUNGE")
-        imap.append("INBOX", message(22))
-        imap.logout()
-    with pair.primary.imap("anna") as imap:
-        imap.append("INBOX", message(21))
-        imap.ok("SELECT INBOX")
-        imap.ok(r"STORE 2 +FLAGS (\Answered)")
-        imap.ok(r"STORE 3 +FLAGS (\Deleted)")
-        imap.ok("EXPUNGE")
-        imap.logout()
+    diverge(pair.primary, pair.replica)
     for server in (pair.primary, pair.replica):
         server.allow_log("SYNCERROR")
     done = sync(pair, "-m", "user.anna")

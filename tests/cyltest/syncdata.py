@@ -35,6 +35,25 @@ def fill_user(server, user="anna"):
         imap.logout()
 
 
+def diverge(master, replica, user="anna"):
+    """Both ends had 1-5; then each went its own way (transcript sync-08)."""
+    with replica.imap(user) as imap:
+        imap.append("INBOX", message(20))
+        imap.ok("SELECT INBOX")
+        imap.ok(r"STORE 1 +FLAGS (\Flagged $Rep)")
+        imap.ok(r"STORE 4 +FLAGS (\Deleted)")
+        imap.ok("EXPUNGE")
+        imap.append("INBOX", message(22))
+        imap.logout()
+    with master.imap(user) as imap:
+        imap.append("INBOX", message(21))
+        imap.ok("SELECT INBOX")
+        imap.ok(r"STORE 2 +FLAGS (\Answered)")
+        imap.ok(r"STORE 3 +FLAGS (\Deleted)")
+        imap.ok("EXPUNGE")
+        imap.logout()
+
+
 def login(server):
     sync = server.sync()
     sync.login("repl", password("repl"))

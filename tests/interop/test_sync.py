@@ -9,7 +9,7 @@ import pytest
 from cyltest import Pair
 from cyltest.credentials import password
 from cyltest.dlist import parse
-from cyltest.syncdata import assert_same, fill_user, login, message, sent_commands, user_state
+from cyltest.syncdata import assert_same, diverge, fill_user, login, message, sent_commands, user_state
 from cyltest.syncline import guid
 
 CONF = {"conversations": True, "conversations_db": "twoskip", "unixhierarchysep": False,
@@ -119,25 +119,6 @@ def test_chain_through_us_gives_everything_back(master, ours, third):
         assert any(b"body 6" in line for line in fetched)
 
 
-def diverge(master, replica):
-    """Both ends had 1-5; then each went its own way (transcript sync-08)."""
-    with replica.imap("carol") as imap:
-        imap.append("INBOX", message(20))
-        imap.ok("SELECT INBOX")
-        imap.ok(r"STORE 1 +FLAGS (\Flagged $Rep)")
-        imap.ok(r"STORE 4 +FLAGS (\Deleted)")
-        imap.ok("EXPUNGE")
-        imap.append("INBOX", message(22))
-        imap.logout()
-    with master.imap("carol") as imap:
-        imap.append("INBOX", message(21))
-        imap.ok("SELECT INBOX")
-        imap.ok(r"STORE 2 +FLAGS (\Answered)")
-        imap.ok(r"STORE 3 +FLAGS (\Deleted)")
-        imap.ok("EXPUNGE")
-        imap.logout()
-
-
 @pytest.mark.parametrize("ours_is", ["master", "replica"])
 def test_diverged_ends_meet(factory, debian_factory, ours_is):
     ours = factory("ours", services=("imap", "csync"))
@@ -155,7 +136,7 @@ def test_diverged_ends_meet(factory, debian_factory, ours_is):
             imap.append("INBOX", message(n))
         imap.logout()
     sync(pair, "-u", "carol")
-    diverge(one, two)
+    diverge(one, two, "carol")
     done = sync(pair, "-m", "user.carol")
     assert "FULLMAILBOX user.carol" in done.stdout
     assert_same(one, two, "carol")
