@@ -292,7 +292,6 @@ def append_many(client, first, last):
 FETCH_ALL = "FETCH 1:* (FLAGS ENVELOPE BODYSTRUCTURE BODY.PEEK[HEADER.FIELDS (SUBJECT X-NONE)])"
 
 
-@pytest.mark.skipif(bool(os.environ.get("ASAN_OPTIONS")), reason="a sanitizer has memory of its own")
 @pytest.mark.parametrize("tls", (False, True), ids=("plain", "tls"))
 def test_an_idle_session_is_small(factory, tls):
     """1.5 MB of its own, whatever it did before; what OpenSSL keeps for a TLS session comes on top. Another session has
