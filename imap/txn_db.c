@@ -127,9 +127,14 @@ static struct txn_db *new_handle(struct txn *txn, const char *backend, const cha
 
 int txn_db_open(struct txn *txn, const char *backend, const char *path, unsigned flags, struct txn_db **dbp)
 {
-    struct txn_db **list = txn ? &txn->dbs : &readers, *db = *list;
+    struct txn_db **list = txn ? &txn->dbs : &readers, *db;
+    struct journal *j;
 
     *dbp = NULL;
+    /* Before the first look at a file: whoever comes first after a stop of the machine recovers all of them. */
+    int r = txn_journal(&j);
+    if (r) return r;
+    db = *list;
     while (db && strcmp(db->path, path)) db = db->next;
     if (db) {
         if (!txn) db->refs++;
@@ -139,7 +144,7 @@ int txn_db_open(struct txn *txn, const char *backend, const char *path, unsigned
         return 0;
     }
     db = new_handle(txn, backend, path, flags);
-    int r = txn_db_open_file(db);
+    r = txn_db_open_file(db);
     if (!r && txn && (flags & TXN_DB_COVERED)) r = settle(db);
     if (r) {
         txn_db_free(db);
