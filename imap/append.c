@@ -337,7 +337,7 @@ int append_check_quota(struct mailbox *mailbox, const struct quota_diffs *diffs)
 
     if (!mailbox_quotaroot(mailbox)) return 0;
     diffs_by_resource(diffs, diff);
-    int r = quota_read_withconversations(mailbox_quotaroot(mailbox), mailbox_txn(mailbox), &q);
+    int r = quota_read_withconversations(mailbox_quotaroot(mailbox), QUOTA_ENFORCE, mailbox_txn(mailbox), &q);
     for (int i = 0; !r && i < QUOTA_NUMRESOURCES; i++)
         r = quota_check(&q, (enum quota_resource)i, diff[i]);
     quota_free(&q);

@@ -17,9 +17,9 @@
 #include "append.h"
 #include "imap_err.h"
 #include "index_priv.h"
-#include "libconfig.h"
 #include "mboxlist.h"
 #include "mboxname.h"
+#include "quota.h"
 #include "util.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
@@ -45,15 +45,14 @@ static uint32_t *live_uids(struct index_state *st, struct mailbox *mailbox,
     return uids;
 }
 
-/* Copies of the own messages cost nothing with quota_use_conversations; a move below one root costs nothing at all. */
+/* Copies of the own messages cost nothing if a message counts once; a move below one root costs nothing at all. */
 static int check_quota(struct mailbox *src, struct mailbox *dst, size_t n, int64_t bytes, bool move)
 {
     struct quota_diffs diffs = { bytes, (int64_t)n, -1, -1 };
     const char *a = mailbox_quotaroot(src), *b = mailbox_quotaroot(dst);
 
     if (move && !strcmpnull(a, b)) return 0;
-    if (config_getswitch(IMAPOPT_QUOTA_USE_CONVERSATIONS) &&
-        mboxname_same_userid(mailbox_name(src), mailbox_name(dst)))
+    if (quota_uses_conversations(QUOTA_ENFORCE) && mboxname_same_userid(mailbox_name(src), mailbox_name(dst)))
         return 0;
     return append_check_quota(dst, &diffs);
 }

@@ -36,7 +36,7 @@ int lmtp_quota_check(const char *name, struct txn *txn, uint64_t size)
     int r = quota_findroot(name, txn, &root);
 
     if (!r && root) {
-        r = quota_read_withconversations(root, txn, &q);
+        r = quota_read_withconversations(root, QUOTA_ENFORCE, txn, &q);
         if (r == IMAP_QUOTAROOT_NONEXISTENT) r = 0;
         if (!r) r = quota_check(&q, QUOTA_STORAGE, strict ? (int64_t)size : 0);
         if (!r) r = quota_check(&q, QUOTA_MESSAGE, strict ? 1 : 0);

@@ -4,13 +4,14 @@
 /*
  * quota -- quota roots: limits and usage, raw and conversation-aware
  *
- * The database keeps raw sums (every copy counts). With quota_use_conversations
- * the values for display and for checks of STORAGE and MESSAGE come from the Q
- * record of the owner's conversations database (handbook 01 §6.6).
+ * The database keeps raw sums (every copy counts). With quota_use_conversations, or
+ * quota_report and quota_enforce for one use alone, the values of STORAGE and MESSAGE
+ * come from the Q record of the owner's conversations database (handbook 01 §6.6).
  * Usage changes are folded per transaction and written once at commit, under the lock of
  * the database (quotalegacy: of the key), so concurrent users of a shared root never lose
  * each other's changes. Reads inside the transaction see what it has folded so far.
  */
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "quota_codec.h" /* struct quota, quota_encode, quota_free ... */
@@ -18,8 +19,12 @@
 
 /* Makes *q; quota_free() whatever is returned. IMAP_QUOTAROOT_NONEXISTENT. */
 int quota_read(const char *root, struct txn *txn, struct quota *q);
-/* As quota_read with STORAGE and MESSAGE as they are displayed and checked. */
-int quota_read_withconversations(const char *root, struct txn *txn, struct quota *q);
+/* What a usage is read for: to be shown (GETQUOTA, alerts), or to check a limit. */
+enum quota_use { QUOTA_REPORT, QUOTA_ENFORCE };
+/* Does STORAGE and MESSAGE count each message of a user once for this use? (doc/quota.md) */
+bool quota_uses_conversations(enum quota_use use);
+/* As quota_read with STORAGE and MESSAGE as they count for this use. */
+int quota_read_withconversations(const char *root, enum quota_use use, struct txn *txn, struct quota *q);
 /* Nearest root at or above name; *rootp NULL if none (caller frees). */
 int quota_findroot(const char *name, struct txn *txn, char **rootp);
 /* Store limits (creates the root, with nothing used). modseq 0: next of the owner. */

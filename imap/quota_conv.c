@@ -4,7 +4,8 @@
  *
  * With quota_use_conversations STORAGE and MESSAGE come from the Q record of the
  * owner's conversations database, everything else from the quota record (handbook 01
- * §6.6). Roots without a user, and users without a database, show the raw sums.
+ * §6.6). quota_report and quota_enforce say otherwise for what is shown and for what is
+ * checked. Roots without a user, and users without a database, have the raw sums.
  */
 #include <config.h>
 
@@ -37,12 +38,24 @@ static int read_conv_quota(const char *userid, struct txn *txn, struct quota *q)
     return r;
 }
 
-int quota_read_withconversations(const char *root, struct txn *txn, struct quota *q)
+bool quota_uses_conversations(enum quota_use use)
+{
+    if (!config_getswitch(IMAPOPT_CONVERSATIONS)) return false;
+    switch (use) {
+    case QUOTA_REPORT:
+        if (config_getenum(IMAPOPT_QUOTA_REPORT) == IMAP_ENUM_QUOTA_REPORT_DEFAULT) break;
+        return config_getenum(IMAPOPT_QUOTA_REPORT) == IMAP_ENUM_QUOTA_REPORT_CONVERSATIONS;
+    case QUOTA_ENFORCE:
+        if (config_getenum(IMAPOPT_QUOTA_ENFORCE) == IMAP_ENUM_QUOTA_ENFORCE_DEFAULT) break;
+        return config_getenum(IMAPOPT_QUOTA_ENFORCE) == IMAP_ENUM_QUOTA_ENFORCE_CONVERSATIONS;
+    }
+    return config_getswitch(IMAPOPT_QUOTA_USE_CONVERSATIONS);
+}
+
+int quota_read_withconversations(const char *root, enum quota_use use, struct txn *txn, struct quota *q)
 {
     int r = quota_read(root, txn, q);
-    if (r || !config_getswitch(IMAPOPT_CONVERSATIONS) ||
-        !config_getswitch(IMAPOPT_QUOTA_USE_CONVERSATIONS))
-        return r;
+    if (r || !quota_uses_conversations(use)) return r;
     char *userid = mboxname_to_userid(root);
     if (userid) r = read_conv_quota(userid, txn, q);
     free(userid);

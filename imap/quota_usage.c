@@ -28,7 +28,7 @@ int quota_read_usage(const char *root, struct quota *shown, struct quota *raw)
         if (raw) quota_init(raw, root);
     } else {
         lsn = namelock_seen_lsn(lock);
-        r = quota_read_withconversations(root, NULL, shown);
+        r = quota_read_withconversations(root, QUOTA_REPORT, NULL, shown);
         int rawr = raw ? quota_read(root, NULL, raw) : 0;
         if (!r) r = rawr;
         namelock_release(&lock);

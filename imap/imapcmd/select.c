@@ -146,7 +146,7 @@ static void quota_alert(struct imap_session *s)
     bool told = false;
 
     if (!root || !(index_rights(s->index) & ACL_EXPUNGE)) return;
-    if (!quota_read_withconversations(root, NULL, &q)) {
+    if (!quota_read_withconversations(root, QUOTA_REPORT, NULL, &q)) {
         for (int res = 0; res < QUOTA_NUMRESOURCES; res++) {
             if (!near_limit(&q, res, &percent)) continue;
             if (!told && told_lately(root)) break;
