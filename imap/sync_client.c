@@ -13,6 +13,8 @@
 #include "sync_client.h"
 
 #include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +30,7 @@
 #include "namespace.h"
 #include "saslclient.h"
 #include "signals.h"
+#include "times.h"
 #include "txn.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
@@ -42,7 +45,8 @@ static const char usage_text[] =
     "  -v  a line for each action (-v -v: the protocol too)   -l  log actions\n"
     "  -S  replica (sync_host)       -n  channel              -p  partition on the replica\n"
     "  -f  names from a file         -o  connect once         -z  insist on compression\n"
-    "  -O  no copy-back, force       -N  do not wait for locks -L  local mailboxes only\n";
+    "  -O  no copy-back, force       -N  do not wait for locks -L  local mailboxes only\n"
+    "  --verify  compare both ends afterwards, and name what differs\n";
 
 enum mode { MODE_NONE, MODE_USER, MODE_MAILBOX, MODE_META, MODE_ALL };
 
@@ -51,8 +55,20 @@ struct run {
     enum mode mode;
     const char *namefile;
     strarray_t names;
-    bool failed;
+    bool verify, failed;
 };
+
+/* What is done to each item: it is replicated, or compared. */
+struct work {
+    const char *user, *mailboxes, *meta; /* for messages */
+    int (*do_user)(struct sync_client *sc, const char *userid);
+    int (*do_mailboxes)(struct sync_client *sc, const strarray_t *names);
+    int (*do_meta)(struct sync_client *sc, const char *userid);
+};
+static const struct work replicate = { "do_user",    "do_mailboxes",    "do_meta",
+                                       sync_do_user, sync_do_mailboxes, sync_do_meta };
+static const struct work verify = { "verify_user",    "verify_mailboxes",    "verify_meta",
+                                    sync_verify_user, sync_verify_mailboxes, sync_verify_meta };
 
 static void usage(void)
 {
@@ -88,7 +104,7 @@ static int need_connection(struct run *run)
 
 static void item_failed(struct run *run, const char *what, const char *name, int r)
 {
-    fprintf(stderr, "Error from %s: %s: %s\n", what, name, error_message(r));
+    fprintf(stderr, "Error from %s: %s: %s\n", what, name, sync_client_errtext(&run->sc, r));
     syslog(LOG_ERR, "Error in %s(%s): bailing out! %s", what, name, error_message(r));
     run->failed = true;
 }
@@ -110,7 +126,7 @@ static int run_users(struct run *run, int (*fn)(struct sync_client *sc, const ch
     return 0;
 }
 
-static int run_mailboxes(struct run *run)
+static int run_mailboxes(struct run *run, const struct work *work)
 {
     strarray_t intnames = STRARRAY_INITIALIZER;
     struct namespace ns;
@@ -122,12 +138,12 @@ static int run_mailboxes(struct run *run)
         if (intname)
             strarray_appendm(&intnames, intname);
         else
-            item_failed(run, "do_mailboxes", name, IMAP_MAILBOX_BADNAME);
+            item_failed(run, work->mailboxes, name, IMAP_MAILBOX_BADNAME);
     }
     if (!r) r = need_connection(run);
     if (!r && strarray_size(&intnames)) {
-        int er = sync_do_mailboxes(&run->sc, &intnames);
-        if (er) item_failed(run, "do_mailboxes", strarray_nth(&intnames, 0), er);
+        int er = work->do_mailboxes(&run->sc, &intnames);
+        if (er) item_failed(run, work->mailboxes, strarray_nth(&intnames, 0), er);
     }
     strarray_fini(&intnames);
     return r;
@@ -154,14 +170,14 @@ static int everything_cb(const mbentry_t *mbentry, void *rock)
 
 static void all_failed(struct run *run, const char *what, const char *name, int r)
 {
-    if (r == IMAP_MAILBOX_LOCKED) {
+    if (r == IMAP_MAILBOX_LOCKED && !run->verify) { /* as 3.6.1 */
         sync_client_say(&run->sc, "skipping locked %s", name);
         return;
     }
     item_failed(run, what, name, r);
 }
 
-static int run_all(struct run *run)
+static int run_all(struct run *run, const struct work *work)
 {
     struct everything all = { STRARRAY_INITIALIZER, STRARRAY_INITIALIZER };
     const char *prefix = strarray_size(&run->names) ? strarray_nth(&run->names, 0) : "";
@@ -171,16 +187,16 @@ static int run_all(struct run *run)
     for (int i = 0; i < strarray_size(&all.users) && !r && !signals_shutdown(); i++) {
         r = need_connection(run);
         if (r) break;
-        int er = sync_do_user(&run->sc, strarray_nth(&all.users, i));
-        if (er) all_failed(run, "do_user", strarray_nth(&all.users, i), er);
+        int er = work->do_user(&run->sc, strarray_nth(&all.users, i));
+        if (er) all_failed(run, work->user, strarray_nth(&all.users, i), er);
         (void)sync_client_restart(&run->sc);
     }
     for (int i = 0; i < strarray_size(&all.shared) && !r && !signals_shutdown(); i++) {
         strarray_t one = STRARRAY_INITIALIZER;
         r = need_connection(run);
         strarray_append(&one, strarray_nth(&all.shared, i));
-        int er = r ? 0 : sync_do_mailboxes(&run->sc, &one);
-        if (er) all_failed(run, "do_mailboxes", strarray_nth(&all.shared, i), er);
+        int er = r ? 0 : work->do_mailboxes(&run->sc, &one);
+        if (er) all_failed(run, work->mailboxes, strarray_nth(&all.shared, i), er);
         strarray_fini(&one);
     }
     strarray_fini(&all.users);
@@ -199,13 +215,36 @@ static void set_mode(struct run *run, enum mode mode)
     run->mode = mode;
 }
 
+#define OPT_VERIFY 256
+
+static const struct option longopts[] = {
+    { "user", no_argument, NULL, 'u' },
+    { "mailbox", no_argument, NULL, 'm' },
+    { "meta", no_argument, NULL, 's' },
+    { "all", no_argument, NULL, 'A' },
+    { "file", required_argument, NULL, 'f' },
+    { "server", required_argument, NULL, 'S' },
+    { "channel", required_argument, NULL, 'n' },
+    { "partition", required_argument, NULL, 'p' },
+    { "verbose", no_argument, NULL, 'v' },
+    { "log", no_argument, NULL, 'l' },
+    { "local-only", no_argument, NULL, 'L' },
+    { "no-wait", no_argument, NULL, 'N' },
+    { "no-copyback", no_argument, NULL, 'O' },
+    { "connect-once", no_argument, NULL, 'o' },
+    { "require-compression", no_argument, NULL, 'z' },
+    { "verify", no_argument, NULL, OPT_VERIFY },
+    { NULL, 0, NULL, 0 },
+};
+
 static void parse_options(struct run *run, int argc, char **argv, const char **alt_config,
                           unsigned *debug_sleep)
 {
     struct sync_client *sc = &run->sc;
     int opt;
 
-    while ((opt = getopt(argc, argv, "C:AF:LNOS:d:f:lmn:op:st:uvw:z")) != EOF) {
+    while ((opt = getopt_long(argc, argv, "C:AF:LNOS:d:f:lmn:op:st:uvw:z", longopts, NULL)) !=
+           EOF) {
         switch (opt) {
         case 'C': *alt_config = optarg; break;
         case 'A': set_mode(run, MODE_ALL); break;
@@ -224,6 +263,7 @@ static void parse_options(struct run *run, int argc, char **argv, const char **a
         case 'v': sc->verbose++; break;
         case 'w': *debug_sleep = (unsigned)strtoul(optarg, NULL, 10); break;
         case 'z': sc->needcompress = true; break;
+        case OPT_VERIFY: run->verify = true; break;
         case 'F': /* of the rolling mode, accepted as by 3.6.1 */
         case 'd':
         case 't': break;
@@ -250,24 +290,38 @@ static void read_names(struct run *run)
     if (f != stdin) fclose(f);
 }
 
-static void summary(const struct run *run)
+static void summary(const struct run *run, uint64_t ms)
 {
-    if (!run->sc.verbose) return;
-    printf("%llu mailboxes updated, %llu messages uploaded (%llu octets)%s\n",
-           (unsigned long long)run->sc.mailboxes, (unsigned long long)run->sc.messages,
-           (unsigned long long)run->sc.octets, run->failed ? ", with errors" : "");
+    const struct sync_client *sc = &run->sc;
+
+    if (!sc->verbose) return;
+    printf("%" PRIu64 " mailboxes updated, %" PRIu64 " messages uploaded (%" PRIu64
+           " octets) in %" PRIu64 ".%" PRIu64 " seconds%s",
+           sc->mailboxes, sc->messages, sc->octets, ms / 1000, ms % 1000 / 100,
+           run->failed ? ", with errors" : "");
+    if (run->verify) printf(", %" PRIu64 " differences left", sc->differences);
+    putchar('\n');
 }
 
-static int run_mode(struct run *run)
+static int run_mode(struct run *run, const struct work *work)
 {
     switch (run->mode) {
-    case MODE_USER: return run_users(run, sync_do_user, "do_user");
-    case MODE_META: return run_users(run, sync_do_meta, "do_meta");
-    case MODE_MAILBOX: return run_mailboxes(run);
-    case MODE_ALL: return run_all(run);
+    case MODE_USER: return run_users(run, work->do_user, work->user);
+    case MODE_META: return run_users(run, work->do_meta, work->meta);
+    case MODE_MAILBOX: return run_mailboxes(run, work);
+    case MODE_ALL: return run_all(run, work);
     case MODE_NONE: break;
     }
     return 0;
+}
+
+static void run_work(struct run *run, const struct work *work)
+{
+    int r = run_mode(run, work);
+
+    if (!r) return;
+    fprintf(stderr, "sync_client: %s\n", error_message(r));
+    run->failed = true;
 }
 
 int main(int argc, char **argv)
@@ -292,16 +346,15 @@ int main(int argc, char **argv)
     if (!run.sc.servername) fatal("sync_host not defined", EX_SOFTWARE);
     if (saslclient_init()) fatal("could not init sasl", EX_SOFTWARE);
 
-    int r = run_mode(&run);
-    if (r) {
-        fprintf(stderr, "sync_client: %s\n", error_message(r));
-        run.failed = true;
-    }
-    summary(&run);
-    sync_client_disconnect(&run.sc);
+    run.sc.complain = true;
+    unsigned long long began = monotonic_ms();
+    run_work(&run, &replicate);
+    if (run.verify && !signals_shutdown()) run_work(&run, &verify);
+    summary(&run, monotonic_ms() - began);
+    sync_client_fini(&run.sc);
     strarray_fini(&run.names);
     saslclient_done();
     txn_shutdown();
     cyrus_done();
-    return run.failed ? 1 : EX_OK;
+    return run.failed || run.sc.differences ? 1 : EX_OK;
 }

@@ -7,7 +7,8 @@
  * The rooms: _conn speaks with the replica, _state holds what it says about
  * itself, _reserve and _mailbox bring messages and mailboxes over, _folders puts
  * a set of mailboxes in order (renames, deletions), _full repairs two
- * ends that have diverged, _meta does the small things, _user the whole.
+ * ends that have diverged, _meta does the small things, _user the whole. _local is what there
+ * is to replicate, _verify compares both ends without changing any.
  *
  * No lock of the store is held while the network is waited for: what is to be sent is
  * read as one snapshot first. All functions return 0 or an imap_err code;
@@ -41,15 +42,22 @@ struct sync_client {
     struct backend *backend; /* NULL: not connected */
     bool isimap, sieve_mailbox, broken;
     unsigned tagno;
+    struct buf answer;            /* the last command and its status line, if it was not OK */
+    struct buf errtext;
     struct sync_reserve *reserve; /* files fetched from the replica */
 
+    bool complain; /* name on stderr each mailbox that fails */
+
     /* what was done, for the summary */
-    uint64_t mailboxes, messages, octets;
+    uint64_t mailboxes, messages, octets, differences;
 };
 
 /* ---- _conn ---- */
 int sync_client_connect(struct sync_client *sc);
 void sync_client_disconnect(struct sync_client *sc);
+void sync_client_fini(struct sync_client *sc); /* disconnects */
+/* "error", and what the replica said if that was not OK. Valid until the next call. */
+const char *sync_client_errtext(struct sync_client *sc, int r);
 /* One line about an action: printed with -v, logged with -l. */
 void sync_client_say(struct sync_client *sc, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
@@ -101,6 +109,18 @@ int sync_state_get(struct sync_client *sc, const char *what, const char *arg,
 int sync_state_getlist(struct sync_client *sc, const char *what, const strarray_t *args,
                        struct sync_state *state);
 struct sync_remote *sync_state_find(const struct sync_state *state, const char *uniqueid);
+/* Lists of struct sync_remote_seen. */
+const struct sync_remote_seen *sync_seen_find(const ptrarray_t *list, const char *uniqueid);
+bool sync_seen_equal(const struct sync_remote_seen *a, const struct sync_remote_seen *b);
+void sync_seen_fini(ptrarray_t *list);
+
+/* ---- _local ---- */
+/* Entries (mbentry_t) of what a user has here, deleted mailboxes too; of the names that are there. */
+int sync_local_user(struct sync_client *sc, const char *userid, ptrarray_t *entries);
+int sync_local_named(struct sync_client *sc, const strarray_t *names, ptrarray_t *entries);
+void sync_local_fini(ptrarray_t *entries);
+void sync_local_roots(const ptrarray_t *entries, strarray_t *roots); /* their quota roots */
+int sync_local_seen(const char *userid, ptrarray_t *list);           /* struct sync_remote_seen */
 
 /* ---- _folders ---- */
 /*
@@ -146,5 +166,17 @@ int sync_do_user(struct sync_client *sc, const char *userid);
 /* One set; names are internal. */
 int sync_do_mailboxes(struct sync_client *sc, const strarray_t *names);
 int sync_do_unuser(struct sync_client *sc, const char *userid);
+/* The sync locks of all owners of these mailboxes, in the order of the owners' names. */
+int sync_lock_owners(struct sync_client *sc, const strarray_t *names, ptrarray_t *locks);
+void sync_unlock_owners(ptrarray_t *locks);
+
+/* ---- _verify ---- */
+/*
+ * Compare what sync_do_user, _meta and _mailboxes make equal. Each difference is a line on stdout and counts in
+ * sc->differences; an error means that the comparison could not be made.
+ */
+int sync_verify_user(struct sync_client *sc, const char *userid);
+int sync_verify_meta(struct sync_client *sc, const char *userid);
+int sync_verify_mailboxes(struct sync_client *sc, const strarray_t *names);
 
 #endif

@@ -44,6 +44,14 @@ void sync_client_say(struct sync_client *sc, const char *fmt, ...)
     }
 }
 
+const char *sync_client_errtext(struct sync_client *sc, int r)
+{
+    buf_reset(&sc->errtext);
+    buf_setcstr(&sc->errtext, error_message(r));
+    if (buf_len(&sc->answer)) buf_printf(&sc->errtext, " (%s)", buf_cstring(&sc->answer));
+    return buf_cstring(&sc->errtext);
+}
+
 /* ---- status lines ---- */
 
 static const struct {
@@ -75,7 +83,9 @@ static int no_code(const char *text)
 static int status_code(struct sync_client *sc, const char *cmd, const char *status,
                        const char *text)
 {
+    buf_reset(&sc->answer);
     if (!strcmp(status, "OK")) return 0;
+    buf_printf(&sc->answer, "%s: %s %s", cmd, status, text);
     if (!strcmp(status, "NO")) {
         syslog(LOG_ERR, "%s received NO response: %s", cmd, text);
         return no_code(text);
@@ -93,6 +103,8 @@ static int connection_lost(struct sync_client *sc, const char *cmd)
 {
     const char *err = prot_error(backend_in(sc->backend));
 
+    buf_reset(&sc->answer);
+    buf_printf(&sc->answer, "%s: connection lost", cmd);
     syslog(LOG_ERR, "IOERROR: zero length response: command=<%s> prot_error=<%s>", cmd,
            err ? err : "");
     sc->broken = true;
@@ -297,6 +309,13 @@ void sync_client_disconnect(struct sync_client *sc)
 {
     if (sc->backend) backend_disconnect(&sc->backend);
     sync_reserve_free(&sc->reserve);
+}
+
+void sync_client_fini(struct sync_client *sc)
+{
+    sync_client_disconnect(sc);
+    buf_free(&sc->answer);
+    buf_free(&sc->errtext);
 }
 
 /* ---- the sync lock ---- */

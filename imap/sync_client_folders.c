@@ -214,7 +214,7 @@ static int update_all(struct sync_client *sc, const ptrarray_t *mbentries,
         if (!r) continue;
         syslog(LOG_ERR, "IOERROR: mailbox replication failed: mailbox=<%s> error=<%s>",
                mbentry->name, error_message(r));
-        if (sc->verbose) fprintf(stderr, "%s: %s\n", mbentry->name, error_message(r));
+        if (sc->complain) fprintf(stderr, "%s: %s\n", mbentry->name, sync_client_errtext(sc, r));
         if (!first) first = r;
         if (sc->broken) break;
     }

@@ -24,6 +24,22 @@
 
 #define MAX_ROUNDS 3
 
+void full_init(struct full *full, struct sync_client *sc, const char *name)
+{
+    *full = (struct full){ .sc = sc, .name = name };
+    construct_hash_table(&full->lost, 16);
+}
+
+void full_fini(struct full *full)
+{
+    sync_folder_fini(&full->remote);
+    sync_records_fini(&full->theirs);
+    free_hash_table(&full->lost, NULL);
+    ptrarray_fini(&full->wanted);
+    free(full->actions);
+    free(full->kuids);
+}
+
 /* ---- the replica's list ---- */
 
 static int full_line(struct sync_client *sc, struct dlist **dlp, void *rock)
@@ -39,7 +55,7 @@ static int full_line(struct sync_client *sc, struct dlist **dlp, void *rock)
     return r;
 }
 
-static int get_remote(struct full *full)
+int full_get_remote(struct full *full)
 {
     int r = sync_client_command(full->sc, "GET", dlist_newatom(NULL, "FULLMAILBOX", full->name),
                                 full_line, full);
@@ -184,10 +200,10 @@ static int send_expunges(struct full *full)
 
 int sync_do_full(struct sync_client *sc, const char *name)
 {
-    struct full full = { .sc = sc, .name = name };
+    struct full full;
 
-    construct_hash_table(&full.lost, 16);
-    int r = get_remote(&full);
+    full_init(&full, sc, name);
+    int r = full_get_remote(&full);
     for (int round = 0; !r; round++) {
         r = dry_pass(&full);
         if (r) break;
@@ -196,12 +212,6 @@ int sync_do_full(struct sync_client *sc, const char *name)
         r = 0;
     }
     if (!r && full.nkuids) r = send_expunges(&full);
-
-    sync_folder_fini(&full.remote);
-    sync_records_fini(&full.theirs);
-    free_hash_table(&full.lost, NULL);
-    ptrarray_fini(&full.wanted);
-    free(full.actions);
-    free(full.kuids);
+    full_fini(&full);
     return r;
 }

@@ -49,6 +49,9 @@ struct full_decision {
 struct full_decision full_decide(const struct full_numbers *numbers, const struct sync_record *ours,
                                  const struct sync_record *theirs);
 
+/* Nothing that an update would carry differs (both alive, same GUID). */
+bool full_same_record(const struct sync_record *ours, const struct sync_record *theirs);
+
 /* ---- one full update, shared by its two passes ---- */
 
 enum full_action_kind { FULL_ACTION_EXPUNGE, FULL_ACTION_COPYBACK, FULL_ACTION_RENUMBER };
@@ -73,6 +76,10 @@ struct full {
     uint32_t *kuids; /* to be expunged on the replica */
     size_t nkuids;
 };
+void full_init(struct full *full, struct sync_client *sc, const char *name);
+void full_fini(struct full *full);
+/* Ask for all records of the replica. IMAP_MAILBOX_NONEXISTENT. */
+int full_get_remote(struct full *full);
 /* Walk our records and the replica's; each with its decision. ours, theirs as full_decide. */
 typedef int full_step_fn(struct full *full, struct full_decision d, struct sync_record *ours,
                          struct sync_record *theirs);

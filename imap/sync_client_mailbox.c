@@ -74,36 +74,6 @@ static int upload_cb(struct mailbox *mailbox, const struct index_record *rec, vo
     return 0;
 }
 
-static bool same_conversations(const struct sync_folder *a, const struct sync_folder *b)
-{
-    return !config_getswitch(IMAPOPT_CONVERSATIONS) || a->xconvmodseq == b->xconvmodseq;
-}
-
-static bool same_racl(const struct sync_folder *a, const struct sync_folder *b)
-{
-    return !config_getswitch(IMAPOPT_REVERSEACLS) || !a->raclmodseq || !b->raclmodseq ||
-           a->raclmodseq == b->raclmodseq;
-}
-
-static bool same_but_crcs(const struct sync_folder *local, const struct sync_folder *remote)
-{
-    return local->mbtype == remote->mbtype && local->last_uid == remote->last_uid &&
-           local->highestmodseq == remote->highestmodseq &&
-           local->uidvalidity == remote->uidvalidity && local->recentuid == remote->recentuid &&
-           local->recenttime == remote->recenttime &&
-           local->pop3_last_login == remote->pop3_last_login &&
-           local->pop3_show_after == remote->pop3_show_after && local->options == remote->options &&
-           (!remote->foldermodseq || local->foldermodseq == remote->foldermodseq) &&
-           !strcmp(local->acl, remote->acl) && same_racl(local, remote) &&
-           same_conversations(local, remote) && sync_annots_equal(&local->annots, &remote->annots);
-}
-
-static bool same_crcs(const struct sync_folder *local, const struct sync_folder *remote)
-{
-    return sync_crc_equal(local->crc_basic, remote->crc_basic) &&
-           (!remote->has_crc_annot || sync_crc_equal(local->crc_annot, remote->crc_annot));
-}
-
 static int format_text(struct snapshot *snap, struct mailbox *mailbox)
 {
     const struct sync_folder *remote = snap->remote;
@@ -143,7 +113,9 @@ static int snapshot_take(struct snapshot *snap, struct mailbox *mailbox)
     }
     r = sync_folder_read(mailbox, &snap->local);
     if (r) return r;
-    if (remote && same_but_crcs(&snap->local, remote) && same_crcs(&snap->local, remote)) return 0;
+    if (remote && sync_folder_same(&snap->local, remote, NULL, NULL) &&
+        sync_folder_same_crcs(&snap->local, remote))
+        return 0;
 
     r = mailbox_foreach(mailbox, remote ? remote->last_uid : 0, remote ? remote->highestmodseq : 0,
                         MAILBOX_ITER_SKIP_UNLINKED, upload_cb, snap);
@@ -238,8 +210,8 @@ static int recalculate(const char *name)
 
 static bool only_crcs_differ(const struct snapshot *snap)
 {
-    return snap->remote && same_but_crcs(&snap->local, snap->remote) &&
-           !same_crcs(&snap->local, snap->remote);
+    return snap->remote && sync_folder_same(&snap->local, snap->remote, NULL, NULL) &&
+           !sync_folder_same_crcs(&snap->local, snap->remote);
 }
 
 static int take(struct snapshot *snap)

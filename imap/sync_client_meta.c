@@ -98,36 +98,11 @@ int sync_do_subs(struct sync_client *sc, const char *userid, const strarray_t *r
 
 /* ---- seen ---- */
 
-static int collect_seen(const char *uniqueid, const struct seendata *sd, void *rock)
-{
-    struct sync_remote_seen *seen = xzmalloc(sizeof(*seen));
-
-    seen->uniqueid = xstrdup(uniqueid);
-    seen->sd = *sd;
-    seen->sd.seenuids = xstrdup(sd->seenuids);
-    ptrarray_append(rock, seen);
-    return 0;
-}
-
-static void free_seen(void *p)
-{
-    struct sync_remote_seen *seen = p;
-
-    free(seen->uniqueid);
-    seen_freedata(&seen->sd);
-    free(seen);
-}
-
 static bool seen_is_there(const struct sync_remote_seen *seen, const ptrarray_t *remote)
 {
-    for (int i = 0; i < ptrarray_size(remote); i++) {
-        const struct sync_remote_seen *other = ptrarray_nth(remote, i);
-        if (strcmp(other->uniqueid, seen->uniqueid) != 0) continue;
-        return other->sd.lastuid == seen->sd.lastuid && other->sd.lastread == seen->sd.lastread &&
-               other->sd.lastchange == seen->sd.lastchange &&
-               !strcmp(other->sd.seenuids, seen->sd.seenuids);
-    }
-    return false;
+    const struct sync_remote_seen *other = sync_seen_find(remote, seen->uniqueid);
+
+    return other && sync_seen_equal(other, seen);
 }
 
 static int do_seen(struct sync_client *sc, const char *userid, const struct sync_remote_seen *seen)
@@ -147,16 +122,15 @@ static int do_seen(struct sync_client *sc, const char *userid, const struct sync
 int sync_do_seen(struct sync_client *sc, const char *userid, const ptrarray_t *remote)
 {
     ptrarray_t local = PTRARRAY_INITIALIZER;
-    int r = seen_foreach(userid, collect_seen, &local);
+    int r = sync_local_seen(userid, &local);
 
-    if (r == IMAP_MAILBOX_NONEXISTENT) r = 0;
     for (int i = 0; i < ptrarray_size(&local) && !r; i++) {
         const struct sync_remote_seen *seen = ptrarray_nth(&local, i);
         if (seen_is_there(seen, remote)) continue;
         int er = do_seen(sc, userid, seen);
         if (sc->broken) r = er; /* a refusal does not matter, as in 3.6.1 */
     }
-    ptrarray_fini_with(&local, free_seen);
+    sync_seen_fini(&local);
     return r;
 }
 

@@ -45,11 +45,16 @@ static void free_seen(void *p)
     free(seen);
 }
 
+void sync_seen_fini(ptrarray_t *list)
+{
+    ptrarray_fini_with(list, free_seen);
+}
+
 void sync_state_fini(struct sync_state *state)
 {
     ptrarray_fini_with(&state->folders, free_folder);
     ptrarray_fini_with(&state->quotas, free_quota);
-    ptrarray_fini_with(&state->seen, free_seen);
+    sync_seen_fini(&state->seen);
     strarray_fini(&state->subs);
     sync_sieve_list_fini(&state->scripts);
     *state = (struct sync_state)SYNC_STATE_INITIALIZER;
@@ -163,6 +168,21 @@ int sync_state_getlist(struct sync_client *sc, const char *what, const strarray_
     for (int i = 0; i < strarray_size(args); i++) dlist_setatom(list, NULL, strarray_nth(args, i));
     int r = sync_client_command(sc, "GET", list, state_line, state);
     return r == IMAP_MAILBOX_NONEXISTENT ? 0 : r;
+}
+
+const struct sync_remote_seen *sync_seen_find(const ptrarray_t *list, const char *uniqueid)
+{
+    for (int i = 0; i < ptrarray_size(list); i++) {
+        const struct sync_remote_seen *seen = ptrarray_nth(list, i);
+        if (!strcmp(seen->uniqueid, uniqueid)) return seen;
+    }
+    return NULL;
+}
+
+bool sync_seen_equal(const struct sync_remote_seen *a, const struct sync_remote_seen *b)
+{
+    return a->sd.lastuid == b->sd.lastuid && a->sd.lastread == b->sd.lastread &&
+           a->sd.lastchange == b->sd.lastchange && !strcmp(a->sd.seenuids, b->sd.seenuids);
 }
 
 struct sync_remote *sync_state_find(const struct sync_state *state, const char *uniqueid)

@@ -23,46 +23,13 @@
 
 #define MAX_ROUNDS 3
 
-static void free_entry(void *p)
-{
-    mbentry_t *mbentry = p;
-
-    mbentry_free(&mbentry);
-}
-
 /* ---- a user ---- */
-
-struct collect {
-    struct sync_client *sc;
-    ptrarray_t *entries;
-};
-
-static int collect_cb(const mbentry_t *mbentry, void *rock)
-{
-    struct collect *c = rock;
-
-    if (mbentry->mbtype & MBTYPE_REMOTE) return 0;
-    if (mbtype_isa(mbentry->mbtype) == MBTYPE_SIEVE && !c->sc->sieve_mailbox) return 0;
-    ptrarray_append(c->entries, mbentry_dup(mbentry));
-    return 0;
-}
-
-static void collect_roots(const ptrarray_t *entries, strarray_t *roots)
-{
-    for (int i = 0; i < ptrarray_size(entries); i++) {
-        struct mailbox *mailbox = NULL;
-        if (mailbox_open_mbentry(ptrarray_nth(entries, i), &mailbox)) continue;
-        if (mailbox_quotaroot(mailbox)) strarray_add(roots, mailbox_quotaroot(mailbox));
-        mailbox_close(&mailbox);
-    }
-}
 
 static int user_round(struct sync_client *sc, const char *userid, bool *againp)
 {
     struct sync_state state = SYNC_STATE_INITIALIZER;
     ptrarray_t entries = PTRARRAY_INITIALIZER;
     strarray_t roots = STRARRAY_INITIALIZER;
-    struct collect collect = { sc, &entries };
 
     int r = sync_state_get(sc, "USER", userid, &state);
     if (r) goto done;
@@ -76,11 +43,11 @@ static int user_round(struct sync_client *sc, const char *userid, bool *againp)
         r = 0;
         goto done;
     }
-    if (!r) r = mboxlist_usermboxtree(userid, collect_cb, &collect, MBOXTREE_DELETED);
+    if (!r) r = sync_local_user(sc, userid, &entries);
     if (!r) r = sync_do_folders(sc, &entries, &state, true, againp);
     if (sc->broken || *againp) goto done;
     /* a mailbox that failed does not keep the rest back */
-    collect_roots(&entries, &roots);
+    sync_local_roots(&entries, &roots);
     int mr = sync_do_quotas(sc, &roots, &state.quotas);
     if (!mr) mr = sync_do_subs(sc, userid, &state.subs);
     if (!mr && !sc->sieve_mailbox) mr = sync_do_sieve(sc, userid, &state.scripts);
@@ -89,7 +56,7 @@ static int user_round(struct sync_client *sc, const char *userid, bool *againp)
 
 done:
     sync_state_fini(&state);
-    ptrarray_fini_with(&entries, free_entry);
+    sync_local_fini(&entries);
     strarray_fini(&roots);
     return r;
 }
@@ -139,8 +106,7 @@ int sync_do_unuser(struct sync_client *sc, const char *userid)
 
 /* ---- a set of mailboxes ---- */
 
-/* The sync locks of all owners, in the order of the names. */
-static int lock_owners(struct sync_client *sc, const strarray_t *names, ptrarray_t *locks)
+int sync_lock_owners(struct sync_client *sc, const strarray_t *names, ptrarray_t *locks)
 {
     strarray_t owners = STRARRAY_INITIALIZER;
     int r = 0;
@@ -167,28 +133,21 @@ static void unlock(void *p)
     namelock_release(&lock);
 }
 
+void sync_unlock_owners(ptrarray_t *locks)
+{
+    ptrarray_fini_with(locks, unlock);
+}
+
 static int mailboxes_round(struct sync_client *sc, const strarray_t *names, bool *againp)
 {
     struct sync_state state = SYNC_STATE_INITIALIZER;
     ptrarray_t entries = PTRARRAY_INITIALIZER;
     int r = sync_state_getlist(sc, "MAILBOXES", names, &state);
 
-    for (int i = 0; i < strarray_size(names) && !r; i++) {
-        mbentry_t *mbentry = NULL;
-        r = mboxlist_lookup_allow_all(strarray_nth(names, i), &mbentry, NULL);
-        if (r == IMAP_MAILBOX_NONEXISTENT) {
-            r = 0;
-            continue;
-        }
-        if (!r && (mbentry->mbtype & (MBTYPE_DELETED | MBTYPE_RESERVE | MBTYPE_REMOTE)))
-            mbentry_free(&mbentry);
-        if (!r && mbentry && mbtype_isa(mbentry->mbtype) == MBTYPE_SIEVE && !sc->sieve_mailbox)
-            mbentry_free(&mbentry);
-        if (!r && mbentry) ptrarray_append(&entries, mbentry);
-    }
+    if (!r) r = sync_local_named(sc, names, &entries);
     if (!r) r = sync_do_folders(sc, &entries, &state, false, againp);
     sync_state_fini(&state);
-    ptrarray_fini_with(&entries, free_entry);
+    sync_local_fini(&entries);
     return r;
 }
 
@@ -197,7 +156,7 @@ int sync_do_mailboxes(struct sync_client *sc, const strarray_t *names)
     ptrarray_t locks = PTRARRAY_INITIALIZER;
     char *joined = strarray_join(names, " ");
     bool again = true;
-    int r = lock_owners(sc, names, &locks);
+    int r = sync_lock_owners(sc, names, &locks);
 
     for (int round = 0; round < MAX_ROUNDS && again && !r; round++) {
         again = false;
@@ -208,7 +167,7 @@ int sync_do_mailboxes(struct sync_client *sc, const strarray_t *names)
         syslog(LOG_ERR, "failed to settle renames after %d tries!", MAX_ROUNDS);
         r = IMAP_SYNC_CHANGED;
     }
-    ptrarray_fini_with(&locks, unlock);
+    sync_unlock_owners(&locks);
     free(joined);
     return r;
 }

@@ -58,6 +58,16 @@ int sync_folder_parse(const struct dlist *kl, bool forapply, struct sync_folder 
 /* A kvlist called name (a root, the caller's): all keys in the order of 3.6.1, without RECORD. */
 struct dlist *sync_folder_print(const struct sync_folder *folder, const char *name);
 
+/*
+ * What an update compares (handbook 03 §10.5 step 5), but for the checksums: true when nothing differs. fn
+ * (may be NULL) is told the field in the words of the wire, and both values as text.
+ */
+typedef void sync_folder_differ(const char *field, const char *ours, const char *theirs,
+                                void *rock);
+bool sync_folder_same(const struct sync_folder *ours, const struct sync_folder *theirs,
+                      sync_folder_differ *fn, void *rock);
+bool sync_folder_same_crcs(const struct sync_folder *ours, const struct sync_folder *theirs);
+
 /* State of an open mailbox, staged changes included. Replaces *out. */
 int sync_folder_read(struct mailbox *mailbox, struct sync_folder *out);
 /* Of an intermediate (handbook 03 §4.1). */

@@ -15,7 +15,7 @@ static bool is_expunged(const struct sync_record *rec)
     return rec->rec.internal_flags & FLAG_INTERNAL_EXPUNGED;
 }
 
-static bool is_equal(const struct sync_record *a, const struct sync_record *b)
+bool full_same_record(const struct sync_record *a, const struct sync_record *b)
 {
     return a->rec.modseq == b->rec.modseq && a->rec.last_updated == b->rec.last_updated &&
            a->rec.internaldate == b->rec.internaldate && a->rec.cid == b->rec.cid &&
@@ -27,7 +27,7 @@ static enum full_ours decide_pair(const struct sync_record *ours, const struct s
 {
     if (is_expunged(ours)) return FULL_OURS_BUMP;
     if (is_expunged(theirs)) return FULL_OURS_EXPUNGE;
-    if (is_equal(ours, theirs)) return FULL_OURS_KEEP;
+    if (full_same_record(ours, theirs)) return FULL_OURS_KEEP;
     if (theirs->rec.modseq > ours->rec.modseq && theirs->rec.last_updated >= ours->rec.last_updated)
         return FULL_OURS_TAKE;
     return FULL_OURS_BUMP;

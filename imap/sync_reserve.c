@@ -34,6 +34,7 @@
 struct sync_reserve {
     hash_table files; /* "partition guid" -> path, malloc'ed */
     strarray_t dirs;  /* made by this connection */
+    int error;        /* errno of the last failure to store a literal */
     /* the literal that is coming in */
     struct incoming {
         struct buf key, path;
@@ -115,6 +116,7 @@ static int make_path(struct sync_reserve *reserve, const char *partition,
     if (!strarray_contains(&reserve->dirs, dir)) {
         int err = diskio_mkdirs(dir, 0755);
         if (err) {
+            reserve->error = -err;
             xsyslog_errno(LOG_ERR, err, "IOERROR: mkdir failed", "path=<%s>", dir);
             return IMAP_IOERROR;
         }
@@ -146,6 +148,7 @@ static int sink_begin(void *rock, const char *partition, const struct message_gu
     (void)diskio_unlink_quiet(buf_cstring(&in->path));
     in->fd = diskio_create(buf_cstring(&in->path), 0600);
     if (in->fd < 0) {
+        reserve->error = -in->fd;
         xsyslog_errno(LOG_ERR, in->fd, "IOERROR: failed to create reserve file", "filename=<%s>",
                       buf_cstring(&in->path));
         return IMAP_IOERROR;
@@ -157,13 +160,15 @@ static int sink_begin(void *rock, const char *partition, const struct message_gu
 
 static int sink_data(void *rock, const char *base, size_t len)
 {
-    struct incoming *in = &((struct sync_reserve *)rock)->in;
+    struct sync_reserve *reserve = rock;
+    struct incoming *in = &reserve->in;
 
     if (in->have) return 0;
     if (in->fd < 0) return IMAP_IOERROR;
     digest_update(in->digest, base, len);
     int err = in->testfail ? -ENOSPC : diskio_write(in->fd, base, len);
     if (!err) return 0;
+    reserve->error = -err;
     xsyslog_errno(LOG_ERR, err, "IOERROR: failed to write reserve file", "filename=<%s>",
                   buf_cstring(&in->path));
     return IMAP_IOERROR;
@@ -185,9 +190,11 @@ static int sink_end(void *rock, bool ok, struct buf *path)
     if (in->fd < 0) return IMAP_IOERROR;
     int err = diskio_close(in->fd);
     in->fd = -1;
-    if (err)
+    if (err) {
+        reserve->error = -err;
         xsyslog_errno(LOG_ERR, err, "IOERROR: failed to write reserve file", "filename=<%s>",
                       buf_cstring(&in->path));
+    }
     message_guid_import(&got, sha1);
     bool right = message_guid_equal(&got, &in->guid);
     if (ok && !err && right) {
@@ -205,6 +212,14 @@ static int sink_end(void *rock, bool ok, struct buf *path)
 struct dlist_filesink sync_reserve_sink(struct sync_reserve *reserve)
 {
     return (struct dlist_filesink){ sink_begin, sink_data, sink_end, reserve };
+}
+
+int sync_reserve_take_error(struct sync_reserve *reserve)
+{
+    int error = reserve->error;
+
+    reserve->error = 0;
+    return error;
 }
 
 /* ---- look-up ---- */

@@ -28,6 +28,9 @@ void sync_reserve_clear(struct sync_reserve *reserve);
  */
 struct dlist_filesink sync_reserve_sink(struct sync_reserve *reserve);
 
+/* Why the last file could not be stored: an errno, or 0. It is forgotten with this call. */
+int sync_reserve_take_error(struct sync_reserve *reserve);
+
 /* Path of the bytes, or NULL. Valid until clear. */
 const char *sync_reserve_find(const struct sync_reserve *reserve, const char *partition,
                               const struct message_guid *guid);

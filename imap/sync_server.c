@@ -246,7 +246,9 @@ static void run_verb(struct server *s, enum synccmd_verb verb, const char *word)
         return;
     }
     if (synccmd_parse(&s->cmds, &dl)) {
-        prot_printf(s->out, "BAD IMAP_PROTOCOL_ERROR Failed to parse %s line\r\n", word);
+        int err = sync_reserve_take_error(s->cmds.reserve);
+        prot_printf(s->out, "BAD IMAP_PROTOCOL_ERROR Failed to parse %s line%s%s\r\n", word,
+                    err ? ": " : "", err ? strerror(err) : "");
         return;
     }
     int r = synccmd_run(&s->cmds, verb, dl);

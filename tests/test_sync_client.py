@@ -37,7 +37,8 @@ def test_first_run_says_what_it_does(pair):
     assert done.stdout.splitlines() == [
         "ENABLE 0x800", "USER anna", "MAILBOX user.anna", "MAILBOX user.anna.Sent",
         "MAILBOX user.anna.Work", "QUOTA user.anna", "SUB anna user.anna", "SUB anna user.anna.Work",
-        "3 mailboxes updated, 5 messages uploaded (" + done.stdout.split("(")[1].split(" ")[0] + " octets)"]
+        "3 mailboxes updated, 5 messages uploaded (" + done.stdout.split("(")[1].split(" ")[0] + " octets) in " +
+        done.stdout.split(" in ")[1].split(" ")[0] + " seconds"]
     assert_same(pair.primary, pair.replica)
     settled(pair)
 

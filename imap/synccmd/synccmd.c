@@ -84,6 +84,8 @@ static const struct {
     { IMAP_SYNC_BADSIEVE, "NO IMAP_SYNC_BADSIEVE Sieve script compilation failure" },
     { IMAP_PROTOCOL_ERROR, "NO IMAP_PROTOCOL_ERROR Protocol error" },
     { IMAP_PROTOCOL_BAD_PARAMETERS, "NO IMAP_PROTOCOL_BAD_PARAMETERS" },
+    { IMAP_NOSPACE, "NO Unknown error: the disk of this server is full" },
+    { IMAP_IOERROR, "NO Unknown error: the disk of this server has failed" },
 };
 
 const char *synccmd_status(int r)
