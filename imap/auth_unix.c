@@ -94,7 +94,7 @@ static void append_group(gid_t gid, strarray_t *groups)
 static int unix_groups(const char *userid, strarray_t *groups)
 {
     struct names_config cfg;
-    gid_t primary;
+    gid_t primary = 0;
     int n = 64;
 
     names_config_get(&cfg);
