@@ -61,6 +61,8 @@ static const struct {
     { "SORT=UID", false },
     { "THREAD=REFS", false },
     { "X-CREATEDMODSEQ", false },
+    { "X-REPLICATION", false },
+    { "X-SIEVE-MAILBOX", false },
     { "XLIST", false },
     { "XMOVE", false },
 };

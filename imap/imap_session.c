@@ -59,6 +59,7 @@ int imap_session_init(struct imap_session *s, const struct imap_options *options
 
 static void forget_identity(struct imap_session *s)
 {
+    imap_session_end_sync(s);
     telemetry_stop(s->telemetry_fd, s->in, s->out);
     s->telemetry_fd = -1;
     xzfree(s->userid);

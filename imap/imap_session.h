@@ -30,6 +30,7 @@ struct service_client;
 struct tls_ctx;
 struct tls_session;
 struct imap_command;
+struct synccmd_session;
 
 /* Options of the program, the same for all sessions. */
 struct imap_options {
@@ -67,6 +68,7 @@ struct imap_session {
     struct index_state *index; /* NULL: none selected */
     bool condstore, qresync;   /* told once: MODSEQ in FETCH; VANISHED */
     bool id_told;
+    struct synccmd_session *sync; /* SYNC commands; NULL: none yet */
 
     /* the command that is running */
     const struct imap_command *command;
@@ -98,6 +100,8 @@ int imap_session_starttls(struct imap_session *s);
 void imap_session_unselect(struct imap_session *s);
 /* Looks again whether the user has an INBOX by now, and makes one if autocreate says so. */
 void imap_session_check_inbox(struct imap_session *s);
+/* What the SYNC commands have reserved goes (imapcmd/sync.c). */
+void imap_session_end_sync(struct imap_session *s);
 /* The client is silent: memory, mapped files and idle databases are given back until it speaks again. */
 void imap_session_rest(struct imap_session *s);
 /* The proc file: user, mailbox and command as they are now. */

@@ -330,23 +330,25 @@ def quota_lines(server):
 
 
 @pytest.mark.parametrize("service", ["imap", "csync"])
-def test_sync_try_imap(factory, debian_factory, service):
-    """Our client speaks the protocol inside IMAP where it is offered, and else csync, on the same port."""
-    ours = factory("ours", services=("imap",))
-    theirs = debian_factory("theirs", services=("imap", "csync"))
-    for server in (ours, theirs):
+@pytest.mark.parametrize("direction", ["ours-theirs", "theirs-ours", "ours-ours"])
+def test_sync_try_imap(factory, debian_factory, service, direction):
+    """The client speaks the protocol inside IMAP where it is offered, and else csync, on the same port."""
+    makers = [factory if end == "ours" else debian_factory for end in direction.split("-")]
+    primary, replica = makers[0]("primary", services=("imap",)), makers[1]("replica", services=("imap", "csync"))
+    for server in (primary, replica):
         server.conf.update(CONF)
-    pair = Pair(ours, theirs, service=service)
-    ours.conf["sync_try_imap"] = True
-    ours.conf["client_timeout"] = 2
+    pair = Pair(primary, replica, service=service)
+    primary.conf["sync_try_imap"] = True
+    primary.conf["client_timeout"] = 2
     pair.start()
-    fill_user(ours)
+    fill_user(primary)
     sync(pair, "-u", "anna")
-    state = user_state(theirs)
+    state = user_state(replica)
     assert len(state["MAILBOX"]) == 3
-    with ours.imap("anna") as imap:
+    with primary.imap("anna") as imap:
         imap.ok("SELECT INBOX")
         imap.ok(r"STORE 1 +FLAGS (\Answered)")
+        imap.append("INBOX", message(77))
         imap.logout()
     done = sync(pair, "-u", "anna")
     assert ("SYNCAPPLY MAILBOX" in done.stderr) == (service == "imap")
