@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -248,6 +249,48 @@ START_TEST(test_uuid_fork)
 }
 END_TEST
 
+#define MANY_PROCESSES 1000u
+#define IDS_EACH 1000u
+
+static int cmp_ids(const void *a, const void *b)
+{
+    return memcmp(a, b, MAKEUUID_LEN);
+}
+
+/*
+ * A million ids by a thousand processes that are copies of this one, which has made ids before: a generator with a state
+ * would repeat itself. Clock and pid play no part, so faking them would change nothing.
+ */
+START_TEST(test_uuid_million)
+{
+    const size_t total = (size_t)MANY_PROCESSES * IDS_EACH;
+    char(*ids)[MAKEUUID_LEN] = mmap(NULL, total * MAKEUUID_LEN, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    ck_assert_ptr_ne(ids, MAP_FAILED);
+    makeuuid(ids[0]);
+
+    for (unsigned started = 0, running = 0; started < MANY_PROCESSES || running;) {
+        int status;
+        if (started < MANY_PROCESSES && running < 50) {
+            pid_t pid = fork();
+            ck_assert_int_ge(pid, 0);
+            if (!pid) {
+                for (unsigned i = 0; i < IDS_EACH; i++) makeuuid(ids[started * IDS_EACH + i]);
+                _exit(0);
+            }
+            started++, running++;
+            continue;
+        }
+        ck_assert_int_gt(wait(&status), 0);
+        ck_assert_int_eq(status, 0);
+        running--;
+    }
+    qsort(ids, total, MAKEUUID_LEN, cmp_ids);
+    ck_assert(uuid_isvalid(ids[0]));
+    for (size_t i = 1; i < total; i++) ck_assert_msg(cmp_ids(ids[i - 1], ids[i]) != 0, "%s was made twice", ids[i]);
+    munmap(ids, total * MAKEUUID_LEN);
+}
+END_TEST
+
 /* Runs fn in a child; its exit code. */
 static int exit_code(void (*fn)(void))
 {
@@ -366,6 +409,7 @@ Suite *util_suite(void)
     tcase_add_test(tc, test_digest);
     tcase_add_test(tc, test_uuid);
     tcase_add_test(tc, test_uuid_fork);
+    tcase_add_test(tc, test_uuid_million);
     tcase_add_test(tc, test_fatal);
     tcase_add_test(tc, test_memory);
     suite_add_tcase(s, tc);
