@@ -125,7 +125,7 @@ int mailbox_rewrite_record(struct mailbox *, struct index_record *rec, unsigned 
 /* Append a record; the caller stages the file (append.h does both).
  * rec->uid 0 = next UID. cache is the encoded cache record, of rec->cache_version (0: the present
  * one); NULL: none. recno, cache fields and missing dates of *rec are set. Conversation id:
- * assigned unless rec->cid is set or MAILBOX_SILENT is given. */
+ * assigned unless rec->cid is set or MAILBOX_SILENT is given, which leaves savedate and createdmodseq alone too. */
 int mailbox_append_record(struct mailbox *, struct index_record *rec, const struct message_content *content,
                           const struct buf *cache, unsigned flags);
 

@@ -321,7 +321,6 @@ static void fill_record(const struct mailbox *mailbox, struct index_record *rec,
         tm.tm_isdst = -1;
         rec->sentdate = mktime(&tm);
     }
-    if (!rec->savedate) rec->savedate = txn_time(mailbox->txn);
 }
 
 static int number_record(struct mailbox *mailbox, struct index_record *rec, unsigned flags)
@@ -343,7 +342,9 @@ static int number_record(struct mailbox *mailbox, struct index_record *rec, unsi
         if (r) return r;
     }
     if (!(flags & MAILBOX_SILENT) || !rec->last_updated) rec->last_updated = txn_time(mailbox->txn);
+    if (flags & MAILBOX_SILENT) return 0; /* a mailbox of an old version has none */
     if (!rec->createdmodseq || rec->createdmodseq > rec->modseq) rec->createdmodseq = rec->modseq;
+    if (!rec->savedate) rec->savedate = txn_time(mailbox->txn);
     return 0;
 }
 

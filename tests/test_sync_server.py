@@ -144,6 +144,17 @@ def test_right_checksums_are_accepted_and_a_surplus_record_is_found(walk, server
     assert apply(walk, [], SYNC_CRC=crc, SYNC_CRC_ANNOT=annot, HIGHESTMODSEQ=41) == CHECKSUM
 
 
+def test_a_record_without_savedate_stays_without(walk):
+    """As 3.6.1 keeps it: the master of an upgraded mailbox has none, and its checksums say so."""
+    walk.ok(upload(b"six"))
+    records = [record(6, 40, content=b"six"), record(7, 40, GONE)]
+    assert apply(walk, records, LAST_UID=7) == "OK success"
+    now = full(walk, WALK)["RECORD"]
+    assert [rec["UID"] for rec in now if "ANNOTATIONS" not in rec][-2:] == [b"6", b"7"]
+    assert apply(walk, [record(4, 41, SEEN, FOUR)], LAST_UID=7, HIGHESTMODSEQ=41) == "OK success"
+    assert not [rec for rec in full(walk, WALK)["RECORD"] if "ANNOTATIONS" in rec]
+
+
 def test_checksum_vector(sync):
     """Handbook 03 §5.4 A."""
     make_inbox(sync)
@@ -167,6 +178,7 @@ def test_checksum_vector(sync):
          "VALUE": b"2"}]
     assert now["RECORD"][0]["FLAGS"] == [b"\\Seen", b"Kw1"]
     assert (int(now["SYNC_CRC"]), int(now["SYNC_CRC_ANNOT"])) == crcs(now)
+    assert int(now["SYNC_CRC_ANNOT"]) == 2787161691  # the contents of the vector, and so the GUIDs, are not known
 
 
 def test_uniqueid(walk, server):

@@ -346,6 +346,18 @@ class Sync(LineClient):
     def cmd(self, command):
         """Sends a line (literals as they stand in it); Response with the untagged lines."""
         self.sendline(command)
+        return self._response()
+
+    def ok_all(self, commands):
+        """Sends them all, then reads the answers; each must be OK. For commands with short answers."""
+        for command in commands:
+            self.sendline(command)
+        for command in commands:
+            response = self._response()
+            if response.status != "OK":
+                raise Rejected(f"{command!r}: {response!r}")
+
+    def _response(self):
         untagged = []
         while True:
             line = self.readline()

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Many histories, brought to two real servers, repaired by sync_client, and judged."""
+
+import re
+
+from .history import History
+from .syncdata import login, sent_commands
+from .syncline import comparable, crcs, full, mailbox
+
+PER_USER = 100
+CONF = {"conversations": True, "unixhierarchysep": False, "altnamespace": False,
+        "virtdomains": "off", "expunge_mode": "delayed", "delete_mode": "delayed"}
+
+
+def normal(value):
+    """What must be equal: the order of flags and the modseqs of annotations are each end's own."""
+    out = comparable(value)
+    for rec in out["RECORD"]:
+        rec["FLAGS"] = sorted(rec["FLAGS"])
+        for annotation in rec.get("ANNOTATIONS", ()):
+            annotation.pop("MODSEQ")
+    return out
+
+
+def differing(ours, theirs):
+    one, two = normal(ours), normal(theirs)
+    return [f"ends differ: {key}: {one.get(key)} and {two.get(key)}" for key in sorted({*one, *two})
+            if one.get(key) != two.get(key)]
+
+
+class Histories:
+    """Histories with seeds first, first + 1, ...; each is a mailbox, PER_USER of them belong to one user."""
+
+    def __init__(self, pair, first, count, forgetful=lambda seed: seed % 2 == 1):
+        self.pair = pair
+        self.first = first
+        self.all = {}
+        for n in range(count):
+            name = f"user.hist{n // PER_USER}.m{n % PER_USER:02d}"
+            self.all[name] = History(first + n, forgetful(first + n))
+        self.users = [f"hist{n}" for n in range((count + PER_USER - 1) // PER_USER)]
+
+    def load(self):
+        """Both servers know the mailboxes afterwards; neither has heard of the other."""
+        self._load_end(self.pair.primary, "master")
+        self._load_end(self.pair.replica, "replica")
+
+    def _load_end(self, server, which):
+        with login(server) as csync:
+            for user in self.users:
+                csync.ok("APPLY " + mailbox(f"user.{user}", UNIQUEID=f"inbox{user}", LAST_UID=0,
+                                            HIGHESTMODSEQ=1, CREATEDMODSEQ=1))
+            purged = {name: getattr(h, which).before_purge for name, h in self.all.items()
+                      if getattr(h, which).before_purge}
+            self._apply(csync, purged)
+        if purged:
+            server.run("cyr_expire", "-E", "1", "-X", "0")
+        with login(server) as csync:
+            self._apply(csync, {name: getattr(h, which) for name, h in self.all.items()})
+
+    @staticmethod
+    def _apply(csync, ends):
+        for name, end in ends.items():
+            csync.ok_all([*end.commands(name, "id" + name.replace(".", "")), "RESTART"])
+
+    def sync(self):
+        """One run over all users; the commands that it sent."""
+        done = self.pair.primary.run("sync_client", "-v", "-v", "-o", "-u", *self.users, check=False,
+                                     timeout=300)
+        refused = re.findall(r"^(?:user\.|Error from).*", done.stderr, re.M)
+        assert done.returncode == 0, f"first seed {self.first}: {refused}"
+        return done.stdout, sent_commands(done)
+
+    def must_be_right(self):
+        wrong = self._judge()
+        assert not wrong, f"{len(wrong)} of {len(self.all)} histories\n" + "\n\n".join(wrong[:3])
+
+    def _judge(self):
+        """A text for each history whose ends are not what they should be."""
+        wrong = []
+        with login(self.pair.primary) as one, login(self.pair.replica) as two:
+            for name, history in self.all.items():
+                ours, theirs = full(one, name), full(two, name)
+                problems = history.judge(theirs, self.pair.primary.flavour != "cylinder")
+                problems += differing(ours, theirs)
+                problems += ["checksums" for value in (ours, theirs)
+                             if (int(value["SYNC_CRC"]), int(value["SYNC_CRC_ANNOT"])) != crcs(value)]
+                if problems:
+                    wrong.append("\n".join([str(history), name, *problems]))
+        return wrong
