@@ -16,6 +16,7 @@
 #include "diskio.h"
 #include "imap_err.h"
 #include "libconfig.h"
+#include "mailbox.h"
 #include "mailbox_header.h"
 #include "mailbox_path.h"
 #include "mboxlist.h"
@@ -46,6 +47,12 @@ static int check_entry(const mbentry_t *entry, void *rock)
     struct buf dir = BUF_INITIALIZER;
 
     if (mbentry_is_remote(entry, config_servername)) return 0;
+    char *owner = mailbox_directory_owner(entry, NULL);
+    if (owner) {
+        printf("'%s' has the uniqueid and directory of '%s' (%s)\n", entry->name, owner, entry->uniqueid);
+        v->differs = true;
+    }
+    free(owner);
     if (mailbox_path_dir(&place, &dir) || !is_there(buf_cstring(&dir), S_IFDIR)) {
         printf("'%s' has a DB entry but no directory on partition '%s'\n", entry->name,
                entry->partition ? entry->partition : "(null)");

@@ -230,6 +230,15 @@ static int refresh_entry(struct mailbox *mailbox)
     return r;
 }
 
+/* The index at its path is another file by now, or there is none: moved, removed or repacked. */
+static int reload(struct mailbox *mailbox)
+{
+    int r = refresh_entry(mailbox);
+    if (!r) r = open_index(mailbox);
+    if (!r) r = read_header(mailbox);
+    return r ? r : mailbox_refuse_clash(mailbox, mailbox->mbentry);
+}
+
 /* ---- open ---- */
 
 /* Under the lock. An entry that was looked up before it may be out of date. */
@@ -237,14 +246,11 @@ static int load(struct mailbox *mailbox, bool entry_is_fresh)
 {
     int r = open_index(mailbox);
     if (!r) r = read_header(mailbox);
-    if (entry_is_fresh) return r;
+    if (entry_is_fresh) return r ? r : mailbox_refuse_clash(mailbox, mailbox->mbentry);
     if (r != IMAP_MAILBOX_NONEXISTENT &&
         (r || (mailbox->header.name && !strcmp(mailbox->header.name, mailbox->mbentry->name))))
         return r;
-    r = refresh_entry(mailbox);
-    if (!r) r = open_index(mailbox);
-    if (!r) r = read_header(mailbox);
-    return r;
+    return reload(mailbox);
 }
 
 static int lock_shared(struct mailbox *mailbox)
@@ -319,8 +325,9 @@ static int open_write(struct txn *txn, const mbentry_t *mbentry, bool fresh, str
     buf_free(&key);
     if (mailbox) {
         if (mailbox->deleted) return IMAP_MAILBOX_NONEXISTENT;
-        *mboxp = mailbox;
-        return 0;
+        int clash = mailbox_refuse_clash(mailbox, mbentry);
+        if (!clash) *mboxp = mailbox;
+        return clash;
     }
     int r = check_entry(mbentry);
     if (r) return r;
@@ -384,15 +391,6 @@ void mailbox_rest(struct mailbox *mailbox)
     diskio_map_free(&mailbox->map);
     mailbox_cache_close(mailbox);
     buf_free(&mailbox->rebuilt);
-}
-
-/* The index at its path is another file by now, or there is none: moved, removed or repacked. */
-static int reload(struct mailbox *mailbox)
-{
-    int r = refresh_entry(mailbox);
-    if (!r) r = open_index(mailbox);
-    if (!r) r = read_header(mailbox);
-    return r;
 }
 
 static int refresh_view(struct mailbox *mailbox)

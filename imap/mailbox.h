@@ -44,8 +44,14 @@ int mailbox_open_irl(const char *name, struct mailbox **mboxp);
 int mailbox_open_iwl(struct txn *txn, const char *name, struct mailbox **mboxp);
 
 /* The same from an entry already looked up (no second look-up by name). */
+/* A second name of one directory (3.6.1 made such) is refused by all of these: IMAP_MAILBOX_MOVED, with an alarm in the log. */
 int mailbox_open_mbentry(const mbentry_t *mbentry, struct mailbox **mboxp);
 int mailbox_open_mbentry_iwl(struct txn *txn, const mbentry_t *mbentry, struct mailbox **mboxp);
+/*
+ * The name of the mailbox to which the directory of entry belongs, when that is another live one with its uniqueid;
+ * malloc'ed, else NULL.
+ */
+char *mailbox_directory_owner(const mbentry_t *entry, struct txn *txn);
 
 /* Close a handle opened for reading; for one that belongs to a txn: a no-op
  * that sets *mboxp to NULL. */

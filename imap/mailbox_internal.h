@@ -161,6 +161,9 @@ int mailbox_commit_hook(struct txn *txn, void *rock);
 int mailbox_conversations_hook(struct txn *txn, void *rock);
 int mailbox_write_index(struct mailbox *mailbox);
 /* Usage of the mailbox as it is staged, by enum quota_resource. */
+/* ---- mailbox_owner.c ---- */
+/* IMAP_MAILBOX_MOVED, with an alarm: the directory of entry belongs to another live name, as its header says. */
+int mailbox_refuse_clash(const struct mailbox *mailbox, const mbentry_t *entry);
 void mailbox_usage(const struct mailbox *mailbox, int64_t usage[4]);
 /* Accounts the difference since the last time to the present root. */
 int mailbox_account_quota(struct mailbox *mailbox, const int64_t usage[4]);

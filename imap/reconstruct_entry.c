@@ -4,7 +4,8 @@
  *
  * A mailbox has a record under its name (N) and one under its uniqueid (I). The N record has the truth about name, place and
  * rights; the index has it about UIDVALIDITY (or mailboxes.db, -M). A uniqueid that a second name claims is never changed
- * without being asked: replicas know the mailbox by it.
+ * without being asked: replicas know the mailbox by it. Where several names lead to one directory, its messages belong to the name in
+ * cyrus.header; -I gives each other name an empty mailbox of its own.
  */
 #include <config.h>
 
@@ -17,6 +18,7 @@
 #include "mailbox_internal.h"
 #include "makeuuid.h"
 #include "mboxlist.h"
+#include "quota.h"
 #include "reconstruct_internal.h"
 #include "xmalloc.h"
 
@@ -133,5 +135,49 @@ int reconstruct_entry(struct repair *rp)
             r = mailbox_set_name(rp->mailbox, entry);
     }
     mbentry_free(&entry);
+    return r;
+}
+
+/* ---- one directory, several names (07 W041) ---- */
+
+static int fresh_mailbox(struct txn *txn, mbentry_t *entry)
+{
+    char *root = NULL;
+    struct mailbox_create_args args = { .mbentry = entry };
+    struct mailbox *mailbox;
+    time_t now = txn_time(txn);
+
+    /* Never the number under which clients know what they saw there. */
+    args.uidvalidity = (time_t)entry->uidvalidity < now ? (uint32_t)now : entry->uidvalidity + 1;
+    entry->uidvalidity = args.uidvalidity;
+    int r = mboxlist_update_entry(txn, entry->name, entry);
+    if (!r) r = quota_findroot(entry->name, txn, &root);
+    args.quotaroot = root;
+    if (!r) r = mailbox_create(txn, &args, &mailbox);
+    if (!r) {
+        const struct index_header *hdr = mailbox_index_header(mailbox);
+        entry->createdmodseq = hdr->createdmodseq;
+        entry->foldermodseq = hdr->highestmodseq;
+        r = mboxlist_update_entry(txn, entry->name, entry);
+    }
+    free(root);
+    return r;
+}
+
+int reconstruct_separate(struct reconstruct *rc, struct txn *txn, const mbentry_t *entry, const char *owner)
+{
+    reconstruct_say(rc, "Wrong uniqueid! %s (should be %s)", owner, entry->name);
+    rc->wrong_uniqueid = true;
+    if (!(rc->flags & RECONSTRUCT_NEW_UNIQUEID)) {
+        rc->left++;
+        return 0;
+    }
+    mbentry_t *own = mbentry_dup(entry);
+    free(own->uniqueid);
+    own->uniqueid = makeuuid_dup();
+    own->createdmodseq = own->foldermodseq = 0;
+    reconstruct_say(rc, "%s: new and empty with uniqueid %s, all messages stay with %s", entry->name, own->uniqueid, owner);
+    int r = fresh_mailbox(txn, own);
+    mbentry_free(&own);
     return r;
 }

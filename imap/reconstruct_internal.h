@@ -76,5 +76,7 @@ int reconstruct_adopt(struct repair *rp, struct message_file *file, bool newuid)
 /* ---- reconstruct_entry.c ---- */
 /* mailboxes.db beside header and index. */
 int reconstruct_entry(struct repair *rp);
+/* An entry whose directory belongs to `owner`: told, and with -I it gets an identity and an empty mailbox of its own. */
+int reconstruct_separate(struct reconstruct *rc, struct txn *txn, const mbentry_t *entry, const char *owner);
 
 #endif

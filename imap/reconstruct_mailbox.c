@@ -327,12 +327,20 @@ static int attempt(struct reconstruct *rc, const char *name, struct moment *mome
     int r = txn_begin(&txn);
     if (!r) r = txn_lock_user(txn, userid);
     if (!r) r = mboxlist_lookup(name, &entry, txn);
-    if (!r) r = mailbox_open_salvage(txn, entry, &rp.salvage, &rp.mailbox);
-    if (!r) r = inspect(&rp, moment);
-    if (!r && rp.changed && !reconstruct_dryrun(&rp)) {
-        note_recounts(&rp);
-        r = txn_commit(&txn, NULL);
+    char *owner = r ? NULL : mailbox_directory_owner(entry, txn);
+    if (owner) {
+        r = reconstruct_separate(rc, txn, entry, owner);
+        if (!r && !reconstruct_dryrun(&rp)) r = txn_commit(&txn, NULL);
     }
+    else {
+        if (!r) r = mailbox_open_salvage(txn, entry, &rp.salvage, &rp.mailbox);
+        if (!r) r = inspect(&rp, moment);
+        if (!r && rp.changed && !reconstruct_dryrun(&rp)) {
+            note_recounts(&rp);
+            r = txn_commit(&txn, NULL);
+        }
+    }
+    free(owner);
     reconstruct_free_files(&rp.files);
     free(rp.add);
     free(rp.again);

@@ -8,7 +8,7 @@
  * that renaming or removing his INBOX does not change where the rest of the work goes.
  *
  * Errors: IMAP_MAILBOX_NONEXISTENT when the user has no INBOX entry, or only a tombstone
- * whose identity lives on under another name.
+ * whose identity lives on under another name. IMAP_MAILBOX_MOVED, logged: another live INBOX has his uniqueid.
  */
 #include <config.h>
 
@@ -107,6 +107,15 @@ static bool known_get(struct txn *txn, const char *userid, struct user_meta **me
     return meta != NULL;
 }
 
+/* The same, if it is what the entry of an INBOX would give. */
+static bool known_get_same(struct txn *txn, const char *userid, const mbentry_t *inbox, struct user_meta **metap)
+{
+    if (!known_get(txn, userid, metap)) return false;
+    if ((*metap)->uniqueid && !strcmpnull((*metap)->uniqueid, inbox->uniqueid)) return true;
+    user_meta_free(metap);
+    return false;
+}
+
 static void known_set(struct txn *txn, const struct user_meta *meta)
 {
     hash_table *known;
@@ -188,9 +197,27 @@ static int check_tombstone(const mbentry_t *inbox, struct txn *txn)
     return r;
 }
 
+/* Of several live names of one identity, which 3.6.1 may have made, only the one in the I record has its files (07 W041). */
+static int check_live(const mbentry_t *inbox, struct txn *txn)
+{
+    mbentry_t *byid = NULL, *now = NULL;
+
+    if (!inbox->uniqueid || inbox->mbtype & MBTYPE_LEGACY_DIRS) return 0;
+    /* The entry in hand may be of a name that this transaction has given up: a rename is no clash. */
+    bool clash = !mboxlist_lookup_by_uniqueid(inbox->uniqueid, &byid, false, txn) && strcmpnull(byid->name, inbox->name) &&
+                 !mboxlist_lookup(inbox->name, &now, txn) && !strcmpnull(now->uniqueid, inbox->uniqueid);
+    if (clash)
+        xsyslog_errno(LOG_ALERT, 0, "DBERROR: two mailboxes have one uniqueid, files of the user are refused",
+                      "mailbox=<%s> owner=<%s> uniqueid=<%s> repair=<reconstruct -I>", inbox->name, byid->name,
+                      inbox->uniqueid);
+    mbentry_free(&byid);
+    mbentry_free(&now);
+    return clash ? IMAP_MAILBOX_MOVED : 0;
+}
+
 static int meta_from_db(const mbentry_t *inbox, struct txn *txn, struct user_meta **metap)
 {
-    int r = inbox->mbtype & MBTYPE_DELETED ? check_tombstone(inbox, txn) : 0;
+    int r = inbox->mbtype & MBTYPE_DELETED ? check_tombstone(inbox, txn) : check_live(inbox, txn);
 
     if (!r) r = user_meta_from_entry(inbox, metap);
     if (!r && !(inbox->mbtype & MBTYPE_DELETED)) known_set(txn, *metap);
@@ -227,7 +254,7 @@ int user_meta_for_mailbox(const mbentry_t *mbentry, struct txn *txn, struct user
         *metap = meta_new(NULL, NULL, mbname_domain(mbname));
     else if (!mbname_is_inbox(mbname) || (mbentry->mbtype & MBTYPE_DELETED))
         r = user_meta_lookup(mbname_userid(mbname), txn, metap);
-    else
+    else if (!known_get_same(txn, mbname_userid(mbname), mbentry, metap))
         r = meta_from_db(mbentry, txn, metap);
     mbname_free(&mbname);
     return r;
