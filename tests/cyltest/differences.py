@@ -45,7 +45,7 @@ class Planter:
     def csync(self, *commands, end="b"):
         with self._servers[end].sync("repl") as sync:
             for command in commands:
-                sync.ok(command.replace("USER", self.user))
+                sync.ok(command.format(user=self.user))
 
     def append(self, folder, text, end="b", **kwargs):
         with self.as_user(end) as imap:
@@ -100,6 +100,14 @@ def _cid(p):
              .replace(b"difference 6", b"Re: difference 5"), end="a")
     p.append("INBOX.Work.Deep", message(6, "References: <d5@example.com>\r\nIn-Reply-To: <d5@example.com>\r\n")
              .replace(b"difference 6", b"Re: difference 5"), end="b")
+
+
+def _reads(p):
+    """The user reads a shared mailbox of anna's."""
+    p.run("SELECT user.anna.Work", r"STORE 1 +FLAGS (\Seen)")
+
+
+SCRIPT = "APPLY SIEVE %(USERID {user} FILENAME a.script LAST_UPDATE 1795310753 CONTENT keep;)"
 
 
 # kind: (how to make it, the line)
@@ -192,6 +200,13 @@ DIFFERENCES = {
     "modseq": (
         lambda p: p.message(r"STORE 2 +FLAGS (\Answered)"),
         r"{user} user/{user} 2 modseq: {A} has (\d+), {B} has (?!\1$)\d+"),
+    "reads": (
+        _reads, r"{user} seen in mailbox " + ID + r": only on {B} \(1 up to 1\)"),
+    "sieve-script": (
+        lambda p: p.csync(SCRIPT), r"{user} Sieve script a.script: only on {B} \(" + GUID + r"\)"),
+    "sieve-active": (
+        lambda p: p.csync(SCRIPT, "APPLY ACTIVATE_SIEVE %(USERID {user} FILENAME a.bc)"),
+        r"{user} Sieve script a.bc: only on {B} \(active\)"),
     "conversation-id": (
         _cid,
         r"{user} user/{user}/Work/Deep 1 conversation id: {A} has ([0-9a-f]{16}), {B} has (?!\1)[0-9a-f]{16}"),
