@@ -21,9 +21,12 @@ static struct buf told = BUF_INITIALIZER;
 static struct check_user a, b;
 static struct check_run run;
 
+static bool recounts; /* told too: of most tests they are not the matter */
+
 static void tell(void *rock, const struct check_diff *d)
 {
     (void)rock;
+    if (d->what == CHECK_RECOUNTS && !recounts) return;
     buf_printf(&told, "%s %s %u %s: %s | %s%s%s\n", d->user, d->mailbox ? d->mailbox : "-", d->uid,
                d->field, d->a ? d->a : "-", d->b ? d->b : "-", d->note ? " # " : "",
                d->note ? d->note : "");
@@ -87,6 +90,7 @@ static void setup(void)
     fill(&a);
     fill(&b);
     buf_reset(&told);
+    recounts = false;
     memset(&run, 0, sizeof(run));
     run.report = tell;
     run.facts[0] = run.facts[1] = ~0U;
@@ -474,6 +478,102 @@ START_TEST(quota_raw)
 }
 END_TEST
 
+/* Both ends say the same, and it is not what their messages add up to. */
+START_TEST(quota_counted_anew)
+{
+    recounts = true;
+    use(&a, 16, 6);
+    use(&b, 16, 6);
+    ck_assert_str_eq(compare(), "anna user/anna 0 usage of STORAGE: 16, its messages add up to 17 (distinct ones: 5) | "
+                                "16, its messages add up to 17 (distinct ones: 5)\n");
+}
+END_TEST
+
+/* A message of which each copy is \\Deleted is not one of the distinct ones. */
+START_TEST(quota_of_deleted_messages)
+{
+    recounts = true;
+    for (size_t i = 0; i < b.nmailboxes; i++) b.mailboxes[i].messages[1].flagged_deleted = true;
+    for (size_t i = 0; i < a.nmailboxes; i++) a.mailboxes[i].messages[1].flagged_deleted = true;
+    use(&a, 2, 1);
+    use(&b, 2, 1);
+    ck_assert_str_eq(compare(), "");
+}
+END_TEST
+
+START_TEST(quota_that_cannot_be_counted)
+{
+    recounts = true;
+    use(&a, 16, 6);
+    use(&b, 16, 6);
+    a.mailboxes[0].opened = b.mailboxes[1].opened = false;
+    compare();
+    ck_assert_ptr_null(strstr(buf_cstring(&told), "usage of"));
+}
+END_TEST
+
+/* ---- what only the sync protocol tells ---- */
+
+static bool sync_line(const char *line, char sep)
+{
+    struct dlist *response = check_parse_response(line, strlen(line));
+    bool ok = check_parse_syncmailbox(&a, sep, response);
+    dlist_free(&response);
+    return ok;
+}
+
+START_TEST(sync_mailboxes)
+{
+    ck_assert(sync_line("MAILBOX %(UNIQUEID id1 MBOXNAME user.anna UIDVALIDITY 7 PARTITION p1 OPTIONS PS "
+                        "FOLDERMODSEQ 4 RECENTUID 1)", '/'));
+    ck_assert_str_eq(a.mailboxes[1].partition, "p1");
+    ck_assert_str_eq(a.mailboxes[1].intname, "user.anna");
+    ck_assert(!a.mailboxes[1].sealed);
+    /* a type that is not mail; the layout of its directories is no type */
+    ck_assert(sync_line("MAILBOX %(UNIQUEID id2 MBOXNAME user.anna.Work UIDVALIDITY 7 MBOXTYPE sl)", '/'));
+    ck_assert(a.mailboxes[0].sealed);
+    check_user_sort(&a);
+    for (size_t i = 0; i < a.mailboxes[0].sync.n; i++)
+        buf_printf(&told, "%s=%s ", a.mailboxes[0].sync.v[i].key, a.mailboxes[0].sync.v[i].value);
+    for (size_t i = 0; i < a.mailboxes[1].sync.n; i++)
+        buf_printf(&told, "%s=%s ", a.mailboxes[1].sync.v[i].key, a.mailboxes[1].sync.v[i].value);
+    ck_assert_str_eq(buf_cstring(&told), "FOLDERMODSEQ=4 POP3_SHOW_AFTER= options=PS type=e "
+                                         "FOLDERMODSEQ= POP3_SHOW_AFTER= options= type=s ");
+    /* another's, an intermediate, and what makes no sense */
+    ck_assert(sync_line("MAILBOX %(UNIQUEID id9 MBOXNAME user.bob UIDVALIDITY 7)", '/'));
+    ck_assert(sync_line("MAILBOX %(MBOXNAME user.anna MBOXTYPE i)", '/'));
+    ck_assert(!sync_line("MAILBOX %(UNIQUEID id1)", '/'));
+    ck_assert(!sync_line("MAILBOX %(UNIQUEID id1 MBOXNAME user.anna UIDVALIDITY 7 MBOXTYPE ?)", '/'));
+    ck_assert(!sync_line("MAILBOX", '/'));
+}
+END_TEST
+
+START_TEST(full_mailboxes)
+{
+    static const char line[] =
+        "MAILBOX %(UNIQUEID id1 MBOXNAME user.anna UIDVALIDITY 7 LAST_UID 9 HIGHESTMODSEQ 30 RECORD ("
+        "%(UID 1 MODSEQ 3 LAST_UPDATED 9 FLAGS (\\Seen $b $a) INTERNALDATE 1700000000 SIZE 3 GUID "
+        "fe05bcdcdc4928012781a5f1a2a77cbb5398e106) "
+        "%(UID 2 MODSEQ 4 FLAGS (\\Expunged) INTERNALDATE 1700000000 SIZE 3 GUID "
+        "fe05bcdcdc4928012781a5f1a2a77cbb5398e106)))";
+    struct dlist *response = check_parse_response(line, strlen(line));
+    struct check_mailbox *mbox = check_user_addmailbox(&a, "user/anna/x");
+
+    ck_assert(check_parse_fullmailbox(mbox, response));
+    dlist_free(&response);
+    ck_assert_uint_eq(mbox->exists, 1);
+    ck_assert_uint_eq(mbox->uidnext, 10);
+    ck_assert_uint_eq(mbox->highestmodseq, 30);
+    ck_assert_str_eq(mbox->messages[0].flags, "$a $b");
+    ck_assert(mbox->messages[0].seen);
+    ck_assert_uint_eq(mbox->messages[0].rec.modseq, 3);
+
+    response = check_parse_response("MAILBOX %(UIDVALIDITY 7 LAST_UID 9 HIGHESTMODSEQ 30 RECORD (%(UID 1)))", 71);
+    ck_assert(!response || !check_parse_fullmailbox(mbox, response));
+    dlist_free(&response);
+}
+END_TEST
+
 /* ---- responses ---- */
 
 static struct check_mailbox *
@@ -641,11 +741,11 @@ static const char *report(bool json)
     FILE *f = fmemopen(text, sizeof(text), "w");
     struct check_report *r = check_report_new(f, labels, json);
     struct check_diff diffs[] = {
-        { CHECK_FLAGS, "anna", "user/anna", 5, "flags", "kw", "", NULL },
-        { CHECK_MAILBOXES, "anna", "user/anna/x\x1b[1m", 0, "mailbox", NULL, "uniqueid 7", NULL },
-        { CHECK_SUBSCRIPTIONS, "anna", "user/anna/y", 0, "subscription", "yes", NULL, NULL },
-        { CHECK_QUOTAS, "anna", "user/anna", 0, "STORAGE", "5/9", "6/9", "why" },
-        { CHECK_METADATA, "anna", "user/anna", 0, "/shared/comment", "\xff\n", "", NULL },
+        { CHECK_FLAGS, "anna", "user/anna", 5, "flags", "kw", "", NULL, false },
+        { CHECK_MAILBOXES, "anna", "user/anna/x\x1b[1m", 0, "mailbox", NULL, "uniqueid 7", NULL, false },
+        { CHECK_SUBSCRIPTIONS, "anna", "user/anna/y", 0, "subscription", "yes", NULL, NULL, false },
+        { CHECK_QUOTAS, "anna", "user/anna", 0, "STORAGE", "5/9", "6/9", "why", false },
+        { CHECK_METADATA, "anna", "user/anna", 0, "/shared/comment", "\xff\n", "", NULL, false },
     };
 
     memset(text, 0, sizeof(text));
@@ -716,6 +816,11 @@ Suite *check_replication_suite(void)
     tcase_add_test(tc, quota_kinds);
     tcase_add_test(tc, quota_limits);
     tcase_add_test(tc, quota_raw);
+    tcase_add_test(tc, quota_counted_anew);
+    tcase_add_test(tc, quota_of_deleted_messages);
+    tcase_add_test(tc, quota_that_cannot_be_counted);
+    tcase_add_test(tc, sync_mailboxes);
+    tcase_add_test(tc, full_mailboxes);
     tcase_add_test(tc, fetch_response);
     tcase_add_test(tc, broken_responses);
     tcase_add_test(tc, mailbox_responses);

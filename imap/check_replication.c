@@ -4,8 +4,11 @@
  *
  * An administrator's login is needed on both servers, with the right to act as the users. Both
  * servers are only read. Messages come from both ends in windows that are compared and forgotten, so
- * memory does not grow with the mailbox (only the quota needs 24 bytes for each message). With --wait a user that differs is compared again until
- * the ends agree or the time is over: a replica may be a moment behind.
+ * memory does not grow with the mailbox (only the quota needs 28 bytes for each message).
+ *
+ * No moment is the same on both servers. So a user that differs is compared again, until two
+ * attempts in a row say the same: only that is reported. With --wait it is compared until the ends
+ * agree or the time is over: a replica may be a moment behind.
  *
  * Exit codes: 0 equal, 1 different, 2 not everything could be compared, 64 usage.
  */
@@ -35,6 +38,7 @@
 #define EXIT_UNKNOWN 2
 
 #define MAXPASSWORD 1024
+#define MAXATTEMPTS 5 /* to see the same differences twice */
 #define PASSWORD_VARIABLE "CHECK_REPLICATION_PASSWORD"
 
 static const char usage_text[] =
@@ -50,6 +54,7 @@ static const char usage_text[] =
     "      --require-tls         no login without TLS and a verified certificate\n"
     "      --ca FILE             certificates that verify (default: tls_server_ca_file)\n"
     "      --deleted             deleted mailboxes too\n"
+    "      --deep                fetch all messages, and compare their contents\n"
     "      --wait SECONDS        compare a user that differs again for so long\n"
     "      --timeout SECONDS     longest silence of a server (default 300)\n"
     "  -j, --json                one JSON document instead of lines\n"
@@ -61,7 +66,7 @@ struct options {
     const char *altconfig, *users_file;
     const char *authname[2], *password_file[2], *mechs, *ca_file;
     const char *servers[2];
-    bool all, deleted, json, quiet, require_tls;
+    bool all, deleted, deep, json, quiet, require_tls;
     int wait, timeout;
     strarray_t users;
 };
@@ -146,7 +151,7 @@ static bool examine_pair(struct job *job, struct check_user *users, const struct
     struct check_mailbox *boxes[2] = { twins->a, twins->b };
 
     for (int e = 0; e < 2; e++) {
-        if (!boxes[e] || boxes[e]->deleted) continue;
+        if (!boxes[e]) continue;
         if (check_examine(&job->ends[e], boxes[e])) {
             tell_error(job, e, users[e].userid, boxes[e]->name);
             if (check_end_lost(&job->ends[e])) return false;
@@ -237,23 +242,81 @@ static void compare_once(struct job *job, const char *userid)
     for (int e = 0; e < 2; e++) check_user_free(&users[e]);
 }
 
+static bool same_diff(const struct check_diff *x, const struct check_diff *y)
+{
+    return x->what == y->what && x->uid == y->uid && !strcmp(x->field, y->field) &&
+           !strcmpnull(x->mailbox, y->mailbox) && !strcmpnull(x->a, y->a) && !strcmpnull(x->b, y->b);
+}
+
+/* Attempts report in the same order. */
+static bool same_kept(const struct kept *x, const struct kept *y)
+{
+    if (x->n != y->n) return false;
+    for (size_t i = 0; i < x->n; i++)
+        if (!same_diff(&x->v[i], &y->v[i])) return false;
+    return true;
+}
+
+static bool has_differences(const struct kept *k)
+{
+    for (size_t i = 0; i < k->n; i++)
+        if (!k->v[i].informational) return true;
+    return false;
+}
+
+static bool kept_has(const struct kept *k, const struct check_diff *diff)
+{
+    for (size_t i = 0; i < k->n; i++)
+        if (same_diff(&k->v[i], diff)) return true;
+    return false;
+}
+
+/* What two attempts said; the rest may be no more than the changes of the moment. */
+static void tell_stable(struct job *job, const char *userid, const struct kept *last,
+                        const struct kept *kept)
+{
+    size_t unsure = 0;
+    char text[128];
+
+    for (size_t i = 0; i < kept->n; i++) {
+        if (kept_has(last, &kept->v[i]))
+            check_report_diff(job->report, &kept->v[i]);
+        else
+            unsure++;
+    }
+    snprintf(text, sizeof(text), "changes while it is compared: %zu differences were not the same in %d attempts",
+             unsure, MAXATTEMPTS);
+    check_report_error(job->report, 0, userid, NULL, text);
+    job->run.failed = true;
+}
+
 static void compare_user(struct job *job, const char *userid)
 {
     struct check_run before = job->run;
     time_t end = time(NULL) + job->opts->wait;
-    struct kept kept = { NULL, 0, 0 };
+    struct kept last = { NULL, 0, 0 }, kept = { NULL, 0, 0 };
+    bool stable = false;
 
     job->run.report = keep_diff;
-    job->run.rock = &kept;
-    for (;;) {
+    for (int attempt = 1;; attempt++) {
+        job->run.rock = &kept;
         compare_once(job, userid);
-        if (job->run.failed > before.failed || !kept.n || time(NULL) >= end) break;
-        /* forget this attempt */
-        kept_free(&kept);
+        stable = !has_differences(&kept) || (attempt > 1 && same_kept(&kept, &last));
+        if (job->run.failed > before.failed || !has_differences(&kept)) break;
+        bool waiting = time(NULL) < end;
+        if (!waiting && (stable || attempt >= MAXATTEMPTS)) break;
+        /* this attempt is forgotten, but for what it said */
+        kept_free(&last);
+        last = kept;
+        memset(&kept, 0, sizeof(kept));
         memcpy(job->run.counts, before.counts, sizeof(before.counts));
-        sleep(1);
+        if (waiting) sleep(1);
     }
-    for (size_t i = 0; i < kept.n; i++) check_report_diff(job->report, &kept.v[i]);
+    if (!stable && job->run.failed == before.failed)
+        tell_stable(job, userid, &last, &kept);
+    else
+        for (size_t i = 0; i < kept.n; i++) check_report_diff(job->report, &kept.v[i]);
+    kept_free(&last);
     kept_free(&kept);
 }
 
@@ -270,6 +333,7 @@ static bool open_end(struct job *job, int e)
         .ca_file = o->ca_file,
         .require_tls = o->require_tls,
         .deleted = o->deleted,
+        .deep = o->deep,
         .timeout = o->timeout,
     };
 
@@ -296,6 +360,7 @@ static void run_job(struct job *job, strarray_t *users)
 
     if (!open_end(job, 0) || !open_end(job, 1)) return;
     job->run.deleted = o->deleted;
+    job->run.deep = o->deep;
     if (o->all && !list_all(job, users)) return;
     for (int i = 0; i < strarray_size(users); i++) {
         compare_user(job, strarray_nth(users, i));
@@ -327,7 +392,7 @@ static int seconds(const char *s)
     return (int)n;
 }
 
-enum { OPT_AUTHNAME_B = 256, OPT_PASSWORD_B, OPT_TLS, OPT_CA, OPT_DELETED, OPT_WAIT, OPT_TIMEOUT };
+enum { OPT_AUTHNAME_B = 256, OPT_PASSWORD_B, OPT_TLS, OPT_CA, OPT_DELETED, OPT_DEEP, OPT_WAIT, OPT_TIMEOUT };
 
 static void parse(int argc, char **argv, struct options *o)
 {
@@ -342,6 +407,7 @@ static void parse(int argc, char **argv, struct options *o)
         { "require-tls", no_argument, NULL, OPT_TLS },
         { "ca", required_argument, NULL, OPT_CA },
         { "deleted", no_argument, NULL, OPT_DELETED },
+        { "deep", no_argument, NULL, OPT_DEEP },
         { "wait", required_argument, NULL, OPT_WAIT },
         { "timeout", required_argument, NULL, OPT_TIMEOUT },
         { "json", no_argument, NULL, 'j' },
@@ -363,6 +429,7 @@ static void parse(int argc, char **argv, struct options *o)
         case OPT_TLS: o->require_tls = true; break;
         case OPT_CA: o->ca_file = optarg; break;
         case OPT_DELETED: o->deleted = true; break;
+        case OPT_DEEP: o->deep = true; break;
         case OPT_WAIT: o->wait = seconds(optarg); break;
         case OPT_TIMEOUT: o->timeout = seconds(optarg); break;
         case 'j': o->json = true; break;

@@ -41,6 +41,11 @@ int check_ask_mailbox(struct check_ask *ask, struct backend *b, const char *comm
 int check_try(struct check_ask *ask, struct backend *b, struct buf *cmd);
 /* Keep what went wrong; returns r. */
 int check_end_failed(struct check_end *end, int r, const char *what, const char *text);
+/* What only the sync protocol tells of the user, whose mailboxes are listed; nothing where the server does
+ * not speak it (check_replication_sync.c). */
+int check_fetch_sync(struct check_end *end, struct check_user *user);
+/* State and messages of a mailbox that no session can examine; it stays unopened where the server can't tell. */
+int check_fetch_full(struct check_end *end, struct check_mailbox *mbox);
 /* Log in as the user; an older session of another user ends. */
 int check_end_become(struct check_end *end, struct check_user *user);
 

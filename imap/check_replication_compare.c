@@ -3,8 +3,7 @@
  * check_replication_compare -- every difference between two servers' views of one user
  *
  * Sorted lists are merged; messages by sync_walk. What only one end has is one
- * difference, not one for each of its properties. A quota's number that differs is traced to
- * its kind: some servers count every copy of a message, some only the first.
+ * difference, not one for each of its properties. Quotas are in check_replication_quota.c.
  */
 #include <config.h>
 
@@ -15,7 +14,7 @@
 #include <string.h>
 
 #include "buf.h"
-#include "check_replication_model.h"
+#include "check_replication_int.h"
 #include "imap_err.h"
 #include "sync_walk.h"
 #include "times.h"
@@ -56,21 +55,14 @@ bool check_run_knows(const struct check_run *run, enum check_fact fact)
     return run->facts[0] & run->facts[1] & CHECK_FACT_BIT(fact);
 }
 
-/* What is being compared, and where its differences go. */
-struct place {
-    struct check_run *run;
-    const char *user, *mailbox;
-    uint32_t uid;
-};
-
-static void count(const struct place *p, enum check_what what, uint64_t a, uint64_t b)
+void check_place_count(const struct check_place *p, enum check_what what, uint64_t a, uint64_t b)
 {
     p->run->counts[what].a += a;
     p->run->counts[what].b += b;
 }
 
-static void differ(const struct place *p, enum check_what what, const char *field, const char *a,
-                   const char *b, const char *note)
+void check_place_differ(const struct check_place *p, enum check_what what, const char *field,
+                        const char *a, const char *b, const char *note)
 {
     struct check_diff diff = { .what = what,
                                .user = p->user,
@@ -85,13 +77,28 @@ static void differ(const struct place *p, enum check_what what, const char *fiel
     p->run->report(p->run->rock, &diff);
 }
 
-static void compare_text(const struct place *p, enum check_what what, const char *field,
-                         const char *a, const char *b)
+/* What may differ between two ends that agree. */
+static void inform(const struct check_place *p, enum check_what what, const char *field, const char *a,
+                   const char *b)
 {
-    if (strcmp(a, b)) differ(p, what, field, a, b, NULL);
+    struct check_diff diff = { .what = what,
+                               .user = p->user,
+                               .mailbox = p->mailbox,
+                               .field = field,
+                               .a = a ? a : "",
+                               .b = b ? b : "",
+                               .informational = true };
+
+    if (strcmp(diff.a, diff.b)) p->run->report(p->run->rock, &diff);
 }
 
-static void compare_number(const struct place *p, enum check_what what, const char *field,
+static void compare_text(const struct check_place *p, enum check_what what, const char *field,
+                         const char *a, const char *b)
+{
+    if (strcmp(a, b)) check_place_differ(p, what, field, a, b, NULL);
+}
+
+static void compare_number(const struct check_place *p, enum check_what what, const char *field,
                            uint64_t a, uint64_t b)
 {
     char at[24], bt[24];
@@ -99,10 +106,10 @@ static void compare_number(const struct place *p, enum check_what what, const ch
     if (a == b) return;
     snprintf(at, sizeof(at), "%" PRIu64, a);
     snprintf(bt, sizeof(bt), "%" PRIu64, b);
-    differ(p, what, field, at, bt, NULL);
+    check_place_differ(p, what, field, at, bt, NULL);
 }
 
-static void compare_hex(const struct place *p, enum check_what what, const char *field, uint64_t a,
+static void compare_hex(const struct check_place *p, enum check_what what, const char *field, uint64_t a,
                         uint64_t b)
 {
     char at[24], bt[24];
@@ -110,17 +117,17 @@ static void compare_hex(const struct place *p, enum check_what what, const char 
     if (a == b) return;
     snprintf(at, sizeof(at), "%016" PRIx64, a);
     snprintf(bt, sizeof(bt), "%016" PRIx64, b);
-    differ(p, what, field, at, bt, NULL);
+    check_place_differ(p, what, field, at, bt, NULL);
 }
 
-static void compare_date(const struct place *p, const char *field, time_t a, time_t b)
+static void compare_date(const struct check_place *p, const char *field, time_t a, time_t b)
 {
     char at[RFC3501_DATETIME_MAX], bt[RFC3501_DATETIME_MAX];
 
     if (a == b) return;
     time_to_rfc3501_zone(a, 0, at, sizeof(at));
     time_to_rfc3501_zone(b, 0, bt, sizeof(bt));
-    differ(p, CHECK_DATES, field, at, bt, NULL);
+    check_place_differ(p, CHECK_DATES, field, at, bt, NULL);
 }
 
 /* ---- sorted lists ---- */
@@ -132,22 +139,22 @@ static enum check_what what_of(enum check_what what, const char *key)
     return what;
 }
 
-static void compare_pair(const struct place *p, enum check_what what, const char *prefix,
+static void compare_pair(const struct check_place *p, enum check_what what, const char *prefix,
                          const struct check_pair *a, const struct check_pair *b)
 {
     const char *key = a ? a->key : b->key;
     struct buf field = BUF_INITIALIZER;
 
     what = what_of(what, key);
-    count(p, what, a != NULL, b != NULL);
+    check_place_count(p, what, a != NULL, b != NULL);
     if (!a || !b || strcmp(a->value, b->value)) {
         buf_printf(&field, "%s%s", prefix, key);
-        differ(p, what, buf_cstring(&field), a ? a->value : NULL, b ? b->value : NULL, NULL);
+        check_place_differ(p, what, buf_cstring(&field), a ? a->value : NULL, b ? b->value : NULL, NULL);
         buf_free(&field);
     }
 }
 
-static void compare_pairs(const struct place *p, enum check_what what, const char *prefix,
+static void compare_pairs(const struct check_place *p, enum check_what what, const char *prefix,
                           const struct check_pairs *a, const struct check_pairs *b)
 {
     size_t i = 0, j = 0;
@@ -160,17 +167,17 @@ static void compare_pairs(const struct place *p, enum check_what what, const cha
     }
 }
 
-static void compare_lists(const struct place *p, enum check_what what, const char *field,
+static void compare_lists(const struct check_place *p, enum check_what what, const char *field,
                           const strarray_t *a, const strarray_t *b)
 {
     int i = 0, j = 0, an = strarray_size(a), bn = strarray_size(b);
 
     while (i < an || j < bn) {
         int c = i == an ? 1 : j == bn ? -1 : strcmp(strarray_nth(a, i), strarray_nth(b, j));
-        struct place here = *p;
+        struct check_place here = *p;
         here.mailbox = c <= 0 ? strarray_nth(a, i) : strarray_nth(b, j);
-        count(p, what, c <= 0, c >= 0);
-        if (c) differ(&here, what, field, c < 0 ? "yes" : NULL, c > 0 ? "yes" : NULL, NULL);
+        check_place_count(p, what, c <= 0, c >= 0);
+        if (c) check_place_differ(&here, what, field, c < 0 ? "yes" : NULL, c > 0 ? "yes" : NULL, NULL);
         i += c <= 0;
         j += c >= 0;
     }
@@ -181,11 +188,11 @@ static void compare_lists(const struct place *p, enum check_what what, const cha
 void check_compare_user(struct check_run *run, const struct check_user *a,
                         const struct check_user *b)
 {
-    struct place p = { .run = run, .user = a->userid };
+    struct check_place p = { .run = run, .user = a->userid };
 
-    count(&p, CHECK_USERS, a->exists, b->exists);
+    check_place_count(&p, CHECK_USERS, a->exists, b->exists);
     if (a->exists != b->exists)
-        differ(&p, CHECK_USERS, "user", a->exists ? "INBOX" : NULL, b->exists ? "INBOX" : NULL,
+        check_place_differ(&p, CHECK_USERS, "user", a->exists ? "INBOX" : NULL, b->exists ? "INBOX" : NULL,
                NULL);
     if (check_run_knows(run, CHECK_FACT_SUBSCRIBED))
         compare_lists(&p, CHECK_SUBSCRIPTIONS, "subscription", &a->subscriptions,
@@ -247,29 +254,51 @@ static void describe_lonely(const struct check_mailbox *mbox, struct buf *text)
     buf_cstring(text);
 }
 
-static void compare_state(const struct place *p, const struct check_mailbox *a,
+static void compare_conversations(const struct check_place *p, const struct check_mailbox *a,
+                                  const struct check_mailbox *b)
+{
+    if (!check_run_knows(p->run, CHECK_FACT_CID) || a->sealed || b->sealed) return;
+    check_place_count(p, CHECK_CONVERSATIONS, a->convexists, b->convexists);
+    compare_number(p, CHECK_CONVERSATIONS, "conversations", a->convexists, b->convexists);
+    compare_number(p, CHECK_CONVERSATIONS, "unseen conversations", a->convunseen, b->convunseen);
+    compare_number(p, CHECK_CONVERSATIONS, "conversations' modseq", a->convmodseq, b->convmodseq);
+}
+
+static void compare_state(const struct check_place *p, const struct check_mailbox *a,
                           const struct check_mailbox *b)
 {
-    count(p, CHECK_STATE, 1, 1);
+    check_place_count(p, CHECK_STATE, 1, 1);
     compare_number(p, CHECK_STATE, "UIDVALIDITY", a->uidvalidity, b->uidvalidity);
     compare_number(p, CHECK_STATE, "UIDNEXT", a->uidnext, b->uidnext);
     if (check_run_knows(p->run, CHECK_FACT_MODSEQ))
         compare_number(p, CHECK_STATE, "HIGHESTMODSEQ", a->highestmodseq, b->highestmodseq);
-    if (check_run_knows(p->run, CHECK_FACT_CREATED))
+    if (check_run_knows(p->run, CHECK_FACT_CREATED) && !a->whole && !b->whole)
         compare_number(p, CHECK_STATE, "CREATEDMODSEQ", a->createdmodseq, b->createdmodseq);
+    compare_conversations(p, a, b);
+}
+
+static void compare_sync(const struct check_place *p, const struct check_mailbox *a,
+                         const struct check_mailbox *b)
+{
+    if (check_run_knows(p->run, CHECK_FACT_META) && a->intname && b->intname) {
+        compare_pairs(p, CHECK_STATE, "", &a->sync, &b->sync);
+        inform(p, CHECK_MAILBOXES, "partition", a->partition, b->partition);
+    }
+    if (check_run_knows(p->run, CHECK_FACT_HISTORY))
+        inform(p, CHECK_MAILBOXES, "former names", a->history, b->history);
 }
 
 void check_compare_mailbox(struct check_run *run, const char *userid,
                            const struct check_twins *twins)
 {
     const struct check_mailbox *a = twins->a, *b = twins->b;
-    struct place p = { .run = run, .user = userid, .mailbox = a ? a->name : b->name };
+    struct check_place p = { .run = run, .user = userid, .mailbox = a ? a->name : b->name };
 
-    count(&p, CHECK_MAILBOXES, a != NULL, b != NULL);
+    check_place_count(&p, CHECK_MAILBOXES, a != NULL, b != NULL);
     if (!a || !b) {
         struct buf text = BUF_INITIALIZER;
         describe_lonely(a ? a : b, &text);
-        differ(&p, CHECK_MAILBOXES, "mailbox", a ? text.s : NULL, b ? text.s : NULL, NULL);
+        check_place_differ(&p, CHECK_MAILBOXES, "mailbox", a ? text.s : NULL, b ? text.s : NULL, NULL);
         buf_free(&text);
         return;
     }
@@ -283,17 +312,53 @@ void check_compare_mailbox(struct check_run *run, const char *userid,
         compare_pairs(&p, CHECK_METADATA, "", &a->metadata, &b->metadata);
     }
     if (a->opened && b->opened) compare_state(&p, a, b);
+    compare_sync(&p, a, b);
 }
 
 /* ---- messages ---- */
 
 /* A fact of a message that only some servers can tell. */
-static bool knows(const struct place *p, enum check_fact fact)
+static bool knows(const struct check_place *p, enum check_fact fact)
 {
-    return check_run_knows(p->run, fact);
+    bool less = fact == CHECK_FACT_CREATED || fact == CHECK_FACT_SAVEDATE || fact == CHECK_FACT_CID ||
+                fact == CHECK_FACT_ANNOTATION;
+
+    return check_run_knows(p->run, fact) && !(p->whole && less);
 }
 
-static void compare_message(const struct place *p, const struct check_message *a,
+/* What a fetch brought, and the digest that the server tells where that is another one. */
+static void describe_body(const struct check_message *m, bool digest, struct buf *text)
+{
+    char guid[MESSAGE_GUID_STRLEN];
+
+    if (!m->has_body) {
+        buf_setcstr(text, "nothing");
+        return;
+    }
+    buf_setcstr(text, message_guid_encode(&m->body, guid));
+    if (digest && !message_guid_equal(&m->body, &m->rec.guid))
+        buf_printf(text, " but calls it %s", message_guid_encode(&m->rec.guid, guid));
+}
+
+/* Both ends may have the same wrong bytes: they differ from their digest. */
+static void compare_body(const struct check_place *p, const struct check_message *a,
+                         const struct check_message *b)
+{
+    struct buf at = BUF_INITIALIZER, bt = BUF_INITIALIZER;
+    bool digest = knows(p, CHECK_FACT_DIGEST);
+
+    if (!p->run->deep || p->whole) return;
+    check_place_count(p, CHECK_BODIES, a->has_body, b->has_body);
+    describe_body(a, digest, &at);
+    describe_body(b, digest, &bt);
+    bool good = a->has_body && b->has_body && message_guid_equal(&a->body, &b->body) &&
+                (!digest || message_guid_equal(&a->body, &a->rec.guid));
+    if (!good) check_place_differ(p, CHECK_BODIES, "content", buf_cstring(&at), buf_cstring(&bt), NULL);
+    buf_free(&at);
+    buf_free(&bt);
+}
+
+static void compare_message(const struct check_place *p, const struct check_message *a,
                             const struct check_message *b)
 {
     char ag[MESSAGE_GUID_STRLEN], bg[MESSAGE_GUID_STRLEN];
@@ -314,6 +379,7 @@ static void compare_message(const struct place *p, const struct check_message *a
     if (knows(p, CHECK_FACT_CID)) compare_hex(p, CHECK_CIDS, "conversation id", ar->cid, br->cid);
     if (knows(p, CHECK_FACT_ANNOTATION))
         compare_text(p, CHECK_ANNOTATIONS, "annotations", a->annotations, b->annotations);
+    compare_body(p, a, b);
 }
 
 static size_t count_words(const char *s, char sep)
@@ -325,20 +391,20 @@ static size_t count_words(const char *s, char sep)
 }
 
 /* Every message has one of each; flags and annotations are counted one by one. */
-static void count_message(const struct place *p, const struct check_message *m, bool is_a)
+static void count_message(const struct check_place *p, const struct check_message *m, bool is_a)
 {
     static const enum check_what ones[] = { CHECK_MESSAGES, CHECK_CONTENTS, CHECK_DATES,
                                             CHECK_MODSEQS };
     size_t flags = count_words(m->flags, ' '), annots = count_words(m->annotations, '\n');
 
-    for (size_t i = 0; i < array_size(ones); i++) count(p, ones[i], is_a, !is_a);
-    count(p, CHECK_SEEN, is_a && m->seen, !is_a && m->seen);
-    count(p, CHECK_FLAGS, is_a ? flags : 0, is_a ? 0 : flags);
-    count(p, CHECK_ANNOTATIONS, is_a ? annots : 0, is_a ? 0 : annots);
-    if (knows(p, CHECK_FACT_CID)) count(p, CHECK_CIDS, is_a, !is_a);
+    for (size_t i = 0; i < array_size(ones); i++) check_place_count(p, ones[i], is_a, !is_a);
+    check_place_count(p, CHECK_SEEN, is_a && m->seen, !is_a && m->seen);
+    check_place_count(p, CHECK_FLAGS, is_a ? flags : 0, is_a ? 0 : flags);
+    check_place_count(p, CHECK_ANNOTATIONS, is_a ? annots : 0, is_a ? 0 : annots);
+    if (knows(p, CHECK_FACT_CID)) check_place_count(p, CHECK_CIDS, is_a, !is_a);
 }
 
-static void report_lonely(const struct place *p, const struct check_message *a,
+static void report_lonely(const struct check_place *p, const struct check_message *a,
                           const struct check_message *b)
 {
     const struct check_message *m = a ? a : b;
@@ -348,12 +414,12 @@ static void report_lonely(const struct place *p, const struct check_message *a,
     buf_printf(&text, "digest %s, %" PRIu32 " octets", message_guid_encode(&m->rec.guid, guid),
                m->rec.size);
     buf_cstring(&text);
-    differ(p, CHECK_MESSAGES, "message", a ? text.s : NULL, b ? text.s : NULL, NULL);
+    check_place_differ(p, CHECK_MESSAGES, "message", a ? text.s : NULL, b ? text.s : NULL, NULL);
     buf_free(&text);
 }
 
 /* Read both streams side by side. compare false: only count the messages. */
-static int walk_messages(struct place *p, struct sync_stream a, struct sync_stream b, bool compare,
+static int walk_messages(struct check_place *p, struct sync_stream a, struct sync_stream b, bool compare,
                          int *failed)
 {
     struct sync_walk walk;
@@ -365,7 +431,7 @@ static int walk_messages(struct place *p, struct sync_stream a, struct sync_stre
         const struct check_message *bm = (const struct check_message *)theirs;
         p->uid = ours ? ours->uid : theirs->uid;
         if (!compare) {
-            count(p, CHECK_MESSAGES, am != NULL, bm != NULL);
+            check_place_count(p, CHECK_MESSAGES, am != NULL, bm != NULL);
             continue;
         }
         if (am) count_message(p, am, true);
@@ -383,152 +449,13 @@ int check_compare_messages(struct check_run *run, const char *userid,
                            const struct check_twins *twins, struct sync_stream a,
                            struct sync_stream b, int *failed)
 {
-    struct place p = { .run = run,
+    struct check_place p = { .run = run,
                        .user = userid,
                        .mailbox = twins->a ? twins->a->name : twins->b->name };
     bool both = twins->a && twins->b && twins->a->opened && twins->b->opened;
 
+    p.whole = both && (twins->a->whole || twins->b->whole);
+
     /* of a mailbox that is on one end only, the whole mailbox is the difference */
     return walk_messages(&p, a, b, both, failed);
-}
-
-/* ---- quota ---- */
-
-static int by_guid(const void *a, const void *b)
-{
-    return message_guid_cmp(&((const struct check_copy *)a)->guid,
-                            &((const struct check_copy *)b)->guid);
-}
-
-/* What the distinct messages add up to; sorts the copies. */
-static void distinct(struct check_usage *usage, uint64_t *octets, uint64_t *messages)
-{
-    *octets = *messages = 0;
-    if (usage->messages) qsort(usage->copies, usage->messages, sizeof(*usage->copies), by_guid);
-    for (uint64_t i = 0; i < usage->messages; i++) {
-        if (i && message_guid_equal(&usage->copies[i].guid, &usage->copies[i - 1].guid)) continue;
-        *octets += usage->copies[i].size;
-        ++*messages;
-    }
-}
-
-static const struct check_resource *find_resource(const struct check_quota *quota, const char *name)
-{
-    for (size_t i = 0; i < quota->n; i++)
-        if (!strcmp(quota->resources[i].name, name)) return &quota->resources[i];
-    return NULL;
-}
-
-#define RAW "X-RAW-"
-
-static bool is_raw(const char *name)
-{
-    return strstarts(name, RAW);
-}
-
-static const struct check_resource *find_raw(const struct check_quota *quota, const char *name)
-{
-    char raw[64];
-
-    snprintf(raw, sizeof(raw), RAW "%s", name);
-    return find_resource(quota, raw);
-}
-
-/* Say what kind of number one end shows, as far as its own messages tell. */
-static void explain(const char *end, const char *name, uint64_t used, struct check_usage *usage,
-                    struct buf *note)
-{
-    bool storage = !strcmp(name, "STORAGE");
-    uint64_t octets, messages;
-
-    if (!storage && strcmp(name, "MESSAGE")) return;
-    if (note->len) buf_appendcstr(note, "; ");
-    if (usage->incomplete) {
-        buf_printf(note, "%s: not all messages could be counted", end);
-        return;
-    }
-    distinct(usage, &octets, &messages);
-    uint64_t raw = storage ? usage->octets / 1024 : usage->messages;
-    uint64_t aware = storage ? octets / 1024 : messages;
-    if (used == raw && used == aware)
-        buf_printf(note, "%s agrees with its messages", end);
-    else if (used == raw)
-        buf_printf(note, "%s counts every copy (distinct messages: %" PRIu64 ")", end, aware);
-    else if (used == aware)
-        buf_printf(note, "%s counts distinct messages (every copy: %" PRIu64 ")", end, raw);
-    else
-        buf_printf(note,
-                   "%s is wrong: its messages add up to %" PRIu64 ", distinct ones to %" PRIu64,
-                   end, raw, aware);
-}
-
-static void report_quota(const struct place *p, const char *name, const struct check_resource *a,
-                         const struct check_resource *b, struct buf *note)
-{
-    char at[64] = "", bt[64] = "";
-
-    if (a) snprintf(at, sizeof(at), "%" PRIu64 "/%" PRIu64, a->used, a->limit);
-    if (b) snprintf(bt, sizeof(bt), "%" PRIu64 "/%" PRIu64, b->used, b->limit);
-    differ(p, CHECK_QUOTAS, name, a ? at : NULL, b ? bt : NULL,
-           note->len ? buf_cstring(note) : NULL);
-}
-
-/* If only one end shows raw numbers as well, the other's may be either kind. */
-static bool same_use(const struct check_quota *qa, const struct check_quota *qb,
-                     const struct check_resource *a, const struct check_resource *b)
-{
-    const struct check_resource *ra = find_raw(qa, a->name), *rb = find_raw(qb, a->name);
-
-    if (a->used == b->used) return true;
-    if (ra && !rb) return ra->used == b->used;
-    if (rb && !ra) return rb->used == a->used;
-    return false;
-}
-
-static void compare_resource(const struct place *p, struct check_quota *qa, struct check_quota *qb,
-                             const char *name)
-{
-    const struct check_resource *a = find_resource(qa, name), *b = find_resource(qb, name);
-    struct buf note = BUF_INITIALIZER;
-
-    if (is_raw(name) && !check_run_knows(p->run, CHECK_FACT_RAWQUOTA)) return;
-    count(p, CHECK_QUOTAS, a != NULL, b != NULL);
-    if (a && b && a->limit == b->limit && same_use(qa, qb, a, b)) return;
-    if (a && b && a->used != b->used) {
-        explain(p->run->labels[0], name, a->used, &qa->usage, &note);
-        explain(p->run->labels[1], name, b->used, &qb->usage, &note);
-    }
-    report_quota(p, name, a, b, &note);
-    buf_free(&note);
-}
-
-static void compare_quota(const struct place *p, struct check_quota *a, struct check_quota *b)
-{
-    for (size_t i = 0; i < a->n; i++) compare_resource(p, a, b, a->resources[i].name);
-    for (size_t i = 0; i < b->n; i++)
-        if (!find_resource(a, b->resources[i].name))
-            compare_resource(p, a, b, b->resources[i].name);
-}
-
-void check_compare_quotas(struct check_run *run, struct check_user *a, struct check_user *b)
-{
-    size_t i = 0, j = 0;
-
-    if (!check_run_knows(run, CHECK_FACT_QUOTA)) return;
-    while (i < a->nquotas || j < b->nquotas) {
-        int c = i == a->nquotas   ? 1
-                : j == b->nquotas ? -1
-                                  : strcmp(a->quotas[i].root, b->quotas[j].root);
-        struct place p = { .run = run,
-                           .user = a->userid,
-                           .mailbox = c <= 0 ? a->quotas[i].root : b->quotas[j].root };
-        count(&p, CHECK_QUOTAROOTS, c <= 0, c >= 0);
-        if (c)
-            differ(&p, CHECK_QUOTAROOTS, "quota root itself", c < 0 ? "yes" : NULL,
-                   c > 0 ? "yes" : NULL, NULL);
-        else
-            compare_quota(&p, &a->quotas[i], &b->quotas[j]);
-        i += c <= 0;
-        j += c >= 0;
-    }
 }

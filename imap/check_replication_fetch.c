@@ -3,9 +3,9 @@
  * check_replication_fetch -- ask an IMAP server for all it knows of a user
  *
  * The administrator's session lists mailboxes, ACLs, shared annotations and quotas, and what only
- * the sync protocol tells (SYNCGET META); the user's reads subscriptions and what is private
- * (handbook 03 §1.8, 04 §3.5, §3.9, §3.17, §4.2). Both separators and both kinds of
- * namespace are understood.
+ * the sync protocol tells (check_replication_sync.c); the user's reads subscriptions and what is
+ * private (handbook 04 §3.5, §3.9, §3.17, §4.2). Both separators and both kinds of namespace are
+ * understood.
  */
 #include <config.h>
 
@@ -87,12 +87,20 @@ int check_list_users(struct check_end *end, strarray_t *users)
     return list(&ask, end->admin, pattern, takes);
 }
 
+/* Where 3.6.1 keeps Sieve scripts; those are compared one by one, wherever a server keeps them. */
+static bool holds_scripts(const struct check_ask *ask, const char *name)
+{
+    const char *leaf = strrchr(name, '/');
+
+    return has_fact(ask->end, CHECK_FACT_META) && leaf && !strcmp(leaf, "/#sieve");
+}
+
 static void take_mailbox(struct check_ask *ask, const struct dlist *response, const char *line)
 {
     char *name = listed_name(ask, &ask->end->admin_names, response, false);
 
     (void)line;
-    if (name) check_user_addmailbox(ask->user, name)->deleted = ask->prefix != NULL;
+    if (name && !holds_scripts(ask, name)) check_user_addmailbox(ask->user, name)->sealed = ask->prefix != NULL;
     free(name);
 }
 
@@ -166,31 +174,6 @@ static int probe_cids(struct check_end *end, struct check_user *user)
     return end->probed ? 0 : r;
 }
 
-/* ---- what the sync protocol tells ---- */
-
-static void take_seen(struct check_ask *ask, const struct dlist *response, const char *line)
-{
-    (void)line;
-    if (!check_parse_seen(ask->user, response)) ask->bad = true;
-}
-
-static void take_sieve(struct check_ask *ask, const struct dlist *response, const char *line)
-{
-    (void)line;
-    if (!check_parse_sieve(ask->user, response)) ask->bad = true;
-}
-
-static int fetch_meta(struct check_end *end, struct check_user *user)
-{
-    static const struct check_take takes[] = { { "SEEN", take_seen },
-                                               { "SIEVE", take_sieve },
-                                               { NULL, NULL } };
-    struct check_ask ask = { .end = end, .user = user };
-
-    if (!has_fact(end, CHECK_FACT_META)) return 0;
-    return check_ask_mailbox(&ask, end->admin, "SYNCGET META", user->userid, "", takes);
-}
-
 /* ---- facts of a mailbox ---- */
 
 static void take_acl(struct check_ask *ask, const struct dlist *response, const char *line)
@@ -260,7 +243,7 @@ static int fetch_private(struct check_end *end, struct check_user *user, struct 
     static const struct check_take metadata[] = { { "METADATA", take_metadata }, { NULL, NULL } };
     struct check_ask ask = { .end = end, .user = user, .mbox = mbox, .prefix = "/private/" };
 
-    if (mbox->deleted || !has_fact(end, CHECK_FACT_METADATA)) return 0;
+    if (mbox->sealed || !has_fact(end, CHECK_FACT_METADATA)) return 0;
     char *own = check_session_name(&end->user_names, mbox->name);
     int r = check_ask_mailbox(&ask, end->user, "GETMETADATA", own, " \"/private/*\"", metadata);
     free(own);
@@ -272,7 +255,7 @@ int check_fetch_user(struct check_end *end, struct check_user *user)
     int r = list_mailboxes(end, user);
 
     if (r || !user->nmailboxes) return r;
-    r = fetch_meta(end, user);
+    r = check_fetch_sync(end, user);
     if (!r && user->exists) r = check_end_become(end, user);
     if (!r && user->exists) r = probe_cids(end, user);
     if (!r && user->exists) r = list_subscriptions(end, user);

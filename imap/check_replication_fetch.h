@@ -17,6 +17,7 @@ struct check_login {
     const char *ca_file; /* NULL: tls_server_ca_file */
     bool require_tls;
     bool deleted; /* look at mailboxes below deletedprefix too */
+    bool deep;    /* fetch the messages themselves */
     int timeout;  /* seconds without an answer; 0: none */
 };
 
@@ -43,7 +44,8 @@ int check_list_users(struct check_end *end, strarray_t *users);
 /* Log in as the user and learn everything but the messages. A user that is not there is no error
  * (exists is false). */
 int check_fetch_user(struct check_end *end, struct check_user *user);
-/* Examine a mailbox: its state, and how many messages there are. */
+/* Examine a mailbox: its state, and how many messages there are. One that is sealed stays unopened if the server
+ * does not speak the sync protocol. */
 int check_examine(struct check_end *end, struct check_mailbox *mbox);
 
 /* The messages of the mailbox that was examined last, fetched as they are read. */

@@ -95,6 +95,10 @@ static void mailbox_fini(struct check_mailbox *mbox)
     free(mbox->quotaroot);
     check_pairs_free(&mbox->acl);
     check_pairs_free(&mbox->metadata);
+    check_pairs_free(&mbox->sync);
+    free(mbox->intname);
+    free(mbox->partition);
+    free(mbox->history);
 }
 
 /* ---- quota ---- */
@@ -125,7 +129,8 @@ void check_user_count(struct check_user *user, const struct check_mailbox *mbox)
         const struct index_record *rec = &mbox->messages[i].rec;
         usage->copies = grow(usage->copies, (size_t)usage->messages, &usage->alloc,
                              sizeof(*usage->copies));
-        usage->copies[usage->messages++] = (struct check_copy){ rec->guid, rec->size };
+        usage->copies[usage->messages++] = (struct check_copy){ rec->guid, rec->size,
+                                                                 mbox->messages[i].flagged_deleted };
         usage->octets += rec->size;
     }
 }
@@ -177,6 +182,7 @@ void check_user_sort(struct check_user *user)
     for (size_t i = 0; i < user->nmailboxes; i++) {
         check_pairs_sort(&user->mailboxes[i].acl);
         check_pairs_sort(&user->mailboxes[i].metadata);
+        check_pairs_sort(&user->mailboxes[i].sync);
     }
     if (user->nquotas) qsort(user->quotas, user->nquotas, sizeof(*user->quotas), by_root);
     strarray_sort(&user->subscriptions, NULL);

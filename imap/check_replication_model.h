@@ -34,17 +34,25 @@ struct check_message {
     struct index_record rec; /* first, for the walk: uid, dates, size, guid, modseqs, cid */
     char *flags;             /* in order, blank-separated, without \Recent and \Seen */
     char *annotations;       /* in order: "entry attribute value" a line; "" for none */
-    bool seen;
+    bool seen, flagged_deleted;
+    bool has_body;            /* --deep: it was fetched */
+    struct message_guid body; /* of what was fetched */
 };
 
 struct check_mailbox {
     char *name, *uniqueid, *quotaroot; /* quotaroot "": none */
     struct check_pairs acl;            /* identifier: rights in order of the letters */
     struct check_pairs metadata;       /* "/shared/..." and the user's "/private/..." */
-    bool deleted; /* kept under the deleted prefix: no session can examine it */
-    bool opened;  /* the facts below, and messages, can be learned */
+    struct check_pairs sync;           /* type, options ...: what the sync protocol tells */
+    char *intname, *partition;         /* NULL: the server does not tell */
+    char *history;                     /* former names, newest first; NULL: none, or not told */
+    bool sealed; /* no session can examine it: kept under the deleted prefix, or not mail */
+    bool opened; /* the facts below, and messages, can be learned */
+    bool whole;  /* all messages are held, from GET FULLMAILBOX, with fewer facts */
     uint32_t exists, uidvalidity, uidnext;
     modseq_t highestmodseq, createdmodseq;
+    uint32_t convexists, convunseen; /* conversations */
+    modseq_t convmodseq;
     struct check_message *messages; /* rising UIDs: those that are held just now */
     size_t nmessages, alloc;
 };
@@ -60,6 +68,7 @@ struct check_usage {
     struct check_copy {
         struct message_guid guid;
         uint32_t size;
+        bool deleted; /* \Deleted: no conversation counts it */
     } * copies;
     size_t alloc;
     bool incomplete; /* not all messages were seen */
@@ -113,7 +122,9 @@ void check_user_sort(struct check_user *user);
     X(CHECK_FACT_SUBSCRIBED, "LIST-EXTENDED", "subscriptions")                             \
     X(CHECK_FACT_QUOTA, "QUOTA", "quota roots, limits and usage")                          \
     X(CHECK_FACT_RAWQUOTA, "X-RAWQUOTA", "raw quota usage")                                \
-    X(CHECK_FACT_META, "X-REPLICATION", "seen state in others' mailboxes, Sieve scripts")
+    X(CHECK_FACT_META, "X-REPLICATION",                                                    \
+      "seen state in others' mailboxes, Sieve scripts, types and options of mailboxes")    \
+    X(CHECK_FACT_HISTORY, "X-NAMEHISTORY", "former names of mailboxes")
 
 enum check_fact {
 #define CHECK_FACT_CODE(code, capability, text) code,
@@ -139,6 +150,7 @@ const char *check_fact_capability(enum check_fact fact);
     X(CHECK_SCRIPTS, "Sieve scripts")               \
     X(CHECK_QUOTAROOTS, "quota roots")              \
     X(CHECK_QUOTAS, "quota limits and usage")       \
+    X(CHECK_RECOUNTS, "quota usage counted anew")   \
     X(CHECK_MESSAGES, "messages")                   \
     X(CHECK_CONTENTS, "sizes and digests")          \
     X(CHECK_DATES, "dates")                         \
@@ -146,6 +158,8 @@ const char *check_fact_capability(enum check_fact fact);
     X(CHECK_SEEN, "seen")                           \
     X(CHECK_MODSEQS, "message modseqs")             \
     X(CHECK_CIDS, "conversation ids")               \
+    X(CHECK_CONVERSATIONS, "conversation counts")   \
+    X(CHECK_BODIES, "contents (--deep)")            \
     X(CHECK_ANNOTATIONS, "message annotations")
 
 enum check_what {
@@ -164,6 +178,7 @@ struct check_diff {
     const char *field;
     const char *a, *b;
     const char *note; /* what is known of the cause, or NULL */
+    bool informational; /* told, but no reason to call the ends different */
 };
 
 /* Items looked at on each end, and differences found. */
@@ -178,6 +193,7 @@ struct check_run {
     unsigned facts[2];     /* CHECK_FACT_BITs: what each server can tell */
     struct check_count counts[CHECK_NWHATS];
     bool connected, deleted; /* facts are known; deleted mailboxes are compared too */
+    bool deep;               /* bodies are compared */
     bool failed;             /* something could not be compared */
 };
 
@@ -202,7 +218,7 @@ void check_compare_mailbox(struct check_run *run, const char *userid,
 int check_compare_messages(struct check_run *run, const char *userid,
                            const struct check_twins *twins, struct sync_stream a,
                            struct sync_stream b, int *failed);
-/* Quota roots, after the messages were counted. */
+/* Quota roots, after the messages were counted; also whether each end's usage is that of its messages. */
 void check_compare_quotas(struct check_run *run, struct check_user *a, struct check_user *b);
 
 #endif

@@ -229,7 +229,7 @@ static char *join_sorted(strarray_t *words, const char *sep)
     return text ? text : xstrdup("");
 }
 
-static bool take_flags(struct check_message *m, const struct dlist *list)
+bool check_parse_flags(struct check_message *m, const struct dlist *list)
 {
     strarray_t flags = STRARRAY_INITIALIZER;
     const char *flag;
@@ -245,6 +245,7 @@ static bool take_flags(struct check_message *m, const struct dlist *list)
             m->seen = true;
         else if (cyr_strcasecmp(flag, "\\Recent"))
             strarray_append(&flags, flag);
+        if (!cyr_strcasecmp(flag, "\\Deleted")) m->flagged_deleted = true;
     }
     free(m->flags);
     m->flags = join_sorted(&flags, " ");
@@ -320,7 +321,7 @@ static bool take_item(struct check_message *m, const char *name, const struct dl
 {
     struct index_record *rec = &m->rec;
 
-    if (!cyr_strcasecmp(name, "FLAGS")) return take_flags(m, value);
+    if (!cyr_strcasecmp(name, "FLAGS")) return check_parse_flags(m, value);
     if (!cyr_strcasecmp(name, "UID")) return dlist_tonum32(value, &rec->uid);
     if (!cyr_strcasecmp(name, "DIGEST.SHA1")) return dlist_toguid(value, &rec->guid);
     if (!cyr_strcasecmp(name, "INTERNALDATE")) return take_date(value, &rec->internaldate);
@@ -333,7 +334,7 @@ static bool take_item(struct check_message *m, const char *name, const struct dl
     return true;
 }
 
-static const struct dlist *find_item(const struct dlist *list, const char *name)
+const struct dlist *check_find_item(const struct dlist *list, const char *name)
 {
     for (const struct dlist *at = list->head; at && at->next; at = at->next->next)
         if (is_word(at, name)) return at->next;
@@ -347,7 +348,7 @@ bool check_parse_fetch(struct check_mailbox *mbox, const struct dlist *response)
 
     if (!is_list(list)) return false;
     /* news of other messages may come at any time */
-    if (!find_item(list, "UID") || !find_item(list, "RFC822.SIZE")) return true;
+    if (!check_find_item(list, "UID") || !check_find_item(list, "RFC822.SIZE")) return true;
     struct check_message *m = check_mailbox_addmessage(mbox, 0);
     m->flags = xstrdup("");
     m->annotations = xstrdup("");
@@ -420,39 +421,6 @@ bool check_parse_acl(struct check_mailbox *mbox, const struct dlist *response)
         check_pairs_add(&mbox->acl, id, sorted);
         free(sorted);
     }
-    return true;
-}
-
-/* The text of a key of "NAME %(KEY value ...)"; "" for a number that is 0 or a key that is missing. */
-static const char *sync_value(const struct dlist *response, const char *key)
-{
-    const struct dlist *list = dlist_getchildn(response, 2);
-    const char *value = "";
-
-    if (is_list(list) && !dlist_toatom(find_item(list, key), &value)) return "";
-    return value;
-}
-
-bool check_parse_seen(struct check_user *user, const struct dlist *response)
-{
-    const char *id = sync_value(response, "UNIQUEID");
-
-    if (!*id) return false;
-    char *value = xasprintf("%s up to %s", sync_value(response, "SEENUIDS"),
-                            sync_value(response, "LASTUID"));
-    check_pairs_add(&user->reads, id, value);
-    free(value);
-    return true;
-}
-
-/* The active script has a second line, whose name ends in ".bc". */
-bool check_parse_sieve(struct check_user *user, const struct dlist *response)
-{
-    const char *name = sync_value(response, "FILENAME");
-    bool active = !strcmp(sync_value(response, "ISACTIVE"), "1");
-
-    if (!*name) return false;
-    check_pairs_add(&user->scripts, name, active ? "active" : sync_value(response, "GUID"));
     return true;
 }
 

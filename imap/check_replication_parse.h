@@ -34,9 +34,19 @@ bool check_parse_fetch(struct check_mailbox *mbox, const struct dlist *response)
 bool check_parse_metadata(struct check_mailbox *mbox, const struct dlist *response,
                           const char *prefix);
 bool check_parse_acl(struct check_mailbox *mbox, const struct dlist *response);
-/* Lines of the sync protocol: SEEN %(...), SIEVE %(...) (handbook 03 §4). */
+/* The value behind a name in "name value name value ..."; NULL. */
+const struct dlist *check_find_item(const struct dlist *list, const char *name);
+/* Flags in one order, \Seen apart and \Recent left out. */
+bool check_parse_flags(struct check_message *m, const struct dlist *list);
+
+/* Lines of the sync protocol (check_replication_sync.c, handbook 03 §4): SEEN, SIEVE, NAMES, MAILBOX %(...). */
 bool check_parse_seen(struct check_user *user, const struct dlist *response);
 bool check_parse_sieve(struct check_user *user, const struct dlist *response);
+/* The mailboxes of the user are listed already; others are ignored. sep: of the administrator's names. */
+bool check_parse_names(struct check_user *user, const struct dlist *response);
+bool check_parse_syncmailbox(struct check_user *user, char sep, const struct dlist *response);
+/* The answer to GET FULLMAILBOX: state and all messages that are not expunged. */
+bool check_parse_fullmailbox(struct check_mailbox *mbox, const struct dlist *response);
 /* "[UIDVALIDITY 5]" and the like of an untagged OK of EXAMINE. */
 void check_parse_okcode(struct check_mailbox *mbox, const char *line);
 

@@ -96,6 +96,7 @@ static void put_difference(struct check_report *r, struct buf *line, const struc
     put_value(line, diff->a);
     buf_printf(line, ", %s has ", r->labels[1]);
     put_value(line, diff->b);
+    if (diff->informational) buf_appendcstr(line, " (no difference of contents)");
 }
 
 static void put_quota(struct check_report *r, struct buf *line, const struct check_diff *diff)
@@ -139,6 +140,7 @@ static json_t *diff_object(const struct check_diff *diff)
     json_object_set_new(o, "a", text(diff->a));
     json_object_set_new(o, "b", text(diff->b));
     if (diff->note) json_object_set_new(o, "note", text(diff->note));
+    if (diff->informational) json_object_set_new(o, "informational", json_true());
     return o;
 }
 
@@ -205,7 +207,8 @@ static void print_all_not_compared(struct check_report *r, const struct check_ru
         for (int end = 0; end < 2; end++)
             if (run->connected && !(run->facts[end] & CHECK_FACT_BIT(fact)))
                 print_not_compared(r, (enum check_fact)fact, end);
-    if (run->deleted && run->connected && !r->differences)
+    bool sealed = !check_run_knows(run, CHECK_FACT_META);
+    if (run->deleted && run->connected && sealed && !r->differences)
         fprintf(r->out, "not compared: messages of deleted mailboxes, but for their checksums "
                         "(no session can examine them)\n");
 }

@@ -31,6 +31,52 @@ static const struct {
     { CHECK_FACT_ANNOTATION, "ANNOTATION (\"*\" (value.priv value.shared))" },
 };
 
+/* ---- --deep ---- */
+
+static struct check_message *find_message(struct check_mailbox *mbox, uint32_t uid)
+{
+    size_t lo = 0, hi = mbox->nmessages;
+
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        if (mbox->messages[mid].rec.uid < uid)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < mbox->nmessages && mbox->messages[lo].rec.uid == uid ? &mbox->messages[lo] : NULL;
+}
+
+static void take_body(struct check_ask *ask, const struct dlist *response, const char *line)
+{
+    const struct dlist *list = dlist_getchildn(response, 2);
+    struct check_message *m;
+    const char *body;
+    uint32_t uid;
+    size_t len;
+
+    (void)line;
+    if (!list || list->type != DL_LIST || !dlist_tonum32(check_find_item(list, "UID"), &uid)) return;
+    if (!dlist_tomap(check_find_item(list, "BODY[]"), &body, &len)) return;
+    m = find_message(ask->mbox, uid);
+    if (!m) return;
+    message_guid_generate(&m->body, body, len);
+    m->has_body = true;
+}
+
+/* The messages of the window, one at a time in memory. */
+static int fetch_bodies(struct check_stream *stream, uint32_t first, uint32_t last)
+{
+    static const struct check_take takes[] = { { "FETCH", take_body }, { NULL, NULL } };
+    struct check_ask ask = { .end = stream->end, .mbox = stream->mbox };
+    struct buf cmd = BUF_INITIALIZER;
+
+    buf_printf(&cmd, "FETCH %" PRIu32 ":%" PRIu32 " (UID BODY.PEEK[])", first, last);
+    return check_ask(&ask, stream->end->user, &cmd, takes);
+}
+
+/* ---- the stream ---- */
+
 static void take_fetch(struct check_ask *ask, const struct dlist *response, const char *line)
 {
     (void)line;
@@ -56,6 +102,7 @@ static int fetch_window(struct check_stream *stream)
     int r = check_ask(&ask, end->user, &cmd, takes);
     if (!r && mbox->nmessages != last - stream->done)
         r = check_end_failed(end, IMAP_PROTOCOL_ERROR, "FETCH", "not all messages were told");
+    if (!r && end->login.deep) r = fetch_bodies(stream, stream->done + 1, last);
     stream->done = last;
     stream->pos = 0;
     return r;
@@ -94,6 +141,10 @@ struct sync_stream check_stream_open(struct check_stream *stream, struct check_e
     stream->mbox = mbox;
     stream->done = 0;
     stream->pos = 0;
+    if (mbox->whole) {
+        stream->done = mbox->exists;
+        check_user_count(user, mbox);
+    }
     return (struct sync_stream){ next_message, stream };
 }
 
@@ -115,13 +166,26 @@ static void take_exists(struct check_ask *ask, const struct dlist *response, con
 static void take_status(struct check_ask *ask, const struct dlist *response, const char *line)
 {
     const struct dlist *list = dlist_getchildn(response, 2);
-    const char *name;
 
     (void)line;
     if (!list || list->type != DL_LIST) return;
-    for (const struct dlist *at = list->head; at && at->next; at = at->next->next)
-        if (dlist_toatom(at, &name) && !cyr_strcasecmp(name, "CREATEDMODSEQ"))
-            dlist_tonum64(at->next, &ask->mbox->createdmodseq);
+    dlist_tonum64(check_find_item(list, "CREATEDMODSEQ"), &ask->mbox->createdmodseq);
+    dlist_tonum32(check_find_item(list, "XCONVEXISTS"), &ask->mbox->convexists);
+    dlist_tonum32(check_find_item(list, "XCONVUNSEEN"), &ask->mbox->convunseen);
+    dlist_tonum64(check_find_item(list, "XCONVMODSEQ"), &ask->mbox->convmodseq);
+}
+
+static int ask_status(struct check_end *end, struct check_ask *ask, const char *name)
+{
+    static const struct check_take takes[] = { { "STATUS", take_status }, { NULL, NULL } };
+    bool created = end->facts & CHECK_FACT_BIT(CHECK_FACT_CREATED);
+    bool conv = end->facts & CHECK_FACT_BIT(CHECK_FACT_CID);
+    char items[80];
+
+    if (!created && !conv) return 0;
+    snprintf(items, sizeof(items), " (UIDNEXT%s%s)", created ? " CREATEDMODSEQ" : "",
+             conv ? " XCONVEXISTS XCONVUNSEEN XCONVMODSEQ" : "");
+    return check_ask_mailbox(ask, end->user, "STATUS", name, items, takes);
 }
 
 int check_examine(struct check_end *end, struct check_mailbox *mbox)
@@ -129,14 +193,12 @@ int check_examine(struct check_end *end, struct check_mailbox *mbox)
     static const struct check_take examined[] = { { "OK", take_ok },
                                                   { "EXISTS", take_exists },
                                                   { NULL, NULL } };
-    static const struct check_take status[] = { { "STATUS", take_status }, { NULL, NULL } };
     struct check_ask ask = { .end = end, .mbox = mbox };
-    char *own = check_session_name(&end->user_names, mbox->name);
-    int r = 0;
 
+    if (mbox->sealed) return check_fetch_full(end, mbox);
+    char *own = check_session_name(&end->user_names, mbox->name);
     mbox->exists = 0;
-    if (end->facts & CHECK_FACT_BIT(CHECK_FACT_CREATED))
-        r = check_ask_mailbox(&ask, end->user, "STATUS", own, " (CREATEDMODSEQ)", status);
+    int r = ask_status(end, &ask, own);
     if (!r) r = check_ask_mailbox(&ask, end->user, "EXAMINE", own, "", examined);
     free(own);
     mbox->opened = !r;

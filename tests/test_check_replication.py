@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """check_replication between two of our servers: what is compared, and all that can go wrong."""
 
+import glob
 import json
 import os
 import pty
@@ -12,6 +13,8 @@ import pytest
 
 from cyltest.credentials import password
 from cyltest.differences import message
+from cyltest.dlist import parse
+from cyltest.syncline import full
 
 CONF = {"unixhierarchysep": False, "altnamespace": False, "delete_mode": "delayed"}
 
@@ -111,7 +114,7 @@ def test_deleted_mailboxes(replicated):
     replicated.sync("-u", "alice")
     done = compare(replicated, "--deleted")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert any(line.startswith("not compared: messages of deleted mailboxes") for line in lines(done))
+    assert not any(line.startswith("not compared") for line in lines(done))
     with replicated.replica.imap("admin") as imap:
         (listed,) = imap.ok('LIST "" DELETED.*').untagged
         name = listed.split()[-1].strip(b'"').decode()
@@ -122,6 +125,142 @@ def test_deleted_mailboxes(replicated):
     assert done.returncode == 1
     assert (f"alice {name.replace('.', '/')} ACL of bob: only on {labels(replicated)[1]} (l)"
             in lines(done))
+
+
+def test_messages_of_a_deleted_mailbox(replicated):
+    """No session can examine it; the sync protocol tells its records."""
+    with replicated.primary.imap("alice") as imap:
+        imap.append("INBOX.Work", message(8))
+        imap.append("INBOX.Work", message(9))
+        imap.ok("DELETE INBOX.Work")
+        imap.logout()
+    replicated.sync("-u", "alice")
+    assert compare(replicated, "--deleted").returncode == 0
+    with replicated.replica.sync("repl") as sync:
+        (name,) = [parse(line)[1]["MBOXNAME"].decode() for line in sync.ok("GET USER alice").untagged
+                   if b"DELETED." in line]
+        box = full(sync, name)
+        sync.ok(f"APPLY EXPUNGE %(MBOXNAME {name} UNIQUEID {box['UNIQUEID'].decode()} UID (1))")
+    done = compare(replicated, "--deleted")
+    assert done.returncode == 1
+    (line,) = [line for line in lines(done) if " message: only on " in line]
+    assert line.startswith(f"alice {name.replace('.', '/')} 1 message: only on {labels(replicated)[0]} (digest ")
+
+
+def test_a_server_without_the_sync_protocol(made):
+    made.replica.conf["suppress_capabilities"] = "X-REPLICATION"
+    made.start()
+    made.primary.create_user("alice", "Work")
+    with made.primary.imap("alice") as imap:
+        imap.ok("DELETE INBOX.Work")
+        imap.logout()
+    made.sync("-u", "alice")
+    done = compare(made, "--deleted")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert any(line.startswith("not compared: messages of deleted mailboxes") for line in lines(done))
+    assert ("not compared: seen state in others' mailboxes, Sieve scripts, types and options of mailboxes "
+            f"({labels(made)[1]} does not know X-REPLICATION)") in lines(done)
+
+
+def message_files(server):
+    return [path for path in glob.glob(server.path("spool/uuid/**"), recursive=True)
+            if os.path.basename(path) in ("1.", "2.", "3.")]
+
+
+def test_contents_with_deep(replicated):
+    done = compare(replicated, "--deep")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [line.split()[-3:] for line in lines(done) if line.startswith("contents ")] == [["3", "3", "0"]]
+    (path,) = [path for path in message_files(replicated.replica) if path.endswith("/2.")]
+    with open(path, "r+b") as f:
+        f.seek(-4, os.SEEK_END)
+        f.write(b"X")
+        f.seek(0)
+    assert compare(replicated).returncode == 0  # what the records say is the same
+    done = compare(replicated, "--deep")
+    assert done.returncode in (1, 2), done.stdout
+    assert any(line.startswith("alice user/alice 2 content: ") for line in lines(done)) or "INBOX" in done.stderr
+
+
+def test_place_and_former_names_are_told_and_no_difference(made):
+    made.replica.conf["partition-other"] = made.replica.account.mkdir(made.replica.path("other"))
+    made.start()
+    made.primary.create_user("alice", "Work")
+    with made.primary.imap("alice") as imap:
+        imap.ok("RENAME INBOX.Work INBOX.Play")
+        imap.logout()
+    made.sync("-u", "alice")
+    with made.replica.imap("admin") as imap:
+        imap.ok("RENAME user.alice.Play user.alice.Play other")
+        imap.logout()
+    a, b = labels(made)
+    done = compare(made)
+    said = [line for line in lines(done) if line.startswith("alice ")]
+    assert f"alice user/alice/Play partition: {a} has default, {b} has other (no difference of contents)" in said
+    assert (f"alice user/alice/Play former names: {a} has user.alice.Work, {b} has none "
+            "(no difference of contents)") in said
+    assert done.returncode == (1 if len(said) > 2 else 0)
+
+
+def test_usage_that_is_wrong_on_both_ends(replicated):
+    """The two agree, and their messages say otherwise."""
+    with replicated.primary.imap("admin") as imap:
+        imap.ok("SETQUOTA user.alice (MESSAGE 50)")
+        imap.logout()
+    replicated.sync("-u", "alice")
+    assert compare(replicated).returncode == 0
+    for server in (replicated.primary, replicated.replica):
+        server.run("cyr_dbtool", server.path("conf/quotas.db"), "quotalegacy", "set", "user.alice", "%(M (7 50))")
+    done = compare(replicated)
+    assert done.returncode == 1, done.stdout + done.stderr
+    a, b = labels(replicated)
+    wrong = "7, its messages add up to 3"
+    assert f"alice user/alice usage of MESSAGE: {a} has {wrong}, {b} has {wrong}" in lines(done)
+
+
+def test_only_what_two_attempts_say_is_reported(replicated):
+    """The replica changes all the time: what differs is never the same, but for one thing."""
+    with replicated.replica.imap("alice") as imap:
+        imap.ok("SELECT INBOX")
+        imap.ok(r"STORE 3 +FLAGS (\Answered)")
+        imap.logout()
+    stop = threading.Event()
+
+    def work():
+        with replicated.replica.imap("alice") as imap:
+            imap.ok("SELECT INBOX")
+            while not stop.is_set():
+                imap.ok(r"STORE 1 +FLAGS (\Flagged)")
+                imap.ok(r"STORE 1 -FLAGS (\Flagged)")
+            imap.logout()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        done = compare(replicated)
+    finally:
+        stop.set()
+        worker.join()
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "alice: changes while it is compared: " in done.stderr
+    a, b = labels(replicated)
+    assert rf"alice user/alice 3 flags: {a} has none, {b} has \Answered" in lines(done)
+    assert not [line for line in lines(done) if " HIGHESTMODSEQ: " in line]
+
+
+@pytest.mark.parametrize("name", ("cyrus.index", "cyrus.cache", "cyrus.header"))
+def test_a_damaged_file_at_one_end(replicated, name):
+    """A difference, or something that could not be compared: never "equal", never a crash."""
+    for path in glob.glob(replicated.replica.path("spool/uuid/**/" + name), recursive=True):
+        with open(path, "r+b") as f:
+            size = os.path.getsize(path)
+            f.seek(size // 3)
+            f.write(bytes(byte ^ 0x5A for byte in range(200))[:size - size // 3])
+    replicated.replica.allow_log("cyrus|CRC|IOERROR|invalid|corrupt|cache|header")
+    done = compare(replicated)
+    if name == "cyrus.cache" and done.returncode == 0:
+        return  # nothing that is compared is read from it, but what the messages tell as well
+    assert done.returncode in (1, 2), done.stdout + done.stderr
 
 
 def test_large_mailbox_in_windows(made):

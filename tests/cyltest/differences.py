@@ -200,6 +200,15 @@ DIFFERENCES = {
     "modseq": (
         lambda p: p.message(r"STORE 2 +FLAGS (\Answered)"),
         r"{user} user/{user} 2 modseq: {A} has (\d+), {B} has (?!\1$)\d+"),
+    "options": (
+        lambda p: p.run('SETMETADATA INBOX.Work (/shared/vendor/cmu/cyrus-imapd/sharedseen "true")'),
+        r"{user} user/{user}/Work options: {A} has P, {B} has PS"),
+    "conversations": (
+        lambda p: p.append("INBOX.Sent", message(7)),
+        r"{user} user/{user}/Sent conversations: {A} has 0, {B} has 1"),
+    "folder-modseq": (
+        lambda p: p.run("RENAME INBOX.Work.Deep INBOX.Work.Other", "RENAME INBOX.Work.Other INBOX.Work.Deep"),
+        r"{user} user/{user}/Work/Deep FOLDERMODSEQ: {A} has \d+, {B} has \d+"),
     "reads": (
         _reads, r"{user} seen in mailbox " + ID + r": only on {B} \(1 up to 1\)"),
     "sieve-script": (
