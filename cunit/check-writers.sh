@@ -65,6 +65,7 @@ disk imap/txn_stage.o new files, durable before the journal names them
 disk imap/annotate_upgrade.o databases of an older version are kept under another name
 disk imap/ctl_cyrusdb.o backups of databases
 disk imap/mboxlist_upgrade.o mailboxes.db of an older version is kept under another name
+disk imap/cyr_dbtool_damage.o a damaged database that is made anew on demand, and kept
 disk imap/lmtp_message.o a message on its way in
 disk imap/sync_log.o the log for sync_client, which is no store
 disk imap/sync_reserve.o messages on their way in
@@ -76,6 +77,7 @@ index imap/reconstruct_message.o gives the mailbox module a new cache record
 place imap/mailbox.o the mailbox module
 place imap/mailbox_*.o the mailbox module
 place imap/annotate_msg.o cyrus.annotations
+place imap/cyr_dbtool_path.o reads cyrus.annotations
 place imap/mboxlist_upgrade.o reads cyrus.header for the uniqueid
 place imap/metadata_values.o the time of cyrus.index, which it asks for
 place imap/reconstruct_mailbox.o reads what is damaged; changes go through the mailbox module

@@ -5,14 +5,17 @@
  * One action on one file, under the file's own locks and commit protocol. Where the server keeps a journal, a
  * change is followed by a checkpoint, so that a later power cut does not cut it off (doc/journal.md §7).
  *
+ * A file is looked at before it is opened. A damaged one is only read, past the backend (cyr_dbtool_damage.c), and the end is 1.
  * Output is what 3.6.1 prints. A failed batch ends with 1, an error of the database with 75.
  */
 #include <config.h>
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "buf.h"
 #include "cyr_dbtool.h"
@@ -25,7 +28,9 @@
 #include "xmalloc.h"
 
 static const char usage_head[] = "Usage: cyr_dbtool [-C <altconfig>] [-M] [-n] [-T] [-c] <db file> <db backend> <action> "
-                                 "[<key>] [<value>]\n";
+                                 "[<key>] [<value>]\n"
+                                 "       cyr_dbtool [options] --user <user> conversations|seen|sub|counters <action> ...\n"
+                                 "       cyr_dbtool [options] --mailbox <mailbox> annotations <action> ...\n";
 static const char usage_tail[] =
     "\n"
     "Actions:\n"
@@ -36,6 +41,7 @@ static const char usage_tail[] =
     "* dump - internal format dump\n"
     "* consistent - check consistency\n"
     "* consistency - the same, silent unless it is not\n"
+    "* verify - exit code 1 if anything of the file can't be read\n"
     "* repack - repack/checkpoint the DB (if supported)\n"
     "* damage - start a commit then die during\n"
     "* batch - read from stdin and execute commands\n"
@@ -45,7 +51,9 @@ static const char usage_tail[] =
     "  -n  create the file if it is missing\n"
     "  -c  convert the file if it is of another backend\n"
     "  -M  mailbox sort order\n"
-    "  -T  do it in one transaction\n";
+    "  -T  do it in one transaction\n"
+    "  --decode[=<kind>]  show the records of a database that is known in a form to read\n"
+    "  --force            change a damaged file: it is made anew of what can be read, FILE.damaged keeps the old bytes\n";
 
 /* The list of backends is known only here. */
 static const char *make_usage(void)
@@ -72,7 +80,14 @@ static int failed(const char *what, int r)
 
 static int show_record(void *rock, const char *key, size_t keylen, const char *data, size_t datalen)
 {
-    (void)rock;
+    static struct buf line = BUF_INITIALIZER;
+    struct dbtool *tool = rock;
+
+    if (tool->kind >= 0) {
+        if (!dbtool_decode(tool, key, keylen, data, datalen, &line)) tool->bad++;
+        puts(buf_cstring(&line));
+        return 0;
+    }
     fwrite(key, 1, keylen, stdout);
     putchar('\t');
     fwrite(data, 1, datalen, stdout);
@@ -83,7 +98,8 @@ static int show_record(void *rock, const char *key, size_t keylen, const char *d
 static int do_show(struct dbtool *tool)
 {
     const char *prefix = tool->key ? tool->key : "";
-    return failed("show", cyrusdb_foreach(tool->db, prefix, strlen(prefix), show_record, NULL));
+    int code = failed("show", cyrusdb_foreach(tool->db, prefix, strlen(prefix), show_record, tool));
+    return !code && tool->bad ? 1 : code;
 }
 
 static int get_one(struct dbtool *tool, const char *key, size_t keylen, const char *value, size_t valuelen)
@@ -173,6 +189,15 @@ static int do_consistency(struct dbtool *tool)
     return EX_OK;
 }
 
+/* Its bytes have been looked at. */
+static int do_verify(struct dbtool *tool)
+{
+    int r = cyrusdb_consistent(tool->db);
+    if (!r || r == CYRUSDB_NOTIMPLEMENTED) return EX_OK;
+    fprintf(stderr, "%s: records are not linked as they should be\n", tool->fname);
+    return 1;
+}
+
 static int do_repack(struct dbtool *tool)
 {
     int r = cyrusdb_repack(tool->db);
@@ -201,6 +226,7 @@ static const struct action {
     { "dump", do_dump, false },
     { "consistent", do_consistent, false },
     { "consistency", do_consistency, false },
+    { "verify", do_verify, false },
     { "repack", do_repack, true },
     { "damage", do_damage, true },
     { "batch", dbtool_batch, true },
@@ -212,6 +238,42 @@ static const struct action *find_action(const char *name)
         if (!strcmp(actions[i].name, name)) return &actions[i];
     }
     return NULL;
+}
+
+/* ---- a file that is only read ---- */
+
+static int salvage_show(void *rock, const char *key, size_t keylen, const char *data, size_t datalen)
+{
+    struct dbtool *tool = rock;
+    size_t len = tool->key ? strlen(tool->key) : 0;
+
+    if (keylen < len || (len && memcmp(key, tool->key, len) != 0)) return 0;
+    return show_record(rock, key, keylen, data, datalen);
+}
+
+static int salvage_get(void *rock, const char *key, size_t keylen, const char *data, size_t datalen)
+{
+    struct dbtool *tool = rock;
+
+    if (!tool->key || keylen != strlen(tool->key) || memcmp(key, tool->key, keylen) != 0) return 0;
+    fwrite(data, 1, datalen, stdout);
+    return 0;
+}
+
+/* What the action can do without opening the file as a database; 1 when it is damaged or has records that can't be decoded. */
+static int read_only(struct dbtool *tool, const struct action *action)
+{
+    unsigned damaged = tool->bad;
+    int r = 0;
+
+    if (action->fn == do_show) r = dbtool_salvage(tool, salvage_show);
+    if (action->fn == do_get) r = dbtool_salvage(tool, salvage_get);
+    if (action->fn == do_get) putchar('\n');
+    if (damaged && action->fn == do_consistent) puts("No, not consistent");
+    if (damaged && action->fn == do_consistency) printf("Consistency Error for %s\n", tool->fname);
+    if (action->fn == do_consistent || action->fn == do_consistency) return EX_OK; /* as 3.6.1 ends */
+    if (damaged && action->changes) fprintf(stderr, "%s is damaged and left as it is; --force changes it\n", tool->fname);
+    return r ? failed(action->name, r) : tool->bad ? 1 : EX_OK;
 }
 
 /* ---- the journal ---- */
@@ -226,12 +288,8 @@ static bool has_journal(void)
     return there;
 }
 
-static int run(struct dbtool *tool, const struct action *action)
+static int run_opened(struct dbtool *tool, const struct action *action)
 {
-    struct journal *j;
-    bool journaled = action->changes && has_journal();
-
-    if (journaled && txn_journal(&j)) fprintf(stderr, "warning: the journal can't be opened, see the log\n");
     int r = cyrusdb_open(tool->backend, tool->fname, tool->flags, &tool->db);
     if (r) fatal("can't open database", EX_TEMPFAIL);
     if (tool->onetxn && cyrusdb_begin(tool->db, 0)) fatal("can't start a transaction", EX_TEMPFAIL);
@@ -239,50 +297,116 @@ static int run(struct dbtool *tool, const struct action *action)
     if (tool->onetxn && (r = cyrusdb_commit(tool->db))) code = failed("commit", r);
     cyrusdb_close(tool->db);
     cyrusdb_done();
+    return code;
+}
+
+static int run_surveyed(struct dbtool *tool, const struct action *action)
+{
+    dbtool_survey(tool);
+    if (tool->bad && !(action->changes && tool->force)) return read_only(tool, action);
+    if (!action->changes && access(tool->fname, W_OK) && errno == EACCES) return read_only(tool, action);
+    if (tool->bad && dbtool_rebuild(tool)) return EX_IOERR;
+    tool->bad = 0;
+    return run_opened(tool, action);
+}
+
+static int run(struct dbtool *tool, const struct action *action)
+{
+    struct journal *j;
+    bool journaled = action->changes && has_journal();
+
+    if (dbtool_check_rights(tool, action->changes)) return EX_NOPERM;
+    if (!tool->backend && action->changes) {
+        fprintf(stderr, "%s: this file can only be shown\n", tool->fname);
+        return EX_USAGE;
+    }
+    if (!tool->backend) return dbtool_counters(tool, action->fn == do_show);
+    if (journaled && txn_journal(&j)) fprintf(stderr, "warning: the journal can't be opened, see the log\n");
+    int code = run_surveyed(tool, action);
     if (journaled && txn_checkpoint()) code = EX_TEMPFAIL;
     if (journaled) txn_shutdown();
     return code;
 }
 
-int main(int argc, char **argv)
+static int perform(struct dbtool *tool, const char *name)
 {
-    struct dbtool tool = { .flags = 0 };
-    const char *alt_config = NULL;
-    const char *usage = make_usage();
+    const struct action *action = find_action(name);
+
+    if (action) return run(tool, action);
+    printf("Unknown action %s\n", name);
+    return EX_OK;
+}
+
+enum { OPT_DECODE = 256, OPT_USER, OPT_MAILBOX, OPT_FORCE };
+
+static const struct option long_options[] = { { "decode", optional_argument, NULL, OPT_DECODE },
+                                              { "user", required_argument, NULL, OPT_USER },
+                                              { "mailbox", required_argument, NULL, OPT_MAILBOX },
+                                              { "force", no_argument, NULL, OPT_FORCE },
+                                              { NULL, 0, NULL, 0 } };
+
+struct options {
+    const char *alt_config;
+    bool decode;
+    const char *kind; /* of --decode; NULL: by the name of the file */
+};
+
+/* False: wrong usage. */
+static bool read_options(int argc, char **argv, struct options *o, struct dbtool *tool)
+{
     int opt;
 
-    cyrus_std_options(argc, argv, usage);
-    while ((opt = getopt(argc, argv, "C:MntTc")) != EOF) {
+    while ((opt = getopt_long(argc, argv, "C:MntTc", long_options, NULL)) != EOF) {
         switch (opt) {
-        case 'C': alt_config = optarg; break;
-        case 'M': tool.flags |= CYRUSDB_MBOXSORT; break;
-        case 'n': tool.flags |= CYRUSDB_CREATE; break;
-        case 'c': tool.flags |= CYRUSDB_CONVERT; break;
-        case 'T': tool.onetxn = true; break;
+        case 'C': o->alt_config = optarg; break;
+        case 'M': tool->flags |= CYRUSDB_MBOXSORT; break;
+        case 'n': tool->flags |= CYRUSDB_CREATE; break;
+        case 'c': tool->flags |= CYRUSDB_CONVERT; break;
+        case 'T': tool->onetxn = true; break;
         case 't': break;
-        default: optind = argc; break;
+        case OPT_DECODE: o->decode = true, o->kind = optarg; break;
+        case OPT_USER: tool->userid = optarg; break;
+        case OPT_MAILBOX: tool->mailbox = optarg; break;
+        case OPT_FORCE: tool->force = true; break;
+        default: return false;
         }
     }
-    if (argc - optind < 3) {
+    return !(tool->userid && tool->mailbox);
+}
+
+int main(int argc, char **argv)
+{
+    struct dbtool tool = { .kind = -1 };
+    struct options o = { .decode = false };
+    const char *usage = make_usage();
+
+    cyrus_std_options(argc, argv, usage);
+    bool good = read_options(argc, argv, &o, &tool);
+    bool named = tool.userid || tool.mailbox;
+    int at = optind + (named ? 1 : 2); /* the action */
+    if (!good || argc <= at) {
         fputs(usage, stderr);
         return EX_USAGE_OLD;
     }
-    tool.fname = argv[optind];
-    tool.backend = argv[optind + 1];
-    tool.key = argc - optind > 3 ? argv[optind + 3] : NULL;
-    tool.value = argc - optind > 4 ? argv[optind + 4] : NULL;
-    if (tool.fname[0] != '/') {
+    if (!named) {
+        tool.fname = argv[optind];
+        tool.backend = argv[optind + 1];
+    }
+    tool.key = argc > at + 1 ? argv[at + 1] : NULL;
+    tool.value = argc > at + 2 ? argv[at + 2] : NULL;
+    if (!named && tool.fname[0] != '/') {
         dbtool_say_absolute();
         return EX_OSERR;
     }
-    cyrus_init(alt_config, "cyr_dbtool", CYRUSINIT_TOOL, 0);
-    const struct action *action = find_action(argv[optind + 2]);
-    int code = EX_OK;
-    if (action)
-        code = run(&tool, action);
-    else
-        printf("Unknown action %s\n", argv[optind + 2]);
+    cyrus_init(o.alt_config, "cyr_dbtool", CYRUSINIT_TOOL, 0);
+    int code = named ? dbtool_resolve(&tool, argv[optind]) : EX_OK;
+    if (!code && o.decode && tool.backend && (tool.kind = dbtool_find_kind(o.kind, tool.fname)) < 0) {
+        fprintf(stderr, "%s: no kind of database that can be decoded\n", o.kind ? o.kind : tool.fname);
+        code = EX_USAGE;
+    }
+    if (!code) code = perform(&tool, argv[at]);
     if (fflush(stdout)) code = EX_IOERR;
+    free(tool.owned);
     cyrus_done();
     return code;
 }

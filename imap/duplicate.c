@@ -87,6 +87,12 @@ static bool value_parse(const char *val, size_t len, time_t *mark, uint64_t *uid
     return true;
 }
 
+bool duplicate_decode(const char *base, size_t len, const char *val, size_t vallen, struct duplicate_key *key,
+                      time_t *mark, uint64_t *uid)
+{
+    return key_parse(base, len, key) && value_parse(val, vallen, mark, uid);
+}
+
 time_t duplicate_check(const struct duplicate_key *key)
 {
     struct buf k = BUF_INITIALIZER;

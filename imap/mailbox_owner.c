@@ -27,7 +27,8 @@ static bool has_identity(const char *name, const mbentry_t *entry, struct txn *t
 {
     mbentry_t *other = NULL;
 
-    bool same = !mboxlist_lookup(name, &other, txn) && !strcmpnull(other->uniqueid, entry->uniqueid) &&
+    bool same = !mboxlist_lookup(name, &other, txn) &&
+                !strcmpnull(other->uniqueid, entry->uniqueid) &&
                 !(other->mbtype & (MBTYPE_LEGACY_DIRS | MBTYPE_INTERMEDIATE));
     mbentry_free(&other);
     return same;
@@ -43,9 +44,10 @@ static bool is_clash(const struct mailbox_header *header, const mbentry_t *entry
 int mailbox_refuse_clash(const struct mailbox *mailbox, const mbentry_t *entry)
 {
     if (!is_clash(&mailbox->header, entry, mailbox->txn)) return 0;
-    xsyslog_errno(LOG_ALERT, 0, "DBERROR: two mailboxes have one uniqueid and directory, this one is refused",
-                  "mailbox=<%s> owner=<%s> uniqueid=<%s> repair=<reconstruct -I>", entry->name, mailbox->header.name,
-                  entry->uniqueid);
+    xsyslog_errno(LOG_ALERT, 0,
+                  "DBERROR: two mailboxes have one uniqueid and directory, this one is refused",
+                  "mailbox=<%s> owner=<%s> uniqueid=<%s> repair=<reconstruct -I>", entry->name,
+                  mailbox->header.name, entry->uniqueid);
     return IMAP_MAILBOX_MOVED;
 }
 
@@ -57,8 +59,10 @@ char *mailbox_directory_owner(const mbentry_t *entry, struct txn *txn)
     struct buf path = BUF_INITIALIZER;
     char *owner = NULL;
 
-    if (!mailbox_path_meta(&place, META_HEADER, &path) && !diskio_map_file(buf_cstring(&path), &map, NULL) &&
-        !mailbox_header_parse(&header, map.base ? map.base : "", map.len) && is_clash(&header, entry, txn))
+    if (!mailbox_path_meta(&place, META_HEADER, &path) &&
+        !diskio_map_file(buf_cstring(&path), &map, NULL) &&
+        !mailbox_header_parse(&header, map.base ? map.base : "", map.len) &&
+        is_clash(&header, entry, txn))
         owner = xstrdup(header.name);
     diskio_map_free(&map);
     mailbox_header_fini(&header);

@@ -145,6 +145,19 @@ int cyrusdb_convert(const char *fname, const char *from, const char *backend, un
 /* Removes the database; none there: 0. */
 int cyrusdb_unlink(const char *backend, const char *fname);
 
+/* ---- what can be read of a damaged file (cyrusdb_salvage.c) ---- */
+struct cyrusdb_salvage {
+    cyrusdb_cb *record; /* each readable record, in order; not 0 ends it and is returned. NULL: not asked for */
+    void (*bad)(void *rock, uint64_t off, uint64_t len, const char *what); /* bytes that are no record. NULL: as above */
+    void *rock;
+};
+/*
+ * Reads the file as its bytes are, under a shared lock: nothing is repaired or changed. All bad ranges are told before the
+ * first record. A transaction that a crash cut short is no damage. NOTFOUND; IOERROR (logged); NOTIMPLEMENTED: quotalegacy,
+ * or no such backend.
+ */
+int cyrusdb_salvage(const char *backend, const char *fname, unsigned flags, const struct cyrusdb_salvage *to);
+
 /* ---- for the journal (doc/journal.md §7) ---- */
 struct cyrusdb_mark {
     uint64_t generation;

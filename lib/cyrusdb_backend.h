@@ -11,6 +11,16 @@
 
 #include "cyrusdb.h"
 
+struct kvmap;
+
+/* Ranges of a file that are no records, put together where they touch. */
+struct cyrusdb_bad {
+    const struct cyrusdb_salvage *to;
+    uint64_t off, len;
+    const char *what; /* NULL: none yet */
+};
+void cyrusdb_bad(struct cyrusdb_bad *bad, uint64_t off, uint64_t len, const char *what);
+
 struct cyrusdb_backend {
     const char *name;
     bool has_marks;
@@ -40,6 +50,8 @@ struct cyrusdb_backend {
     int (*dump)(void *db, unsigned detail, struct buf *out);
     int (*get_mark)(void *db, struct cyrusdb_mark *mark);
     int (*unlink)(const char *fname); /* NULL: unlink(2) */
+    /* Puts all records that can be read into the map (which copies them); NULL: it can't. */
+    void (*salvage)(const char *base, size_t len, struct kvmap *map, struct cyrusdb_bad *bad);
 };
 
 extern const struct cyrusdb_backend cyrusdb_twoskip;

@@ -117,6 +117,39 @@ static int flat_parse(const char *fname, const char *base, size_t len, struct kv
     return 0;
 }
 
+/* What is wrong with a line; NULL: nothing. These bytes are always written as two. */
+static const char *bad_line(const char *p, const char *keyend, const char *stop, bool ended)
+{
+    if (!ended) return "the file is cut off";
+    if (keyend == p) return "a line without a key";
+    for (; p < stop; p++) {
+        if (*p == '\0' || *p == '\r') return "no record";
+    }
+    return NULL;
+}
+
+static void flat_salvage(const char *base, size_t len, struct kvmap *map, struct cyrusdb_bad *bad)
+{
+    struct buf key = BUF_INITIALIZER, value = BUF_INITIALIZER;
+
+    for (const char *p = base, *end = base + len, *next; p < end; p = next) {
+        const char *lf = memchr(p, '\n', (size_t)(end - p)), *stop = lf ? lf : end;
+        const char *tab = memchr(p, '\t', (size_t)(stop - p)), *keyend = tab ? tab : stop;
+        const char *what = bad_line(p, keyend, stop, lf);
+        next = lf ? lf + 1 : end;
+        if (p == stop) continue;
+        if (what) {
+            cyrusdb_bad(bad, (uint64_t)(p - base), (uint64_t)(next - p), what);
+            continue;
+        }
+        decode(&key, p, (size_t)(keyend - p));
+        decode(&value, tab ? tab + 1 : stop, tab ? (size_t)(stop - tab - 1) : 0);
+        kvmap_set(map, key.s, key.len, value.s ? value.s : "", value.len);
+    }
+    buf_free(&key);
+    buf_free(&value);
+}
+
 static void flat_write(const struct kvmap *map, struct buf *out)
 {
     for (const struct kvmap_node *node = kvmap_first(map); node; node = node->next[0]) {
@@ -135,4 +168,5 @@ static int flat_open(const char *fname, unsigned flags, void **dbp)
     return snapshot_open(&flat_format, fname, flags, dbp);
 }
 
-const struct cyrusdb_backend cyrusdb_flat = { .name = "flat", SNAPSHOT_BACKEND(flat_open, flat_order) };
+const struct cyrusdb_backend cyrusdb_flat = { .name = "flat", SNAPSHOT_BACKEND(flat_open, flat_order),
+                                              .salvage = flat_salvage };

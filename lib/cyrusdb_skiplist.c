@@ -169,6 +169,36 @@ static int skiplist_parse(const char *fname, const char *base, size_t len, struc
     return replay_log(fname, base, len, off, map);
 }
 
+/* ---- what can be read of a damaged file ---- */
+
+/* The file has no checksums: what has the form of a record is taken for one, which rubbish seldom has. */
+static void skiplist_salvage(const char *base, size_t len, struct kvmap *map, struct cyrusdb_bad *bad)
+{
+    struct record rec;
+    uint64_t zeros = 0;
+    bool whole = len >= HEADER && !memcmp(base, magic, sizeof(magic)) && get_be32(base + 20) == 1 &&
+                 get_be32(base + 28) <= MAXLEVEL;
+
+    if (!whole) cyrusdb_bad(bad, 0, len < HEADER ? len : HEADER, "no skiplist header");
+    if (whole && get_be32(base + 40) > len) cyrusdb_bad(bad, len, get_be32(base + 40) - len, "the file is cut off");
+    for (uint64_t off = HEADER; off < len; off += rec.size) {
+        if (len - off >= 4 && !get_be32(base + off)) {
+            rec.size = 4;
+            if (++zeros == 2) cyrusdb_bad(bad, off - 4, 8, "no record"); /* one alone may stand between records */
+            if (zeros > 2) cyrusdb_bad(bad, off, 4, "no record");
+            continue;
+        }
+        zeros = 0;
+        if (!parse_record(base, len, off, &rec)) {
+            rec.size = len - off < 4 ? len - off : 4;
+            cyrusdb_bad(bad, off, rec.size, "no record");
+            continue;
+        }
+        if (rec.type == ADD || rec.type == INORDER) add_record(map, &rec, off);
+        if (rec.type == DELETE) delete_record(map, base, len, rec.offset);
+    }
+}
+
 /* ---- writing ---- */
 
 static void put_bytes(struct buf *out, const char *base, size_t len)
@@ -240,4 +270,6 @@ static int skiplist_open(const char *fname, unsigned flags, void **dbp)
     return snapshot_open(&skiplist_format, fname, flags, dbp);
 }
 
-const struct cyrusdb_backend cyrusdb_skiplist = { .name = "skiplist", SNAPSHOT_BACKEND(skiplist_open, skiplist_order) };
+const struct cyrusdb_backend cyrusdb_skiplist = { .name = "skiplist",
+                                                  SNAPSHOT_BACKEND(skiplist_open, skiplist_order),
+                                                  .salvage = skiplist_salvage };

@@ -512,4 +512,5 @@ const struct cyrusdb_backend cyrusdb_twoskip = {
     .consistent = ts_consistent,
     .dump = ts_dump,
     .get_mark = ts_get_mark,
+    .salvage = twoskip_salvage,
 };

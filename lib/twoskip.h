@@ -160,6 +160,8 @@ struct twoskip_replay {
  */
 int twoskip_replay(struct twoskip_replay *rp, kvmap_cmp *cmp, const char *base, uint64_t end, bool skip_damaged);
 void twoskip_replay_fini(struct twoskip_replay *rp);
+/* All records that can be read, those of damaged transactions too (cyrusdb_backend.h). */
+void twoskip_salvage(const char *base, size_t len, struct kvmap *map, struct cyrusdb_bad *bad);
 
 /* ---- twoskip_recover.c ---- */
 /* With the exclusive lock; header read. Leaves the file clean, or BADFORMAT. */

@@ -112,3 +112,49 @@ void twoskip_replay_fini(struct twoskip_replay *rp)
 {
     kvmap_fini(&rp->live);
 }
+
+/* ---- what can be read of a damaged file ---- */
+
+/* Where the records end; *dirty: the header says that a transaction was under way. */
+static uint64_t salvage_header(const char *base, uint64_t len, bool *dirty, struct cyrusdb_bad *bad)
+{
+    struct twoskip_header header;
+
+    *dirty = false;
+    if (len < TWOSKIP_HEADER || twoskip_header_parse("(salvage)", base, (size_t)len, &header)) {
+        cyrusdb_bad(bad, 0, len < TWOSKIP_HEADER ? len : TWOSKIP_HEADER, "no twoskip header");
+        return len;
+    }
+    *dirty = header.flags & TWOSKIP_DIRTY;
+    if (header.current_size <= len) return header.current_size;
+    cyrusdb_bad(bad, len, header.current_size - len, "the file is cut off");
+    return len;
+}
+
+void twoskip_salvage(const char *base, size_t len, struct kvmap *map, struct cyrusdb_bad *bad)
+{
+    struct twoskip_replay rp = { 0 };
+    struct scan scan = { .rp = &rp, .base = base };
+    struct twoskip_record rec;
+    bool dirty;
+
+    kvmap_init(&rp.live, map->cmp, true);
+    scan.end = salvage_header(base, len, &dirty, bad);
+    for (uint64_t off = TWOSKIP_DUMMY; off < scan.end; off += rec.size) {
+        rec.size = 8;
+        if (scan.end - off >= 8 && twoskip_is_blank(base + off)) continue;
+        int r = twoskip_parse(base, scan.end, off, &rec);
+        if (r < 0) {
+            rp.damaged++;
+            rec.size = scan.end - off < 8 ? scan.end - off : 8;
+            cyrusdb_bad(bad, off, rec.size, "no record");
+            continue;
+        }
+        if (r && !dirty) cyrusdb_bad(bad, off, rec.headlen, "checksum of pointers");
+        if (rec.type == '+') apply_record(&scan, &rec);
+        if (rec.type == '-') apply_delete(&scan, &rec);
+    }
+    for (const struct kvmap_node *node = kvmap_first(&rp.live); node; node = node->next[0])
+        kvmap_set(map, node->key, node->keylen, node->data ? node->data : "", node->datalen);
+    kvmap_fini(&rp.live);
+}

@@ -2,6 +2,8 @@
 """cyr_dbtool and cvt_cyrusdb: what they print, how they end (handbook 05 §3.5, §3.6)."""
 
 import os
+import random
+import re
 import subprocess
 
 import pytest
@@ -109,10 +111,13 @@ def test_not_consistent(server):
     with open(db, "r+b") as f:
         f.seek(0x160)
         f.write(b"\xff")
-    assert out(server, db, "twoskip", "consistent") == "No, not consistent\n"
-    assert out(server, db, "twoskip", "consistency") == f"Consistency Error for {db}\n"
-    assert out(server, db, "twoskip", "repack") == "Failed to repack\n"
-    assert tool(server, db, "twoskip", "show").returncode == 75
+    for action, told in (("consistent", "No, not consistent\n"), ("consistency", f"Consistency Error for {db}\n")):
+        r = tool(server, db, "twoskip", action)
+        assert (r.returncode, r.stdout) == (0, told)
+        assert re.fullmatch(re.escape(db) + r": offset 336 to \d+: checksum of pointers\n", r.stderr)
+    assert tool(server, db, "twoskip", "repack").returncode == 1
+    r = tool(server, db, "twoskip", "show")
+    assert (r.returncode, r.stdout) == (1, "k\tv\n")
 
 
 def test_batch(server):
@@ -186,3 +191,177 @@ def test_writers_at_once(server):
     assert len(out(server, db, "twoskip", "show").splitlines()) == 801
     assert out(server, db, "twoskip", "consistent") == "Yes, consistent\n"
     assert not os.path.exists(db + ".NEW")
+
+
+# ---- damaged files ----
+
+def zap(kind, data, rng):
+    """Damages bytes; the ranges that are no longer as they were."""
+    data = bytearray(data)
+    if kind == "truncate":
+        n = rng.randrange(1, len(data))
+        return bytes(data[:n]), (n, len(data))
+    if kind == "header":
+        data[0:24] = bytes(rng.randrange(1, 255) for _ in range(24))
+        return bytes(data), (0, 64)
+    start = rng.randrange(0, len(data) - 64)
+    end = min(len(data), start + rng.choice((16, 64, 512)))
+    fill = {"zero": lambda: 0, "rubbish": lambda: rng.randrange(256)}[kind]
+    data[start:end] = bytes(fill() for _ in range(start, end))
+    return bytes(data), (start, end)
+
+
+@pytest.mark.parametrize("kind", ("truncate", "zero", "rubbish", "header"))
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_damaged_file(server, backend, kind):
+    """Everything outside the damage is shown, the exit code is 1, and no byte of the file changes."""
+    server.allow_log("DBERROR")
+    db = server.path("conf", "t.db")
+    rng = random.Random(f"{backend} {kind}")
+    # As long as the pointers of a twoskip record may be, so that damage in one can't reach another.
+    records = {f"key{n:03}": f"value{n:03}" + "v" * 400 for n in range(40)}
+    out(server, "-n", db, backend, "set", data="".join(f"{k}\t{v}\n" for k, v in records.items()))
+    with open(db, "rb") as f:
+        whole = f.read()
+    for _ in range(4):
+        bad, (start, end) = zap(kind, whole, rng)
+        if bad == whole or (backend == "flat" and kind == "header"):
+            continue
+        with open(db, "wb") as f:
+            f.write(bad)
+        r = tool(server, db, backend, "show")
+        shown = dict(line.split("\t", 1) for line in r.stdout.splitlines() if "\t" in line)
+        untouched = {k: v for k, v in records.items() if not (
+            start - 900 < whole.index(k.encode()) < end + 900)}
+        assert untouched.items() <= shown.items(), (start, end, r.stderr)
+        assert r.returncode in (0, 1)
+        if backend == "twoskip":
+            assert r.returncode == 1, (start, end)
+            assert shown.items() <= records.items()
+        if r.returncode:
+            offsets = [tuple(map(int, m)) for m in re.findall(r": offset (\d+) to (\d+): ", r.stderr)]
+            assert any(a < end and start - 900 < b for a, b in offsets), (start, end, r.stderr)
+            assert tool(server, db, backend, "verify").returncode == 1
+            assert tool(server, db, backend, "set", "new", "1").returncode == 1
+        with open(db, "rb") as f:
+            assert f.read() == bad
+
+
+def test_force(server):
+    server.allow_log("DBERROR")
+    db = server.path("conf", "t.db")
+    out(server, "-n", db, "twoskip", "set", data="a\t1\nb\t2\nc\t3\n")
+    assert tool(server, db, "twoskip", "verify").returncode == 0
+    with open(db, "r+b") as f:
+        at = f.read().index(b"b2")
+        f.seek(at)
+        f.write(b"X")
+    r = tool(server, db, "twoskip", "set", "d", "4")
+    assert r.returncode == 1 and f"{db} is damaged and left as it is; --force changes it\n" in r.stderr
+    with open(db, "rb") as f:
+        before = f.read()
+    assert tool(server, db, "twoskip", "delete", "a").returncode == 1
+    with open(db, "rb") as f:
+        assert f.read() == before
+    r = tool(server, "--force", db, "twoskip", "set", "d", "4")
+    assert r.returncode == 0 and f"the damaged one is {db}.damaged" in r.stderr
+    with open(db + ".damaged", "rb") as f:
+        assert f.read() == before
+    assert out(server, db, "twoskip", "show") == "a\t1\nc\t3\nd\t4\n"
+    # What is kept is never replaced.
+    with open(db, "r+b") as f:
+        f.seek(100)
+        f.write(b"XXX")
+    assert tool(server, "--force", db, "twoskip", "set", "e", "5").returncode == 74
+    with open(db + ".damaged", "rb") as f:
+        assert f.read() == before
+
+
+def test_rights(server):
+    assert server.account.uid, "root may do anything"
+    server.allow_log("DBERROR")
+    db = server.path("conf", "sub", "t.db")
+    out(server, "-n", db, "twoskip", "set", "a", "1")
+    os.chmod(db, 0o400)
+    assert out(server, db, "twoskip", "show") == "a\t1\n"
+    r = tool(server, db, "twoskip", "set", "b", "2")
+    assert r.returncode == 77 and r.stderr.startswith(f"{db}: no right to write this file: mode 0400, owner ")
+    os.chmod(db, 0o200)
+    r = tool(server, db, "twoskip", "show")
+    assert r.returncode == 77 and r.stderr.startswith(f"{db}: no right to read this file: mode 0200")
+    os.chmod(os.path.dirname(db), 0o600)
+    r = tool(server, db, "twoskip", "show")
+    assert r.returncode == 77
+    assert r.stderr.startswith(f"{os.path.dirname(db)}: no right to search this directory: mode 0600")
+    os.chmod(os.path.dirname(db), 0o700)
+
+
+# ---- readable records ----
+
+def test_decode(factory):
+    """Every database of a server that has been used is decoded to the last record."""
+    server = factory(services=("imap", "lmtp")).start()
+    server.create_user("alice", "Work")
+    server.deliver(b"Message-ID: <one@example.com>\r\nSubject: hello\r\n\r\nbody\r\n", "alice")
+    with server.imap("alice") as imap:
+        imap.ok("SUBSCRIBE Work")
+        imap.ok('SETMETADATA INBOX (/shared/comment "a word")')
+        imap.logout()
+    with server.imap("admin") as imap:
+        imap.ok("SETQUOTA user/alice (STORAGE 100)")
+        imap.ok("SETACL user/alice bob lrs")
+        imap.logout()
+    with server.imap("bob") as imap:
+        imap.ok('SELECT "Other Users/alice"')
+        imap.ok("FETCH 1 BODY[]")
+        imap.logout()
+
+    def decoded(*args):
+        return out(server, "--decode", *args)
+
+    conf = server.path("conf")
+    mailboxes = decoded(f"{conf}/mailboxes.db", "twoskip", "show")
+    assert re.search(r"^mailbox name=user\.alice\.Work type=e uniqueid=\S+ partition=default acl=alice\\x09", mailboxes, re.M)
+    assert re.search(r"^identity name=user\.alice ", mailboxes, re.M)
+    assert "entry=/comment user=(shared) modseq=" in decoded(f"{conf}/annotations.db", "twoskip", "show")
+    assert re.search(r"^quota root=user\.alice STORAGE=\d+/100 MESSAGE=1/unlimited", decoded(
+        "--decode=quota", f"{conf}/quotas.db", "quotalegacy", "show"), re.M)
+    assert "delivery id=<one@example.com> to=" in decoded(f"{conf}/deliver.db", "twoskip", "show")
+    conversations = decoded("--user", "alice", "conversations", "show")
+    assert re.search(r"^conversation [0-9a-f]{16} .*exists=1 .*subject=hello", conversations, re.M)
+    assert re.search(r"^guid [0-9a-f]{40} folder=0 uid=1 ", conversations, re.M)
+    assert "message-id <one@example.com> cid=" in conversations and "folder " in conversations
+    assert "subscription name=user.alice.Work\n" in decoded("--user", "alice", "sub", "show")
+    assert re.search(r"^seen uniqueid=\S+ lastread=\S+ lastuid=1 lastchange=\S+ uids=1", decoded(
+        "--user", "bob", "seen", "show"), re.M)
+    assert re.search(r"^highest=[1-9]", decoded("--user", "alice", "counters", "show"), re.M)
+    assert out(server, "--user", "alice", "counters", "verify") == ""
+    assert "undecodable" not in mailboxes + conversations
+    out(server, "-n", f"{conf}/user_deny.db", "flat", "set", "dave", "2\timap,!lmtp\tlater")
+    assert decoded(f"{conf}/user_deny.db", "flat", "show") == "denied user=dave services=imap,!lmtp message=later\n"
+
+
+def test_decode_fails(server):
+    db = server.path("conf", "mailboxes.db")
+    out(server, "-n", db, "twoskip", "set", "Nuser\x1fa", "%(")
+    r = tool(server, "--decode", db, "twoskip", "show")
+    assert (r.returncode, r.stdout) == (1, "undecodable Nuser\\x1Fa value=%(\n")
+    r = tool(server, "--decode", server.path("conf", "t.db"), "twoskip", "show")
+    assert r.returncode == 64 and "no kind of database" in r.stderr
+    r = tool(server, "--user", "nobody", "nothing", "show")
+    assert r.returncode == 64
+
+
+@pytest.mark.parametrize("cut", (0, 7, 100, 295))
+def test_damaged_counters(factory, cut):
+    server = factory(services=("imap",)).start()
+    server.create_user("alice")
+    server.stop()
+    path = None
+    for base, _, files in os.walk(server.path("conf", "user")):
+        if "counters.db" in files:
+            path = os.path.join(base, "counters.db")
+    os.truncate(path, cut)
+    r = tool(server, "--user", "alice", "counters", "verify")
+    assert r.returncode == 1 and r.stderr.startswith(f"{path}: offset 0 to {cut}: ")
+    assert os.path.getsize(path) == cut
