@@ -28,6 +28,7 @@ void full_init(struct full *full, struct sync_client *sc, const char *name)
 {
     *full = (struct full){ .sc = sc, .name = name };
     construct_hash_table(&full->lost, 16);
+    bv_init(&full->copied);
 }
 
 void full_fini(struct full *full)
@@ -36,6 +37,8 @@ void full_fini(struct full *full)
     sync_records_fini(&full->theirs);
     free_hash_table(&full->lost, NULL);
     ptrarray_fini(&full->wanted);
+    bv_fini(&full->copied);
+    buf_free(&full->said);
     free(full->actions);
     free(full->kuids);
 }
@@ -71,6 +74,17 @@ int full_get_remote(struct full *full)
 
 /* ---- the walk ---- */
 
+static struct full_decision decide(const struct full *full, const struct sync_record *ours,
+                                   const struct sync_record *theirs)
+{
+    struct full_decision d = full_decide(&full->numbers, ours, theirs);
+
+    if (d.theirs == FULL_THEIRS_COPYBACK &&
+        bv_isset(&full->copied, (size_t)(theirs - full->theirs.v)))
+        d.theirs = FULL_THEIRS_EXPUNGE;
+    return d;
+}
+
 int full_walk(struct full *full, full_step_fn *step)
 {
     struct sync_mailbox_records have;
@@ -87,9 +101,7 @@ int full_walk(struct full *full, full_step_fn *step)
         struct sync_record ours;
         struct sync_record *theirs = b ? &full->theirs.v[in.pos - 1] : NULL;
         if (a) r = sync_record_read(full->mailbox, a, &ours);
-        if (!r)
-            r = step(full, full_decide(&full->numbers, a ? &ours : NULL, theirs), a ? &ours : NULL,
-                     theirs);
+        if (!r) r = step(full, decide(full, a ? &ours : NULL, theirs), a ? &ours : NULL, theirs);
         if (a) sync_record_fini(&ours);
     }
     if (!r && walk.error)
@@ -170,7 +182,8 @@ static int dry_pass(struct full *full)
     if (r) return r;
     partition = xstrdup(mailbox_partition(full->mailbox));
     ptrarray_truncate(&full->wanted, 0);
-    r = full_walk(full, dry_step);
+    r = full_find_copies(full);
+    if (!r) r = full_walk(full, dry_step);
     mailbox_close(&full->mailbox);
     for (int i = 0; i < ptrarray_size(&full->wanted) && !r; i++)
         r = fetch_one(full, partition, ptrarray_nth(&full->wanted, i));
@@ -182,6 +195,16 @@ static int dry_pass(struct full *full)
 }
 
 /* ---- the whole ---- */
+
+/* What was decided, now that it is stored and no lock is held. */
+static void say_decisions(struct full *full)
+{
+    strarray_t *lines = strarray_split(buf_cstring(&full->said), "\n", 0);
+
+    for (int i = 0; i < strarray_size(lines); i++)
+        sync_client_say(full->sc, "FULLMAILBOX %s %s", full->name, strarray_nth(lines, i));
+    strarray_free(lines);
+}
 
 static int send_expunges(struct full *full)
 {
@@ -211,6 +234,7 @@ int sync_do_full(struct sync_client *sc, const char *name)
         if (r != IMAP_AGAIN || round + 1 >= MAX_ROUNDS) break;
         r = 0;
     }
+    if (!r) say_decisions(&full);
     if (!r && full.nkuids) r = send_expunges(&full);
     full_fini(&full);
     return r;

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "bitvector.h"
+#include "buf.h"
 #include "hash.h"
 #include "ptrarray.h"
 #include "sync_folder.h"
@@ -17,6 +19,7 @@
 #include "txn.h"
 
 struct mailbox;
+struct search;
 struct sync_client;
 
 /* For our record. */
@@ -73,6 +76,9 @@ struct full {
     hash_table lost;         /* GUIDs that the replica lists and cannot give */
     struct full_action *actions;
     size_t nactions;
+    bitvector_t copied;    /* of theirs, by position: was copied back by a run that was interrupted */
+    struct search *search; /* while full_find_copies is at work */
+    struct buf said;       /* a line for each decision of the real pass */
     uint32_t *kuids; /* to be expunged on the replica */
     size_t nkuids;
 };
@@ -84,6 +90,10 @@ int full_get_remote(struct full *full);
 typedef int full_step_fn(struct full *full, struct full_decision d, struct sync_record *ours,
                          struct sync_record *theirs);
 int full_walk(struct full *full, full_step_fn *step);
+/* Find what was copied back before; such a message is only expunged on the replica. full->mailbox is open. */
+int full_find_copies(struct full *full);
+/* The createdmodseq that the copy of a record of the replica gets. */
+modseq_t full_created(const struct index_record *theirs);
 bool full_is_lost(const struct full *full, const struct sync_record *theirs);
 /* Path of the fetched file, or NULL. */
 const char *full_fetched(const struct full *full, const struct sync_record *theirs);

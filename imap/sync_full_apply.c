@@ -20,10 +20,25 @@
 #include "mboxlist.h"
 #include "mboxname.h"
 #include "sync_apply.h"
+#include "sync_client.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
 
 /* ---- remembering ---- */
+
+static void decided(struct full *full, uint32_t uid, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+static void decided(struct full *full, uint32_t uid, const char *fmt, ...)
+{
+    va_list args;
+
+    if (!full->sc->verbose && !full->sc->log) return;
+    buf_printf(&full->said, "%u: ", uid);
+    va_start(args, fmt);
+    buf_vprintf(&full->said, fmt, args);
+    va_end(args);
+    buf_putc(&full->said, '\n');
+}
 
 static void add_action(struct full *full, enum full_action_kind kind, uint32_t uid,
                        struct sync_record *theirs)
@@ -54,6 +69,7 @@ static int take_flags(struct full *full, struct sync_record *ours, struct sync_r
 
     syslog(LOG_NOTICE, "record mismatch with replica: %s more recent on replica: uid=<%u>",
            full->name, rec.uid);
+    decided(full, rec.uid, "the replica's flags are newer");
     rec.system_flags = theirs->rec.system_flags;
     rec.cid = theirs->rec.cid;
     int r = sync_record_set_userflags(full->mailbox, &theirs->userflags, &rec);
@@ -61,6 +77,13 @@ static int take_flags(struct full *full, struct sync_record *ours, struct sync_r
     sync_record_fit(theirs, mailbox_index_header(full->mailbox)->minor_version, &rec);
     r = sync_annots_store_message(full->mailbox, &rec, &theirs->annots);
     return r ? r : mailbox_rewrite_record(full->mailbox, &rec, 0);
+}
+
+static const char *bump_reason(const struct sync_record *ours, const struct sync_record *theirs)
+{
+    if (!theirs) return "sent as new";
+    return ours->rec.internal_flags & FLAG_INTERNAL_EXPUNGED ? "expunged here"
+                                                             : "the flags here are newer";
 }
 
 static int do_ours(struct full *full, enum full_ours what, struct sync_record *ours,
@@ -71,8 +94,12 @@ static int do_ours(struct full *full, enum full_ours what, struct sync_record *o
     if (what == FULL_OURS_KEEP) return 0;
     rec = ours->rec;
     switch (what) {
-    case FULL_OURS_BUMP: return mailbox_rewrite_record(full->mailbox, &rec, 0);
-    case FULL_OURS_EXPUNGE: return mailbox_expunge_record(full->mailbox, &rec, 0);
+    case FULL_OURS_BUMP:
+        decided(full, rec.uid, "%s", bump_reason(ours, theirs));
+        return mailbox_rewrite_record(full->mailbox, &rec, 0);
+    case FULL_OURS_EXPUNGE:
+        decided(full, rec.uid, "expunged on the replica");
+        return mailbox_expunge_record(full->mailbox, &rec, 0);
     case FULL_OURS_TAKE: return take_flags(full, ours, theirs);
     case FULL_OURS_RENUMBER:
         if (theirs)
@@ -91,6 +118,9 @@ static int do_theirs(struct full *full, enum full_theirs what, struct sync_recor
 {
     if (what == FULL_THEIRS_KEEP) return 0;
     if (what == FULL_THEIRS_EXPUNGE || full_is_lost(full, theirs)) {
+        decided(full, theirs->rec.uid, "%s, is expunged on the replica",
+                what == FULL_THEIRS_EXPUNGE ? "was here before"
+                                            : "the replica has lost the message");
         add_action(full, FULL_ACTION_EXPUNGE, theirs->rec.uid, NULL);
         return 0;
     }
@@ -100,6 +130,7 @@ static int do_theirs(struct full *full, enum full_theirs what, struct sync_recor
         add_action(full, FULL_ACTION_COPYBACK, theirs->rec.uid, theirs);
         return 0;
     }
+    decided(full, theirs->rec.uid, "new on the replica, comes here");
     int r = renew(full, &theirs->rec);
     return r ? r : sync_append_file(full->mailbox, theirs, path);
 }
@@ -127,6 +158,8 @@ static int do_copyback(struct full *full, struct sync_record *theirs)
     uint32_t olduid = theirs->rec.uid;
 
     theirs->rec.uid = next_uid(full);
+    theirs->rec.createdmodseq = full_created(&theirs->rec);
+    decided(full, olduid, "only on the replica, comes here as %u", theirs->rec.uid);
     int r = renew(full, &theirs->rec);
     if (!r) r = sync_append_file(full->mailbox, theirs, path);
     add_kuid(full, olduid);
@@ -143,6 +176,7 @@ static int do_renumber(struct full *full, uint32_t uid)
     if (r) return r;
     char *path = xstrdup(mailbox_record_fname(full->mailbox, &old));
     copy.rec.uid = next_uid(full);
+    decided(full, uid, "this UID is not the replica's, becomes %u", copy.rec.uid);
     copy.rec.internal_flags &= ~(FLAG_INTERNAL_ARCHIVED | FLAG_INTERNAL_NEEDS_CLEANUP);
     r = renew(full, &copy.rec);
     if (!r) r = sync_append_file(full->mailbox, &copy, path);
@@ -247,11 +281,13 @@ static int merge_annots(struct full *full)
 int full_real_pass(struct full *full)
 {
     full->nactions = full->nkuids = 0;
+    buf_reset(&full->said);
     full->txn = NULL;
     int r = txn_begin(&full->txn);
     if (!r) r = mailbox_open_iwl(full->txn, full->name, &full->mailbox);
     if (!r) r = raise_header(full);
     if (!r) r = raise_foreign_modseqs(full);
+    if (!r) r = full_find_copies(full);
     if (!r) r = full_walk(full, real_step);
     if (!r) r = raise_last_uid(full);
     if (!r) r = merge_annots(full);

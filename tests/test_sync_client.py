@@ -82,6 +82,14 @@ def test_diverged_ends_meet(pair):
     done = sync(pair, "-m", "user.anna")
     assert "FULLMAILBOX user.anna" in done.stdout
     assert_same(pair.primary, pair.replica)
+    said = {line.removeprefix("FULLMAILBOX user.anna ") for line in done.stdout.splitlines()
+            if line.startswith("FULLMAILBOX user.anna ")}
+    first = guid(message(21)) < guid(message(20))
+    assert said == {
+        "1: the replica's flags are newer", "2: the flags here are newer", "3: expunged here",
+        "4: expunged on the replica", "7: new on the replica, comes here",
+        f"6: this UID is not the replica's, becomes {8 if first else 9}",
+        f"6: only on the replica, comes here as {9 if first else 8}"}
     now = user_state(pair.replica)["MAILBOX"]
     records = {r["GUID"].decode(): r for r in now["user.anna"]["RECORD"]}
     wanted = {n: guid(message(n)) for n in (1, 2, 5, 20, 21, 22)}

@@ -24,7 +24,7 @@ def pair(pair):
 
 
 def test_random_histories(pair):
-    histories = Histories(pair, SEED, COUNT)
+    histories = Histories(pair, range(SEED, SEED + COUNT))
     histories.load()
     said, sent = histories.sync()
     histories.must_be_right()

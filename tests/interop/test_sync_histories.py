@@ -19,7 +19,7 @@ def test_random_histories(factory, debian_factory, ours_is):
         server.conf.update(CONF)
         server.allow_log("SYNC|CRC|IOERROR")
     pair.start()
-    histories = Histories(pair, SEED, COUNT)
+    histories = Histories(pair, range(SEED, SEED + COUNT))
     histories.load()
     said, sent = histories.sync()
     histories.must_be_right()

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The repair of two diverged ends is interrupted at every step, on both ends; the next run ends as if nothing had been.
+
+Nothing is lost, nothing is there twice, no UID means two messages.
+"""
+
+import pytest
+
+from cyltest import processes
+from cyltest.histories import CONF, Histories
+from cyltest.relay import Relay
+from cyltest.syncdata import login, sent_commands
+from cyltest.syncline import full
+
+# Together they have every row of the table: flags of either end win, expunged on either end, only on one end in front of and
+# behind the other's last UID, forgotten, two messages under one UID in both orders.
+SEEDS = (14563, 56825, 53315)
+
+
+@pytest.fixture
+def pair(pair):
+    for server in (pair.primary, pair.replica):
+        server.conf.update(CONF)
+        server.allow_log("SYNC|ERROR|signaled|abnormally|zero length|response")
+    pair.replica.add_service("csyncunix", cmd="sync_server",
+                             listen=pair.replica.path("conf/socket/csync"))
+    pair.start()
+    return pair
+
+
+def sync(pair, name, *args, check=True):
+    return pair.primary.run("sync_client", "-v", "-v", "-o", *args, "-m", name, check=check)
+
+
+def settle(pair, histories, name):
+    """The next run repairs all, and one more has nothing to do."""
+    sync(pair, name, "--verify")
+    histories.must_be_right([name])
+    assert sent_commands(sync(pair, name)) == []
+
+
+def interrupted(pair, name, cut_at, where, on_cut=None):
+    """The command at which the connection was cut, or None."""
+    with Relay(pair.primary.path("tmp", "relay"), pair.replica.path("conf/socket/csync"), cut_at, where,
+               on_cut) as relay:
+        done = sync(pair, name, "-S", relay.path, check=False)
+    if not relay.cut or relay.commands[-1].startswith(b"EXIT"):
+        return None
+    assert done.returncode == 1
+    return relay.commands[-1]
+
+
+@pytest.mark.parametrize("where", ["before", "half", "after"])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_server_is_killed_at_each_command(pair, seed, where):
+    histories = Histories(pair, [seed] * 25)
+    histories.load()
+
+    def kill():
+        for pid in pair.replica.children("sync_server"):
+            processes.kill(pid)
+
+    verbs = set()
+    for n, name in enumerate(histories.all, 1):
+        command = interrupted(pair, name, n, where, kill)
+        if command is None:
+            break
+        verbs.add(b" ".join(command.split()[:2]))
+        settle(pair, histories, name)
+    else:
+        pytest.fail("the run has no end")
+    assert verbs >= {b"GET MAILBOXES", b"APPLY MAILBOX", b"GET FULLMAILBOX", b"GET FETCH",
+                     b"APPLY EXPUNGE", b"APPLY MESSAGE"}
+
+
+def states(pair, name):
+    """FULLMAILBOX of both ends."""
+    with login(pair.primary) as one, login(pair.replica) as two:
+        return full(one, name), full(two, name)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_client_is_killed_at_changes_of_its_disk(pair, seed):
+    """At every fourth one; the three histories begin at different ones."""
+    histories = Histories(pair, [seed] * 40)
+    histories.load()
+    for n, name in enumerate(histories.all):
+        pair.primary.env["CYLINDER_DISKIO_KILL"] = f"change:{4 * n + 1 + SEEDS.index(seed)}"
+        done = sync(pair, name, check=False)
+        del pair.primary.env["CYLINDER_DISKIO_KILL"]
+        if done.returncode == 0:
+            break
+        settle(pair, histories, name)
+    else:
+        pytest.fail("the run has no end")
+    assert n > 3
+
+
+FAULTS = ["write:1:ENOSPC:/sync./", "write:2:ENOSPC:/sync./", "open:1:EROFS:/sync./", "mkdir:1:EACCES:/sync./",
+          "pwrite:1:ENOSPC:/spool/", "pwrite:1:EIO:/conf/journal/"]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_disk_of_the_master_while_copying_back(pair, fault):
+    """The run fails and says why; neither end has lost or changed a message; the next run repairs all."""
+    histories = Histories(pair, SEEDS)
+    histories.load()
+    for name in histories.all:
+        before = states(pair, name)
+        pair.primary.env["CYLINDER_DISKIO_FAULT"] = fault
+        done = sync(pair, name, check=False)
+        del pair.primary.env["CYLINDER_DISKIO_FAULT"]
+        assert done.returncode == 1
+        assert f"{name}: " in done.stderr
+        after = states(pair, name)
+        assert [end["RECORD"] for end in after] == [end["RECORD"] for end in before]
+        settle(pair, histories, name)
