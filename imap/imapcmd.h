@@ -57,6 +57,7 @@ void cmd_thread(struct imap_session *s);
 void cmd_unauthenticate(struct imap_session *s);
 void cmd_unselect(struct imap_session *s);
 void cmd_unsubscribe(struct imap_session *s);
+void cmd_xfer(struct imap_session *s);
 void cmd_xlist(struct imap_session *s);
 
 /* -- shared by several commands: false means answered -- */

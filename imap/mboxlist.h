@@ -124,7 +124,11 @@ int mboxlist_unsetquota(struct txn *txn, const char *root);
  * the configuration does not allow it for this user. */
 int autocreate_user(const char *userid, const struct namespace *ns);
 
-/* Remove a user as a whole: mailboxes, quota roots, metadata files (UNUSER, DELETE of an INBOX). */
+/* Remove what a user has beside mailboxes: quota roots, metadata files (DELETE of an INBOX). wipe: seen state too. Once in
+ * a transaction is enough. */
 int user_deletedata(struct txn *txn, const char *userid, bool wipe);
+/* Remove a user as a whole: mailboxes (deleted ones too if `deleted`), quota roots, metadata files (UNUSER, XFER).
+ * how: MBOXLIST_DELETE_*. */
+int user_remove(struct txn *txn, const char *userid, bool deleted, unsigned how);
 
 #endif

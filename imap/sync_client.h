@@ -47,6 +47,7 @@ struct sync_client {
     struct sync_reserve *reserve; /* files fetched from the replica */
 
     bool complain; /* name on stderr each mailbox that fails */
+    bool proxy;    /* an IMAP server, logged in to as proxy_authname (XFER); nothing is said on stdout */
 
     /* what was done, for the summary */
     uint64_t mailboxes, messages, octets, differences;

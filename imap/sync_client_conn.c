@@ -261,16 +261,18 @@ static int try_connect(struct sync_client *sc, bool imap)
     struct buf text = BUF_INITIALIZER;
     struct backend_args args = {
         .server = sc->servername,
-        .port = config_getchannelstring(sc->channel, IMAPOPT_SYNC_PORT),
         .protocol = imap ? &backend_imap : &backend_csync,
-        .authname = config_getchannelstring(sc->channel, IMAPOPT_SYNC_AUTHNAME),
-        .realm = config_getchannelstring(sc->channel, IMAPOPT_SYNC_REALM),
-        .password = config_getchannelstring(sc->channel, IMAPOPT_SYNC_PASSWORD),
         .timeout = timeout < 3 ? 3 : timeout,
         .no_auth = *sc->servername == '/',
         .compress = !imap && *sc->servername != '/',
         .logfd = sc->verbose > 1 ? STDERR_FILENO : -1,
     };
+    if (!sc->proxy) {
+        args.port = config_getchannelstring(sc->channel, IMAPOPT_SYNC_PORT);
+        args.authname = config_getchannelstring(sc->channel, IMAPOPT_SYNC_AUTHNAME);
+        args.realm = config_getchannelstring(sc->channel, IMAPOPT_SYNC_REALM);
+        args.password = config_getchannelstring(sc->channel, IMAPOPT_SYNC_PASSWORD);
+    }
     int r = backend_connect(&args, &sc->backend, &text);
     if (!r && imap && !backend_has(sc->backend, BACKEND_CAPA_REPLICATION)) {
         backend_disconnect(&sc->backend);
@@ -289,9 +291,9 @@ int sync_client_connect(struct sync_client *sc)
     sync_client_disconnect(sc);
     sc->broken = false;
     sc->reserve = sync_reserve_new();
-    if (*sc->servername != '/' && config_getchannelswitch(sc->channel, IMAPOPT_SYNC_TRY_IMAP))
-        r = try_connect(sc, true);
-    if (r) r = try_connect(sc, false);
+    bool imap = *sc->servername != '/' && config_getchannelswitch(sc->channel, IMAPOPT_SYNC_TRY_IMAP);
+    if (sc->proxy || imap) r = try_connect(sc, true);
+    if (r && !sc->proxy) r = try_connect(sc, false);
     if (!r && sc->needcompress && !prot_haslayer(backend_out(sc->backend), "deflate")) {
         syslog(LOG_ERR, "Failed to enable compression, aborting");
         r = IMAP_SERVER_UNAVAILABLE;

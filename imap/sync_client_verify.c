@@ -39,8 +39,8 @@ static void differs(struct sync_client *sc, const char *fmt, ...)
     va_start(args, fmt);
     buf_vprintf(&text, fmt, args);
     va_end(args);
-    printf("DIFFERENCE %s\n", buf_cstring(&text));
-    if (sc->log) syslog(LOG_NOTICE, "SYNCNOTICE: difference left: %s", buf_cstring(&text));
+    if (!sc->proxy) printf("DIFFERENCE %s\n", buf_cstring(&text));
+    if (sc->log || sc->proxy) syslog(LOG_NOTICE, "SYNCNOTICE: difference left: %s", buf_cstring(&text));
     buf_free(&text);
     sc->differences++;
 }

@@ -17,7 +17,9 @@
 #include "libconfig.h"
 #include "mailbox_path.h"
 #include "mboxlist_ops.h"
+#include "mbtype.h"
 #include "names_config.h"
+#include "ptrarray.h"
 #include "quota.h"
 #include "sync_log.h"
 #include "user.h"
@@ -131,21 +133,70 @@ int user_deletedata(struct txn *txn, const char *userid, bool wipe)
 {
     struct user_meta *meta = NULL;
     char *inbox = mboxname_user_mbox(userid, NULL);
+    char *key = xasprintf("user_delete/%s", userid);
+    struct removal *rm = txn_attached(txn, key);
 
     int r = inbox ? txn_lock_user(txn, userid) : IMAP_INVALID_USER;
+    if (!r && rm) {
+        rm->wipe |= wipe;
+        goto done;
+    }
     if (!r) r = delete_roots(txn, inbox);
     if (!r) r = user_meta_lookup_or_legacy(userid, txn, &meta);
     if (!r) {
-        struct removal *rm = xzmalloc(sizeof(*rm));
-        char *key = xasprintf("user_delete/%s", userid);
+        rm = xzmalloc(sizeof(*rm));
         remove_sieve(txn, meta);
         rm->meta = meta;
         rm->wipe = wipe;
         txn_attach(txn, key, rm, removal_free);
         txn_on_commit(txn, TXN_ORDER_MBOXLIST, remove_files, rm);
-        free(key);
         sync_log_unuser(txn, userid);
     }
+done:
+    free(key);
     free(inbox);
+    return r;
+}
+
+/* ---- the whole user ---- */
+
+static int collect_entry(const mbentry_t *mbentry, void *rock)
+{
+    ptrarray_append(rock, mbentry_dup(mbentry));
+    return 0;
+}
+
+/* Last first, so that the INBOX with the user's place goes at the end. */
+static int remove_mailboxes(struct txn *txn, const char *userid, bool deleted, unsigned how)
+{
+    ptrarray_t entries = PTRARRAY_INITIALIZER;
+    int r = mboxlist_usermboxtree(userid, collect_entry, &entries,
+                                  MBOXTREE_INTERMEDIATES | (deleted ? MBOXTREE_DELETED : 0));
+
+    for (int i = ptrarray_size(&entries) - 1; i >= 0; i--) {
+        mbentry_t *entry = ptrarray_nth(&entries, i);
+        if (!r && (entry->mbtype & MBTYPE_INTERMEDIATE))
+            r = mboxlist_delete_entry(txn, entry->name);
+        else if (!r)
+            r = mboxlist_deletemailbox(txn, entry->name, true, NULL, NULL, how);
+        mbentry_free(&entry);
+    }
+    ptrarray_fini(&entries);
+    return r;
+}
+
+int user_remove(struct txn *txn, const char *userid, bool deleted, unsigned how)
+{
+    mbentry_t *inbox = NULL;
+    char *name = mboxname_user_mbox(userid, NULL);
+    int r = mboxlist_lookup(name, &inbox, txn);
+    bool existed = !r;
+
+    if (r == IMAP_MAILBOX_NONEXISTENT) r = 0;
+    /* the files are found through the INBOX, so they are marked while it is there */
+    if (!r && existed) r = user_deletedata(txn, userid, true);
+    if (!r) r = remove_mailboxes(txn, userid, deleted, how);
+    mbentry_free(&inbox);
+    free(name);
     return r;
 }

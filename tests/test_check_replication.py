@@ -5,7 +5,6 @@ import glob
 import json
 import os
 import pty
-import select
 import socket
 import threading
 
@@ -14,6 +13,7 @@ import pytest
 from cyltest.credentials import password
 from cyltest.differences import message
 from cyltest.dlist import parse
+from cyltest.byterelay import ByteRelay
 from cyltest.syncline import full
 
 CONF = {"unixhierarchysep": False, "altnamespace": False, "delete_mode": "delayed"}
@@ -388,45 +388,11 @@ def test_a_mailbox_that_the_user_may_not_open(replicated):
     assert "NOT COMPLETE" in done.stdout
 
 
-class Relay:
-    """Passes bytes on to a port, and stops all connections after so many bytes of the server's."""
-
-    def __init__(self, port, limit):
-        self._port, self._left = port, limit
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self):
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._pass, args=(client,), daemon=True).start()
-
-    def _pass(self, client):
-        with client, socket.create_connection(("127.0.0.1", self._port)) as server:
-            while self._left > 0:
-                ready, _, _ = select.select([client, server], [], [])
-                for end in ready:
-                    data = end.recv(4096)
-                    if not data:
-                        return
-                    if end is server:
-                        data = data[:max(self._left, 0)]
-                        self._left -= len(data)
-                    (client if end is server else server).sendall(data)
-
-    def close(self):
-        self._listener.close()
-
-
 @pytest.mark.parametrize("limit", [0, 30, 2000, 3500, 5000, 6500])
 def test_a_connection_that_breaks(replicated, limit):
     """Wherever it breaks: exit 2, and the server is named."""
     a, _ = labels(replicated)
-    relay = Relay(replicated.replica.ports["imap"], limit)
+    relay = ByteRelay(replicated.replica.ports["imap"], limit)
     try:
         done = compare(replicated, ends=[a, f"127.0.0.1:{relay.port}"])
     finally:
@@ -439,7 +405,7 @@ def test_a_connection_that_breaks(replicated, limit):
 def test_a_relay_that_does_not_break(replicated):
     """The limits above are in the middle of what is said."""
     a, _ = labels(replicated)
-    relay = Relay(replicated.replica.ports["imap"], 1 << 20)
+    relay = ByteRelay(replicated.replica.ports["imap"], 1 << 20)
     try:
         assert compare(replicated, ends=[a, f"127.0.0.1:{relay.port}"]).returncode == 0
         assert (1 << 20) - relay._left > 6500

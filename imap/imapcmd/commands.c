@@ -63,6 +63,7 @@ static const struct imap_command commands[] = {
     { "UNAUTHENTICATE", cmd_unauthenticate, CMD_AUTH | CMD_ADMIN | CMD_QUIET },
     { "UNSELECT", cmd_unselect, SELECTED | CMD_QUIET },
     { "UNSUBSCRIBE", cmd_unsubscribe, CMD_AUTH | CMD_WRITE },
+    { "XFER", cmd_xfer, CMD_AUTH | CMD_WRITE },
     { "XLIST", cmd_xlist, CMD_AUTH },
     { "XMOVE", cmd_move, SELECTED | CMD_WRITE | CMD_UID | CMD_EXPUNGES },
 };

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * xfer -- a user or a shared mailbox moves to another server
+ *
+ * See the header. The replication lock of the owner is held all the time, so no other sync
+ * client works on the same user towards this server.
+ */
+#include <config.h>
+
+#include "xfer.h"
+
+#include <stdlib.h>
+
+#include "imap_err.h"
+#include "mboxlist.h"
+#include "mboxname.h"
+#include "namelock.h"
+#include "txn.h"
+#include "xsyslog.h"
+
+#define REMOVE_HOW (MBOXLIST_DELETE_LOCALONLY | MBOXLIST_DELETE_IMMEDIATE | MBOXLIST_DELETE_FORCE)
+
+/* What is moved: a user (name is the user id), or a shared mailbox. */
+struct move {
+    const char *name;
+    const char *owner; /* NULL: nobody's */
+    int (*copy)(struct sync_client *sc, const char *name);
+    int (*verify)(struct sync_client *sc, const char *name);
+    int (*remove)(struct txn *txn, const char *name);
+};
+
+int xfer_connect(struct sync_client *sc, const char *server, const char *partition)
+{
+    sc->servername = server;
+    sc->partition = partition;
+    sc->proxy = sc->localonly = true;
+    return sync_client_connect(sc);
+}
+
+/* ---- steps ---- */
+
+static int remove_here(const struct move *move)
+{
+    struct txn *txn = NULL;
+
+    int r = txn_begin(&txn);
+    if (!r) r = move->remove(txn, move->name);
+    if (!r) r = txn_commit(&txn, NULL);
+    txn_abort(&txn);
+    return r;
+}
+
+/* With the owner's namespace locked: nothing changes from here on. */
+static int finish(struct sync_client *sc, const struct move *move)
+{
+    struct namelock *lock = NULL;
+
+    int r = namelock_user(move->owner, NAMELOCK_EXCLUSIVE, 0, &lock);
+    if (!r) r = move->copy(sc, move->name);
+    sc->differences = 0;
+    if (!r) r = move->verify(sc, move->name);
+    if (!r && sc->differences) r = IMAP_SYNC_CHECKSUM;
+    if (!r) r = remove_here(move);
+    namelock_release(&lock);
+    return r;
+}
+
+static int run(struct sync_client *sc, const struct move *move)
+{
+    struct namelock *job = NULL;
+
+    int r = sync_client_lock(sc, move->owner, &job);
+    if (r) return r;
+    r = move->copy(sc, move->name);
+    if (!r) r = move->copy(sc, move->name); /* what has come meanwhile: the last time is short */
+    if (!r) r = finish(sc, move);
+    namelock_release(&job);
+    if (!r && sync_client_restart(sc)) sc->broken = true;
+    syslog(r ? LOG_ERR : LOG_NOTICE, "XFER of %s to %s: %s", move->name, sc->servername,
+           r ? error_message(r) : "moved");
+    return r;
+}
+
+/* ---- users ---- */
+
+static int remove_user(struct txn *txn, const char *userid)
+{
+    int r = txn_lock_user(txn, userid);
+
+    return r ? r : user_remove(txn, userid, true, REMOVE_HOW);
+}
+
+int xfer_user(struct sync_client *sc, const char *userid)
+{
+    const struct move move = { userid, userid, sync_do_user, sync_verify_user, remove_user };
+    mbentry_t *inbox = NULL;
+    char *name = mboxname_user_mbox(userid, NULL);
+
+    int r = name ? mboxlist_lookup(name, &inbox, NULL) : IMAP_MAILBOX_BADNAME;
+    mbentry_free(&inbox);
+    free(name);
+    return r ? r : run(sc, &move);
+}
+
+/* ---- shared mailboxes ---- */
+
+static int copy_mailbox(struct sync_client *sc, const char *name)
+{
+    strarray_t names = STRARRAY_INITIALIZER;
+
+    strarray_append(&names, name);
+    int r = sync_do_mailboxes(sc, &names);
+    strarray_fini(&names);
+    return r;
+}
+
+static int verify_mailbox(struct sync_client *sc, const char *name)
+{
+    strarray_t names = STRARRAY_INITIALIZER;
+
+    strarray_append(&names, name);
+    int r = sync_verify_mailboxes(sc, &names);
+    strarray_fini(&names);
+    return r;
+}
+
+static int remove_mailbox(struct txn *txn, const char *name)
+{
+    int r = txn_lock_user(txn, NULL);
+
+    return r ? r : mboxlist_deletemailbox(txn, name, true, NULL, NULL, REMOVE_HOW);
+}
+
+int xfer_mailbox(struct sync_client *sc, const char *name)
+{
+    const struct move move = { name, NULL, copy_mailbox, verify_mailbox, remove_mailbox };
+
+    return run(sc, &move);
+}

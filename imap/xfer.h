@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef INCLUDED_XFER_H
+#define INCLUDED_XFER_H
+/*
+ * xfer -- a user or a shared mailbox moves to another server (handbook 06 §3)
+ *
+ * Copied with the sync protocol while the owner works on; a last time with the owner's namespace
+ * locked, so that nothing changes any more; both ends compared; and only when they are equal the
+ * local copy is removed, in one transaction. Until then nothing has changed here, and whatever
+ * fails leaves the source as it was; what the target has got stays there and is used by the next
+ * attempt. A process that dies leaves both copies, or only the new one.
+ */
+#include "sync_client.h"
+
+/* Connect to the IMAP server as proxy_authname; partition NULL: as here. Fill *sc with zeroes before;
+ * sync_client_fini in any case. IMAP_SERVER_UNAVAILABLE: no answer, or it has no sync commands for us. */
+int xfer_connect(struct sync_client *sc, const char *server, const char *partition);
+/* IMAP_SYNC_CHECKSUM: the copy is not equal; what differs is logged. */
+int xfer_user(struct sync_client *sc, const char *userid);
+int xfer_mailbox(struct sync_client *sc, const char *name); /* a shared one; internal name */
+
+#endif
