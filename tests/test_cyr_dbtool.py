@@ -8,6 +8,8 @@ import subprocess
 
 import pytest
 
+from cyltest.zap import KINDS, zap
+
 BACKENDS = ("twoskip", "flat", "skiplist")
 
 
@@ -195,23 +197,7 @@ def test_writers_at_once(server):
 
 # ---- damaged files ----
 
-def zap(kind, data, rng):
-    """Damages bytes; the ranges that are no longer as they were."""
-    data = bytearray(data)
-    if kind == "truncate":
-        n = rng.randrange(1, len(data))
-        return bytes(data[:n]), (n, len(data))
-    if kind == "header":
-        data[0:24] = bytes(rng.randrange(1, 255) for _ in range(24))
-        return bytes(data), (0, 64)
-    start = rng.randrange(0, len(data) - 64)
-    end = min(len(data), start + rng.choice((16, 64, 512)))
-    fill = {"zero": lambda: 0, "rubbish": lambda: rng.randrange(256)}[kind]
-    data[start:end] = bytes(fill() for _ in range(start, end))
-    return bytes(data), (start, end)
-
-
-@pytest.mark.parametrize("kind", ("truncate", "zero", "rubbish", "header"))
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_damaged_file(server, backend, kind):
     """Everything outside the damage is shown, the exit code is 1, and no byte of the file changes."""
