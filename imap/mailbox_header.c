@@ -5,7 +5,7 @@
  * The whole rest of the file after the magic is read, so that a literal does not
  * hide what follows (handbook 02 §2.2, Weakness). Anything that is none of the
  * three forms, an unknown type letter and more than 128 flags included, is
- * IMAP_MAILBOX_BADFORMAT; the caller knows the file and logs.
+ * IMAP_MAILBOX_BADFORMAT; the caller knows the file and logs. Only the bytes of a refused name are logged here.
  */
 #include <config.h>
 
@@ -19,9 +19,11 @@
 #include "dlist.h"
 #include "dlist_scan.h"
 #include "imap_err.h"
+#include "mboxname.h"
 #include "mbtype.h"
 #include "util.h"
 #include "xmalloc.h"
+#include "xsyslog.h"
 
 static const char magic[] = "\xa1\x02\x8b\x0d"
                             "Cyrus mailbox header\n"
@@ -90,10 +92,28 @@ static bool scan_flags(struct dlist_scan *sc, strarray_t *flags)
     return t == DLS_CLOSE;
 }
 
+/* The name, which is compared with mailboxes.db and shown: bytes that are none are refused. */
+static bool scan_name(struct dlist_scan *sc, char **name)
+{
+    if (!dlist_scan_str(sc, name)) return false;
+    if (!*name || !**name) return true;
+    mbname_t *m = mbname_from_sync(*name, strlen(*name));
+    bool ok = m != NULL;
+    mbname_free(&m);
+    if (!ok) {
+        struct buf hex = BUF_INITIALIZER;
+        buf_appendhex(&hex, *name, strlen(*name));
+        xsyslog_errno(LOG_ERR, 0, "IOERROR: a mailbox header holds bytes that are no name", "bytes=<%s>",
+                      buf_cstring(&hex));
+        buf_free(&hex);
+    }
+    return ok;
+}
+
 static bool scan_member(struct dlist_scan *sc, struct mailbox_header *h)
 {
     if (dlist_scan_iskey(sc, "T")) return scan_type(sc, &h->mbtype);
-    if (dlist_scan_iskey(sc, "N")) return dlist_scan_str(sc, &h->name);
+    if (dlist_scan_iskey(sc, "N")) return scan_name(sc, &h->name);
     if (dlist_scan_iskey(sc, "I")) return dlist_scan_str(sc, &h->uniqueid);
     if (dlist_scan_iskey(sc, "Q")) return dlist_scan_str(sc, &h->quotaroot);
     if (dlist_scan_iskey(sc, "A")) return cyrus_acl_scan(sc, &h->acl);

@@ -246,14 +246,13 @@ static bool scan_time(struct dlist_scan *sc, time_t *t)
 }
 
 /* The internal name, malloc'ed; NULL for bytes that no internal name stands for. */
-static char *name_of(const char *dbname)
+static char *name_of(const char *base, size_t len)
 {
-    const char *sep = strchr(dbname, DB_DOMAINSEP_CHAR), *local = sep ? sep + 1 : dbname;
+    mbname_t *m = mbname_from_dbkey(base, len);
+    char *name = m ? xstrdup(mbname_intname(m)) : NULL;
 
-    /* the first '!' of an internal name ends its domain */
-    if (strchr(local, '^') || (!sep && strchr(local, '!'))) return NULL;
-    if (memchr(dbname, '!', (size_t)(local - dbname))) return NULL;
-    return mboxname_from_dbname(dbname);
+    mbname_free(&m);
+    return name;
 }
 
 static bool scan_dbname(struct dlist_scan *sc, char **name)
@@ -262,7 +261,7 @@ static bool scan_dbname(struct dlist_scan *sc, char **name)
 
     if (!dlist_scan_str(sc, &dbname)) return false;
     free(*name);
-    *name = dbname ? name_of(dbname) : NULL;
+    *name = dbname ? name_of(dbname, strlen(dbname)) : NULL;
     bool ok = !dbname || *name;
     free(dbname);
     return ok;
@@ -349,12 +348,9 @@ int mbentry_parse_n(const char *dbname, size_t dbnamelen, const char *val, size_
                     mbentry_t **entryp)
 {
     mbentry_t *e = mbentry_new(NULL);
-    char *key = xstrndup(dbname, dbnamelen);
 
-    e->name = name_of(key);
-    int r = e->name && strlen(key) == dbnamelen ? parse_kvlist(e, false, val, len)
-                                                : IMAP_MAILBOX_BADFORMAT;
-    free(key);
+    e->name = name_of(dbname, dbnamelen);
+    int r = e->name ? parse_kvlist(e, false, val, len) : IMAP_MAILBOX_BADFORMAT;
     return finish(r, e, entryp);
 }
 

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "buf.h"
 #include "imap_err.h"
 #include "libconfig.h"
 #include "mailbox_path.h"
@@ -71,8 +72,11 @@ uint64_t mboxlist_seen_lsn(void)
 static int damaged(int r, const char *key, size_t keylen)
 {
     if (r == IMAP_MAILBOX_BADFORMAT || r == IMAP_MAILBOX_BADTYPE) {
-        xsyslog_errno(LOG_ERR, 0, "DBERROR: damaged record in mailboxes.db", "key=<%.*s>",
-                      (int)keylen, key);
+        struct buf hex = BUF_INITIALIZER;
+        buf_appendhex(&hex, key, keylen);
+        xsyslog_errno(LOG_ERR, 0, "DBERROR: damaged record in mailboxes.db", "key=<%.*s> bytes=<%s>",
+                      (int)keylen, key, buf_cstring(&hex));
+        buf_free(&hex);
         r = IMAP_MAILBOX_BADFORMAT;
     }
     return r;

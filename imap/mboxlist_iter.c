@@ -137,13 +137,12 @@ struct user_iter {
 static int user_record(struct user_iter *it, const char *key, size_t keylen, const char *data,
                        size_t datalen, struct buf *next)
 {
-    char *dbname = xstrndup(key + 1, keylen - 1);
-    mbname_t *mbname = mbname_from_dbname(dbname);
+    mbname_t *mbname = mbname_from_dbkey(key + 1, keylen - 1);
     mbentry_t *entry = NULL;
     int r = 0;
 
     buf_setmap(next, key, keylen);
-    if (mbname_is_inbox(mbname)) {
+    if (mbname && mbname_is_inbox(mbname)) {
         /* children follow their parent directly: none of them is looked at */
         buf_appendmap(next, "\x1f\xff", 2);
         if (!mboxlist_db_parse_n(key, keylen, data, datalen, &entry) &&
@@ -152,7 +151,6 @@ static int user_record(struct user_iter *it, const char *key, size_t keylen, con
     }
     mbentry_free(&entry);
     mbname_free(&mbname);
-    free(dbname);
     return r;
 }
 

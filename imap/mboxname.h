@@ -8,6 +8,7 @@
  *   dbname    example.org \x1d user \x1f e.ve \x1f Sent   mailboxes.db, sub
  *   external  Other Users/e.ve@example.org/Sent           clients, by namespace and user
  *   userid    e.ve@example.org
+ *   sync and MUPDATE: the internal name as counted bytes
  *
  * An mbname_t holds the parts: localpart, domain, boxes (real dots, modified
  * UTF-7), time of deletion. Every spelling is made from the parts. Nothing here
@@ -37,6 +38,11 @@ typedef struct mbname mbname_t;
 mbname_t *mbname_from_userid(const char *userid);   /* split at the last '@'; NULL: no user */
 mbname_t *mbname_from_intname(const char *intname); /* NULL or "": no parts */
 mbname_t *mbname_from_dbname(const char *dbname);
+/* Counted bytes from a disk or a peer. NULL: no name is spelled so (NUL or other controls, '/', an empty component, a
+ * separator of another form); the caller refuses it and logs the bytes in hex. */
+mbname_t *mbname_from_dbkey(const char *base, size_t len); /* key of mailboxes.db without its "N" */
+mbname_t *mbname_from_sync(const char *base, size_t len);
+mbname_t *mbname_from_mupdate(const char *base, size_t len); /* contents of the quoted string or literal (06 §1.3) */
 mbname_t *mbname_from_localdom(const char *localpart, const char *domain);
 /* Address of a delivery, "localpart[+box/box]@domain"; boxes UTF-8. The separator is the
  * namespace's. */
@@ -68,6 +74,8 @@ void mbname_downcaseuser(mbname_t *); /* localpart and domain to ASCII lower cas
 const char *mbname_userid(const mbname_t *);  /* NULL: no user */
 const char *mbname_intname(const mbname_t *); /* NULL: no parts at all */
 const char *mbname_dbname(const mbname_t *);  /* NULL: no parts at all */
+/* Append the literal that carries the name in MUPDATE: "{n+}" CRLF internal name. */
+void mbname_print_mupdate(const mbname_t *, struct buf *out);
 /* "localpart+box/box@domain", boxes UTF-8 */
 const char *mbname_recip(const mbname_t *, const struct namespace *ns);
 /* For a session of userid; NULL if this namespace has no spelling for it (deleted names in the

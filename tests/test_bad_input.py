@@ -186,3 +186,19 @@ def test_client_that_goes_away(mail_server):
         lmtp.send(b"half a mess")
     time.sleep(0.2)
     still_works(mail_server, 1)
+
+
+def test_stored_names_that_are_none(mail_server):
+    """In a key of mailboxes.db: its bytes are logged in hex, the other mailboxes are there."""
+    server = mail_server
+    server.allow_log("DBERROR: damaged record")
+    key = "Nuser\x1falice\x1f../../../etc"
+    value = "%(T e I badbadbadbadbadbadbadbad P default V 1 U 1 C 1 F 1 M 1 A %(alice lrswipkxtecdn))"
+    server.run("cyr_dbtool", server.path("conf/mailboxes.db"), "twoskip", "set", key, value)
+    mark = server.log_mark()
+    assert "etc" in server.run("cyr_dbtool", server.path("conf/mailboxes.db"), "twoskip", "show").stdout
+    with server.imap("admin") as imap:
+        assert [line.split()[-1] for line in imap.ok('LIST "" *').find("* LIST")] == [b"user/alice"]
+    with server.imap("alice") as imap:
+        imap.ok("SELECT INBOX")
+    server.wait_log(f"DBERROR: damaged record.*bytes=<{key.encode().hex()}>", mark)
