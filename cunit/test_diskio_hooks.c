@@ -27,7 +27,7 @@ static void setup(void)
     tracefile = test_path(dir, "trace");
     one = test_path(dir, "one");
     two = test_path(dir, "two");
-    sub = test_path(dir, "sub");
+    sub = test_path(dir, "third-name");
 }
 
 static void teardown(void)
@@ -144,8 +144,8 @@ START_TEST(test_record)
                      "fsync one (deleted)\n"
                      "sync-begin one (deleted) syncfs\n"
                      "syncfs one (deleted)\n"
-                     "mkdir sub\n"
-                     "rmdir sub\n"
+                     "mkdir third-name\n"
+                     "rmdir third-name\n"
                      "symlink one 'two'\n"
                      "utime two 1234567890\n"
                      "chmod two\n"
@@ -295,14 +295,14 @@ START_TEST(test_fault)
     ck_assert_int_eq(diskio_syncfs(fd), -EIO);
 
     /* Only calls on the named path count. */
-    install(NULL, "rename:1:13:/sub,open:1:EMFILE:two", NULL, NULL);
+    install(NULL, "rename:1:13:/third-name,open:1:EMFILE:/two", NULL, NULL);
     ck_assert_int_eq(diskio_rename(one, two), 0);
     ck_assert_int_eq(diskio_rename(two, sub), -EACCES);
     ck_assert_int_eq(diskio_open(two, O_RDONLY, 0), -EMFILE);
     ck_assert_int_eq(diskio_rename(two, sub), 0);
 
     /* A path that moved with the open file. */
-    install(NULL, "write:1+:EROFS:/sub", NULL, NULL);
+    install(NULL, "write:1+:EROFS:/third-name", NULL, NULL);
     ck_assert_int_eq(diskio_write(fd, "a", 1), -EROFS);
     install(NULL, "any:3:EIO", NULL, NULL);
     ck_assert_int_eq(diskio_rename(sub, one), 0);
