@@ -120,6 +120,7 @@ bool check_parse_syncmailbox(struct check_user *user, char sep, const struct dli
     free(canonical);
     /* an intermediate name has no UIDVALIDITY, and no mailbox */
     if (!mbox || !*text_of(list, "UIDVALIDITY")) return true;
+    if (mbox->intname) return false; /* told twice */
     mbox->intname = xstrdup(name);
     mbox->partition = xstrdup(text_of(list, "PARTITION"));
     if (!*mbox->uniqueid) {

@@ -28,6 +28,7 @@ struct candidate {
 
 struct candidates {
     const strarray_t *exclude;
+    strarray_t names; /* of all candidates: what the walk over the options gives is gone behind it */
     struct candidate *list;
     size_t n, alloc;
 };
@@ -35,10 +36,12 @@ struct candidates {
 static void add(const char *partition, const char *dir, void *rock)
 {
     struct candidates *all = rock;
-    struct candidate c = { .name = partition };
+    struct candidate c = { 0 };
     struct statvfs vfs;
 
     if (strarray_contains(all->exclude, partition)) return;
+    strarray_append(&all->names, partition);
+    c.name = strarray_nth(&all->names, strarray_size(&all->names) - 1);
     if (!statvfs(dir, &vfs) && vfs.f_blocks) {
         c.free = (uint64_t)vfs.f_bavail * vfs.f_frsize;
         c.percent = 100.0 * (double)vfs.f_bavail / (double)vfs.f_blocks;
@@ -132,7 +135,7 @@ static size_t choose(const struct candidates *all,
 char *partition_select_local(void)
 {
     const char *mode = config_getstring(IMAPOPT_PARTITION_SELECT_MODE);
-    struct candidates all = { 0 };
+    struct candidates all = { .names = STRARRAY_INITIALIZER };
     char *name = NULL;
     size_t m = 0;
 
@@ -147,6 +150,7 @@ char *partition_select_local(void)
     }
     if (all.n) name = xstrdup(all.list[choose(&all, modes[m].weight, modes[m].random)].name);
     strarray_free(exclude);
+    strarray_fini(&all.names);
     free(all.list);
     return name;
 }

@@ -161,11 +161,11 @@ int reconstruct_walk(struct repair *rp)
     const struct index_record *ours, *theirs;
     struct sync_walk walk;
     size_t skip = without_uid(rp);
+    const struct message_file *first = skip ? rp->files.file + skip : rp->files.file;
     int r = 0;
 
     sync_walk_init(&walk, sync_stream_mailbox(&records, rp->mailbox),
-                   sync_stream_array(&files, rp->files.file + skip, rp->files.n - skip,
-                                     sizeof(*rp->files.file)));
+                   sync_stream_array(&files, first, rp->files.n - skip, sizeof(*first)));
     while (!r && sync_walk_next(&walk, &ours, &theirs) != SYNC_WALK_END)
         r = step(rp, ours, theirs ? (struct message_file *)theirs : NULL);
     if (!r) r = walk.error;

@@ -11,12 +11,17 @@
 
 #include <stdlib.h>
 
+#include "backend.h"
 #include "imap_err.h"
 #include "mboxlist.h"
 #include "mboxname.h"
 #include "namelock.h"
 #include "txn.h"
 #include "xsyslog.h"
+
+/* Seconds that the target may be silent while the owner is locked out here. A target that is this server
+ * itself waits for that lock, and is found out so. */
+#define LOCKED_SILENCE 20
 
 #define REMOVE_HOW (MBOXLIST_DELETE_LOCALONLY | MBOXLIST_DELETE_IMMEDIATE | MBOXLIST_DELETE_FORCE)
 
@@ -50,18 +55,28 @@ static int remove_here(const struct move *move)
     return r;
 }
 
+/* Nobody else waits for a silent target longer than this. */
+static void limit_silence(struct sync_client *sc, int seconds)
+{
+    prot_settimeout(backend_in(sc->backend), seconds);
+    prot_settimeout(backend_out(sc->backend), seconds);
+}
+
 /* With the owner's namespace locked: nothing changes from here on. */
 static int finish(struct sync_client *sc, const struct move *move)
 {
     struct namelock *lock = NULL;
+    int usual = prot_timeout(backend_in(sc->backend));
 
     int r = namelock_user(move->owner, NAMELOCK_EXCLUSIVE, 0, &lock);
+    limit_silence(sc, LOCKED_SILENCE);
     if (!r) r = move->copy(sc, move->name);
     sc->differences = 0;
     if (!r) r = move->verify(sc, move->name);
     if (!r && sc->differences) r = IMAP_SYNC_CHECKSUM;
     if (!r) r = remove_here(move);
     namelock_release(&lock);
+    limit_silence(sc, usual);
     return r;
 }
 
