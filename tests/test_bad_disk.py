@@ -122,10 +122,12 @@ def test_a_file_of_each_user(factory, kind):
     fill(server)
     server.stop()
     rng = random.Random(kind)
+    # A flat file is written anew as a whole: bytes that are no escape of anything do not stay as they were.
     zapped = [Zapped(path, kind, rng) for path in paths(server).values()
-              if kind != "header" or not path.endswith(FLAT)]
+              if kind not in ("header", "rubbish") or not path.endswith(FLAT)]
     server.start()
-    for user in USERS:
+    # Whoever changes a damaged shared database may have to wait until it is repaired: fine does not.
+    for user in USERS[1:]:
         use(server, user)
     use_tools(server)
     fine(server)
