@@ -149,7 +149,7 @@ START_TEST(refused)
         "%(U (A)",
         "%(T e N user.a/b)\n",
         "%(T e N user..a)\n",
-        "%(T e N {7+}\r\nuser.\x1f" "a)\n",
+        ("%(T e N {7+}\r\nuser.\x1f" "a)\n"),
         "%(U x)\n",
         "%(A (x))\n",
         "\t\n\n\n",
