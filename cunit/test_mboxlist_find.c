@@ -75,7 +75,7 @@ static int show_cb(const struct findall_data *data, void *rock)
     struct buf *out = rock;
 
     if (buf_len(out)) buf_putc(out, ',');
-    buf_appendcstr(out, data->extname);
+    buf_appendcstr(out, extname_text(data->extname));
     if (!data->mbentry) buf_putc(out, data->is_exactmatch ? '!' : '?');
     if (data->has_children) buf_putc(out, '+');
     return 0;
@@ -83,13 +83,16 @@ static int show_cb(const struct findall_data *data, void *rock)
 
 static void list(const char *patterns, bool subs, struct buf *out)
 {
-    strarray_t *all = strarray_split(patterns, "|", 0);
+    strarray_t *texts = strarray_split(patterns, "|", 0);
+    extnames_t all = { 0 };
 
+    for (int i = 0; i < strarray_size(texts); i++) extnames_add(&all, extname_of(strarray_nth(texts, i)));
     buf_reset(out);
     int r = subs ? mboxlist_findsub(&ns, all, now->isadmin, now->userid, auth, show_cb, out)
                  : mboxlist_findall(&ns, all, now->isadmin, now->userid, auth, show_cb, out);
     ck_assert_int_eq(r, 0);
-    strarray_free(all);
+    extnames_fini(&all);
+    strarray_free(texts);
 }
 
 #define assert_list(patterns, want) assert_answers(patterns, false, want)
@@ -247,7 +250,7 @@ static int model_cb(const mbentry_t *entry, void *rock)
 {
     struct model *m = rock;
     mbname_t *mbname = mbname_from_intname(entry->name);
-    const char *ext = mbname_extname(mbname, &ns, now->userid);
+    const char *ext = extname_text(mbname_extname(mbname, &ns, now->userid));
     bool visible = now->isadmin || (cyrus_acl_myrights(auth, entry->acl) & ACL_LOOKUP);
 
     if (!visible || !ext || (mbname_isdeleted(mbname) && !now->isadmin)) {

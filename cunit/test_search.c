@@ -153,10 +153,10 @@ static void world_fini(struct world *w)
     strarray_fini(&w->counted);
 }
 
-static bool folder(void *rock, const char *external, struct buf *internal)
+static bool folder(void *rock, extname_t external, struct buf *internal)
 {
     (void)rock;
-    if (strcmp(external, "INBOX")) return false;
+    if (strcmp(extname_text(external), "INBOX")) return false;
     buf_setcstr(internal, "user.alice");
     return true;
 }

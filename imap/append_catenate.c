@@ -19,14 +19,14 @@
 #include "xmalloc.h"
 
 struct url {
-    char *mailbox;             /* external name; NULL: the selected one */
+    extname_t mailbox;         /* none: the selected one */
     uint32_t uidvalidity, uid; /* uidvalidity 0: not given */
     char *section;             /* NULL: the whole message */
 };
 
 static void url_fini(struct url *url)
 {
-    free(url->mailbox);
+    extname_free(&url->mailbox);
     free(url->section);
 }
 
@@ -77,8 +77,8 @@ static const char *url_parse(const char *text, struct url *url)
     if (p[1] != ';') {
         len = strcspn(p + 1, ";");
         while (len && p[len] == '/') len--;
-        url->mailbox = unescape(p + 1, len);
-        if (!url->mailbox || !*url->mailbox) return "Improperly specified URL";
+        url->mailbox = extname_of(unescape(p + 1, len));
+        if (extname_isempty(url->mailbox)) return "Improperly specified URL";
         p += 1 + len;
     }
     if ((v = param(&p, "UIDVALIDITY", &len)) && parse_u32(v, len, &url->uidvalidity))
@@ -138,16 +138,16 @@ static const char *fetch_url(struct imap_session *s, const struct url *url, stru
 {
     mbentry_t *mbentry = NULL;
     struct mailbox *mailbox = NULL;
-    char *ext = NULL;
 
-    if (!url->mailbox && !s->index) return "No mailbox is selected or specified";
-    ext = url->mailbox ? xstrdup(url->mailbox) : imap_extname(s, index_mboxname(s->index));
+    bool selected = extname_isnone(url->mailbox);
+    if (selected && !s->index) return "No mailbox is selected or specified";
+    extname_t ext = selected ? imap_extname(s, index_mboxname(s->index)) : extname_dup(url->mailbox);
     int r = imap_lookup(s, ext, ACL_READ, NULL, &mbentry);
     if (!r) r = mailbox_open_mbentry(mbentry, &mailbox);
     const char *fault = r ? error_message(r) : copy_message(mailbox, url, spool);
     mailbox_close(&mailbox);
     mbentry_free(&mbentry);
-    free(ext);
+    extname_free(&ext);
     return fault;
 }
 

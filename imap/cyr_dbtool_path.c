@@ -60,7 +60,7 @@ static int mailbox_file(struct dbtool *tool, const char *kind)
 
     if (strcmp(kind, "annotations")) return IMAP_NOTFOUND;
     int r = mboxname_init_namespace(&ns, true);
-    char *name = r ? NULL : mboxname_from_external(tool->mailbox, &ns, NULL);
+    char *name = r ? NULL : mboxname_from_external(extname_of(tool->mailbox), &ns, NULL);
     if (!r) r = name ? mboxlist_lookup(name, &entry, NULL) : IMAP_MAILBOX_BADNAME;
     if (!r) {
         struct mailbox_place place = mailbox_place_of(entry);

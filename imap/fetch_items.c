@@ -212,11 +212,11 @@ static void put_basecid(struct fetch_writer *w)
 
 static void put_folder(struct fetch_writer *w)
 {
-    char *name = imap_extname(w->s, index_mboxname(w->s->index));
+    extname_t name = imap_extname(w->s, index_mboxname(w->s->index));
 
     fetch_item(w, "FOLDER ");
-    prot_printastring(w->s->out, name);
-    free(name);
+    imap_print_mailbox(w->s, name);
+    extname_free(&name);
 }
 
 static void put_uidvalidity(struct fetch_writer *w)

@@ -26,6 +26,17 @@ bool imap_arg_astring(struct imap_session *s, struct buf *buf)
     return false;
 }
 
+bool imap_arg_mailbox(struct imap_session *s, extname_t *name)
+{
+    struct buf text = BUF_INITIALIZER;
+    bool ok = imap_arg_astring(s, &text);
+
+    extname_free(name);
+    if (ok) *name = extname_dup(extname_of(buf_cstring(&text)));
+    buf_free(&text);
+    return ok;
+}
+
 bool imap_arg_word(struct imap_session *s, struct buf *buf)
 {
     if (!imap_arg_more(s)) return false;

@@ -19,17 +19,20 @@
 #include "txn.h"
 #include "xmalloc.h"
 
-char *imap_intname(const struct imap_session *s, const char *extname)
+char *imap_intname(const struct imap_session *s, extname_t extname)
 {
-    if (!*extname) return NULL;
+    if (extname_isempty(extname)) return NULL;
     return mboxname_from_external(extname, &s->ns, s->userid);
 }
 
-char *imap_extname(const struct imap_session *s, const char *intname)
+extname_t imap_extname(const struct imap_session *s, const char *intname)
 {
-    char *name = mboxname_to_external(intname, &s->ns, s->userid);
+    return mboxname_to_shown(intname, &s->ns, s->userid);
+}
 
-    return name ? name : xstrdup(intname);
+void imap_print_mailbox(struct imap_session *s, extname_t name)
+{
+    prot_printastring(s->out, extname_text(name));
 }
 
 uint32_t imap_rights(const struct imap_session *s, const mbentry_t *mbentry)
@@ -42,7 +45,7 @@ bool imap_is_owner(const struct imap_session *s, const char *intname)
     return s->userid && mboxname_userownsmailbox(s->userid, intname);
 }
 
-int imap_lookup(const struct imap_session *s, const char *extname, uint32_t need, char **intname,
+int imap_lookup(const struct imap_session *s, extname_t extname, uint32_t need, char **intname,
                 mbentry_t **mbentry)
 {
     char *name = imap_intname(s, extname);

@@ -8,7 +8,7 @@
  * imapcmd/ that parses its arguments with the imap_arg functions, works, and ends with
  * exactly one tagged answer. Everything a command needs is in struct imap_session.
  *
- * Mailbox names are external (what the client typed) until imap_intname() has made
+ * Mailbox names are external (what the client typed: extname_t) until imap_intname() has made
  * them internal. Nothing is sent while a lock is held.
  *
  * Handbook 04 §1, §2.
@@ -21,6 +21,7 @@
 #include "buf.h"
 #include "imparse.h"
 #include "mbentry.h"
+#include "mbname_forms.h"
 #include "namespace.h"
 #include "prot.h"
 #include "saslserver.h"
@@ -140,6 +141,8 @@ bool imap_arg_more(struct imap_session *s);
 /* SP astring / word / string of digits into buf. */
 bool imap_arg_astring(struct imap_session *s, struct buf *buf);
 bool imap_arg_word(struct imap_session *s, struct buf *buf);
+/* SP astring that names a mailbox: replaces *name, which the caller frees. */
+bool imap_arg_mailbox(struct imap_session *s, extname_t *name);
 /* SP sequence-set. BAD Invalid sequence. */
 bool imap_arg_sequence(struct imap_session *s, struct buf *buf);
 /* The line ends here. BAD Unexpected extra arguments. */
@@ -175,6 +178,7 @@ void imap_report(struct imap_session *s, bool expunges, const struct imap_known 
 struct index_message;
 void imap_print_flags(struct imap_session *s, const struct index_message *msg);
 void imap_print_flaglists(struct imap_session *s); /* FLAGS and PERMANENTFLAGS */
+void imap_print_mailbox(struct imap_session *s, extname_t name); /* as an astring */
 /* "* OK [HIGHESTMODSEQ n] CONDSTORE enabled by WHAT", once. */
 void imap_enable_condstore(struct imap_session *s, const char *what);
 /* "IMAP4rev1 LITERAL+ ...": all (CAPABILITY) or those of the greeting (imap_capability.c). */
@@ -182,9 +186,9 @@ void imap_capabilities(struct imap_session *s, bool all, struct buf *out);
 
 /* ---- names and rights (imap_names.c) ---- */
 /* Internal name of what the client typed, the caller frees; NULL: IMAP_MAILBOX_BADNAME. */
-char *imap_intname(const struct imap_session *s, const char *extname);
-/* External name for the client, the caller frees. */
-char *imap_extname(const struct imap_session *s, const char *intname);
+char *imap_intname(const struct imap_session *s, extname_t extname);
+/* External name for the client, the caller frees; one that this session cannot be told is spelled as it is inside. */
+extname_t imap_extname(const struct imap_session *s, const char *intname);
 /* Rights of this session, with what admins have implicitly (handbook 04 §5.2). */
 uint32_t imap_rights(const struct imap_session *s, const mbentry_t *mbentry);
 bool imap_is_owner(const struct imap_session *s, const char *intname);
@@ -192,7 +196,7 @@ bool imap_is_owner(const struct imap_session *s, const char *intname);
  * Looks an external name up and checks that the session has all rights of `need`: else IMAP_PERMISSION_DENIED, or
  * IMAP_MAILBOX_NONEXISTENT when it may not even see it. *intname (may be NULL) and *mbentry are the caller's.
  */
-int imap_lookup(const struct imap_session *s, const char *extname, uint32_t need, char **intname,
+int imap_lookup(const struct imap_session *s, extname_t extname, uint32_t need, char **intname,
                 mbentry_t **mbentry);
 /* The answer to a missing target: "[TRYCREATE] " in front if this session may create it. */
 void imap_no_target(struct imap_session *s, const char *intname, int r);

@@ -69,12 +69,12 @@ bool imap_parse_flag(struct imap_session *s, const char *flag, const char *where
 bool imap_parse_annotations(struct imap_session *s, struct entryattlist **list);
 /* STATUS items as bits, behind a blank; and their answer for one mailbox. */
 bool imap_parse_status_items(struct imap_session *s, uint32_t *items);
-int imap_print_status(struct imap_session *s, const char *extname, const mbentry_t *mbentry,
+int imap_print_status(struct imap_session *s, extname_t extname, const mbentry_t *mbentry,
                       uint32_t items);
 /* "* METADATA name (entry value ...)" of what this session may read. */
-void imap_print_metadata(struct imap_session *s, const char *extname, const mbentry_t *mbentry,
+void imap_print_metadata(struct imap_session *s, extname_t extname, const mbentry_t *mbentry,
                          const strarray_t *entries);
 /* "* MYRIGHTS name rights". */
-void imap_print_myrights(struct imap_session *s, const char *extname, uint32_t rights);
+void imap_print_myrights(struct imap_session *s, extname_t extname, uint32_t rights);
 
 #endif

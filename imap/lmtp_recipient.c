@@ -122,6 +122,8 @@ int lmtp_recipient_check(struct lmtp_session *session, const char *address, bool
     rcpt->userid = xstrdupnull(mbname_userid(rcpt->mbname));
     if (rcpt->userid && userdeny_check(rcpt->userid, service_name(), NULL, 0))
         r = IMAP_MAILBOX_DISABLED;
+    else if (!mbname_issound(rcpt->mbname))
+        r = IMAP_MAILBOX_NONEXISTENT;
     else if (rcpt->userid)
         r = find_user(session, rcpt, &entry);
     else

@@ -316,10 +316,10 @@ static int compare_message(struct mailbox *mailbox, const struct index_record *r
 static void examine(const mbentry_t *entry, const struct namespace *ns)
 {
     struct mailbox *mailbox = NULL;
-    char *ext = mboxname_to_external(entry->name, ns, NULL);
+    extname_t ext = mboxname_to_shown(entry->name, ns, NULL);
 
-    printf("Examining %s...", ext ? ext : entry->name);
-    free(ext);
+    printf("Examining %s...", extname_text(ext));
+    extname_free(&ext);
     int r = mailbox_open_mbentry(entry, &mailbox);
     if (!r && opt.quota) {
         r = check_quota(mailbox);
@@ -349,13 +349,14 @@ struct selection {
 static int examine_cb(const mbentry_t *entry, void *rock)
 {
     struct selection *sel = rock;
-    char *ext = mboxname_to_external(entry->name, sel->ns, NULL);
+    extname_t ext = mboxname_to_external(entry->name, sel->ns, NULL);
+    const char *name = extname_text(ext);
 
-    if (ext && (!sel->glob || glob_test(sel->glob, ext, strlen(ext)))) {
+    if (name && (!sel->glob || glob_test(sel->glob, name, strlen(name)))) {
         sel->found++;
         examine(entry, sel->ns);
     }
-    free(ext);
+    extname_free(&ext);
     return 0;
 }
 

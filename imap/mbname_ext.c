@@ -2,9 +2,9 @@
 /*
  * mbname_ext -- mailbox names as clients spell them (handbook 02 §1.3)
  *
- * A name that no mailbox can have in this namespace, and a mailbox that has no
- * name in it, are NULL; the caller answers "Invalid mailbox name", or does not
- * show the mailbox.
+ * A name that no mailbox can have in this namespace is NULL: the caller answers
+ * "Invalid mailbox name". A mailbox that has no name in it, or whose name would
+ * be read as that of another one, has none: the caller does not show it.
  *
  * Who is meant by the first component depends on the namespace; the domain comes
  * from the end of the whole name (admin), from the component that names the owner
@@ -169,17 +169,18 @@ static size_t take_name_domain(const struct session *s, mbname_t *m, const char 
     return (size_t)(at - extname);
 }
 
-mbname_t *mbname_from_extname(const char *extname, const struct namespace *ns, const char *userid)
+mbname_t *mbname_from_extname(extname_t extname, const struct namespace *ns, const char *userid)
 {
     struct session s;
     strarray_t parts = STRARRAY_INITIALIZER;
-    mbname_t *m = mbname_new();
 
+    if (extname_isnone(extname)) return NULL;
+    mbname_t *m = mbname_new();
     session_init(&s, ns, userid);
-    size_t len = take_name_domain(&s, m, extname);
-    bool ok = split_external(&parts, extname, len, ns->hier_sep) && parts.count &&
+    size_t len = take_name_domain(&s, m, extname.ext);
+    bool ok = split_external(&parts, extname.ext, len, ns->hier_sep) && parts.count &&
               (ns->isalt ? from_alternate(&s, m, &parts) : from_standard(&s, m, &parts));
-    if (!ok) mbname_free(&m);
+    if (!ok || !mbname_issound(m)) mbname_free(&m);
     strarray_fini(&parts);
     mbname_free(&s.user);
     return m;
@@ -203,18 +204,24 @@ static void add_boxes(const struct session *s, struct buf *out, const mbname_t *
 /* "@domain" behind the component that was written last, as part of it. */
 static void add_component_domain(const struct session *s, struct buf *out, const mbname_t *m)
 {
-    bool same = !strcmpnull(m->domain, s->user->domain);
+    bool plain = !strcmpnull(m->domain, s->user->domain) && s->cfg.crossdomains_onlyother;
 
-    if (!domain_in_component(s) || (same && s->cfg.crossdomains_onlyother)) return;
+    /* one that holds an '@' would be taken for a domain */
+    if (!domain_in_component(s) || (plain && !memchr(out->s, '@', out->len))) return;
     buf_putc(out, '@');
     mbname_append_component(out, m->domain ? m->domain : s->cfg.defaultdomain, '.',
                             s->ns->hier_sep == '/' ? '.' : '^');
 }
 
-/* An admin sees every domain; the default one is left out unless his own is another. */
-static void add_name_domain(const struct session *s, struct buf *out, const mbname_t *m)
+/*
+ * An admin sees every domain; the default one is left out unless his own is another, or an '@' in
+ * the name would be taken for the one in front of the domain.
+ */
+static void add_name_domain(const struct session *s, struct buf *out, const mbname_t *m, bool own)
 {
-    if (!domain_in_name(s) || (!m->domain && !s->user->domain)) return;
+    bool other = !own && (m->domain || s->user->domain);
+
+    if (!domain_in_name(s) || (!other && !memchr(out->s, '@', out->len))) return;
     buf_putc(out, '@');
     buf_appendcstr(out, m->domain ? m->domain : s->cfg.defaultdomain);
 }
@@ -246,6 +253,7 @@ static bool to_standard(const struct session *s, struct buf *out, const mbname_t
     else if (is_own(s, m)) {
         add(s, out, INBOX);
         add_boxes(s, out, m, 0);
+        add_name_domain(s, out, m, true);
         return true;
     }
     if (m->localpart) {
@@ -261,7 +269,7 @@ static bool to_standard(const struct session *s, struct buf *out, const mbname_t
         add(s, out, buf_cstring(&hex));
         buf_free(&hex);
     }
-    add_name_domain(s, out, m);
+    add_name_domain(s, out, m, false);
     return true;
 }
 
@@ -307,18 +315,39 @@ static bool domain_visible(const struct session *s, const mbname_t *m)
     return domain_in_name(s) || (domain_in_component(s) && (s->ns->isalt || m->localpart));
 }
 
-const char *mbname_extname(const mbname_t *m, const struct namespace *ns, const char *userid)
+/* Only these can be spelled as another mailbox is. */
+static bool may_mislead(const struct session *s, const mbname_t *m)
+{
+    const char *first = strarray_nth(&m->boxes, 0);
+
+    if (m->deleted) return true;
+    return !m->localpart && (!cyr_strcasecmp(first, INBOX) || !strcmp(first, "user") ||
+                             !strcmp(first, s->cfg.deletedprefix));
+}
+
+static bool means(extname_t ext, const mbname_t *m, const struct namespace *ns, const char *userid)
+{
+    mbname_t *back = mbname_from_extname(ext, ns, userid);
+    bool same = back && !strcmpnull(mbname_intname(back), mbname_intname(m));
+
+    mbname_free(&back);
+    return same;
+}
+
+extname_t mbname_extname(const mbname_t *m, const struct namespace *ns, const char *userid)
 {
     struct session s;
     struct buf *out = (struct buf *)(uintptr_t)&m->extname;
 
-    if (!m->localpart && !m->boxes.count) return NULL;
+    if (!m->localpart && !m->boxes.count) return EXTNAME_NONE;
     session_init(&s, ns, userid);
     buf_reset(out);
     bool ok = domain_visible(&s, m) &&
               (ns->isalt ? to_alternate(&s, out, m) : to_standard(&s, out, m));
+    extname_t ext = ok ? extname_of(buf_cstring(out)) : EXTNAME_NONE;
+    if (ok && may_mislead(&s, m) && !means(ext, m, ns, userid)) ext = EXTNAME_NONE;
     mbname_free(&s.user);
-    return ok ? buf_cstring(out) : NULL;
+    return ext;
 }
 
 /* ---- LIST order ---- */

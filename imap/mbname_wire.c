@@ -70,6 +70,17 @@ static mbname_t *from_bytes(const struct form *form, mbname_t *(*parse)(const ch
     return m;
 }
 
+bool mbname_issound(const mbname_t *mbname)
+{
+    const char *intname = mbname_intname(mbname);
+    const char *mark = intname ? strchr(intname, '!') : NULL;
+    size_t domain = mbname->domain ? strlen(mbname->domain) : 0;
+
+    /* a '!' in a component would be taken for the end of the domain */
+    if (!intname || (mark ? (size_t)(mark - intname) != domain : domain > 0)) return false;
+    return bytes_ok(&internal_form, intname, strlen(intname));
+}
+
 mbname_t *mbname_from_sync(const char *base, size_t len)
 {
     return from_bytes(&internal_form, mbname_from_intname, base, len);

@@ -59,13 +59,13 @@ int mboxlist_alluser(int (*cb)(const char *userid, void *rock), void *rock);
 struct findall_data {
     const mbname_t *mbname;   /* NULL: a name that no mailbox can have, such as "Shared Folders" */
     const mbentry_t *mbentry; /* NULL: name without a mailbox */
-    const char *extname;      /* external name, as to be printed */
+    extname_t extname;        /* as to be printed */
     bool is_exactmatch, has_children;
 };
 typedef int findall_cb(const struct findall_data *data, void *rock);
-int mboxlist_findall(const struct namespace *ns, const strarray_t *patterns, bool isadmin, const char *userid,
+int mboxlist_findall(const struct namespace *ns, extnames_t patterns, bool isadmin, const char *userid,
                      const struct auth_state *auth, findall_cb *cb, void *rock);
-int mboxlist_findsub(const struct namespace *ns, const strarray_t *patterns, bool isadmin, const char *userid,
+int mboxlist_findsub(const struct namespace *ns, extnames_t patterns, bool isadmin, const char *userid,
                      const struct auth_state *auth, findall_cb *cb, void *rock);
 
 /* ---- operations (floor 4) ---- */

@@ -37,14 +37,14 @@ static void cut_literal(struct buf *literal, const char *pattern, size_t len, bo
     buf_truncate(literal, n);
 }
 
-void find_init(struct find *f, const struct namespace *ns, const strarray_t *patterns, bool isadmin,
+void find_init(struct find *f, const struct namespace *ns, extnames_t patterns, bool isadmin,
                const char *userid, const struct auth_state *auth, findall_cb *cb, void *rock)
 {
     *f = (struct find){
         .ns = ns, .isadmin = isadmin, .userid = userid, .auth = auth, .cb = cb, .rock = rock
     };
-    for (int i = 0; i < strarray_size(patterns); i++) {
-        const char *pattern = strarray_nth(patterns, i);
+    for (size_t i = 0; i < patterns.count; i++) {
+        const char *pattern = extname_text(patterns.list[i]);
         struct glob *glob = glob_init(pattern, ns->hier_sep, GLOB_INBOXCASE);
         ptrarray_append(&f->globs, glob);
         cut_literal(&f->literal, pattern, glob_literal_prefix(glob), i == 0);
@@ -57,16 +57,16 @@ void find_fini(struct find *f)
     buf_free(&f->literal);
     mbname_free(&f->mbname);
     mbentry_free(&f->entry);
-    xzfree(f->extname);
+    extname_free(&f->extname);
     strarray_fini(&f->above);
 }
 
 /* ---- matching ---- */
 
-static bool matches(const struct find *f, const char *extname, size_t len)
+static bool matches(const struct find *f, const char *name, size_t len)
 {
     for (int i = 0; i < ptrarray_size(&f->globs); i++)
-        if (glob_test(ptrarray_nth(&f->globs, i), extname, len)) return true;
+        if (glob_test(ptrarray_nth(&f->globs, i), name, len)) return true;
     return false;
 }
 
@@ -77,9 +77,16 @@ bool find_may_match_below(const struct find *f, const char *prefix)
     return false;
 }
 
-bool find_shows_bare(const struct find *f, const char *extname)
+static bool matches_whole(const struct find *f, extname_t extname)
 {
-    return matches(f, extname, strlen(extname));
+    const char *name = extname_text(extname);
+
+    return name && matches(f, name, strlen(name));
+}
+
+bool find_shows_bare(const struct find *f, extname_t extname)
+{
+    return matches_whole(f, extname);
 }
 
 bool find_isvisible(const struct find *f, const mbname_t *mbname, const mbentry_t *entry)
@@ -95,16 +102,18 @@ bool find_isvisible(const struct find *f, const mbname_t *mbname, const mbentry_
 
 /* ---- answers ---- */
 
-static bool is_below(const struct find *f, const char *name, const char *parent, size_t parentlen)
+static bool is_below(const struct find *f, extname_t name, const char *parent)
 {
-    return !strncmp(name, parent, parentlen) && name[parentlen] == f->ns->hier_sep;
+    size_t len = strlen(parent);
+
+    return !strncmp(extname_text(name), parent, len) && extname_text(name)[len] == f->ns->hier_sep;
 }
 
 static int flush(struct find *f, bool has_children)
 {
     int r = 0;
 
-    if (f->extname && matches(f, f->extname, strlen(f->extname))) {
+    if (matches_whole(f, f->extname)) {
         bool has_mailbox = f->entry && !(f->entry->mbtype & MBTYPE_INTERMEDIATE);
         struct findall_data data = { .mbname = f->mbname,
                                      .mbentry = has_mailbox ? f->entry : NULL,
@@ -117,56 +126,56 @@ static int flush(struct find *f, bool has_children)
 }
 
 /* Of the names so far only those above this one are of interest from now on. */
-static void leave(struct find *f, const char *extname)
+static void leave(struct find *f, extname_t extname)
 {
     for (int n = strarray_size(&f->above); n > 0; n--) {
         const char *last = strarray_nth(&f->above, n - 1);
-        if (is_below(f, extname, last, strlen(last))) return;
+        if (is_below(f, extname, last)) return;
         free(strarray_pop(&f->above));
     }
 }
 
 /* The longest level above a name that matches; the caller frees. */
-static char *longest_match(const struct find *f, const char *extname)
+static extname_t longest_match(const struct find *f, extname_t extname)
 {
-    size_t len = strlen(extname);
+    const char *name = extname_text(extname);
+    size_t len = strlen(name);
 
     while (len--)
-        if (len && extname[len] == f->ns->hier_sep && matches(f, extname, len))
-            return xstrndup(extname, len);
-    return NULL;
+        if (len && name[len] == f->ns->hier_sep && matches(f, name, len))
+            return extname_of(xstrndup(name, len));
+    return EXTNAME_NONE;
 }
 
-static int show_parent(struct find *f, const char *extname)
+static int show_parent(struct find *f, extname_t extname)
 {
-    char *parent = matches(f, extname, strlen(extname)) ? NULL : longest_match(f, extname);
+    extname_t parent = matches_whole(f, extname) ? EXTNAME_NONE : longest_match(f, extname);
     int r = 0;
 
-    if (parent && strarray_find(&f->above, parent, 0) < 0) {
+    if (!extname_isnone(parent) && strarray_find(&f->above, extname_text(parent), 0) < 0) {
         mbname_t *mbname = mbname_from_extname(parent, f->ns, f->userid);
         struct findall_data data = { .mbname = mbname, .extname = parent, .has_children = true };
-        strarray_append(&f->above, parent);
+        strarray_append(&f->above, extname_text(parent));
         r = f->cb(&data, f->rock);
         mbname_free(&mbname);
     }
-    free(parent);
+    extname_free(&parent);
     return r;
 }
 
 int find_push(struct find *f, const mbname_t *mbname, const mbentry_t *entry)
 {
-    const char *spelled = mbname_extname(mbname, f->ns, f->userid);
-    if (!spelled) return 0;
-    char *extname = xstrdup(spelled);
-    bool below = f->extname && is_below(f, extname, f->extname, strlen(f->extname));
+    extname_t extname = extname_dup(mbname_extname(mbname, f->ns, f->userid));
+    if (extname_isnone(extname)) return 0;
+    bool below = !extname_isnone(f->extname) && is_below(f, extname, extname_text(f->extname));
 
     int r = flush(f, below);
     leave(f, extname);
     if (!r) r = show_parent(f, extname);
-    strarray_append(&f->above, extname);
+    strarray_append(&f->above, extname_text(extname));
     mbname_free(&f->mbname);
     mbentry_free(&f->entry);
-    free(f->extname);
+    extname_free(&f->extname);
     f->mbname = mbname_dup(mbname);
     f->entry = entry ? mbentry_dup(entry) : NULL;
     f->extname = extname;
@@ -179,6 +188,6 @@ int find_finish(struct find *f)
 
     mbname_free(&f->mbname);
     mbentry_free(&f->entry);
-    xzfree(f->extname);
+    extname_free(&f->extname);
     return r;
 }

@@ -20,10 +20,10 @@ struct find {
     /* the name that waits for its successor, which tells whether it has children */
     mbname_t *mbname;
     mbentry_t *entry;
-    char *extname; /* NULL: none yet */
+    extname_t extname; /* none yet */
 };
 
-void find_init(struct find *f, const struct namespace *ns, const strarray_t *patterns, bool isadmin,
+void find_init(struct find *f, const struct namespace *ns, extnames_t patterns, bool isadmin,
                const char *userid, const struct auth_state *auth, findall_cb *cb, void *rock);
 void find_fini(struct find *f);
 
@@ -41,6 +41,6 @@ int find_finish(struct find *f);
 /* Could a name that begins with prefix (with its separator at the end) match? */
 bool find_may_match_below(const struct find *f, const char *prefix);
 /* Would this name without a mailbox be shown? */
-bool find_shows_bare(const struct find *f, const char *extname);
+bool find_shows_bare(const struct find *f, extname_t extname);
 
 #endif

@@ -104,7 +104,8 @@ static int push_record(struct stream *s, const char *key, size_t keylen, const c
         find_isvisible(s->f, mbname, entry)) {
         r = find_push(s->f, mbname, entry);
         /* one of another domain shows nothing, not even its parent */
-        if (!r && s->only_first && mbname_extname(mbname, s->f->ns, s->f->userid)) r = FOUND_ENOUGH;
+        if (!r && s->only_first && !extname_isnone(mbname_extname(mbname, s->f->ns, s->f->userid)))
+            r = FOUND_ENOUGH;
     }
     mbname_free(&mbname);
     mbentry_free(&entry);
@@ -166,9 +167,9 @@ static bool key_prefix(const struct find *f, enum mbname_category category, stru
     size_t len = strlen(place.external);
     bool below = find_may_match_below(f, place.external), bare = false;
     if (len) {
-        char *parent = xstrndup(place.external, len - 1);
+        extname_t parent = extname_of(xstrndup(place.external, len - 1));
         bare = find_shows_bare(f, parent);
-        free(parent);
+        extname_free(&parent);
     }
     *only_first = !below;
     buf_setcstr(key, "N");
@@ -301,7 +302,7 @@ done:
 
 /* ---- all of it ---- */
 
-int mboxlist_findall(const struct namespace *ns, const strarray_t *patterns, bool isadmin,
+int mboxlist_findall(const struct namespace *ns, extnames_t patterns, bool isadmin,
                      const char *userid, const struct auth_state *auth, findall_cb *cb, void *rock)
 {
     struct txn_db *db = NULL;

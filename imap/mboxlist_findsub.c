@@ -52,7 +52,7 @@ static int push(struct find *f, const struct sub *sub)
     return r;
 }
 
-int mboxlist_findsub(const struct namespace *ns, const strarray_t *patterns, bool isadmin,
+int mboxlist_findsub(const struct namespace *ns, extnames_t patterns, bool isadmin,
                      const char *userid, const struct auth_state *auth, findall_cb *cb, void *rock)
 {
     strarray_t names = STRARRAY_INITIALIZER;

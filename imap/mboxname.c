@@ -316,20 +316,27 @@ char *mboxname_todeleted(const char *name, time_t when)
     return take(m, mbname_intname);
 }
 
-char *mboxname_from_external(const char *extname, const struct namespace *ns, const char *userid)
+char *mboxname_from_external(extname_t extname, const struct namespace *ns, const char *userid)
 {
     mbname_t *m = mbname_from_extname(extname, ns, userid);
 
     return m ? take(m, mbname_intname) : NULL;
 }
 
-char *mboxname_to_external(const char *name, const struct namespace *ns, const char *userid)
+extname_t mboxname_to_external(const char *name, const struct namespace *ns, const char *userid)
 {
     mbname_t *m = mbname_from_intname(name);
-    char *ext = xstrdupnull(mbname_extname(m, ns, userid));
+    extname_t ext = extname_dup(mbname_extname(m, ns, userid));
 
     mbname_free(&m);
     return ext;
+}
+
+extname_t mboxname_to_shown(const char *name, const struct namespace *ns, const char *userid)
+{
+    extname_t ext = mboxname_to_external(name, ns, userid);
+
+    return extname_isnone(ext) ? extname_dup(extname_of(name)) : ext;
 }
 
 char *mboxname_renamed(const char *name, const char *oldparent, const char *newparent)

@@ -19,6 +19,7 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "mbname_forms.h"
 #include "namespace.h"
 #include "strarray.h"
 
@@ -50,7 +51,7 @@ mbname_t *mbname_from_recip(const char *recip, const struct namespace *ns);
 /* What the client typed, for a session of userid (NULL: nobody). A name that cannot be spelled (a
  * '/' in a component ...) gives NULL: IMAP_MAILBOX_BADNAME. "\Sent" and the like are not resolved
  * here. */
-mbname_t *mbname_from_extname(const char *extname, const struct namespace *ns, const char *userid);
+mbname_t *mbname_from_extname(extname_t extname, const struct namespace *ns, const char *userid);
 mbname_t *mbname_dup(const mbname_t *mbname);
 void mbname_free(mbname_t **mbnamep);
 
@@ -60,6 +61,8 @@ const char *mbname_domain(const mbname_t *);    /* NULL: default domain */
 time_t mbname_isdeleted(const mbname_t *);      /* 0: not a deleted name */
 const strarray_t *mbname_boxes(const mbname_t *);
 bool mbname_is_inbox(const mbname_t *); /* user, no boxes, not deleted */
+/* Its internal name can stand on a wire or a disk, and means it. Addresses and user ids may hold anything. */
+bool mbname_issound(const mbname_t *);
 
 void mbname_set_localpart(mbname_t *, const char *localpart); /* NULL: none */
 void mbname_set_domain(mbname_t *, const char *domain); /* the default domain counts as none */
@@ -78,9 +81,9 @@ const char *mbname_dbname(const mbname_t *);  /* NULL: no parts at all */
 void mbname_print_mupdate(const mbname_t *, struct buf *out);
 /* "localpart+box/box@domain", boxes UTF-8 */
 const char *mbname_recip(const mbname_t *, const struct namespace *ns);
-/* For a session of userid; NULL if this namespace has no spelling for it (deleted names in the
- * alternate one). */
-const char *mbname_extname(const mbname_t *, const struct namespace *ns, const char *userid);
+/* For a session of userid; none if this namespace has no spelling for it: deleted names in the
+ * alternate one, domains that the session cannot see, what would be read as another mailbox. */
+extname_t mbname_extname(const mbname_t *, const struct namespace *ns, const char *userid);
 
 /* ---- LIST order: category first, then by dbname ---- */
 enum mbname_category {
@@ -124,7 +127,7 @@ bool mboxname_same_userid(const char *name1, const char *name2);
 bool mboxname_is_prefix(const char *child, const char *parent);
 /* Internal names compared as 3.6.1 orders them in mailboxes.db (dbname bytes). */
 int mboxname_cmp(const char *a, const char *b);
-/* The following return malloc'ed strings, or NULL where there is none. */
+/* The following return what the caller frees, or NULL (no name) where there is none. */
 char *mboxname_to_userid(const char *name);
 char *mboxname_user_mbox(const char *userid,
                          const char *subfolder); /* subfolder: internal dots, or NULL */
@@ -133,8 +136,10 @@ char *mboxname_from_dbname(const char *dbname);
 char *
 mboxname_parent(const char *name); /* NULL above the top; parent of user.u.INBOX.x is user.u */
 char *mboxname_todeleted(const char *name, time_t when);
-char *mboxname_from_external(const char *extname, const struct namespace *ns, const char *userid);
-char *mboxname_to_external(const char *name, const struct namespace *ns, const char *userid);
+char *mboxname_from_external(extname_t extname, const struct namespace *ns, const char *userid);
+extname_t mboxname_to_external(const char *name, const struct namespace *ns, const char *userid);
+/* For messages: as mboxname_to_external(), or the internal name itself where there is none. */
+extname_t mboxname_to_shown(const char *name, const struct namespace *ns, const char *userid);
 /* name with its leading oldparent replaced by newparent; NULL if it is neither oldparent nor
  * below it. */
 char *mboxname_renamed(const char *name, const char *oldparent, const char *newparent);

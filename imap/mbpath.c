@@ -112,7 +112,7 @@ static char *name_of_arg(const char *arg, const struct namespace *ns)
         buf_setcstr(&utf7, arg);
     else if (utf8_to_utf7(arg, strlen(arg), &utf7))
         return NULL;
-    name = mboxname_from_external(buf_cstring(&utf7), ns, NULL);
+    name = mboxname_from_external(extname_of(buf_cstring(&utf7)), ns, NULL);
     buf_free(&utf7);
     return name;
 }

@@ -74,7 +74,8 @@ static bool is_selected(const struct selection *sel, const char *root)
 static int select_arg(const char *arg, const struct namespace *ns, struct selection *sel)
 {
     sel->exact = opt.users;
-    sel->prefix = opt.users ? mboxname_user_mbox(arg, NULL) : mboxname_from_external(arg, ns, NULL);
+    sel->prefix = opt.users ? mboxname_user_mbox(arg, NULL)
+                            : mboxname_from_external(extname_of(arg), ns, NULL);
     return sel->prefix ? 0 : IMAP_MAILBOX_BADNAME;
 }
 
@@ -144,14 +145,14 @@ static int report_cb(const struct quota *q, void *rock)
     struct report *report = rock;
 
     if (!is_selected(report->sel, q->root)) return 0;
-    char *ext = mboxname_to_external(q->root, report->ns, NULL);
-    const char *name = ext ? ext : q->root;
+    extname_t ext = mboxname_to_shown(q->root, report->ns, NULL);
+    const char *name = extname_text(ext);
     if (report->json)
         json_object_set_new(report->json, name, json_of(q));
     else
         for (int res = 0; res < QUOTA_NUMRESOURCES; res++)
             print_line(q, (enum quota_resource)res, name);
-    free(ext);
+    extname_free(&ext);
     return 0;
 }
 

@@ -144,15 +144,15 @@ static void say(const char *line, void *rock)
     fflush(stdout);
 }
 
-static void convert(struct options *o, const char *name, const char *ext)
+static void convert(struct options *o, const char *name, extname_t ext)
 {
     int was = 0;
 
-    if (!o->quiet) puts(ext);
+    if (!o->quiet) puts(extname_text(ext));
     int r = reconstruct_version(&o->rc, name, o->version, &was);
     int is = o->version ? o->version : MAILBOX_MINOR_VERSION;
     if (r == IMAP_MAILBOX_NOTSUPPORTED) fatal("index version not supported", EX_SOFTWARE);
-    if (!r && was != is) printf("Converted %s version %d to %d\n", ext, was, is);
+    if (!r && was != is) printf("Converted %s version %d to %d\n", extname_text(ext), was, is);
     if (!r || r == IMAP_MAILBOX_NONEXISTENT) return;
     fprintf(stderr, "%s: %s\n", name, error_message(r));
     o->rc.failed++;
@@ -160,16 +160,16 @@ static void convert(struct options *o, const char *name, const char *ext)
 
 static void one(struct options *o, const char *name)
 {
-    char *ext = mboxname_to_external(name, o->ns, NULL);
+    extname_t ext = mboxname_to_shown(name, o->ns, NULL);
 
     if (strarray_contains(&o->done, name)) {
-        free(ext);
+        extname_free(&ext);
         return;
     }
     strarray_append(&o->done, name);
     if (o->version != VERSION_NONE) {
-        convert(o, name, ext ? ext : name);
-        free(ext);
+        convert(o, name, ext);
+        extname_free(&ext);
         return;
     }
     if (!(o->rc.flags & RECONSTRUCT_DRYRUN)) syslog(LOG_NOTICE, "reconstructing %s", name);
@@ -180,8 +180,8 @@ static void one(struct options *o, const char *name)
                     ? "cyrus.index is of a newer version than is known, left alone"
                     : error_message(r));
     else if (!r && !o->quiet)
-        puts(ext ? ext : name);
-    free(ext);
+        puts(extname_text(ext));
+    extname_free(&ext);
 }
 
 static void all_of(struct options *o, ptrarray_t *entries, int r, const char *what)
@@ -219,7 +219,7 @@ static void by_path(struct options *o, const char *path)
 static void on_partition(struct options *o, const char *ext)
 {
     if (strpbrk(ext, "*%")) usage("Using wildcards with -p is not supported.");
-    char *name = mboxname_from_external(ext, o->ns, NULL);
+    char *name = mboxname_from_external(extname_of(ext), o->ns, NULL);
     mbentry_t *entry = NULL;
 
     if (name && !mboxlist_lookup(name, &entry, NULL)) {
@@ -239,7 +239,7 @@ static void on_partition(struct options *o, const char *ext)
 
 static void discover(struct options *o, const char *ext)
 {
-    char *name = ext && !strpbrk(ext, "*%") ? mboxname_from_external(ext, o->ns, NULL) : NULL;
+    char *name = ext && !strpbrk(ext, "*%") ? mboxname_from_external(extname_of(ext), o->ns, NULL) : NULL;
     strarray_t found = STRARRAY_INITIALIZER;
 
     reconstruct_discover(&o->rc, name, &found);

@@ -23,6 +23,7 @@
 #include "conv_codec.h"
 #include "index.h" /* struct index_message */
 #include "mailbox_index.h"
+#include "mbname_forms.h"
 #include "strarray.h"
 
 struct protstream;
@@ -41,7 +42,7 @@ struct search_syntax {
     const char *word;
     int after;
     /* Internal name of the mailbox in FOLDER, in buf; false: there is none. NULL: no FOLDER key. */
-    bool (*folder)(void *rock, const char *external, struct buf *internal);
+    bool (*folder)(void *rock, extname_t external, struct buf *internal);
     void *rock;
 };
 /* CHARSET_* as options search_skipdiacrit, search_whitespace, search_skiphtml, rfc2047_utf8 say. */

@@ -224,7 +224,7 @@ static int read_folder(struct parser *p, struct search_expr *e)
     int c = get_text(p);
 
     if (c < 0) return c;
-    if (!p->syntax->folder || !p->syntax->folder(p->syntax->rock, buf_cstring(&p->token), &e->text))
+    if (!p->syntax->folder || !p->syntax->folder(p->syntax->rock, extname_of(buf_cstring(&p->token)), &e->text))
         e->no_text = true;
     return c;
 }

@@ -134,7 +134,7 @@ static int run_mailboxes(struct run *run, const struct work *work)
 
     for (int i = 0; i < strarray_size(&run->names) && !r; i++) {
         const char *name = strarray_nth(&run->names, i);
-        char *intname = mboxname_from_external(name, &ns, NULL);
+        char *intname = mboxname_from_external(extname_of(name), &ns, NULL);
         if (intname)
             strarray_appendm(&intnames, intname);
         else

@@ -21,24 +21,34 @@ struct select {
     ptrarray_t *entries;
 };
 
-static bool is_plain_match(const struct select *sel, const char *ext)
+static bool is_plain_match(const struct select *sel, const char *name)
 {
     size_t len = strlen(sel->plain);
 
-    if (!strcmp(ext, sel->plain)) return true;
-    return sel->tree && !strncmp(ext, sel->plain, len) && ext[len] == sel->ns->hier_sep;
+    if (!strcmp(name, sel->plain)) return true;
+    return sel->tree && !strncmp(name, sel->plain, len) && name[len] == sel->ns->hier_sep;
 }
 
 /* With a tree, a name belongs to it when the name itself or one above it matches. */
-static bool is_glob_match(const struct select *sel, char *ext)
+static bool is_glob_match(const struct select *sel, const char *name)
 {
-    if (glob_test(sel->glob, ext, strlen(ext))) return true;
-    for (char *sep = sel->tree ? strrchr(ext, sel->ns->hier_sep) : NULL; sep;
-         sep = strrchr(ext, sel->ns->hier_sep)) {
-        *sep = '\0';
-        if (glob_test(sel->glob, ext, strlen(ext))) return true;
+    const char *start = name;
+    size_t len = strlen(name);
+
+    if (glob_test(sel->glob, name, len)) return true;
+    if (!sel->tree) return false;
+    while ((name = memrchr(start, sel->ns->hier_sep, len))) {
+        len = (size_t)(name - start);
+        if (glob_test(sel->glob, start, len)) return true;
     }
     return false;
+}
+
+static bool is_match(const struct select *sel, extname_t ext)
+{
+    if (extname_isnone(ext)) return false;
+    if (sel->glob) return is_glob_match(sel, extname_text(ext));
+    return !sel->plain || is_plain_match(sel, extname_text(ext));
 }
 
 static int select_one(const mbentry_t *entry, void *rock)
@@ -54,12 +64,10 @@ static int select_one(const mbentry_t *entry, void *rock)
         if (match) ptrarray_append(sel->entries, mbentry_dup(entry));
         return 0;
     }
-    char *ext = mboxname_to_external(entry->name, sel->ns, NULL);
-    bool match = ext &&
-                 (sel->glob ? is_glob_match(sel, ext) : !sel->plain || is_plain_match(sel, ext));
+    extname_t ext = mboxname_to_external(entry->name, sel->ns, NULL);
 
-    if (match) ptrarray_append(sel->entries, mbentry_dup(entry));
-    free(ext);
+    if (is_match(sel, ext)) ptrarray_append(sel->entries, mbentry_dup(entry));
+    extname_free(&ext);
     return 0;
 }
 

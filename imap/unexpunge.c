@@ -214,7 +214,7 @@ int main(int argc, char **argv)
     cyrus_init(o.altconfig, "unexpunge", CYRUSINIT_TOOL, CONFIG_NEED_PARTITION_DATA);
     if (mboxname_init_namespace(&ns, true)) fatal("bad configuration of mailbox names", EX_CONFIG);
     if (o.args.flag && o.args.flag[0] == '\\') fatal("can't set a system flag", EX_SOFTWARE);
-    char *name = mboxname_from_external(o.extname, &ns, NULL);
+    char *name = mboxname_from_external(extname_of(o.extname), &ns, NULL);
     int r = !name                 ? IMAP_MAILBOX_NONEXISTENT
             : o.mode == MODE_LIST ? list(&o, name)
                                   : restore(&o, name);

@@ -123,7 +123,7 @@ static void names(const char *val, size_t len)
     mbname_t *m = mbname_from_intname(text);
     mbname_extname(m, &ns, "u");
     mbname_free(&m);
-    m = mbname_from_extname(text, &ns, "u");
+    m = mbname_from_extname(extname_of(text), &ns, "u");
     if (m) mbname_intname(m);
     mbname_free(&m);
     m = mbname_from_recip(text, &ns);

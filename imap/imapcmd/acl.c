@@ -16,7 +16,7 @@
 #include "xmalloc.h"
 
 /* Right a; the owner passes by ownership too while implicit_owner_rights has a. */
-static int lookup_admin(struct imap_session *s, const char *extname, bool owner_too, char **intname,
+static int lookup_admin(struct imap_session *s, extname_t extname, bool owner_too, char **intname,
                         mbentry_t **mbentry)
 {
     int r = imap_lookup(s, extname, ACL_ADMIN, intname, mbentry);
@@ -38,17 +38,17 @@ static int lookup_admin(struct imap_session *s, const char *extname, bool owner_
 
 void cmd_getacl(struct imap_session *s)
 {
-    struct buf name = BUF_INITIALIZER;
+    extname_t name = EXTNAME_NONE;
     mbentry_t *mbentry = NULL;
     char rights[ACL_MAXSTR];
 
-    if (imap_arg_astring(s, &name) && imap_arg_end(s)) {
-        int r = lookup_admin(s, buf_cstring(&name), true, NULL, &mbentry);
+    if (imap_arg_mailbox(s, &name) && imap_arg_end(s)) {
+        int r = lookup_admin(s, name, true, NULL, &mbentry);
         if (!r) {
             struct acl_item item;
             const char *p = mbentry->acl ? mbentry->acl : "";
             prot_puts(s->out, "* ACL ");
-            prot_printastring(s->out, buf_cstring(&name));
+            imap_print_mailbox(s, name);
             while (cyrus_acl_next(&p, &item)) {
                 prot_putc(' ', s->out);
                 prot_printamap(s->out, item.identifier, item.idlen);
@@ -61,7 +61,7 @@ void cmd_getacl(struct imap_session *s)
         imap_result(s, r);
     }
     mbentry_free(&mbentry);
-    buf_free(&name);
+    extname_free(&name);
 }
 
 /* ---- SETACL, DELETEACL ---- */
@@ -101,22 +101,23 @@ static bool rights_ok(struct imap_session *s, const char *rights)
 
 static void set_acl(struct imap_session *s, bool set)
 {
-    struct buf name = BUF_INITIALIZER, id = BUF_INITIALIZER, rights = BUF_INITIALIZER;
+    extname_t name = EXTNAME_NONE;
+    struct buf id = BUF_INITIALIZER, rights = BUF_INITIALIZER;
     mbentry_t *mbentry = NULL;
     char *intname = NULL;
 
-    if (!imap_arg_astring(s, &name) || !imap_arg_astring(s, &id)) goto done;
+    if (!imap_arg_mailbox(s, &name) || !imap_arg_astring(s, &id)) goto done;
     if (set && !imap_arg_astring(s, &rights)) goto done;
     if (!imap_arg_end(s)) goto done;
     if (set && !rights_ok(s, buf_cstring(&rights))) goto done;
     int r = check_change(s, buf_cstring(&id));
-    if (!r) r = lookup_admin(s, buf_cstring(&name), false, &intname, &mbentry);
+    if (!r) r = lookup_admin(s, name, false, &intname, &mbentry);
     if (!r) r = change_acl(s, intname, buf_cstring(&id), set ? buf_cstring(&rights) : NULL);
     imap_result(s, r);
 done:
     mbentry_free(&mbentry);
     free(intname);
-    buf_free(&name);
+    extname_free(&name);
     buf_free(&id);
     buf_free(&rights);
 }
@@ -146,14 +147,14 @@ static uint32_t required_rights(const char *intname, const char *id)
     return mboxname_isusermailbox(intname, true) ? ACL_POST : 0;
 }
 
-static void print_listrights(struct imap_session *s, const char *extname, const char *id,
+static void print_listrights(struct imap_session *s, extname_t extname, const char *id,
                              uint32_t required)
 {
     char text[ACL_MAXSTR], all[ACL_MAXSTR];
 
     cyrus_acl_masktostr(required, text);
     prot_puts(s->out, "* LISTRIGHTS ");
-    prot_printastring(s->out, extname);
+    imap_print_mailbox(s, extname);
     prot_putc(' ', s->out);
     prot_printastring(s->out, id);
     prot_putc(' ', s->out);
@@ -165,30 +166,31 @@ static void print_listrights(struct imap_session *s, const char *extname, const 
 
 void cmd_listrights(struct imap_session *s)
 {
-    struct buf name = BUF_INITIALIZER, id = BUF_INITIALIZER;
+    extname_t name = EXTNAME_NONE;
+    struct buf id = BUF_INITIALIZER;
     mbentry_t *mbentry = NULL;
 
-    if (imap_arg_astring(s, &name) && imap_arg_astring(s, &id) && imap_arg_end(s)) {
+    if (imap_arg_mailbox(s, &name) && imap_arg_astring(s, &id) && imap_arg_end(s)) {
         char canonical[AUTH_IDMAX];
         const char *who = buf_cstring(&id);
-        int r = lookup_admin(s, buf_cstring(&name), true, NULL, &mbentry);
+        int r = lookup_admin(s, name, true, NULL, &mbentry);
         if (!r && !auth_canonifyid(id.s, id.len, canonical, sizeof(canonical))) who = canonical;
         if (!r)
-            print_listrights(s, buf_cstring(&name), buf_cstring(&id),
+            print_listrights(s, name, buf_cstring(&id),
                              required_rights(mbentry->name, who));
         imap_result(s, r);
     }
     mbentry_free(&mbentry);
-    buf_free(&name);
+    extname_free(&name);
     buf_free(&id);
 }
 
-void imap_print_myrights(struct imap_session *s, const char *extname, uint32_t rights)
+void imap_print_myrights(struct imap_session *s, extname_t extname, uint32_t rights)
 {
     char text[ACL_MAXSTR];
 
     prot_puts(s->out, "* MYRIGHTS ");
-    prot_printastring(s->out, extname);
+    imap_print_mailbox(s, extname);
     prot_putc(' ', s->out);
     prot_printastring(s->out, cyrus_acl_masktostr(rights, text));
     prot_puts(s->out, "\r\n");
@@ -199,16 +201,16 @@ void imap_print_myrights(struct imap_session *s, const char *extname, uint32_t r
 
 void cmd_myrights(struct imap_session *s)
 {
-    struct buf name = BUF_INITIALIZER;
+    extname_t name = EXTNAME_NONE;
     mbentry_t *mbentry = NULL;
 
-    if (imap_arg_astring(s, &name) && imap_arg_end(s)) {
-        int r = imap_lookup(s, buf_cstring(&name), 0, NULL, &mbentry);
+    if (imap_arg_mailbox(s, &name) && imap_arg_end(s)) {
+        int r = imap_lookup(s, name, 0, NULL, &mbentry);
         uint32_t rights = r ? 0 : imap_rights(s, mbentry);
         if (!r && !(rights & MYRIGHTS_VISIBLE)) r = IMAP_MAILBOX_NONEXISTENT;
-        if (!r) imap_print_myrights(s, buf_cstring(&name), rights);
+        if (!r) imap_print_myrights(s, name, rights);
         imap_result(s, r);
     }
     mbentry_free(&mbentry);
-    buf_free(&name);
+    extname_free(&name);
 }

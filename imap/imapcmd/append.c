@@ -191,15 +191,15 @@ static int stage_and_store(struct imap_session *s, const mbentry_t *mbentry, uin
 
 void cmd_append(struct imap_session *s)
 {
-    struct buf name = BUF_INITIALIZER;
+    extname_t name = EXTNAME_NONE;
     struct append_message *list = NULL;
     struct seqset *uids = seqset_init(0, SEQ_SPARSE);
     mbentry_t *mbentry = NULL;
     char *intname = NULL;
     uint32_t rights = 0, uidvalidity = 0;
 
-    if (!imap_arg_astring(s, &name)) goto done;
-    intname = imap_intname(s, buf_cstring(&name));
+    if (!imap_arg_mailbox(s, &name)) goto done;
+    intname = imap_intname(s, name);
     int r = check_target(s, intname, &mbentry, &rights);
     if (!r) r = check_room(s, mbentry);
     if (!r) {
@@ -220,5 +220,5 @@ done:
     seqset_free(uids);
     mbentry_free(&mbentry);
     free(intname);
-    buf_free(&name);
+    extname_free(&name);
 }

@@ -44,17 +44,18 @@ static void answer(struct imap_session *s, const char *intname, int r, bool move
 
 static void copy(struct imap_session *s, bool move)
 {
-    struct buf set = BUF_INITIALIZER, name = BUF_INITIALIZER;
+    struct buf set = BUF_INITIALIZER;
+    extname_t name = EXTNAME_NONE;
     struct index_copied copied = { 0 };
     char *intname = NULL;
     int r;
 
-    if (!imap_arg_sequence(s, &set) || !imap_arg_astring(s, &name) || !imap_arg_end(s)) goto done;
+    if (!imap_arg_sequence(s, &set) || !imap_arg_mailbox(s, &name) || !imap_arg_end(s)) goto done;
     imap_report(s, false, NULL);
     if (s->closing) goto done;
     s->reported = false;
 
-    intname = imap_intname(s, buf_cstring(&name));
+    intname = imap_intname(s, name);
     r = index_gone(s->index) ? IMAP_MAILBOX_NONEXISTENT : intname ? 0 : IMAP_MAILBOX_BADNAME;
     if (!r) {
         struct seqset *msgnos = index_parse_sequence(s->index, buf_cstring(&set), s->usinguid);
@@ -66,7 +67,7 @@ done:
     index_copied_fini(&copied);
     free(intname);
     buf_free(&set);
-    buf_free(&name);
+    extname_free(&name);
 }
 
 void cmd_copy(struct imap_session *s)

@@ -19,12 +19,13 @@
 #include "xmalloc.h"
 
 struct create_args {
-    struct buf name, partition, type, id, server, use;
+    extname_t name;
+    struct buf partition, type, id, server, use;
 };
 
 static void create_args_fini(struct create_args *args)
 {
-    buf_free(&args->name);
+    extname_free(&args->name);
     buf_free(&args->partition);
     buf_free(&args->type);
     buf_free(&args->id);
@@ -91,7 +92,7 @@ static bool create_list(struct imap_session *s, struct create_args *args)
 
 static bool parse_create(struct imap_session *s, struct create_args *args)
 {
-    if (!imap_arg_astring(s, &args->name)) return false;
+    if (!imap_arg_mailbox(s, &args->name)) return false;
     if (s->c == ' ' && imap_arg_peek(s) == '(') {
         prot_getc(s->in);
         if (!create_list(s, args)) return false;
@@ -180,7 +181,7 @@ void cmd_create(struct imap_session *s)
     char *intname = NULL, *uniqueid = NULL;
 
     if (parse_create(s, &args)) {
-        intname = imap_intname(s, buf_cstring(&args.name));
+        intname = imap_intname(s, args.name);
         struct mboxlist_createargs create = {
             .name = intname,
             .partition = args.partition.s,

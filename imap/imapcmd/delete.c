@@ -33,15 +33,15 @@ static int delete_in_txn(struct imap_session *s, const char *intname)
 
 void cmd_delete(struct imap_session *s)
 {
-    struct buf name = BUF_INITIALIZER;
+    extname_t name = EXTNAME_NONE;
     mbentry_t *mbentry = NULL;
     char *intname = NULL;
 
-    if (imap_arg_astring(s, &name) && imap_arg_end(s)) {
-        int r = imap_lookup(s, buf_cstring(&name), ACL_LOOKUP, &intname, &mbentry);
+    if (imap_arg_mailbox(s, &name) && imap_arg_end(s)) {
+        int r = imap_lookup(s, name, ACL_LOOKUP, &intname, &mbentry);
         /* Without l but with x it may be deleted, too. */
         if (r == IMAP_MAILBOX_NONEXISTENT) {
-            r = imap_lookup(s, buf_cstring(&name), ACL_DELETEMBOX, &intname, &mbentry);
+            r = imap_lookup(s, name, ACL_DELETEMBOX, &intname, &mbentry);
             if (r == IMAP_PERMISSION_DENIED) r = IMAP_MAILBOX_NONEXISTENT;
         }
         if (!r) r = delete_in_txn(s, intname);
@@ -49,5 +49,5 @@ void cmd_delete(struct imap_session *s)
     }
     mbentry_free(&mbentry);
     free(intname);
-    buf_free(&name);
+    extname_free(&name);
 }

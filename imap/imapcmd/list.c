@@ -51,7 +51,7 @@ static void special_use(const struct lister *l, const struct findall_data *data,
 
 struct child_search {
     const struct imap_session *s;
-    const char *extname; /* of the parent */
+    extname_t extname; /* of the parent */
 };
 
 /* A child to the client: in the alternate namespace what lies in INBOX stands beside it. */
@@ -59,12 +59,14 @@ static int child_cb(const mbentry_t *mbentry, void *rock)
 {
     const struct child_search *search = rock;
     const struct namespace *ns = &search->s->ns;
-    size_t len = strlen(search->extname);
+    const char *parent = extname_text(search->extname);
+    size_t len = strlen(parent);
 
     if (!(imap_rights(search->s, mbentry) & ACL_LOOKUP)) return 0;
-    char *ext = mboxname_to_external(mbentry->name, ns, search->s->userid);
-    bool below = ext && !strncmp(ext, search->extname, len) && ext[len] == ns->hier_sep;
-    free(ext);
+    extname_t ext = mboxname_to_external(mbentry->name, ns, search->s->userid);
+    const char *name = extname_text(ext);
+    bool below = name && !strncmp(name, parent, len) && name[len] == ns->hier_sep;
+    extname_free(&ext);
     return below;
 }
 
@@ -141,7 +143,7 @@ static void print_line(struct lister *l, const struct findall_data *data, const 
     attributes(l, data, use, &attrs);
     prot_printf(out, "* %s (%s) \"%c\" ", words[l->args->kind], buf_cstring(&attrs),
                 l->s->ns.hier_sep);
-    prot_printastring(out, data->extname);
+    imap_print_mailbox(l->s, data->extname);
     if ((l->args->options & LIST_SEL_RECURSIVEMATCH) && data->has_children)
         prot_puts(out, " (CHILDINFO (\"SUBSCRIBED\"))");
     prot_puts(out, "\r\n");
@@ -186,49 +188,50 @@ static int found(const struct findall_data *data, void *rock)
 /* ---- patterns ---- */
 
 /* Reference and pattern in one, with one separator where both have it; the caller frees. */
-static char *join(const struct imap_session *s, const char *ref, const char *pattern)
+static extname_t join(const struct imap_session *s, extname_t ref, extname_t pattern)
 {
     char sep = s->ns.hier_sep;
-    size_t len = strlen(ref);
+    const char *front = extname_text(ref), *back = extname_text(pattern);
 
-    if (config_getswitch(IMAPOPT_IGNOREREFERENCE) || !*ref) return xstrdup(pattern);
-    if (ref[len - 1] == sep && *pattern == sep) pattern++;
-    return xasprintf("%s%s", ref, pattern);
+    if (config_getswitch(IMAPOPT_IGNOREREFERENCE) || extname_isempty(ref)) return extname_dup(pattern);
+    if (front[strlen(front) - 1] == sep && *back == sep) back++;
+    return extname_of(xasprintf("%s%s", front, back));
 }
 
-static void full_patterns(const struct imap_session *s, struct list_args *args, strarray_t *out)
+static void full_patterns(const struct imap_session *s, const struct list_args *args, extnames_t *out)
 {
-    for (int i = 0; i < strarray_size(&args->patterns); i++) {
-        const char *pattern = strarray_nth(&args->patterns, i);
-        if (!*pattern) continue;
-        char *full = join(s, buf_cstring(&args->ref), pattern);
-        if (config_getswitch(IMAPOPT_FOOLSTUPIDCLIENTS) && !strcmp(full, "*"))
-            strarray_append(out, "INBOX*");
+    for (size_t i = 0; i < args->patterns.count; i++) {
+        extname_t pattern = args->patterns.list[i];
+        if (extname_isempty(pattern)) continue;
+        extname_t full = join(s, args->ref, pattern);
+        bool all = !strcmp(extname_text(full), "*");
+        if (all && config_getswitch(IMAPOPT_FOOLSTUPIDCLIENTS))
+            extnames_add(out, extname_of("INBOX*"));
         else
-            strarray_append(out, full);
-        free(full);
+            extnames_add(out, full);
+        extname_free(&full);
     }
 }
 
 static int run(struct lister *l, struct list_args *args)
 {
     struct imap_session *s = l->s;
-    strarray_t patterns = STRARRAY_INITIALIZER;
+    extnames_t patterns = { 0 };
     bool lsub = args->kind == LIST_LSUB;
 
     full_patterns(s, args, &patterns);
     l->all_subscribed = (args->options & LIST_SEL_SUBSCRIBED) || s->list_subscribed;
     int r = 0;
-    if (!strarray_size(&patterns))
+    if (!patterns.count)
         r = 0;
     else if (lsub || l->all_subscribed)
-        r = mboxlist_findsub(&s->ns, &patterns, s->isadmin, s->userid, s->auth, found, l);
+        r = mboxlist_findsub(&s->ns, patterns, s->isadmin, s->userid, s->auth, found, l);
     else {
         if ((args->options & LIST_RET_SUBSCRIBED) && s->userid) sub_list(s->userid, &l->subscribed);
         strarray_sort(&l->subscribed, NULL);
-        r = mboxlist_findall(&s->ns, &patterns, s->isadmin, s->userid, s->auth, found, l);
+        r = mboxlist_findall(&s->ns, patterns, s->isadmin, s->userid, s->auth, found, l);
     }
-    strarray_fini(&patterns);
+    extnames_fini(&patterns);
     return r;
 }
 
@@ -236,7 +239,7 @@ static int run(struct lister *l, struct list_args *args)
 static bool only_separator(const struct list_args *args)
 {
     return args->kind != LIST_EXTENDED && args->kind != LIST_LSUB &&
-           strarray_size(&args->patterns) == 1 && !*strarray_nth(&args->patterns, 0);
+           args->patterns.count == 1 && extname_isempty(args->patterns.list[0]);
 }
 
 static void list(struct imap_session *s, enum list_kind kind)

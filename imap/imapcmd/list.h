@@ -28,8 +28,8 @@ enum list_kind { LIST_BASIC, LIST_EXTENDED, LIST_LSUB, LIST_XLIST };
 struct list_args {
     enum list_kind kind;
     unsigned options; /* LIST_* */
-    struct buf ref;
-    strarray_t patterns; /* as typed */
+    extname_t ref;
+    extnames_t patterns; /* as typed */
     uint32_t status_items;
     strarray_t metadata; /* "/shared/comment" ... */
 };

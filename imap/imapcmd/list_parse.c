@@ -130,7 +130,7 @@ static bool patterns(struct imap_session *s, struct list_args *args, bool lsub)
     while (ok) {
         s->c = getpattern(s, &pattern);
         ok = s->c >= 0;
-        if (ok) strarray_append(&args->patterns, buf_cstring(&pattern));
+        if (ok) extnames_add(&args->patterns, extname_of(buf_cstring(&pattern)));
         if (!ok || !many || s->c != ' ') break;
     }
     if (ok && many) {
@@ -168,11 +168,7 @@ bool list_parse(struct imap_session *s, bool lsub, struct list_args *args)
 {
     if (!imap_arg_more(s)) return false;
     if (!lsub && !selection(s, args)) return false;
-    s->c = getastring(s->in, s->out, &args->ref);
-    if (s->c < 0) {
-        imap_bad(s, "Missing required argument to %s", buf_cstring(&s->cmdname));
-        return false;
-    }
+    if (!imap_arg_mailbox(s, &args->ref)) return false;
     if (!patterns(s, args, lsub)) return false;
     if (!lsub && s->c == ' ' && !return_options(s, args)) return false;
     return imap_arg_end(s);
@@ -180,7 +176,7 @@ bool list_parse(struct imap_session *s, bool lsub, struct list_args *args)
 
 void list_args_fini(struct list_args *args)
 {
-    buf_free(&args->ref);
-    strarray_fini(&args->patterns);
+    extname_free(&args->ref);
+    extnames_fini(&args->patterns);
     strarray_fini(&args->metadata);
 }

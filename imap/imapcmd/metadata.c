@@ -47,7 +47,7 @@ static void add_entry(const char *entry, const struct buf *value, void *rock)
         buf_appendcstr(&p->line, "NIL");
 }
 
-static int print_one(struct imap_session *s, const char *extname, const mbentry_t *mbentry,
+static int print_one(struct imap_session *s, extname_t extname, const mbentry_t *mbentry,
                      const strarray_t *patterns, struct printer *p)
 {
     const struct metadata_who w = who(s);
@@ -56,7 +56,7 @@ static int print_one(struct imap_session *s, const char *extname, const mbentry_
     int r = metadata_get(&w, mbentry, patterns, add_entry, p);
     if (!r && buf_len(&p->line)) {
         prot_puts(s->out, "* METADATA ");
-        prot_printastring(s->out, extname);
+        imap_print_mailbox(s, extname);
         prot_puts(s->out, " (");
         prot_putbuf(s->out, &p->line);
         prot_puts(s->out, ")\r\n");
@@ -64,7 +64,7 @@ static int print_one(struct imap_session *s, const char *extname, const mbentry_
     return r == IMAP_PERMISSION_DENIED ? 0 : r;
 }
 
-void imap_print_metadata(struct imap_session *s, const char *extname, const mbentry_t *mbentry,
+void imap_print_metadata(struct imap_session *s, extname_t extname, const mbentry_t *mbentry,
                          const strarray_t *entries)
 {
     struct printer p = { 0 };
@@ -77,7 +77,8 @@ void imap_print_metadata(struct imap_session *s, const char *extname, const mben
 
 enum depth { DEPTH_0, DEPTH_1, DEPTH_INFINITY };
 struct get_args {
-    strarray_t mailboxes, entries;
+    extnames_t mailboxes;
+    strarray_t entries;
     struct printer printer;
     enum depth depth;
 };
@@ -121,24 +122,36 @@ static bool is_option(const struct buf *word)
     return is;
 }
 
-/* "(a b c)" or "a" into list; or, with options allowed, "(MAXSIZE n ...)": then *wasoptions. */
-static bool list_or_options(struct imap_session *s, struct get_args *args, strarray_t *list,
-                            bool *wasoptions)
+/* One of the two lists. */
+static void take_mailbox(struct get_args *args, const char *word)
+{
+    extnames_add(&args->mailboxes, extname_of(word));
+}
+
+static void take_entry(struct get_args *args, const char *word)
+{
+    strarray_append(&args->entries, word);
+}
+
+/* "(a b c)" or "a", or "(MAXSIZE n ...)": then *wasoptions. */
+static bool list_or_options(struct imap_session *s, struct get_args *args,
+                            void (*take)(struct get_args *, const char *), bool *wasoptions)
 {
     struct buf word = BUF_INITIALIZER;
-    bool many = prot_peek(s->in) == '(', ok = true;
+    bool many = prot_peek(s->in) == '(', first = true, ok = true;
 
     *wasoptions = false;
     if (many) prot_getc(s->in);
     do {
         s->c = getastring(s->in, s->out, &word);
         ok = s->c >= 0;
-        if (ok && many && !strarray_size(list) && is_option(&word)) {
+        if (ok && many && first && is_option(&word)) {
             *wasoptions = true;
             ok = options(s, args, &word);
             break;
         }
-        if (ok) strarray_append(list, buf_cstring(&word));
+        if (ok) take(args, buf_cstring(&word));
+        first = false;
     } while (ok && many && s->c == ' ');
     if (ok && many) {
         ok = s->c == ')';
@@ -158,11 +171,11 @@ static bool parse_get(struct imap_session *s, struct get_args *args)
 {
     bool was;
 
-    if (s->c != ' ' || !list_or_options(s, args, &args->mailboxes, &was)) return missing(s);
-    if (was && (s->c != ' ' || !list_or_options(s, args, &args->mailboxes, &was) || was))
+    if (s->c != ' ' || !list_or_options(s, args, take_mailbox, &was)) return missing(s);
+    if (was && (s->c != ' ' || !list_or_options(s, args, take_mailbox, &was) || was))
         return missing(s);
-    if (s->c != ' ' || !list_or_options(s, args, &args->entries, &was)) return missing(s);
-    if (was && (s->c != ' ' || !list_or_options(s, args, &args->entries, &was) || was))
+    if (s->c != ' ' || !list_or_options(s, args, take_entry, &was)) return missing(s);
+    if (was && (s->c != ' ' || !list_or_options(s, args, take_entry, &was) || was))
         return missing(s);
     if (!strarray_size(&args->entries)) return missing(s);
     if (!imap_arg_end(s)) return false;
@@ -204,20 +217,16 @@ static int found(const struct findall_data *data, void *rock)
                      &all->args->printer);
 }
 
-static int get_mailbox(struct imap_session *s, struct get_args *args, const char *name)
+static int get_mailbox(struct imap_session *s, struct get_args *args, extname_t name)
 {
     struct all all = { s, args };
     mbentry_t *mbentry = NULL;
     int r;
 
-    if (!*name) return print_one(s, "", NULL, &args->entries, &args->printer);
-    if (strpbrk(name, "*%")) {
-        strarray_t patterns = STRARRAY_INITIALIZER;
-        strarray_append(&patterns, name);
-        r = mboxlist_findall(&s->ns, &patterns, s->isadmin, s->userid, s->auth, found, &all);
-        strarray_fini(&patterns);
-        return r;
-    }
+    if (extname_isempty(name)) return print_one(s, name, NULL, &args->entries, &args->printer);
+    if (extname_ispattern(name))
+        return mboxlist_findall(&s->ns, (extnames_t){ &name, 1 }, s->isadmin, s->userid, s->auth, found,
+                                &all);
     r = imap_lookup(s, name, ACL_LOOKUP, NULL, &mbentry);
     if (!r) r = print_one(s, name, mbentry, &args->entries, &args->printer);
     mbentry_free(&mbentry);
@@ -231,14 +240,14 @@ void cmd_getmetadata(struct imap_session *s)
 
     if (parse_get(s, &args)) {
         add_depth(&args);
-        for (int i = 0; !r && i < strarray_size(&args.mailboxes); i++)
-            r = get_mailbox(s, &args, strarray_nth(&args.mailboxes, i));
+        for (size_t i = 0; !r && i < args.mailboxes.count; i++)
+            r = get_mailbox(s, &args, args.mailboxes.list[i]);
         if (!r && args.printer.longest)
             imap_ok(s, "[METADATA LONGENTRIES %" PRIu32 "] Completed", args.printer.longest);
         else
             imap_result(s, r);
     }
-    strarray_fini(&args.mailboxes);
+    extnames_fini(&args.mailboxes);
     strarray_fini(&args.entries);
     buf_free(&args.printer.line);
 }
@@ -287,11 +296,11 @@ static bool parse_pair(struct imap_session *s, struct setting ***tail)
     return ok;
 }
 
-static bool parse_set(struct imap_session *s, struct buf *name, struct setting **list)
+static bool parse_set(struct imap_session *s, extname_t *name, struct setting **list)
 {
     struct setting **tail = list;
 
-    if (!imap_arg_astring(s, name)) return false;
+    if (!imap_arg_mailbox(s, name)) return false;
     if (s->c != ' ' || (s->c = prot_getc(s->in)) != '(') {
         imap_bad(s, "Missing metadata entry list");
         return false;
@@ -320,17 +329,17 @@ static int set_all(struct imap_session *s, const mbentry_t *mbentry, const struc
 
 void cmd_setmetadata(struct imap_session *s)
 {
-    struct buf name = BUF_INITIALIZER;
+    extname_t name = EXTNAME_NONE;
     struct setting *list = NULL;
     mbentry_t *mbentry = NULL;
 
     if (parse_set(s, &name, &list)) {
         int r = 0;
-        if (buf_len(&name)) r = imap_lookup(s, buf_cstring(&name), ACL_LOOKUP, NULL, &mbentry);
+        if (!extname_isempty(name)) r = imap_lookup(s, name, ACL_LOOKUP, NULL, &mbentry);
         if (!r) r = set_all(s, mbentry, list);
         imap_result(s, r);
     }
     settings_free(list);
     mbentry_free(&mbentry);
-    buf_free(&name);
+    extname_free(&name);
 }

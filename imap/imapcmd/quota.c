@@ -60,15 +60,15 @@ static int print_quota(struct imap_session *s, const char *root, bool with_raw)
 
     int r = quota_read_usage(root, &shown, with_raw ? &raw : NULL);
     if (!r) {
-        char *ext = imap_extname(s, root);
+        extname_t ext = imap_extname(s, root);
         prot_puts(s->out, "* QUOTA ");
-        prot_printastring(s->out, ext);
+        imap_print_mailbox(s, ext);
         prot_puts(s->out, " (");
         for (int res = 0; res < QUOTA_NUMRESOURCES; res++) resource(s, &sep, "", &shown, res);
         if (with_raw) resource(s, &sep, "X-RAW-", &raw, QUOTA_STORAGE);
         if (with_raw) resource(s, &sep, "X-RAW-", &raw, QUOTA_MESSAGE);
         prot_puts(s->out, ")\r\n");
-        free(ext);
+        extname_free(&ext);
     }
     quota_free(&shown);
     quota_free(&raw);
@@ -77,21 +77,21 @@ static int print_quota(struct imap_session *s, const char *root, bool with_raw)
 
 void cmd_getquota(struct imap_session *s)
 {
-    struct buf name = BUF_INITIALIZER;
+    extname_t name = EXTNAME_NONE;
     char *root = NULL;
     bool raw;
 
-    if (imap_arg_astring(s, &name) && parse_parameters(s, &raw)) {
+    if (imap_arg_mailbox(s, &name) && parse_parameters(s, &raw)) {
         int r = s->isadmin ? 0 : IMAP_PERMISSION_DENIED;
-        if (!r) root = imap_intname(s, buf_cstring(&name));
+        if (!r) root = imap_intname(s, name);
         if (!r) r = root ? print_quota(s, root, raw) : IMAP_QUOTAROOT_NONEXISTENT;
         imap_result(s, r);
     }
     free(root);
-    buf_free(&name);
+    extname_free(&name);
 }
 
-static int print_quotaroot(struct imap_session *s, const char *extname, const char *intname,
+static int print_quotaroot(struct imap_session *s, extname_t extname, const char *intname,
                            bool raw)
 {
     char *root = NULL;
@@ -99,12 +99,12 @@ static int print_quotaroot(struct imap_session *s, const char *extname, const ch
     int r = quota_findroot(intname, NULL, &root);
     if (r) return r;
     prot_puts(s->out, "* QUOTAROOT ");
-    prot_printastring(s->out, extname);
+    imap_print_mailbox(s, extname);
     if (root) {
-        char *ext = imap_extname(s, root);
+        extname_t ext = imap_extname(s, root);
         prot_putc(' ', s->out);
-        prot_printastring(s->out, ext);
-        free(ext);
+        imap_print_mailbox(s, ext);
+        extname_free(&ext);
     }
     prot_puts(s->out, "\r\n");
     if (root) r = print_quota(s, root, raw);
@@ -114,17 +114,17 @@ static int print_quotaroot(struct imap_session *s, const char *extname, const ch
 
 void cmd_getquotaroot(struct imap_session *s)
 {
-    struct buf name = BUF_INITIALIZER;
+    extname_t name = EXTNAME_NONE;
     mbentry_t *mbentry = NULL;
     bool raw;
 
-    if (imap_arg_astring(s, &name) && parse_parameters(s, &raw)) {
-        int r = imap_lookup(s, buf_cstring(&name), s->isadmin ? 0 : ACL_READ, NULL, &mbentry);
-        if (!r) r = print_quotaroot(s, buf_cstring(&name), mbentry->name, raw);
+    if (imap_arg_mailbox(s, &name) && parse_parameters(s, &raw)) {
+        int r = imap_lookup(s, name, s->isadmin ? 0 : ACL_READ, NULL, &mbentry);
+        if (!r) r = print_quotaroot(s, name, mbentry->name, raw);
         imap_result(s, r);
     }
     mbentry_free(&mbentry);
-    buf_free(&name);
+    extname_free(&name);
 }
 
 /* ---- SETQUOTA ---- */
@@ -159,13 +159,12 @@ static bool parse_limits(struct imap_session *s, int64_t limits[QUOTA_NUMRESOURC
     return ok;
 }
 
-static int set_quota(struct imap_session *s, const char *extname, const int64_t *limits)
+static int set_quota(struct imap_session *s, extname_t extname, bool force, const int64_t *limits)
 {
-    bool force = *extname == '+';
     struct txn *txn = NULL;
 
     if (!s->isadmin) return IMAP_PERMISSION_DENIED;
-    char *root = strpbrk(extname, "*%?") ? NULL : imap_intname(s, extname + force);
+    char *root = strpbrk(extname_text(extname), "*%?") ? NULL : imap_intname(s, extname);
     if (!root) return IMAP_MAILBOX_BADNAME;
     int r = txn_begin(&txn);
     if (!r) r = mboxlist_setquotas(txn, root, limits, 0, force);
@@ -177,18 +176,20 @@ static int set_quota(struct imap_session *s, const char *extname, const int64_t 
 
 void cmd_setquota(struct imap_session *s)
 {
-    struct buf name = BUF_INITIALIZER;
+    struct buf arg = BUF_INITIALIZER;
     int64_t limits[QUOTA_NUMRESOURCES];
     bool unknown = false;
 
     for (int res = 0; res < QUOTA_NUMRESOURCES; res++) limits[res] = QUOTA_UNLIMITED;
-    if (imap_arg_astring(s, &name) && parse_limits(s, limits, &unknown)) {
+    if (imap_arg_astring(s, &arg) && parse_limits(s, limits, &unknown)) {
+        bool force = *buf_cstring(&arg) == '+'; /* no part of the name */
+        extname_t name = extname_of(buf_cstring(&arg) + force);
         if (!imap_at_eol(s))
             imap_bad(s, "Unexpected extra arguments to SETQUOTA");
         else if (unknown && s->isadmin)
             imap_result(s, IMAP_UNSUPPORTED_QUOTA);
         else
-            imap_result(s, set_quota(s, buf_cstring(&name), limits));
+            imap_result(s, set_quota(s, name, force, limits));
     }
-    buf_free(&name);
+    buf_free(&arg);
 }

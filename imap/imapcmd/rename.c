@@ -60,25 +60,26 @@ static int check_rename(struct imap_session *s, const char *from, const char *to
 static void tell_renames(struct imap_session *s, const struct rename_told *told)
 {
     for (int i = 0; i < strarray_size(&told->from); i++) {
-        char *from = imap_extname(s, strarray_nth(&told->from, i));
-        char *to = imap_extname(s, strarray_nth(&told->to, i));
-        prot_printf(s->out, "* OK rename %s %s\r\n", from, to);
-        free(from);
-        free(to);
+        extname_t from = imap_extname(s, strarray_nth(&told->from, i));
+        extname_t to = imap_extname(s, strarray_nth(&told->to, i));
+        prot_printf(s->out, "* OK rename %s %s\r\n", extname_text(from), extname_text(to));
+        extname_free(&from);
+        extname_free(&to);
     }
 }
 
 void cmd_rename(struct imap_session *s)
 {
-    struct buf from = BUF_INITIALIZER, to = BUF_INITIALIZER, partition = BUF_INITIALIZER;
+    extname_t from = EXTNAME_NONE, to = EXTNAME_NONE;
+    struct buf partition = BUF_INITIALIZER;
     struct rename_told told = { STRARRAY_INITIALIZER, STRARRAY_INITIALIZER };
     char *intfrom = NULL, *intto = NULL;
 
-    if (!imap_arg_astring(s, &from) || !imap_arg_astring(s, &to)) goto done;
+    if (!imap_arg_mailbox(s, &from) || !imap_arg_mailbox(s, &to)) goto done;
     if (s->c == ' ' && !imap_arg_astring(s, &partition)) goto done;
     if (!imap_arg_end(s)) goto done;
-    intfrom = imap_intname(s, buf_cstring(&from));
-    intto = imap_intname(s, buf_cstring(&to));
+    intfrom = imap_intname(s, from);
+    intto = imap_intname(s, to);
     int r = check_rename(s, intfrom, intto, partition.s);
     if (!r) r = rename_in_txn(s, intfrom, intto, partition.s, &told);
     if (!r) tell_renames(s, &told);
@@ -88,7 +89,7 @@ done:
     strarray_fini(&told.to);
     free(intfrom);
     free(intto);
-    buf_free(&from);
-    buf_free(&to);
+    extname_free(&from);
+    extname_free(&to);
     buf_free(&partition);
 }

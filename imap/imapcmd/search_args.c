@@ -8,7 +8,7 @@
 
 #include "search_args.h"
 
-static bool folder(void *rock, const char *external, struct buf *internal)
+static bool folder(void *rock, extname_t external, struct buf *internal)
 {
     char *name = imap_intname(rock, external);
 

@@ -20,7 +20,7 @@
 #include "xsyslog.h"
 
 struct select_args {
-    struct buf name;
+    extname_t name;
     bool condstore, include_expunged;
     bool qresync;
     uint32_t uidvalidity;
@@ -255,7 +255,7 @@ static int tell(struct imap_session *s, const struct select_args *args)
 
 static int open_mailbox(struct imap_session *s, struct select_args *args, bool examine)
 {
-    char *name = imap_intname(s, buf_cstring(&args->name));
+    char *name = imap_intname(s, args->name);
     const struct index_args open = {
         .name = name,
         .userid = s->userid,
@@ -275,7 +275,7 @@ static void select_mailbox(struct imap_session *s, bool examine)
 {
     struct select_args args = { 0 };
 
-    if (!imap_arg_astring(s, &args.name)) goto done;
+    if (!imap_arg_mailbox(s, &args.name)) goto done;
     if (s->c == ' ' && !modifiers(s, &args)) goto done;
     if (!imap_arg_end(s)) goto done;
 
@@ -295,7 +295,7 @@ static void select_mailbox(struct imap_session *s, bool examine)
         imap_ok(s, "[READ-%s] Completed", index_readwrite(s->index) ? "WRITE" : "ONLY");
     }
 done:
-    buf_free(&args.name);
+    extname_free(&args.name);
     buf_free(&args.known);
 }
 

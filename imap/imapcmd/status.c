@@ -165,7 +165,7 @@ static int read_status(struct imap_session *s, const mbentry_t *mbentry, uint32_
     return r ? r : txn_wait(lsn);
 }
 
-int imap_print_status(struct imap_session *s, const char *extname, const mbentry_t *mbentry,
+int imap_print_status(struct imap_session *s, extname_t extname, const mbentry_t *mbentry,
                       uint32_t items)
 {
     struct status st = { 0 };
@@ -174,7 +174,7 @@ int imap_print_status(struct imap_session *s, const char *extname, const mbentry
     int r = read_status(s, mbentry, items, &st);
     if (!r) {
         prot_puts(s->out, "* STATUS ");
-        prot_printastring(s->out, extname);
+        imap_print_mailbox(s, extname);
         prot_puts(s->out, " (");
         for (size_t i = 0; i < array_size(names); i++) {
             if (!(items & (1u << i))) continue;
@@ -192,15 +192,15 @@ int imap_print_status(struct imap_session *s, const char *extname, const mbentry
 
 void cmd_status(struct imap_session *s)
 {
-    struct buf name = BUF_INITIALIZER;
+    extname_t name = EXTNAME_NONE;
     mbentry_t *mbentry = NULL;
     uint32_t items;
 
-    if (imap_arg_astring(s, &name) && imap_parse_status_items(s, &items) && imap_arg_end(s)) {
-        int r = imap_lookup(s, buf_cstring(&name), ACL_READ, NULL, &mbentry);
-        if (!r) r = imap_print_status(s, buf_cstring(&name), mbentry, items);
+    if (imap_arg_mailbox(s, &name) && imap_parse_status_items(s, &items) && imap_arg_end(s)) {
+        int r = imap_lookup(s, name, ACL_READ, NULL, &mbentry);
+        if (!r) r = imap_print_status(s, name, mbentry, items);
         imap_result(s, r);
     }
     mbentry_free(&mbentry);
-    buf_free(&name);
+    extname_free(&name);
 }

@@ -13,23 +13,24 @@
 #include "txn.h"
 #include "user.h"
 
-/* "name", or the old "mailbox name". */
-static bool parse_subscription(struct imap_session *s, struct buf *name)
+static bool is_subcommand(extname_t word)
 {
-    struct buf second = BUF_INITIALIZER;
-    bool ok = imap_arg_astring(s, name);
+    return !cyr_strcasecmp(extname_text(word), "mailbox") || !cyr_strcasecmp(extname_text(word), "bboard");
+}
 
-    if (ok && s->c == ' ') {
-        ok = imap_arg_astring(s, &second);
-        if (ok && cyr_strcasecmp(buf_cstring(name), "mailbox") &&
-            cyr_strcasecmp(buf_cstring(name), "bboard")) {
+/* "name", or the old "mailbox name". */
+static bool parse_subscription(struct imap_session *s, extname_t *name)
+{
+    if (!imap_arg_mailbox(s, name)) return false;
+    if (s->c == ' ') {
+        bool known = is_subcommand(*name);
+        if (!imap_arg_mailbox(s, name)) return false;
+        if (!known) {
             imap_bad(s, "Invalid %s subcommand", buf_cstring(&s->cmdname));
-            ok = false;
+            return false;
         }
-        if (ok) buf_move(name, &second);
     }
-    buf_free(&second);
-    return ok && imap_arg_end(s);
+    return imap_arg_end(s);
 }
 
 static int change_subscription(struct imap_session *s, const char *intname, bool subscribe)
@@ -46,15 +47,15 @@ static int change_subscription(struct imap_session *s, const char *intname, bool
 
 static void subscription(struct imap_session *s, bool subscribe)
 {
-    struct buf name = BUF_INITIALIZER;
+    extname_t name = EXTNAME_NONE;
     mbentry_t *mbentry = NULL;
     char *intname = NULL;
 
     if (parse_subscription(s, &name)) {
-        intname = imap_intname(s, buf_cstring(&name));
+        intname = imap_intname(s, name);
         int r = intname ? 0 : IMAP_MAILBOX_NONEXISTENT;
         if (!r && subscribe && !config_getswitch(IMAPOPT_ALLOWALLSUBSCRIBE))
-            r = imap_lookup(s, buf_cstring(&name), ACL_LOOKUP, NULL, &mbentry);
+            r = imap_lookup(s, name, ACL_LOOKUP, NULL, &mbentry);
         if (!r) r = change_subscription(s, intname, subscribe);
         if (!subscribe && !intname) r = 0;
         if (r)
@@ -64,7 +65,7 @@ static void subscription(struct imap_session *s, bool subscribe)
     }
     mbentry_free(&mbentry);
     free(intname);
-    buf_free(&name);
+    extname_free(&name);
 }
 
 void cmd_subscribe(struct imap_session *s)

@@ -56,7 +56,7 @@ static int collect_pattern(const struct findall_data *data, void *rock)
     return 0;
 }
 
-static int collect_name(struct job *job, const char *extname)
+static int collect_name(struct job *job, extname_t extname)
 {
     char *intname = imap_intname(job->s, extname);
     mbentry_t *mbentry = NULL;
@@ -74,23 +74,22 @@ static int collect_name(struct job *job, const char *extname)
     return r;
 }
 
-static int collect(struct job *job, const char *name)
+static int collect(struct job *job, extname_t name)
 {
-    strarray_t patterns = STRARRAY_INITIALIZER;
+    const char *partition = extname_text(name);
     int r;
 
-    if (config_partitiondir(name)) {
-        job->partition = name;
+    if (config_partitiondir(partition)) {
+        job->partition = partition;
         r = mboxlist_allmbox("", collect_partition, job, 0);
     }
-    else if (strpbrk(name, "*%")) {
-        strarray_append(&patterns, name);
-        r = mboxlist_findall(&job->s->ns, &patterns, true, job->s->userid, job->s->auth, collect_pattern, job);
+    else if (extname_ispattern(name)) {
+        r = mboxlist_findall(&job->s->ns, (extnames_t){ &name, 1 }, true, job->s->userid, job->s->auth,
+                             collect_pattern, job);
     }
     else {
         r = collect_name(job, name);
     }
-    strarray_fini(&patterns);
     if (!r && !strarray_size(&job->users) && !strarray_size(&job->mailboxes)) r = IMAP_MAILBOX_NONEXISTENT;
     return r;
 }
@@ -148,15 +147,15 @@ static int move_mailboxes(struct job *job, struct sync_client *sc)
 
     for (int i = 0; i < strarray_size(&job->mailboxes); i++) {
         const char *name = strarray_nth(&job->mailboxes, i);
-        char *extname = imap_extname(job->s, name);
-        char *quoted = xasprintf("\"%s\"", extname);
+        extname_t extname = imap_extname(job->s, name);
+        char *quoted = xasprintf("\"%s\"", extname_text(extname));
         int r = is_selected(job->s, NULL, name) ? IMAP_MAILBOX_LOCKED : 0;
         if (!r) r = reconnect(sc);
         if (!r) r = xfer_mailbox(sc, name);
         tell(job->s, "MAILBOX", quoted, r);
         failed += r != 0;
         free(quoted);
-        free(extname);
+        extname_free(&extname);
     }
     return failed;
 }
@@ -183,9 +182,9 @@ static void move_all(struct job *job, const char *server, const char *partition)
 
 /* ---- the command ---- */
 
-static bool parse(struct imap_session *s, struct buf *name, struct buf *server, struct buf *partition)
+static bool parse(struct imap_session *s, extname_t *name, struct buf *server, struct buf *partition)
 {
-    if (!imap_arg_astring(s, name) || !imap_arg_astring(s, server)) return false;
+    if (!imap_arg_mailbox(s, name) || !imap_arg_astring(s, server)) return false;
     if (s->c == ' ') {
         if (!imap_arg_word(s, partition)) return false;
         if (!imparse_isatom(buf_cstring(partition))) {
@@ -198,7 +197,8 @@ static bool parse(struct imap_session *s, struct buf *name, struct buf *server, 
 
 void cmd_xfer(struct imap_session *s)
 {
-    struct buf name = BUF_INITIALIZER, server = BUF_INITIALIZER, partition = BUF_INITIALIZER;
+    extname_t name = EXTNAME_NONE;
+    struct buf server = BUF_INITIALIZER, partition = BUF_INITIALIZER;
     struct job job = { .s = s, .users = STRARRAY_INITIALIZER, .mailboxes = STRARRAY_INITIALIZER };
 
     if (parse(s, &name, &server, &partition)) {
@@ -209,7 +209,7 @@ void cmd_xfer(struct imap_session *s)
             r = IMAP_BAD_SERVER;
         else if (config_getstring(IMAPOPT_MUPDATE_SERVER))
             r = IMAP_SERVER_UNAVAILABLE;
-        if (!r) r = collect(&job, buf_cstring(&name));
+        if (!r) r = collect(&job, name);
         if (r)
             imap_no(s, "%s", error_message(r));
         else
@@ -217,7 +217,7 @@ void cmd_xfer(struct imap_session *s)
     }
     strarray_fini(&job.users);
     strarray_fini(&job.mailboxes);
-    buf_free(&name);
+    extname_free(&name);
     buf_free(&server);
     buf_free(&partition);
 }
