@@ -444,10 +444,10 @@ static void delete_whole_user(unsigned flags)
     ck_assert_int_eq(sub_change(txn, "alice", "user.alice.x", true), 0);
     st_commit(txn);
     char *sub = ot_user_file("alice", "sub"), *conv = ot_user_file("alice", "conversations"),
-         *counters = ot_user_file("alice", "counters");
-    ck_assert(test_exists(sub) && test_exists(conv) && test_exists(counters));
+         *counters = ot_user_file("alice", "counters"), *history = ot_user_file("alice", "subhistory");
+    ck_assert(test_exists(history) && test_exists(sub) && test_exists(conv) && test_exists(counters));
     ck_assert_int_eq(ot_delete_by("user.alice", "admin", ot_admin, flags), 0);
-    ck_assert(!test_exists(sub) && !test_exists(conv) && !test_exists(counters));
+    ck_assert(!test_exists(history) && !test_exists(sub) && !test_exists(conv) && !test_exists(counters));
     ck_assert_int_eq(txn_checkpoint(), 0);
     *strrchr(sub, '/') = '\0';
     ck_assert(!test_exists(sub));
@@ -474,6 +474,7 @@ static void delete_whole_user(unsigned flags)
     ot_check_store();
     free(newsub);
     free(sub);
+    free(history);
     free(conv);
     free(counters);
 }

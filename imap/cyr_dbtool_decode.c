@@ -22,6 +22,7 @@
 #include "quota_codec.h"
 #include "seen_codec.h"
 #include "sub_codec.h"
+#include "sub_entry.h"
 #include "times.h"
 #include "util.h"
 #include "xmalloc.h"
@@ -296,6 +297,26 @@ static int decode_sub(const struct record *rec, struct buf *out)
     return 0;
 }
 
+static int decode_subhistory(const struct record *rec, struct buf *out)
+{
+    struct sub_entry e = { 0 };
+
+    if (!memcmp_len(rec->key, rec->keylen, SUB_VERSION_KEY, strlen(SUB_VERSION_KEY)))
+        return put_plain(rec, out);
+    if (sub_entry_decode(rec->val, rec->vallen, &e)) return IMAP_MAILBOX_BADFORMAT;
+    bool last = *rec->key == '\x1f';
+    char *name = last ? NULL : sub_key_parse(rec->key, rec->keylen, rec->userid ? rec->userid : "USER");
+    buf_appendcstr(out, last ? "last" : e.on ? "subscribed" : "unsubscribed");
+    if (!last) put_word(out, "name", name);
+    put_time(out, "at", (time_t)(e.stamp / 1000000));
+    put_number(out, "stamp", e.stamp);
+    if (e.uniqueid) put_word(out, "uniqueid", e.uniqueid);
+    int r = last || name ? 0 : IMAP_MAILBOX_BADFORMAT;
+    free(e.uniqueid);
+    free(name);
+    return r;
+}
+
 static int decode_duplicate(const struct record *rec, struct buf *out)
 {
     struct duplicate_key key;
@@ -369,6 +390,8 @@ static const struct {
     { "seen", ".seen", decode_seen },
     { "sub", "sub.db", decode_sub },
     { "sub", ".sub", decode_sub },
+    { "subhistory", "subhistory.db", decode_subhistory },
+    { "subhistory", ".subhistory", decode_subhistory },
     { "deliver", "deliver.db", decode_duplicate },
     { "tls_sessions", "tls_sessions.db", decode_tls },
     { "userdeny", "user_deny.db", decode_userdeny },

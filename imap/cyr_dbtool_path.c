@@ -2,7 +2,7 @@
 /*
  * cyr_dbtool_path -- the file and backend that the server uses for a user, a mailbox, or for all
  *
- *     --user U        conversations, seen, sub, counters
+ *     --user U        conversations, seen, sub, subhistory, counters
  *     --mailbox M     annotations
  *     (neither)       mailboxes, annotations, quota, deliver, tls_sessions, userdeny, statuscache
  */
@@ -29,12 +29,14 @@
 struct known {
     const char *kind;
     enum imapopt backend;
+    const char *always; /* no option chooses */
 };
 
-static const struct known of_user[] = { { "conversations", IMAPOPT_CONVERSATIONS_DB },
-                                        { "seen", IMAPOPT_SEENSTATE_DB },
-                                        { "sub", IMAPOPT_SUBSCRIPTION_DB },
-                                        { "counters", IMAPOPT_ZERO } };
+static const struct known of_user[] = { { "conversations", IMAPOPT_CONVERSATIONS_DB, NULL },
+                                        { "seen", IMAPOPT_SEENSTATE_DB, NULL },
+                                        { "sub", IMAPOPT_SUBSCRIPTION_DB, NULL },
+                                        { "subhistory", IMAPOPT_ZERO, "twoskip" },
+                                        { "counters", IMAPOPT_ZERO, NULL } };
 
 static int user_file(struct dbtool *tool, const char *kind)
 {
@@ -45,7 +47,8 @@ static int user_file(struct dbtool *tool, const char *kind)
         int r = user_meta_lookup_or_legacy(tool->userid, NULL, &meta);
         const char *path = r ? NULL : user_meta_path(meta, kind);
         if (path) tool->fname = tool->owned = xstrdup(path);
-        tool->backend = of_user[i].backend ? config_getstring(of_user[i].backend) : NULL;
+        tool->backend = of_user[i].backend ? config_getstring(of_user[i].backend)
+                                             : of_user[i].always;
         user_meta_free(&meta);
         return r;
     }

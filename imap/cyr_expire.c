@@ -124,6 +124,12 @@ static int run_archive(const struct options *o, time_t now)
     return r;
 }
 
+/* As long as a replica may need to hear of it: that of deleted mailboxes, a week at least. */
+static time_t unsubscribed_life(const struct options *o)
+{
+    return o->delete_after > TOMBSTONE_LIFE ? (time_t)o->delete_after : TOMBSTONE_LIFE;
+}
+
 static int run_messages(const struct options *o, time_t now)
 {
     struct expire_counts n = { 0 };
@@ -138,7 +144,8 @@ static int run_messages(const struct options *o, time_t now)
     tell(o, true, "Expired %zu and expunged %zu out of %zu messages from %zu mailboxes", n.expired,
          n.expunged, n.messages, n.mailboxes);
     int r2 = expire_tombstones(&o->scope, now - TOMBSTONE_LIFE, &n);
-    return r ? r : r2;
+    int r3 = expire_subscriptions(&o->scope, now - unsubscribed_life(o), &n);
+    return r ? r : r2 ? r2 : r3;
 }
 
 static int run_user_flags(const struct options *o, time_t now)

@@ -24,6 +24,7 @@
 #include "mailbox.h"
 #include "mboxlist.h"
 #include "mboxname.h"
+#include "sub_history.h"
 #include "txn.h"
 #include "util.h"
 #include "xmalloc.h"
@@ -459,6 +460,34 @@ int expire_conversations(const struct expire_scope *scope, time_t before,
     int r = mboxlist_allmbox(NULL, collect_one, &collect, 0);
 
     if (!r) r = for_each(scope, &collect.names, expire_user_conversations, &job, counts);
+    strarray_fini(&collect.names);
+    return r;
+}
+
+/* ---- subscriptions ---- */
+
+struct sub_job {
+    time_t before;
+    struct expire_counts *counts;
+};
+
+static int expire_user_subscriptions(struct txn *txn, const char *name, void *rock)
+{
+    struct sub_job *job = rock;
+    char *userid = mboxname_to_userid(name);
+    int r = userid ? sub_history_expire(txn, userid, job->before, &job->counts->expired) : 0;
+
+    free(userid);
+    return r;
+}
+
+int expire_subscriptions(const struct expire_scope *scope, time_t before, struct expire_counts *counts)
+{
+    struct sub_job job = { before, counts };
+    struct collect collect = { .scope = scope, .want = is_inbox };
+    int r = mboxlist_allmbox(NULL, collect_one, &collect, 0);
+
+    if (!r) r = for_each(scope, &collect.names, expire_user_subscriptions, &job, counts);
     strarray_fini(&collect.names);
     return r;
 }

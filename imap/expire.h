@@ -49,6 +49,8 @@ int expire_deleted(const struct expire_scope *scope, bool use_annotations, time_
 /* Entries of mailboxes.db that tell of mailboxes deleted before. */
 int expire_tombstones(const struct expire_scope *scope, time_t before,
                       struct expire_counts *counts);
+/* What users' histories of subscriptions say of names that were unsubscribed before. */
+int expire_subscriptions(const struct expire_scope *scope, time_t before, struct expire_counts *counts);
 /* Message-id records of conversations, of users in scope: counts->messages seen, ->expired removed, ->mailboxes databases. */
 int expire_conversations(const struct expire_scope *scope, time_t before,
                          struct expire_counts *counts);

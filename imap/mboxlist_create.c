@@ -265,7 +265,7 @@ static int reserve(struct txn *txn, const mbentry_t *entry)
  */
 static int adopt_files(struct txn *txn, const mbentry_t *inbox)
 {
-    static const char *const suffixes[] = { "seen", "sub" };
+    static const char *const suffixes[] = { "seen", "sub", "subhistory" };
     struct user_meta *from = NULL, *to = NULL;
     int r = 0;
 

@@ -4,7 +4,8 @@
  *
  * One key a subscription. Files of version 1 (dotted names, no version key) are read as they
  * are, and written anew as a whole with the first change. A missing file means
- * no subscriptions; reading never makes one.
+ * no subscriptions; reading never makes one. What is said is noted in the history (sub_history.c), also when
+ * it changes nothing here: another server may know otherwise.
  */
 #include <config.h>
 
@@ -16,11 +17,12 @@
 #include "libconfig.h"
 #include "mboxname.h"
 #include "sub_codec.h"
+#include "sub_file.h"
 #include "sync_log.h"
 #include "user.h"
 #include "xmalloc.h"
 
-static int sub_open(const char *userid, struct txn *txn, unsigned flags, struct txn_db **dbp)
+int sub_file_open(const char *userid, struct txn *txn, unsigned flags, struct txn_db **dbp)
 {
     struct user_meta *meta = NULL;
 
@@ -59,7 +61,7 @@ static int list_cb(void *rock, const char *key, size_t keylen, const char *data,
     return 0;
 }
 
-static int list_names(struct txn_db *db, const char *userid, strarray_t *names)
+int sub_file_list(struct txn_db *db, const char *userid, strarray_t *names)
 {
     struct list_rock rock = { userid, is_version2(db), names };
 
@@ -73,9 +75,9 @@ int sub_list(const char *userid, strarray_t *names)
 {
     struct txn_db *db;
 
-    int r = sub_open(userid, NULL, TXN_DB_CONVERT, &db);
+    int r = sub_file_open(userid, NULL, TXN_DB_CONVERT, &db);
     if (r) return r;
-    r = list_names(db, userid, names);
+    r = sub_file_list(db, userid, names);
     txn_db_close(&db);
     return r;
 }
@@ -87,7 +89,7 @@ static int upgrade(struct txn_db *db, const char *userid)
     struct buf key = BUF_INITIALIZER;
 
     if (is_version2(db)) return 0;
-    int r = list_names(db, userid, &names);
+    int r = sub_file_list(db, userid, &names);
     for (int i = 0; !r && i < strarray_size(&names); i++) {
         const char *name = strarray_nth(&names, i);
         r = txn_db_delete(db, name, strlen(name));
@@ -103,39 +105,48 @@ static int upgrade(struct txn_db *db, const char *userid)
     return r;
 }
 
-int sub_change(struct txn *txn, const char *userid, const char *name, bool subscribe)
+static bool is_there(struct txn_db *db, const char *userid, const char *name)
 {
     struct buf key = BUF_INITIALIZER;
-    struct txn_db *db;
 
-    int r = txn_lock_user(txn, userid);
-    if (!r) r = sub_open(userid, txn, TXN_DB_CREATE | TXN_DB_CONVERT, &db);
-    if (r) return r;
     sub_key_print(name, userid, &key);
-    bool is_there = is_version2(db) ? !txn_db_fetch(db, buf_base(&key), buf_len(&key), NULL, NULL)
-                                    : !txn_db_fetch(db, name, strlen(name), NULL, NULL);
-    if (is_there != subscribe) {
-        r = upgrade(db, userid);
-        if (!r)
-            r = subscribe ? txn_db_store(db, buf_base(&key), buf_len(&key), "", 0)
-                          : txn_db_delete(db, buf_base(&key), buf_len(&key));
-        if (!r) sync_log_subscribe(txn, userid, name);
-    }
+    bool found = is_version2(db) ? !txn_db_fetch(db, buf_base(&key), buf_len(&key), NULL, NULL)
+                                 : !txn_db_fetch(db, name, strlen(name), NULL, NULL);
+    buf_free(&key);
+    return found;
+}
+
+int sub_file_set(struct txn *txn, struct txn_db *db, const char *userid, const char *name, bool subscribe)
+{
+    struct buf key = BUF_INITIALIZER;
+
+    if (is_there(db, userid, name) == subscribe) return 0;
+    sub_key_print(name, userid, &key);
+    int r = upgrade(db, userid);
+    if (!r)
+        r = subscribe ? txn_db_store(db, buf_base(&key), buf_len(&key), "", 0)
+                      : txn_db_delete(db, buf_base(&key), buf_len(&key));
+    if (!r) sync_log_subscribe(txn, userid, name);
     buf_free(&key);
     return r;
 }
 
+int sub_change(struct txn *txn, const char *userid, const char *name, bool subscribe)
+{
+    struct txn_db *db;
+
+    int r = txn_lock_user(txn, userid);
+    if (!r) r = sub_file_open(userid, txn, TXN_DB_CREATE | TXN_DB_CONVERT, &db);
+    if (!r) r = sub_history_note(txn, db, userid, name, subscribe);
+    return r ? r : sub_file_set(txn, db, userid, name, subscribe);
+}
+
 bool sub_is_subscribed(const char *userid, const char *name)
 {
-    struct buf key = BUF_INITIALIZER;
     struct txn_db *db;
-    bool found;
 
-    if (sub_open(userid, NULL, TXN_DB_CONVERT, &db)) return false;
-    sub_key_print(name, userid, &key);
-    found = is_version2(db) ? !txn_db_fetch(db, buf_base(&key), buf_len(&key), NULL, NULL)
-                            : !txn_db_fetch(db, name, strlen(name), NULL, NULL);
+    if (sub_file_open(userid, NULL, TXN_DB_CONVERT, &db)) return false;
+    bool found = is_there(db, userid, name);
     txn_db_close(&db);
-    buf_free(&key);
     return found;
 }

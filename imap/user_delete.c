@@ -34,6 +34,7 @@ static const struct {
     const char *suffix;
     bool only_wipe;
 } files[] = { { "conversations", false }, { "counters", false },     { "sub", false },
+           { "subhistory", false },
               { "dav", false },           { "xapianactive", false }, { "seen", true },
               { "mboxkey", true } };
 

@@ -20,7 +20,7 @@ MESSAGE = (b"Message-ID: <%s@example.com>\r\nFrom: a@example.com\r\nSubject: %s\
            b"Date: Mon, 07 Feb 2022 10:00:00 +0100\r\n\r\nbody of %s\r\n")
 IN_MAILBOX = {"index": "cyrus.index", "header": "cyrus.header", "cache": "cyrus.cache", "message": "1.",
               "annotations": "cyrus.annotations"}
-OF_USER = ("conversations", "counters", "seen", "sub")
+OF_USER = ("conversations", "counters", "seen", "sub", "subhistory")
 USERS = ("fine", *IN_MAILBOX, *OF_USER, "quota")  # fine's files stay whole
 GLOBAL = ("annotations.db", "deliver.db", "user_deny.db")
 FLAT = ("sub.db", "user_deny.db")  # they have no header

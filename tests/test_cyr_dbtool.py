@@ -318,6 +318,9 @@ def test_decode(factory):
     assert re.search(r"^guid [0-9a-f]{40} folder=0 uid=1 ", conversations, re.M)
     assert "message-id <one@example.com> cid=" in conversations and "folder " in conversations
     assert "subscription name=user.alice.Work\n" in decoded("--user", "alice", "sub", "show")
+    history = decoded("--user", "alice", "subhistory", "show")
+    assert re.search(r"^subscribed name=user\.alice\.Work at=\S+ stamp=\d{16} uniqueid=\S+$", history, re.M)
+    assert re.search(r"^last at=\S+ stamp=\d{16}$", history, re.M) and "undecodable" not in history
     assert re.search(r"^seen uniqueid=\S+ lastread=\S+ lastuid=1 lastchange=\S+ uids=1", decoded(
         "--user", "bob", "seen", "show"), re.M)
     assert re.search(r"^highest=[1-9]", decoded("--user", "alice", "counters", "show"), re.M)
