@@ -24,46 +24,46 @@ static const char *const builtin[] = {
     V "savedate",  V "createdmodseq", V "snoozed-until", V "snoozed",
 };
 
-/* Values of one attribute ("value.priv", "size.shared", ...) of one entry, appended. */
-static void one_attribute(struct mailbox *mailbox, uint32_t uid, const char *entry,
-                          const char *userid, const char *attrib, struct buf *out)
+/* The stored value of the user (userid "": shared), or NULL. */
+static const struct buf *find_value(const struct entryattlist *stored, const char *entry,
+                                    const char *userid)
 {
-    struct buf value = BUF_INITIALIZER;
-    const char *dot = strrchr(attrib, '.');
-    bool shared = dot && !strcmp(dot, ".shared");
-
-    int r = annotate_msg_lookup(mailbox, uid, entry, shared ? "" : userid, &value);
-    buf_printf(out, "%s ", attrib);
-    if (strstarts(attrib, "size"))
-        buf_printf(out, "\"%zu\"", r ? 0 : value.len);
-    else if (r || !value.s)
-        buf_appendcstr(out, "NIL");
-    else
-        message_write_nstring(value.s, value.len, out);
-    buf_free(&value);
+    for (; stored; stored = stored->next)
+        if (!strcmp(stored->entry, entry) && !strcmp(stored->userid, userid)) return &stored->value;
+    return NULL;
 }
 
-static void one_entry(struct imap_session *s, const strarray_t *attribs, uint32_t uid,
-                      const char *entry, struct buf *out)
+/* Values of one attribute ("value.priv", "size.shared", ...) of one entry, appended. */
+static void one_attribute(const struct entryattlist *stored, const char *entry, const char *userid,
+                          const char *attrib, const char *suffix, struct buf *out)
 {
-    struct mailbox *mailbox = index_mailbox(s->index);
+    bool shared = suffix && !strcmp(suffix, ".shared");
+    const struct buf *value = find_value(stored, entry, shared ? "" : userid);
+
+    buf_printf(out, "%.*s%s ", (int)strcspn(attrib, "."), attrib, suffix ? suffix : "");
+    if (strstarts(attrib, "size"))
+        buf_printf(out, "\"%zu\"", value ? buf_len(value) : 0);
+    else if (!value)
+        buf_appendcstr(out, "NIL");
+    else
+        message_write_nstring(buf_base(value), buf_len(value), out);
+}
+
+static void one_entry(const struct imap_session *s, const strarray_t *attribs,
+                      const struct entryattlist *stored, const char *entry, struct buf *out)
+{
     const char *sep = "";
 
     buf_printf(out, "%s%s (", out->s[out->len - 1] == '(' ? "" : " ", entry);
     for (int i = 0; i < strarray_size(attribs); i++) {
-        const char *attrib = strarray_nth(attribs, i);
-        bool both = !strchr(attrib, '.');
-        char *priv = both ? xasprintf("%s.priv", attrib) : NULL;
-        char *shared = both ? xasprintf("%s.shared", attrib) : NULL;
+        const char *attrib = strarray_nth(attribs, i), *suffix = strchr(attrib, '.');
 
         buf_appendcstr(out, sep);
-        one_attribute(mailbox, uid, entry, s->userid, both ? priv : attrib, out);
-        if (both) {
+        one_attribute(stored, entry, s->userid, attrib, suffix ? suffix : ".priv", out);
+        if (!suffix) {
             buf_putc(out, ' ');
-            one_attribute(mailbox, uid, entry, s->userid, shared, out);
+            one_attribute(stored, entry, s->userid, attrib, ".shared", out);
         }
-        free(priv);
-        free(shared);
         sep = " ";
     }
     buf_putc(out, ')');
@@ -73,21 +73,20 @@ static int collect(const char *mboxname, uint32_t uid, const struct annotation *
 {
     (void)mboxname;
     (void)uid;
-    strarray_add(rock, annot->entry);
+    entryattlist_add(rock, annot->entry, annot->userid, &annot->value, annot->modseq);
     return 0;
 }
 
 /* The entries that the patterns name, each once. */
-static void matching_entries(const strarray_t *patterns, const strarray_t *stored,
+static void matching_entries(const strarray_t *patterns, const struct entryattlist *stored,
                              strarray_t *entries)
 {
     for (int i = 0; i < strarray_size(patterns); i++) {
         const char *pattern = strarray_nth(patterns, i);
         struct glob *g = glob_init(pattern, '/', 0);
         if (!glob_haswildcard(g)) strarray_add(entries, pattern);
-        for (int j = 0; j < strarray_size(stored); j++)
-            if (glob_test(g, strarray_nth(stored, j), strlen(strarray_nth(stored, j))))
-                strarray_add(entries, strarray_nth(stored, j));
+        for (const struct entryattlist *l = stored; l; l = l->next)
+            if (glob_test(g, l->entry, strlen(l->entry))) strarray_add(entries, l->entry);
         for (size_t j = 0; j < array_size(builtin); j++)
             if (glob_test(g, builtin[j], strlen(builtin[j]))) strarray_add(entries, builtin[j]);
         glob_free(&g);
@@ -97,15 +96,16 @@ static void matching_entries(const strarray_t *patterns, const strarray_t *store
 int fetch_annotations(struct imap_session *s, const struct fetch_request *req,
                       const struct index_record *rec, struct buf *out)
 {
-    strarray_t stored = STRARRAY_INITIALIZER, entries = STRARRAY_INITIALIZER;
+    struct entryattlist *stored = NULL;
+    strarray_t entries = STRARRAY_INITIALIZER;
 
     int r = annotate_msg_foreach(index_mailbox(s->index), rec->uid, collect, &stored);
-    matching_entries(&req->annot_entries, &stored, &entries);
+    matching_entries(&req->annot_entries, stored, &entries);
     buf_putc(out, '(');
     for (int i = 0; i < strarray_size(&entries); i++)
-        one_entry(s, &req->annot_attribs, rec->uid, strarray_nth(&entries, i), out);
+        one_entry(s, &req->annot_attribs, stored, strarray_nth(&entries, i), out);
     buf_putc(out, ')');
-    strarray_fini(&stored);
+    entryattlist_free(&stored);
     strarray_fini(&entries);
     return r;
 }
