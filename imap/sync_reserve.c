@@ -260,6 +260,57 @@ done:
     return r;
 }
 
+/* ---- directories of all processes ---- */
+
+/* Calls fn with each <root>/sync./<pid> of a partition. */
+typedef void process_dir_fn(const char *dir, pid_t pid, void *rock);
+static void foreach_process_dir(const char *root, process_dir_fn *fn, void *rock)
+{
+    struct buf dir = BUF_INITIALIZER;
+
+    buf_printf(&dir, "%s/sync.", root);
+    size_t len = buf_len(&dir);
+    DIR *dp = opendir(buf_cstring(&dir));
+    for (struct dirent *de; dp && (de = readdir(dp));) {
+        char *end;
+        unsigned long pid = strtoul(de->d_name, &end, 10);
+        if (*end || !pid || pid > INT32_MAX) continue;
+        buf_truncate(&dir, len);
+        buf_printf(&dir, "/%s", de->d_name);
+        fn(buf_cstring(&dir), (pid_t)pid, rock);
+    }
+    if (dp) closedir(dp);
+    buf_free(&dir);
+}
+
+struct wanted_file {
+    char name[MESSAGE_GUID_STRLEN];
+    bool found;
+};
+
+static void look_in_dir(const char *dir, pid_t pid, void *rock)
+{
+    struct wanted_file *wanted = rock;
+    char *path = xasprintf("%s/%s", dir, wanted->name);
+
+    if (!access(path, F_OK)) wanted->found = true;
+    free(path);
+}
+
+static void look_in_partition(const char *partition, const char *root, void *rock)
+{
+    foreach_process_dir(root, look_in_dir, rock);
+}
+
+bool sync_reserve_is_anywhere(const struct message_guid *guid)
+{
+    struct wanted_file wanted = { .found = false };
+
+    message_guid_encode(guid, wanted.name);
+    config_foreachpartition(look_in_partition, &wanted);
+    return wanted.found;
+}
+
 /* ---- what dead processes left ---- */
 
 static void sweep_dir(const char *dir)
@@ -278,24 +329,14 @@ static void sweep_dir(const char *dir)
     buf_free(&path);
 }
 
+static void sweep_if_dead(const char *dir, pid_t pid, void *rock)
+{
+    if (pid == getpid() || (kill(pid, 0) && errno == ESRCH)) sweep_dir(dir);
+}
+
 static void sweep_partition(const char *partition, const char *root, void *rock)
 {
-    struct buf dir = BUF_INITIALIZER;
-
-    buf_printf(&dir, "%s/sync.", root);
-    size_t len = buf_len(&dir);
-    DIR *dp = opendir(buf_cstring(&dir));
-    for (struct dirent *de; dp && (de = readdir(dp));) {
-        char *end;
-        unsigned long pid = strtoul(de->d_name, &end, 10);
-        if (*end || !pid || pid > INT32_MAX) continue;
-        if ((pid_t)pid != getpid() && (!kill((pid_t)pid, 0) || errno != ESRCH)) continue;
-        buf_truncate(&dir, len);
-        buf_printf(&dir, "/%s", de->d_name);
-        sweep_dir(buf_cstring(&dir));
-    }
-    if (dp) closedir(dp);
-    buf_free(&dir);
+    foreach_process_dir(root, sweep_if_dead, NULL);
 }
 
 void sync_reserve_sweep(void)

@@ -38,6 +38,9 @@ const char *sync_reserve_find(const struct sync_reserve *reserve, const char *pa
 int sync_reserve_link(struct sync_reserve *reserve, const char *partition,
                       const struct message_guid *guid, const char *from);
 
+/* Any process of this server keeps a file of that GUID, on any partition. */
+bool sync_reserve_is_anywhere(const struct message_guid *guid);
+
 /* Removes what processes that are gone have left, on all partitions. Logs what it removes. */
 void sync_reserve_sweep(void);
 

@@ -10,17 +10,22 @@
 #include "xfer.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "backend.h"
 #include "imap_err.h"
+#include "libconfig.h"
+#include "makeuuid.h"
 #include "mboxlist.h"
 #include "mboxname.h"
 #include "namelock.h"
+#include "partition_select.h"
+#include "sync_reserve.h"
 #include "txn.h"
+#include "xmalloc.h"
 #include "xsyslog.h"
 
-/* Seconds that the target may be silent while the owner is locked out here. A target that is this server
- * itself waits for that lock, and is found out so. */
+/* Seconds that the target may be silent while the owner is locked out here. */
 #define LOCKED_SILENCE 20
 
 #define REMOVE_HOW (MBOXLIST_DELETE_LOCALONLY | MBOXLIST_DELETE_IMMEDIATE | MBOXLIST_DELETE_FORCE)
@@ -34,12 +39,39 @@ struct move {
     int (*remove)(struct txn *txn, const char *name);
 };
 
+/* Is the other end this very server, under whatever name? It is given a file that nobody else has; if it then
+ * lies in a reserve area of ours, it is. The removal of the source would remove the copy. */
+static int refuse_self(struct sync_client *sc)
+{
+    char *partition = partition_select_local();
+    char nonce[MAKEUUID_LEN];
+
+    if (!partition) return IMAP_PARTITION_UNKNOWN;
+    char *text = xasprintf("X-Transfer-To: %s\r\n\r\n", makeuuid(nonce));
+    struct buf bytes = BUF_INITIALIZER;
+    struct dlist *kl = dlist_newlist(NULL, "MESSAGE");
+    struct message_guid guid;
+
+    buf_init_ro(&bytes, text, strlen(text));
+    message_guid_generate(&guid, text, strlen(text));
+    dlist_newfilebuf(kl, "MESSAGE", partition, &guid, &bytes);
+    int r = sync_client_command(sc, "APPLY", kl, NULL, NULL);
+    if (sync_reserve_is_anywhere(&guid)) r = IMAP_BAD_SERVER;
+    else if (!sc->broken) r = 0; /* it may not have that partition */
+    free(partition);
+    free(text);
+    return r;
+}
+
 int xfer_connect(struct sync_client *sc, const char *server, const char *partition)
 {
     sc->servername = server;
     sc->partition = partition;
     sc->proxy = sc->localonly = true;
-    return sync_client_connect(sc);
+    int r = sync_client_connect(sc);
+    if (!r) r = refuse_self(sc);
+    if (!r) r = sync_client_restart(sc);
+    return r;
 }
 
 /* ---- steps ---- */

@@ -13,7 +13,8 @@
 #include "sync_client.h"
 
 /* Connect to the IMAP server as proxy_authname; partition NULL: as here. Fill *sc with zeroes before;
- * sync_client_fini in any case. IMAP_SERVER_UNAVAILABLE: no answer, or it has no sync commands for us. */
+ * sync_client_fini in any case. IMAP_SERVER_UNAVAILABLE: no answer, or it has no sync commands for us.
+ * IMAP_BAD_SERVER: it is this server. */
 int xfer_connect(struct sync_client *sc, const char *server, const char *partition);
 /* IMAP_SYNC_CHECKSUM: the copy is not equal; what differs is logged. */
 int xfer_user(struct sync_client *sc, const char *userid);

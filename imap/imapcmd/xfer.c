@@ -141,11 +141,12 @@ static int move_users(struct job *job, struct sync_client *sc)
     return failed;
 }
 
+/* Children before their parents: nothing has to stand in for a parent that is gone. */
 static int move_mailboxes(struct job *job, struct sync_client *sc)
 {
     int failed = 0;
 
-    for (int i = 0; i < strarray_size(&job->mailboxes); i++) {
+    for (int i = strarray_size(&job->mailboxes) - 1; i >= 0; i--) {
         const char *name = strarray_nth(&job->mailboxes, i);
         extname_t extname = imap_extname(job->s, name);
         char *quoted = xasprintf("\"%s\"", extname_text(extname));
@@ -167,8 +168,9 @@ static void move_all(struct job *job, const char *server, const char *partition)
     int n = strarray_size(&job->users) + strarray_size(&job->mailboxes);
 
     imap_session_end_sync(s); /* files are reserved by process */
-    if (xfer_connect(&sc, server, partition)) {
-        imap_no(s, "%s", error_message(IMAP_SERVER_UNAVAILABLE));
+    int r = xfer_connect(&sc, server, partition);
+    if (r) {
+        imap_no(s, "%s", error_message(r == IMAP_BAD_SERVER ? r : IMAP_SERVER_UNAVAILABLE));
     }
     else {
         int failed = move_users(job, &sc) + move_mailboxes(job, &sc);
