@@ -26,6 +26,7 @@
 #include "check_replication_report.h"
 #include "exitcodes.h"
 #include "global.h"
+#include "hash.h"
 #include "imap_err.h"
 #include "libconfig.h"
 #include "saslclient.h"
@@ -264,26 +265,40 @@ static bool has_differences(const struct kept *k)
     return false;
 }
 
-static bool kept_has(const struct kept *k, const struct check_diff *diff)
+/* All that makes a difference what it is, as one string. */
+static char *diff_key(const struct check_diff *diff)
 {
-    for (size_t i = 0; i < k->n; i++)
-        if (same_diff(&k->v[i], diff)) return true;
-    return false;
+    return xasprintf("%d %u\n%s\n%s\n%s\n%s", diff->what, diff->uid, diff->field,
+                     diff->mailbox ? diff->mailbox : "", diff->a ? diff->a : "\n", diff->b ? diff->b : "\n");
+}
+
+static void kept_keys(const struct kept *k, hash_table *keys)
+{
+    for (size_t i = 0; i < k->n; i++) {
+        char *key = diff_key(&k->v[i]);
+        hash_insert(key, keys, keys);
+        free(key);
+    }
 }
 
 /* What two attempts said; the rest may be no more than the changes of the moment. */
 static void tell_stable(struct job *job, const char *userid, const struct kept *last,
                         const struct kept *kept)
 {
+    hash_table keys = HASH_TABLE_INITIALIZER;
     size_t unsure = 0;
     char text[128];
 
+    kept_keys(last, &keys);
     for (size_t i = 0; i < kept->n; i++) {
-        if (kept_has(last, &kept->v[i]))
+        char *key = diff_key(&kept->v[i]);
+        if (hash_lookup(key, &keys))
             check_report_diff(job->report, &kept->v[i]);
         else
             unsure++;
+        free(key);
     }
+    free_hash_table(&keys, NULL);
     snprintf(text, sizeof(text), "changes while it is compared: %zu differences were not the same in %d attempts",
              unsure, MAXATTEMPTS);
     check_report_error(job->report, 0, userid, NULL, text);

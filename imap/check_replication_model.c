@@ -55,6 +55,18 @@ void check_pairs_free(struct check_pairs *pairs)
 
 /* ---- mailboxes ---- */
 
+static void note_place(struct check_user *user, size_t i)
+{
+    hash_insert(user->mailboxes[i].name, (void *)(uintptr_t)(i + 1), &user->byname);
+}
+
+struct check_mailbox *check_user_find(const struct check_user *user, const char *name)
+{
+    uintptr_t place = (uintptr_t)hash_lookup(name, &user->byname);
+
+    return place ? &user->mailboxes[place - 1] : NULL;
+}
+
 struct check_mailbox *check_user_addmailbox(struct check_user *user, const char *name)
 {
     user->mailboxes = grow(user->mailboxes, user->nmailboxes, &user->mboxalloc,
@@ -64,6 +76,7 @@ struct check_mailbox *check_user_addmailbox(struct check_user *user, const char 
     mbox->name = xstrdup(name);
     mbox->uniqueid = xstrdup("");
     mbox->quotaroot = xstrdup("");
+    note_place(user, user->nmailboxes - 1);
     return mbox;
 }
 
@@ -157,6 +170,7 @@ void check_user_free(struct check_user *user)
     for (size_t i = 0; i < user->nmailboxes; i++) mailbox_fini(&user->mailboxes[i]);
     for (size_t i = 0; i < user->nquotas; i++) quota_fini(&user->quotas[i]);
     free(user->mailboxes);
+    free_hash_table(&user->byname, NULL);
     free(user->quotas);
     strarray_fini(&user->subscriptions);
     check_pairs_free(&user->reads);
@@ -180,6 +194,7 @@ void check_user_sort(struct check_user *user)
     if (user->nmailboxes)
         qsort(user->mailboxes, user->nmailboxes, sizeof(*user->mailboxes), by_name);
     for (size_t i = 0; i < user->nmailboxes; i++) {
+        note_place(user, i);
         check_pairs_sort(&user->mailboxes[i].acl);
         check_pairs_sort(&user->mailboxes[i].metadata);
         check_pairs_sort(&user->mailboxes[i].sync);

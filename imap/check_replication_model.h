@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "hash.h"
 #include "mailbox_index.h"
 #include "strarray.h"
 #include "sync_walk.h"
@@ -86,6 +87,7 @@ struct check_user {
     bool exists; /* has an INBOX */
     struct check_mailbox *mailboxes;
     size_t nmailboxes, mboxalloc;
+    hash_table byname; /* name: position + 1 */
     strarray_t subscriptions;
     struct check_pairs reads;   /* unique id of another's mailbox: "last UID, UIDs seen" */
     struct check_pairs scripts; /* Sieve: name: digest; the active one: "active" */
@@ -97,6 +99,8 @@ void check_user_init(struct check_user *user, const char *userid);
 void check_user_free(struct check_user *user);
 /* A new element at the end; valid until the next one is added. */
 struct check_mailbox *check_user_addmailbox(struct check_user *user, const char *name);
+/* NULL: the user has none of that name. */
+struct check_mailbox *check_user_find(const struct check_user *user, const char *name);
 struct check_message *check_mailbox_addmessage(struct check_mailbox *mbox, uint32_t uid);
 /* The quota root of that name, made if it is new. */
 struct check_quota *check_user_quota(struct check_user *user, const char *root);

@@ -43,7 +43,7 @@ bool check_parse_flags(struct check_message *m, const struct dlist *list);
 bool check_parse_seen(struct check_user *user, const struct dlist *response);
 bool check_parse_sieve(struct check_user *user, const struct dlist *response);
 /* The mailboxes of the user are listed already; others are ignored. sep: of the administrator's names. */
-bool check_parse_names(struct check_user *user, const struct dlist *response);
+bool check_parse_names(struct check_user *user, char sep, const struct dlist *response);
 bool check_parse_syncmailbox(struct check_user *user, char sep, const struct dlist *response);
 /* The answer to GET FULLMAILBOX: state and all messages that are not expunged. */
 bool check_parse_fullmailbox(struct check_mailbox *mbox, const struct dlist *response);

@@ -82,11 +82,13 @@ static char *canonical_of_internal(const char *name, char sep)
     return canonical;
 }
 
-static struct check_mailbox *find_mailbox(struct check_user *user, const char *name)
+static struct check_mailbox *find_internal(const struct check_user *user, char sep, const char *name)
 {
-    for (size_t i = 0; i < user->nmailboxes; i++)
-        if (!strcmp(user->mailboxes[i].name, name)) return &user->mailboxes[i];
-    return NULL;
+    char *canonical = canonical_of_internal(name, sep);
+    struct check_mailbox *mbox = check_user_find(user, canonical);
+
+    free(canonical);
+    return mbox;
 }
 
 static const struct {
@@ -115,9 +117,7 @@ bool check_parse_syncmailbox(struct check_user *user, char sep, const struct dli
     const char *name = text_of(list, "MBOXNAME");
 
     if (!*name) return false;
-    char *canonical = canonical_of_internal(name, sep);
-    struct check_mailbox *mbox = find_mailbox(user, canonical);
-    free(canonical);
+    struct check_mailbox *mbox = find_internal(user, sep, name);
     /* an intermediate name has no UIDVALIDITY, and no mailbox */
     if (!mbox || !*text_of(list, "UIDVALIDITY")) return true;
     if (mbox->intname) return false; /* told twice */
@@ -133,21 +133,19 @@ bool check_parse_syncmailbox(struct check_user *user, char sep, const struct dli
 }
 
 /* NAMES %(UNIQUEID id MBOXNAME name HISTORY (older oldest)) */
-bool check_parse_names(struct check_user *user, const struct dlist *response)
+bool check_parse_names(struct check_user *user, char sep, const struct dlist *response)
 {
     const struct dlist *list = pairs_of(response), *history;
+    struct buf text = BUF_INITIALIZER;
     const char *name;
 
     if (!list || !is_list(history = check_find_item(list, "HISTORY"))) return false;
-    for (size_t i = 0; i < user->nmailboxes; i++) {
-        struct check_mailbox *mbox = &user->mailboxes[i];
-        if (!mbox->intname || strcmp(mbox->intname, text_of(list, "MBOXNAME"))) continue;
-        struct buf text = BUF_INITIALIZER;
-        for (const struct dlist *item = history->head; item; item = item->next)
-            if (dlist_toatom(item, &name)) buf_printf(&text, "%s%s", text.len ? " " : "", name);
-        free(mbox->history);
-        mbox->history = buf_release(&text);
-    }
+    struct check_mailbox *mbox = find_internal(user, sep, text_of(list, "MBOXNAME"));
+    if (!mbox) return true; /* none that is compared */
+    for (const struct dlist *item = history->head; item; item = item->next)
+        if (dlist_toatom(item, &name)) buf_printf(&text, "%s%s", text.len ? " " : "", name);
+    free(mbox->history);
+    mbox->history = buf_release(&text);
     return true;
 }
 
@@ -214,7 +212,7 @@ static void take_mailbox(struct check_ask *ask, const struct dlist *response, co
 static void take_names(struct check_ask *ask, const struct dlist *response, const char *line)
 {
     (void)line;
-    if (!check_parse_names(ask->user, response)) ask->bad = true;
+    if (!check_parse_names(ask->user, ask->end->admin_names.sep, response)) ask->bad = true;
 }
 
 int check_fetch_sync(struct check_end *end, struct check_user *user)
