@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "auth.h"
 #include "cyrusdb.h"
 #include "imap_err.h"
 #include "mboxlist.h"
@@ -575,6 +576,57 @@ START_TEST(a_record_that_makes_no_sense)
 }
 END_TEST
 
+/* ---- RENAME ---- */
+
+static void rename_by(const char *userid, const char *from, const char *to)
+{
+    struct auth_state *auth = auth_newstate(userid);
+    struct txn *txn;
+
+    ck_assert_int_eq(txn_begin(&txn), 0);
+    ck_assert_int_eq(mboxlist_renametree(txn, from, to, NULL, false, userid, auth, 0, NULL, NULL), 0);
+    st_commit(txn);
+    auth_freestate(&auth);
+}
+
+START_TEST(rename_leaves_subscriptions)
+{
+    subscribe("user.alice.a", true);
+    rename_by("alice", "user.alice.a", "user.alice.c");
+    assert_history("user.alice.a+");
+}
+END_TEST
+
+START_TEST(rename_moves_subscriptions)
+{
+    st_teardown();
+    st_setup("rename_subscriptions: yes\n");
+    st_create("user.alice");
+    st_create("user.bob");
+    st_create("user.alice.a");
+    st_create("user.alice.a.x");
+    st_create("user.alice.b");
+    subscribe("user.alice.a", true);
+    subscribe("user.alice.a.x", true);
+    subscribe("user.alice.b", false);
+    struct txn *txn = st_begin("bob");
+    ck_assert_int_eq(sub_change(txn, "bob", "user.alice.a", true), 0);
+    st_commit(txn);
+    rename_by("bob", "user.alice.a", "user.alice.c");
+    assert_history("user.alice.a- user.alice.a.x- user.alice.b- user.alice.c+ user.alice.c.x+");
+    assert_subs("user.alice.c user.alice.c.x");
+    ck_assert(sub_is_subscribed("bob", "user.alice.c") && !sub_is_subscribed("bob", "user.alice.a"));
+    ck_assert_str_eq(entry_of("user.alice.c").uniqueid, st_uniqueid("user.alice.a"));
+    ck_assert_uint_gt(entry_of("user.alice.c").stamp, entry_of("user.alice.a").stamp);
+    rename_by("alice", "user.alice.b", "user.alice.d"); /* was not subscribed */
+    assert_subs("user.alice.c user.alice.c.x");
+    /* an INBOX gives its messages away, and stays */
+    subscribe("user.alice", true);
+    rename_by("alice", "user.alice", "user.alice.old");
+    assert_subs("user.alice user.alice.c user.alice.c.x");
+}
+END_TEST
+
 /* ---- old ones, and who goes ---- */
 
 START_TEST(tombstones_expire)
@@ -622,6 +674,8 @@ Suite *sub_history_suite(void)
     tcase_add_loop_test(tc, a_damaged_history_is_made_anew, 0, 5);
     tcase_add_loop_test(tc, a_damaged_history_does_not_stop_a_change, 0, 5);
     tcase_add_loop_test(tc, a_record_that_makes_no_sense, 0, 4);
+    tcase_add_test(tc, rename_leaves_subscriptions);
+    tcase_add_test(tc, rename_moves_subscriptions);
     tcase_add_test(tc, tombstones_expire);
     suite_add_tcase(s, tc);
     return s;

@@ -301,6 +301,23 @@ int mboxlist_move_quotaroots_end(struct txn *txn, const char *oldname)
 
 /* ---- RENAME ---- */
 
+/* Who moves a mailbox, and whose it is, stays subscribed to it; if that is wanted. */
+static bool moves_subscriptions(const struct renaming *rn)
+{
+    return rn->userid && !rn->isuser && !(rn->flags & MBOXLIST_RENAME_SILENT) && strcmp(rn->oldname, rn->newname) &&
+           config_getswitch(IMAPOPT_RENAME_SUBSCRIPTIONS);
+}
+
+static int move_subscriptions(const struct renaming *rn, const char *oldname, const char *newname)
+{
+    char *owner = mboxname_to_userid(oldname);
+    int r = owner ? sub_rename(rn->txn, owner, oldname, newname) : 0;
+
+    if (!r && strcmpnull(owner, rn->userid)) r = sub_rename(rn->txn, rn->userid, oldname, newname);
+    free(owner);
+    return r;
+}
+
 static int rename_entries(const struct renaming *rn, const ptrarray_t *entries,
                           uint32_t uidvalidity, mboxlist_rename_cb *cb, void *rock)
 {
@@ -319,6 +336,7 @@ static int rename_entries(const struct renaming *rn, const ptrarray_t *entries,
                                   .olduser = olduser,
                                   .newuser = newuser };
         r = mboxlist_rename_one(rn->txn, &one);
+        if (!r && moves_subscriptions(rn)) r = move_subscriptions(rn, old->name, newname);
         if (!r && cb) cb(old->name, newname, rock);
         free(newname);
     }
@@ -363,8 +381,14 @@ static int run(struct renaming *rn, const ptrarray_t *entries, uint32_t uidvalid
 
 static int begin(struct renaming *rn, mbentry_t **oldp)
 {
-    int r = mboxlist_lock_names(rn->txn, rn->oldname, rn->newname);
+    strarray_t users = STRARRAY_INITIALIZER;
+
+    strarray_appendm(&users, mboxname_to_userid(rn->oldname));
+    strarray_appendm(&users, mboxname_to_userid(rn->newname));
+    if (moves_subscriptions(rn)) strarray_append(&users, rn->userid);
+    int r = txn_lock_users(rn->txn, &users);
     if (!r) r = mboxlist_lookup(rn->oldname, oldp, rn->txn);
+    strarray_fini(&users);
     return r;
 }
 

@@ -141,6 +141,17 @@ int sub_change(struct txn *txn, const char *userid, const char *name, bool subsc
     return r ? r : sub_file_set(txn, db, userid, name, subscribe);
 }
 
+int sub_rename(struct txn *txn, const char *userid, const char *oldname, const char *newname)
+{
+    struct txn_db *db;
+
+    int r = txn_lock_user(txn, userid);
+    if (!r) r = sub_file_open(userid, txn, TXN_DB_CONVERT, &db);
+    if (r || !is_there(db, userid, oldname)) return r;
+    r = sub_change(txn, userid, oldname, false);
+    return r ? r : sub_change(txn, userid, newname, true);
+}
+
 bool sub_is_subscribed(const char *userid, const char *name)
 {
     struct txn_db *db;

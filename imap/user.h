@@ -59,6 +59,7 @@ int counters_set_uidvalidity(struct txn *, struct user_meta *, uint32_t atleast)
 /* ---- subscriptions (handbook 01 §7.2) ---- */
 int sub_list(const char *userid, strarray_t *names);  /* internal names, sorted */
 int sub_change(struct txn *, const char *userid, const char *name, bool subscribe); /* idempotent; *IMAP_OK if nothing changed */
+int sub_rename(struct txn *, const char *userid, const char *oldname, const char *newname); /* nothing if it is not subscribed */
 bool sub_is_subscribed(const char *userid, const char *name);
 
 /* ---- seen records of other people's mailboxes (handbook 01 §7.1) ---- */

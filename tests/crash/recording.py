@@ -131,6 +131,11 @@ class Recording:
         """SHA-1 of the messages of a mailbox (internal name) as of the last step."""
         return re.findall(rf"^message {re.escape(mailbox)} \d+ ([0-9a-f]{{40}}) ", self.state, re.M)
 
+    def subscriptions(self, user):
+        """Internal names as of the last step, of the only user who has any."""
+        keys = re.findall(r"^record \S*subhistory\.db N(\S+) = 1 on ", self.state, re.M)
+        return sorted(re.sub(r"^INBOX", f"user.{user}", key.replace("\\1f", ".")) for key in keys)
+
     def stored(self, mailbox, data):
         """Is the message there? Headers that a delivery adds may stand before it."""
         known = set(self.messages(mailbox))

@@ -92,6 +92,23 @@ def rename_and_delete(r, env=None):
         r.step(imap.ok, "CREATE user.carol")
 
 
+def subscriptions(r, env=None):
+    """The mailbox, the subscription and its history change together; a subscription may move with its mailbox."""
+    begin(r, env, delete_mode="delayed", delete_unsubscribe=True, rename_subscriptions=True)
+    with r.server.imap("alice") as imap:
+        r.step(imap.ok, "SUBSCRIBE INBOX.Work")
+        r.step(imap.ok, "SUBSCRIBE INBOX.Work.Deep")
+        r.step(imap.ok, "UNSUBSCRIBE INBOX.Work")
+        r.step(imap.ok, "SUBSCRIBE INBOX.Work")
+        r.step(imap.ok, "RENAME INBOX.Work INBOX.Play")
+        assert "user.alice.Play.Deep" in r.subscriptions("alice"), r.state
+        r.step(imap.ok, "RENAME INBOX.Play.Deep INBOX.Work")
+        r.step(r.server.run, "ctl_cyrusdb", "-c")
+        r.step(imap.ok, "RENAME INBOX.Play INBOX.Game")
+        r.step(imap.ok, "DELETE INBOX.Game")
+        assert r.subscriptions("alice") == ["user.alice.Work"]
+
+
 def delete_at_once(r, env=None):
     begin(r, env, delete_mode="immediate", expunge_mode="immediate", allowusermoves=True)
     with r.server.imap("alice") as imap:

@@ -20,6 +20,9 @@ void store_state(struct buf *out);
 
 /* Appends a line for everything that can't be in a sound store at rest. */
 void store_check(struct buf *problems);
+/* The same of one user's subscriptions and their history. */
+struct user_meta;
+void store_check_subs(const char *userid, struct user_meta *meta, struct buf *problems);
 /* A message to every INBOX, a checkpoint, and again store_check: can one go on from here? */
 void store_work(struct buf *problems);
 

@@ -350,6 +350,7 @@ static void check_users(struct check *c)
         }
         check_conversations(c, meta);
         check_counters(c, meta);
+        store_check_subs(c->userid, meta, c->problems);
         user_meta_free(&meta);
     }
     strarray_fini(&users);

@@ -7,7 +7,7 @@ import scenarios
 from recording import STATES
 
 SCENARIOS = [scenarios.delivery, scenarios.imap, scenarios.first_start_and_create,
-             scenarios.rename_and_delete, scenarios.delete_at_once, scenarios.database_alone,
+             scenarios.rename_and_delete, scenarios.subscriptions, scenarios.delete_at_once, scenarios.database_alone,
              scenarios.many_windows, scenarios.many_at_once]
 
 
