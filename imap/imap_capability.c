@@ -101,6 +101,7 @@ void imap_capabilities(struct imap_session *s, bool all, struct buf *out)
     for (int i = 0; i < QUOTA_NUMRESOURCES; i++) buf_printf(out, " X-QUOTA=%s", quota_names[i]);
     if (s->userid && !capa_is_disabled("X-RAWQUOTA")) buf_appendcstr(out, " X-RAWQUOTA");
     if (s->userid && !capa_is_disabled("X-NAMEHISTORY")) buf_appendcstr(out, " X-NAMEHISTORY");
+    if (s->userid && !capa_is_disabled("X-SUBHISTORY")) buf_appendcstr(out, " X-SUBHISTORY");
     if (s->options->idle_poll) buf_appendcstr(out, " IDLE");
     buf_printf(out, " APPENDLIMIT=%" PRIu64,
                s->options->maxmessagesize ? s->options->maxmessagesize : UINT32_MAX);

@@ -242,18 +242,25 @@ static void say(struct sub_list *merged, struct sub_list *take, struct sub_list 
     free(e.uniqueid);
 }
 
+/* All other names of the mailbox are given up, the one that it has now gets what was said last. */
 static void follow_one(struct sub_list *merged, struct sub_list *take, struct sub_list *give, uint64_t *stamp,
                        const struct sub_entry *last, const char *nowname)
 {
     const struct sub_entry *at = sub_list_find(merged, nowname);
 
-    /* who has not spoken of the name it has now has not followed it: names stay as they are */
-    if (!strcmp(nowname, last->name) || !at || strcmpnull(at->uniqueid, last->uniqueid)) return;
-    char *uniqueid = xstrdup(last->uniqueid), *left = last->on ? xstrdup(last->name) : NULL;
+    /* nobody has spoken of the name that it has now: names stay as they are */
+    if (!at || strcmpnull(at->uniqueid, last->uniqueid)) return;
+    char *uniqueid = xstrdup(last->uniqueid);
     bool on = last->on, changes = at->on != on;
-    if (left) say(merged, take, give, left, false, (*stamp)++, uniqueid);
-    if (changes || left) say(merged, take, give, nowname, on, (*stamp)++, uniqueid);
-    free(left);
+    for (size_t i = 0; i < merged->n; i++) {
+        const struct sub_entry *e = &merged->v[i];
+        if (!e->on || strcmpnull(e->uniqueid, uniqueid) || !strcmp(e->name, nowname)) continue;
+        char *left = xstrdup(e->name);
+        say(merged, take, give, left, false, (*stamp)++, uniqueid);
+        changes = true;
+        free(left);
+    }
+    if (changes) say(merged, take, give, nowname, on, (*stamp)++, uniqueid);
     free(uniqueid);
 }
 

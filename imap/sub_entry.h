@@ -67,8 +67,8 @@ void sub_list_compare(const struct sub_list *ours, const struct sub_list *theirs
 
 /*
  * Both ends have spoken of one mailbox, under two names, since they met: one has renamed it, or seen it under its new name. Who
- * spoke last is heard: the name that the mailbox has now gets what was said last, another name
- * is given up. now() is the name of a uniqueid, malloc'ed, or NULL. stamp: greater than all known.
+ * spoke last is heard: the name that the mailbox has now gets what was said last, other names are
+ * given up. now() is the name of a uniqueid, malloc'ed, or NULL. stamp: greater than all known.
  * Changes go into merged (what both will have) and both lists.
  */
 typedef char *sub_name_now(const char *uniqueid, void *rock);

@@ -24,6 +24,8 @@
 #include "imap_err.h"
 #include "libconfig.h"
 #include "mboxlist.h"
+#include "mboxname.h"
+#include "namelock.h"
 #include "names_config.h"
 #include "sub_codec.h"
 #include "sub_file.h"
@@ -190,15 +192,31 @@ static int put_head(struct history *h, uint64_t stamp)
     return put_raw(h, LAST_KEY, &last);
 }
 
-static int put(struct history *h, const struct sub_entry *e)
+/* As it will be read; malloc'ed. NULL: the file of subscriptions can't say it. */
+static char *readable(const struct history *h, const char *name)
 {
     struct buf key = BUF_INITIALIZER;
 
-    if (h->aside) return 0;
-    sub_key_print(e->name, h->userid, &key);
-    int r = put_head(h, e->stamp);
-    if (!r) r = put_raw(h, buf_cstring(&key), e);
+    sub_key_print(name, h->userid, &key);
+    char *back = sub_key_parse(buf_cstring(&key), buf_len(&key), h->userid);
     buf_free(&key);
+    if (back && strlen(back) >= MAX_MAILBOX_BUFFER) xzfree(back);
+    return back;
+}
+
+static int put(struct history *h, const struct sub_entry *e)
+{
+    struct buf key = BUF_INITIALIZER;
+    char *name = readable(h, e->name);
+    int r = 0;
+
+    if (name && !h->aside) {
+        sub_key_print(name, h->userid, &key);
+        r = put_head(h, e->stamp);
+        if (!r) r = put_raw(h, buf_cstring(&key), e);
+    }
+    buf_free(&key);
+    free(name);
     return db_failed(h, r);
 }
 
@@ -260,10 +278,10 @@ static int read_all(struct history *h, struct sub_list *list)
 static int differs(struct history *h, struct sub_list *list, const char *name, bool on, uint64_t mtime)
 {
     const struct sub_entry *old = sub_list_find(list, name);
-    struct sub_entry e = { xstrdup(name), on, old ? above(mtime, old->stamp) : mtime, uniqueid_of(h, name) };
+    struct sub_entry e = { readable(h, name), on, old ? above(mtime, old->stamp) : mtime, uniqueid_of(h, name) };
 
-    sub_list_set(list, &e);
-    int r = put(h, &e);
+    if (e.name) sub_list_set(list, &e);
+    int r = e.name ? put(h, &e) : 0;
     free(e.name);
     free(e.uniqueid);
     return r;
@@ -374,15 +392,39 @@ static int run(const char *userid, work_fn *fn, void *rock, struct sub_list *now
     return !r && again ? IMAP_MAILBOX_BADFORMAT : r;
 }
 
+/* Nobody is told what a power cut could take back. */
+static int wait_for(const char *userid)
+{
+    struct namelock *lock = NULL;
+    int r = namelock_user(userid, NAMELOCK_SHARED, 0, &lock);
+    uint64_t lsn = r ? 0 : namelock_seen_lsn(lock);
+
+    namelock_release(&lock);
+    return r ? r : txn_wait(lsn);
+}
+
 int sub_history_read(const char *userid, struct sub_list *list)
 {
-    return run(userid, NULL, NULL, list);
+    int r = run(userid, NULL, NULL, list);
+
+    return r ? r : wait_for(userid);
 }
 
 struct applying {
     const struct sub_list *list;
     size_t changed;
 };
+
+static int apply_one(struct history *h, const struct sub_list *now, const struct sub_entry *e, size_t *changed)
+{
+    const struct sub_entry *old = sub_list_find(now, e->name);
+
+    if (old && sub_entry_cmp(e, old) <= 0) return 0;
+    int r = put(h, e);
+    if (r || h->aside || (old && old->on) == e->on) return r;
+    (*changed)++;
+    return sub_file_set(h->txn, h->sub, h->userid, e->name, e->on);
+}
 
 static int apply(struct history *h, struct sub_list *now, void *rock)
 {
@@ -391,13 +433,10 @@ static int apply(struct history *h, struct sub_list *now, void *rock)
 
     ap->changed = 0;
     for (size_t i = 0; !r && i < ap->list->n; i++) {
-        const struct sub_entry *e = &ap->list->v[i], *old = sub_list_find(now, e->name);
-        bool was = old && old->on;
-        if (old && sub_entry_cmp(e, old) <= 0) continue;
-        r = put(h, e);
-        if (r || h->aside || was == e->on) continue;
-        r = sub_file_set(h->txn, h->sub, h->userid, e->name, e->on);
-        ap->changed++;
+        struct sub_entry e = ap->list->v[i];
+        e.name = readable(h, e.name);
+        if (e.name) r = apply_one(h, now, &e, &ap->changed);
+        free(e.name);
     }
     return r;
 }

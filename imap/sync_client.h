@@ -7,7 +7,7 @@
  * The rooms: _conn speaks with the replica, _state holds what it says about
  * itself, _reserve and _mailbox bring messages and mailboxes over, _folders puts
  * a set of mailboxes in order (renames, deletions), _full repairs two
- * ends that have diverged, _meta does the small things, _user the whole. _local is what there
+ * ends that have diverged, _subs and _meta do the small things, _user the whole. _local is what there
  * is to replicate, _verify compares both ends without changing any.
  *
  * No lock of the store is held while the network is waited for: what is to be sent is
@@ -156,11 +156,14 @@ int sync_do_full(struct sync_client *sc, const char *name);
 
 /* ---- _meta ---- */
 int sync_do_quotas(struct sync_client *sc, const strarray_t *roots, const ptrarray_t *remote);
-int sync_do_subs(struct sync_client *sc, const char *userid, const strarray_t *remote);
 int sync_do_seen(struct sync_client *sc, const char *userid, const ptrarray_t *remote);
 int sync_do_sieve(struct sync_client *sc, const char *userid, const struct sync_sieve_list *remote);
 int sync_do_meta(struct sync_client *sc, const char *userid);
 int sync_do_annotation(struct sync_client *sc, const char *name);
+
+/* ---- _subs ---- */
+/* remote: what the replica has as subscriptions, for one that keeps no history of them. */
+int sync_do_subs(struct sync_client *sc, const char *userid, const strarray_t *remote);
 
 /* ---- _user ---- */
 int sync_do_user(struct sync_client *sc, const char *userid);

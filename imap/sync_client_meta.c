@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * sync_client_meta -- quota limits, subscriptions, seen records, scripts, annotations
+ * sync_client_meta -- quota limits, seen records, scripts, annotations
  *
  * Each compares two lists and sends the difference (handbook 03 §10.7, §10.8). What is
  * the same on both ends is not sent.
@@ -66,33 +66,6 @@ int sync_do_quotas(struct sync_client *sc, const strarray_t *roots, const ptrarr
         const struct quota *q = ptrarray_nth(remote, i);
         if (!strarray_contains(roots, q->root)) r = apply_atom(sc, "UNQUOTA", q->root);
     }
-    return r;
-}
-
-/* ---- subscriptions ---- */
-
-static int do_sub(struct sync_client *sc, const char *cmd, const char *userid, const char *name)
-{
-    struct dlist *kl = dlist_newkvlist(NULL, cmd);
-
-    sync_client_say(sc, "%s %s %s", cmd, userid, name);
-    dlist_setatom(kl, "USERID", userid);
-    dlist_setatom(kl, "MBOXNAME", name);
-    return sync_client_command(sc, "APPLY", kl, NULL, NULL);
-}
-
-int sync_do_subs(struct sync_client *sc, const char *userid, const strarray_t *remote)
-{
-    strarray_t local = STRARRAY_INITIALIZER;
-    int r = sub_list(userid, &local);
-
-    for (int i = 0; i < strarray_size(&local) && !r; i++)
-        if (!strarray_contains(remote, strarray_nth(&local, i)))
-            r = do_sub(sc, "SUB", userid, strarray_nth(&local, i));
-    for (int i = 0; i < strarray_size(remote) && !r; i++)
-        if (!strarray_contains(&local, strarray_nth(remote, i)))
-            r = do_sub(sc, "UNSUB", userid, strarray_nth(remote, i));
-    strarray_fini(&local);
     return r;
 }
 

@@ -68,6 +68,7 @@ static void put_banner(struct server *s)
         if (!s->compressed && !s->tls) prot_puts(s->out, "* COMPRESS DEFLATE\r\n");
         prot_puts(s->out, "* SIEVE-MAILBOX\r\n");
     }
+    if (!capa_is_disabled("X-SUBHISTORY")) prot_puts(s->out, "* X-SUBHISTORY\r\n");
     prot_printf(s->out, "* OK %s Cyrus sync server %s\r\n", config_servername, cyrus_version());
     buf_free(&mechs);
 }

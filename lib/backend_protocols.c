@@ -27,6 +27,7 @@ static const struct backend_capaname imap_capas[] = {
     { "SIEVE-MAILBOX", BACKEND_CAPA_SIEVEMAILBOX, NULL },
     { "LITERAL+", BACKEND_CAPA_LITERALPLUS, NULL },
     { "X-RAWQUOTA", BACKEND_CAPA_QUOTARAW, NULL },
+    { "X-SUBHISTORY", BACKEND_CAPA_SUBHISTORY, NULL },
     { NULL, 0, NULL },
 };
 
@@ -35,6 +36,7 @@ static const struct backend_capaname csync_capas[] = {
     { "STARTTLS", BACKEND_CAPA_STARTTLS, NULL },
     { "COMPRESS", BACKEND_CAPA_COMPRESS, "DEFLATE" },
     { "SIEVE-MAILBOX", BACKEND_CAPA_SIEVEMAILBOX, NULL },
+    { "X-SUBHISTORY", BACKEND_CAPA_SUBHISTORY, NULL },
     { NULL, 0, NULL },
 };
 

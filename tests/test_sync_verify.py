@@ -199,8 +199,8 @@ def test_comparison_needs_the_server(pair):
     allow(pair)
     sync(pair, "-u", "anna")
     pair.primary.allow_log("ERROR")
-    # the first GET USER is that of the run
-    done, command = relayed(pair, 2, "before", "--verify", "-u", "anna")
+    # the first GET USER is that of the run, which compares subscriptions, too
+    done, command = relayed(pair, 3, "before", "--verify", "-u", "anna")
     assert command.startswith(b"GET USER")
     assert done.returncode == 1
     assert "verify_user: anna: " in done.stderr

@@ -36,6 +36,7 @@ static const struct synccmd {
     { SYNCCMD_GET, "META", synccmd_get_meta, 0 },
     { SYNCCMD_GET, "NAMES", synccmd_get_names, 0 },
     { SYNCCMD_GET, "QUOTA", synccmd_get_quota, 0 },
+    { SYNCCMD_GET, "SUBHISTORY", synccmd_get_subhistory, 0 },
     { SYNCCMD_GET, "UNIQUEIDS", synccmd_get_uniqueids, 0 },
     { SYNCCMD_GET, "USER", synccmd_get_user, 0 },
 
@@ -56,6 +57,7 @@ static const struct synccmd {
     { SYNCCMD_APPLY, "SEEN", synccmd_apply_seen, 0 },
     { SYNCCMD_APPLY, "SIEVE", synccmd_apply_sieve, 0 },
     { SYNCCMD_APPLY, "SUB", synccmd_apply_sub, 0 },
+    { SYNCCMD_APPLY, "SUBHISTORY", synccmd_apply_subhistory, 0 },
     { SYNCCMD_APPLY, "UNACTIVATE_SIEVE", synccmd_apply_unactivate_sieve, 0 },
     { SYNCCMD_APPLY, "UNANNOTATION", synccmd_apply_unannotation, 0 },
     { SYNCCMD_APPLY, "UNMAILBOX", synccmd_apply_unmailbox, 0 },
