@@ -319,7 +319,10 @@ START_TEST(test_damaged_log)
     ck_assert_int_eq(jt_create("alice", "b", "B"), 0);
     ck_assert_int_eq(jt_create("alice", "c", "C"), 0);
     int fd = diskio_open(last_segment(), O_RDWR, 0);
-    ck_assert_int_eq(diskio_pwrite(fd, "X", 1, bad + 100), 0);
+    char byte;
+    ck_assert_int_eq(pread(fd, &byte, 1, (off_t)bad + 100), 1);
+    byte ^= 1;
+    ck_assert_int_eq(diskio_pwrite(fd, &byte, 1, bad + 100), 0);
     diskio_close(fd);
     journal_abandon(&jt);
     diskio_unlink_quiet(jt_path("journal/control"));

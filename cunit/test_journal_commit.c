@@ -27,6 +27,14 @@ static void hook_fault(const char *fault)
     ck_assert_int_eq(diskio_hooks_install(fault ? &hooks : NULL), 0);
 }
 
+/* The same for calls on the file of that name. */
+static const char *on_file(const char *what, const char *name)
+{
+    static char spec[4200];
+    snprintf(spec, sizeof(spec), "%s:%s", what, jt_path(name));
+    return spec;
+}
+
 static bool same_inode(const char *a, const char *b)
 {
     struct stat sa, sb;
@@ -39,7 +47,7 @@ static bool same_inode(const char *a, const char *b)
 
 static void die_before_apply(void)
 {
-    hook_kill("pwrite:1:/a");
+    hook_kill(on_file("pwrite:1", "a"));
     jt_pwrite("alice", "a", 0, "B");
 }
 
@@ -111,7 +119,7 @@ static void die_in_many(void)
     char c[300];
     snprintf(c, sizeof(c), "%s", jt_path("d/c"));
     ops[3].path = c;
-    hook_kill("rename:1:d/c");
+    hook_kill(on_file("rename:1", "d/c"));
     journal_record_init(&rec);
     /* More locks than a slot has room for. */
     for (int i = 0; i < 20; i++) {
@@ -158,7 +166,7 @@ END_TEST
 
 static void die_redoing(void)
 {
-    hook_kill("pwrite:1:/a");
+    hook_kill(on_file("pwrite:1", "a"));
     journal_resolve(jt, "*U*alice");
 }
 
@@ -181,7 +189,7 @@ START_TEST(test_apply_fails)
     struct journal_op op = { .kind = JOURNAL_OP_PWRITE, .path = jt_path("a"), .data = "B", .datalen = 1 };
 
     ck_assert_int_eq(jt_create("alice", "a", "A"), 0);
-    hook_fault("pwrite:1+:ENOSPC:/a");
+    hook_fault(on_file("pwrite:1+:ENOSPC", "a"));
     ck_assert_int_eq(jt_commit("alice", &op, &commit), -ENOSPC);
     ck_assert(commit.durable);
     jt_assert_file("a", "A");

@@ -127,10 +127,21 @@ bool conversations_has_duplicate_folders(const struct conversations_state *state
 /* ---- the files of a user whom 3.6.1 split (conversations_merge.c, handbook 01 §5.3) ---- */
 /* Paths of a conversations database and counters that stand on the legacy path beside those of the uniqueid. */
 int conversations_find_second(struct user_meta *meta, strarray_t *paths);
+struct conv_merged {
+    size_t msgids;   /* that were new */
+    bool damaged;    /* not all of the second files could be read (logged) */
+    strarray_t kept; /* where the second files are now */
+};
+void conv_merged_fini(struct conv_merged *done);
 /*
  * What only the second files know (message-ids, modseqs) joins the first ones, all else is counted anew; the second
- * files go. Files that can't be read: an error, and nothing changes. *msgids: how many were new.
+ * files go to <configdirectory>/lost+found. Of damaged ones what can be read is taken. *done is filled in any case.
  */
-int conversations_merge_second(struct txn *txn, struct user_meta *meta, size_t *msgids);
+int conversations_merge_second(struct txn *txn, struct user_meta *meta, struct conv_merged *done);
+/*
+ * For the INBOX of somebody who is about to use his mailboxes: the same, in a transaction of its own, if there is
+ * something to merge; costs two stats if not. What was done, or why it could not be, is logged.
+ */
+void conversations_mend_split(const mbentry_t *inbox);
 
 #endif

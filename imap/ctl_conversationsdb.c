@@ -224,7 +224,7 @@ static int merge(const struct job *job, struct user_meta *meta)
 {
     strarray_t paths = STRARRAY_INITIALIZER;
     struct txn *txn = NULL;
-    size_t msgids = 0;
+    struct conv_merged done = { .kept = STRARRAY_INITIALIZER };
     int r = conversations_find_second(meta, &paths);
 
     for (int i = 0; !r && i < strarray_size(&paths); i++)
@@ -232,15 +232,19 @@ static int merge(const struct job *job, struct user_meta *meta)
                strarray_nth(&paths, i));
     if (!r && strarray_size(&paths)) {
         r = begin(job, &txn);
-        if (!r) r = conversations_merge_second(txn, meta, &msgids);
+        if (!r) r = conversations_merge_second(txn, meta, &done);
         r = end(job, &txn, r);
         if (!r)
-            printf("%s: %s, %zu message ids were only there\n", job->userid,
-                   job->dryrun ? "would be merged" : "merged", msgids);
+            printf("%s: %s, %zu message ids were only there%s\n", job->userid,
+                   job->dryrun ? "would be merged" : "merged", done.msgids,
+                   done.damaged ? "; not all of it can be read" : "");
+        for (int i = 0; !r && !job->dryrun && i < strarray_size(&done.kept); i++)
+            printf("%s: kept as %s\n", job->userid, strarray_nth(&done.kept, i));
     }
     else if (!r && job->verbose) {
         printf("%s: nothing to merge\n", job->userid);
     }
+    conv_merged_fini(&done);
     strarray_fini(&paths);
     return r;
 }

@@ -21,6 +21,7 @@
 
 #include "annotate_upgrade.h"
 #include "buf.h"
+#include "conversations.h"
 #include "cyrusdb.h"
 #include "diskio.h"
 #include "exitcodes.h"
@@ -28,7 +29,10 @@
 #include "imap_err.h"
 #include "journal.h"
 #include "libconfig.h"
+#include "mboxlist.h"
 #include "mboxlist_upgrade.h"
+#include "mboxname.h"
+#include "ptrarray.h"
 #include "txn.h"
 #include "util.h"
 #include "xmalloc.h"
@@ -176,6 +180,27 @@ static int care_for_mboxlist(bool live)
     return r;
 }
 
+static int collect_inbox(const mbentry_t *mbentry, void *rock)
+{
+    if (mboxname_isusermailbox(mbentry->name, true)) ptrarray_append(rock, mbentry_dup(mbentry));
+    return 0;
+}
+
+/* An older server may have left users with two sets of conversations. */
+static int mend_splits(void)
+{
+    ptrarray_t inboxes = PTRARRAY_INITIALIZER;
+
+    int r = mboxlist_allmbox("", collect_inbox, &inboxes, 0);
+    for (int i = 0; i < ptrarray_size(&inboxes); i++) {
+        mbentry_t *inbox = ptrarray_nth(&inboxes, i);
+        if (!r) conversations_mend_split(inbox);
+        mbentry_free(&inbox);
+    }
+    ptrarray_fini(&inboxes);
+    return r;
+}
+
 static int recover(bool leave_entries)
 {
     struct journal_recovery done = { .force = false };
@@ -189,6 +214,7 @@ static int recover(bool leave_entries)
         convert_if_needed(&global_dbs[i]);
     if (!leave_entries) r = care_for_mboxlist(done.live);
     if (!r && !done.live) r = annotate_upgrade(); /* makes it, too */
+    if (!r && !done.live && config_getswitch(IMAPOPT_CONVERSATIONS)) r = mend_splits();
     if (!r) r = drop_statuscache();
     syslog(LOG_NOTICE, "done recovering cyrus databases");
     return r ? EX_TEMPFAIL : EX_OK;

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "acl.h"
+#include "conversations.h"
 #include "cyrusdb.h"
 #include "imap_err.h"
 #include "imap_policy.h"
@@ -123,6 +124,8 @@ static void check_inbox(struct imap_session *s)
     int r = mboxlist_lookup(inbox, &mbentry, NULL);
     if (r == IMAP_MAILBOX_NONEXISTENT && !s->isadmin && strcmp(s->userid, "anonymous"))
         r = autocreate_user(s->userid, &s->ns);
+    else if (!r)
+        conversations_mend_split(mbentry);
     s->ns.accessible[NAMESPACE_INBOX] = !r && !s->isadmin;
     mbentry_free(&mbentry);
     free(inbox);

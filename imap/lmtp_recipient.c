@@ -13,6 +13,7 @@
 
 #include "acl.h"
 #include "annotate.h"
+#include "conversations.h"
 #include "imap_err.h"
 #include "libconfig.h"
 #include "lmtp_session.h"
@@ -77,6 +78,7 @@ static int find_user(struct lmtp_session *session, struct lmtp_rcpt *rcpt, mbent
 {
     int r = lookup_inbox(rcpt->userid, NULL, entryp);
 
+    if (!r) conversations_mend_split(*entryp);
     if (r != IMAP_MAILBOX_NONEXISTENT || !config_getswitch(IMAPOPT_AUTOCREATE_POST)) return r;
     if (autocreate_user(rcpt->userid, &session->ns)) return r;
     return lookup_inbox(rcpt->userid, NULL, entryp);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "acl.h"
+#include "conversations.h"
 #include "imap_err.h"
 #include "libconfig.h"
 #include "maildrop.h"
@@ -97,6 +98,16 @@ static void logout(struct pop3_session *s)
     pop3_session_register(s);
 }
 
+static void mend_split(const struct pop3_session *s)
+{
+    char *inbox = mboxname_user_mbox(s->userid, NULL);
+    mbentry_t *mbentry = NULL;
+
+    if (inbox && !mboxlist_lookup(inbox, &mbentry, NULL)) conversations_mend_split(mbentry);
+    mbentry_free(&mbentry);
+    free(inbox);
+}
+
 static int open_drop(struct pop3_session *s)
 {
     const struct maildrop_args args = {
@@ -111,6 +122,7 @@ static int open_drop(struct pop3_session *s)
     };
     bool is_admin = saslserver_identity(s->sasl)->is_admin;
 
+    mend_split(s);
     int r = maildrop_open(&args, &s->drop);
     if (r != IMAP_MAILBOX_NONEXISTENT || is_admin || has_folder(s)) return r;
     r = autocreate_user(s->userid, &s->ns);

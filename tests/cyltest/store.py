@@ -134,9 +134,9 @@ def records(path, backend="twoskip"):
     return dict(line.split("\t", 1) for line in done.stdout.split("\n") if "\t" in line)
 
 
-def copy_of(server, factory, name="copy", **conf):
+def copy_of(server, factory, name="copy", services=("imap", "lmtp"), **conf):
     """A server on a copy of the directories of `server`, which is at rest."""
-    other = factory(name, services=("imap", "lmtp"))
+    other = factory(name, services=services)
     kept = {option: other.conf[option] for option in ("log_file", "syslog_prefix", "lmtpsocket")
             if option in other.conf}
     for top in ("conf", "spool"):

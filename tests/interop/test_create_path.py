@@ -16,6 +16,7 @@ import pytest
 from cyltest import Pair
 from cyltest.credentials import password
 from cyltest.dlist import parse
+from cyltest.store import copy_of
 from cyltest.syncdata import assert_same, login, message
 from cyltest.syncline import full
 
@@ -245,6 +246,69 @@ def test_recreated_on_the_primary(pair):
     check(pair, split_in_361=False, deleted=[before])
     change_and_sync(pair)
     check(pair, split_in_361=False, deleted=[before])
+
+
+def split_by_361(debian_factory):
+    """A replica on which 3.6.1 has split alice, at rest, and what her quota record should say."""
+    made = Pair(*(debian_factory(name, services=("imap", "csync")) for name in ("primary", "replica")))
+    for server in (made.primary, made.replica):
+        server.conf.update(CONF)
+    made.start()
+    fill(made)
+    sync(made)
+    made.replica.run("sync_reset", "-f", "alice")
+    sync(made)
+    change_and_sync(made)
+    wanted = conversations(made.primary)["Q"]
+    made.primary.stop()
+    made.replica.stop()
+    assert "a/alice.conversations" in user_files(made.replica, "conversations")
+    return made.replica, wanted
+
+
+def is_merged(server, wanted):
+    assert user_files(server, "conversations") == files_of([inbox_id(server)], "conversations.db")
+    assert conversations(server)["Q"] == wanted
+    done = server.run("ctl_conversationsdb", "-v", "-A", "alice")
+    assert done.stdout.endswith("\nalice is OK\n"), done.stdout
+    assert len(glob.glob(server.path("conf", "lost+found", "alice.conversations.*"))) == 1
+    assert "merged a second set of conversations" in server.log_text()
+
+
+def test_what_361_split_is_merged_at_the_start(factory, debian_factory):
+    theirs, wanted = split_by_361(debian_factory)
+    ours = copy_of(theirs, factory, "ours", services=("imap", "lmtp", "csync"))
+    ours.start()
+    is_merged(ours, wanted)
+
+
+@pytest.mark.parametrize("way", ("login", "lmtp"))
+def test_what_361_splits_is_merged_when_the_user_comes(factory, debian_factory, way):
+    """... if it appears while we run."""
+    theirs, wanted = split_by_361(debian_factory)
+    ours = copy_of(theirs, factory, "ours", services=("imap", "lmtp", "csync"))
+    hidden = {}
+    for path in glob.glob(ours.path("conf", "user", "a", "alice.co*")):
+        with open(path, "rb") as f:
+            hidden[path] = f.read()
+        os.unlink(path)
+    assert len(hidden) == 2
+    ours.start()
+    for path, data in hidden.items():
+        with open(path, "wb") as f:
+            f.write(data)
+        ours.account.give(path)
+    if way == "lmtp":
+        ours.deliver(message(9), "alice")
+        assert (numbers := re.match(r"1 %\(E (\d+) S (\d+)\)", wanted))
+        wanted = None
+        after = re.match(r"1 %\(E (\d+) S (\d+)\)", conversations(ours)["Q"])
+        assert int(after[1]) == int(numbers[1]) + 1
+    else:
+        with ours.imap("alice") as imap:
+            imap.ok("SELECT INBOX")
+            imap.logout()
+    is_merged(ours, wanted or conversations(ours)["Q"])
 
 
 def autocreate_by_login(server):

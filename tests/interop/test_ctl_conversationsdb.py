@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """ctl_conversationsdb beside the packaged one, on copies of one store that 3.6.1 made."""
 
+import glob
 import os
 import re
 import subprocess
@@ -48,6 +49,15 @@ def databases(server):
     for user in USERS:
         done = debian_tool(server, "mbpath", "-U", f"user/{user}")
         found[user] = os.path.join(done.stdout.strip(), "conversations.db")
+    return found
+
+
+def kept(server, name):
+    """Contents of the files that were moved out of the way."""
+    found = []
+    for path in sorted(glob.glob(server.path("conf", "lost+found", name + ".*"))):
+        with open(path, "rb") as f:
+            found.append(f.read())
     return found
 
 
@@ -193,7 +203,12 @@ def test_a_split_user_is_merged(debian, factory):
     said = ours.run(TOOL, "-M", "-n", "-r").stdout
     assert said.count("stands beside") == 2 and "alice: would be merged, 2 message ids" in said
     assert os.path.exists(legacy + ".counters") and records(path)["Q"] == "1 %(E 2 S 366)"
-    assert "alice: merged" in ours.run(TOOL, "-M", "-r").stdout
+    with open(legacy + ".conversations", "rb") as f:
+        stray = f.read()
+    told = ours.run(TOOL, "-M", "-r").stdout
+    assert "alice: merged" in told
+    assert kept(ours, "alice.conversations") == [stray] and len(kept(ours, "alice.counters")) == 1
+    assert told.count("alice: kept as ") == 2
     assert not os.path.exists(legacy + ".counters") and not os.path.exists(legacy + ".conversations")
     after = records(path)
     assert after["<only@there>"].startswith("0 00000000000000aa ")
@@ -204,19 +219,67 @@ def test_a_split_user_is_merged(debian, factory):
     assert ours.run(TOOL, "-M", "-v", "alice").stdout == "alice: nothing to merge\n"
 
 
-def test_a_second_database_that_cannot_be_read_stays(debian, factory):
+@pytest.mark.parametrize("rubbish", (b"rubbish" * 100, b"", b"\0" * 4096))
+def test_of_a_damaged_second_database_nothing_is_thrown_away(debian, factory, rubbish):
     ours = copy_of(debian, factory)
     legacy = ours.path("conf", "user", "a", "alice.conversations")
     ours.account.mkdir(os.path.dirname(legacy))
-    with open(legacy, "wb") as f:
-        f.write(b"rubbish" * 100)
-    ours.account.give(legacy)
+    for suffix in (".conversations", ".counters"):
+        path = legacy.replace(".conversations", suffix)
+        with open(path, "wb") as f:
+            f.write(rubbish)
+        ours.account.give(path)
     ours.allow_log("DBERROR")
+    ours.run(TOOL, "-R", "alice")
     before = dump(ours)
-    assert ours.run(TOOL, "-M", "alice", check=False).returncode == 1
+    assert "not all of it can be read" in ours.run(TOOL, "-M", "alice").stdout
+    assert kept(ours, "alice.conversations") == kept(ours, "alice.counters") == [rubbish]
+    assert dump(ours) == before and not os.path.exists(legacy)
+
+
+def test_of_a_torn_second_database_the_rest_is_merged(debian, factory):
+    ours = copy_of(debian, factory)
+    path = databases(ours)["alice"]
+    legacy = ours.path("conf", "user", "a", "alice.conversations")
+    ours.account.mkdir(os.path.dirname(legacy))
+    subprocess.run(["cp", "-a", path, legacy], check=True)
+    set_record(ours, legacy, "<only@there>", "0 00000000000000aa 1795630271")
+    with open(legacy, "rb+") as f:
+        whole = f.read()
+        f.seek(len(whole) // 2)
+        f.write(b"\xff" * 64)
+    ours.allow_log("DBERROR")
+    assert "not all of it can be read" in ours.run(TOOL, "-M", "alice").stdout
+    assert records(path)["<only@there>"].startswith("0 00000000000000aa ")
+    ours.run(TOOL, "-A", "alice")
+
+
+def test_a_merge_that_is_killed_is_done_whole_the_next_time(debian, factory):
+    ours = copy_of(debian, factory)
+    path = databases(ours)["alice"]
+    legacy = ours.path("conf", "user", "a", "alice.conversations")
+    ours.account.mkdir(os.path.dirname(legacy))
+    subprocess.run(["cp", "-a", path, legacy], check=True)
+    set_record(ours, legacy, "<only@there>", "0 00000000000000aa 1795630271")
     with open(legacy, "rb") as f:
-        assert f.read() == b"rubbish" * 100
-    assert dump(ours) == before
+        stray = f.read()
+    subprocess.run(["cp", "-a", ours.path("conf"), ours.path("conf.before")], check=True)
+    ours.allow_log("DBERROR|journal|finish")
+    killed = 0
+    for nth in range(1, 200):
+        subprocess.run(["rm", "-rf", ours.path("conf")], check=True)
+        subprocess.run(["cp", "-a", ours.path("conf.before"), ours.path("conf")], check=True)
+        ours.env["CYLINDER_DISKIO_KILL"] = f"change:{nth}"
+        done = ours.run(TOOL, "-M", "alice", check=False)
+        del ours.env["CYLINDER_DISKIO_KILL"]
+        if done.returncode == 0:
+            break
+        killed += 1
+        ours.run("ctl_cyrusdb", "-r")
+        assert kept(ours, "alice.conversations") == [stray] and not os.path.exists(legacy), nth
+        assert records(path)["<only@there>"].startswith("0 00000000000000aa "), nth
+        ours.run(TOOL, "-A", "alice")
+    assert done.returncode == 0 and killed > 5
 
 
 @pytest.mark.parametrize("args", [(), ("-R",), ("-R", "-A", "alice"), ("-d", "-n", "alice"), ("-u", "-r"), ("-Q", "alice")])
