@@ -557,6 +557,43 @@ START_TEST(a_damaged_history_does_not_stop_a_change)
 }
 END_TEST
 
+/* Bytes anywhere: what is subscribed stays so, and the history says what it is. */
+START_TEST(a_history_with_bad_bytes)
+{
+    char *history = user_file("subhistory");
+    struct buf bytes = BUF_INITIALIZER;
+
+    for (int i = 0; i < 12; i++) {
+        char name[32];
+        snprintf(name, sizeof(name), "user.alice.%c%d", i % 2 ? 'a' : 'b', i / 2);
+        subscribe(name, true);
+        if (i % 3 == 0) subscribe(name, false);
+    }
+    stopped();
+    test_readfile(history, &bytes);
+    srandom((unsigned)_i);
+    for (int n = 1 + _i % 5; n > 0; n--) bytes.s[(size_t)random() % bytes.len] ^= (char)(1 + random() % 255);
+    if (_i % 7 == 0) bytes.len = (size_t)random() % bytes.len;
+    test_writefile(history, bytes.s, bytes.len);
+    if (_i % 2) subscribe("user.alice.nosuch", false); /* else a reader comes first */
+    strarray_t names = STRARRAY_INITIALIZER;
+    struct sub_list list = SUB_LIST_INITIALIZER;
+    ck_assert_int_eq(sub_list("alice", &names), 0);
+    ck_assert_int_eq(strarray_size(&names), 8);
+    ck_assert_int_eq(sub_history_read("alice", &list), 0);
+    size_t on = 0;
+    for (size_t i = 0; i < list.n; i++) {
+        on += list.v[i].on;
+        ck_assert_int_eq(list.v[i].on, strarray_contains(&names, list.v[i].name));
+    }
+    ck_assert_uint_eq(on, 8);
+    sub_list_fini(&list);
+    strarray_fini(&names);
+    buf_free(&bytes);
+    free(history);
+}
+END_TEST
+
 START_TEST(a_record_that_makes_no_sense)
 {
     static const char *const keys[] = { "NINBOX", "X", "\x1fVER\x1f", "\x1fLAST\x1f" };
@@ -673,6 +710,7 @@ Suite *sub_history_suite(void)
     tcase_add_test(tc, subscriptions_are_lost);
     tcase_add_loop_test(tc, a_damaged_history_is_made_anew, 0, 5);
     tcase_add_loop_test(tc, a_damaged_history_does_not_stop_a_change, 0, 5);
+    tcase_add_loop_test(tc, a_history_with_bad_bytes, 0, 100);
     tcase_add_loop_test(tc, a_record_that_makes_no_sense, 0, 4);
     tcase_add_test(tc, rename_leaves_subscriptions);
     tcase_add_test(tc, rename_moves_subscriptions);

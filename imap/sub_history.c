@@ -25,27 +25,16 @@
 #include "libconfig.h"
 #include "mboxlist.h"
 #include "mboxname.h"
-#include "namelock.h"
 #include "names_config.h"
 #include "sub_codec.h"
 #include "sub_file.h"
+#include "sub_history_internal.h"
 #include "user.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
 
 #define HISTORY_VERSION "1"
 #define LAST_KEY "\x1fLAST\x1f"
-#define USEC 1000000u
-
-struct history {
-    struct txn *txn;
-    const char *userid;
-    struct txn_db *db, *sub;
-    char *path;
-    uint64_t last; /* stamp given last */
-    bool known;    /* it has a version */
-    bool aside;    /* set aside by this transaction: nothing more is put into it */
-};
 
 /* ---- time ---- */
 
@@ -114,7 +103,7 @@ static int set_aside(struct history *h, const char *why)
 }
 
 /* An error of the database: damaged, or one to be told. */
-static int db_failed(struct history *h, int r)
+int sub_history_db_failed(struct history *h, int r)
 {
     if (r != IMAP_MAILBOX_BADFORMAT && r != IMAP_MAILBOX_CHECKSUM) return r;
     return h->aside ? 0 : set_aside(h, "no sound database");
@@ -122,7 +111,7 @@ static int db_failed(struct history *h, int r)
 
 /* ---- open ---- */
 
-static void history_close(struct history *h)
+void sub_history_close(struct history *h)
 {
     free(h->path);
     h->path = NULL;
@@ -135,11 +124,11 @@ static int take_head(struct history *h)
     int r = txn_db_fetch(h->db, SUB_VERSION_KEY, strlen(SUB_VERSION_KEY), &val, &len);
 
     if (r == IMAP_NOTFOUND) return 0;
-    if (r) return db_failed(h, r);
+    if (r) return sub_history_db_failed(h, r);
     if (len != strlen(HISTORY_VERSION) || memcmp(val, HISTORY_VERSION, len) != 0) return set_aside(h, "another version");
     h->known = true;
     r = txn_db_fetch(h->db, LAST_KEY, strlen(LAST_KEY), &val, &len);
-    if (r && r != IMAP_NOTFOUND) return db_failed(h, r);
+    if (r && r != IMAP_NOTFOUND) return sub_history_db_failed(h, r);
     struct sub_entry e = { 0 };
     if (r || sub_entry_decode(val, len, &e)) return set_aside(h, "no last stamp");
     h->last = e.stamp;
@@ -148,7 +137,7 @@ static int take_head(struct history *h)
 }
 
 /* Needs the user's lock. Without a file and without subscriptions nothing is staged until something is put. */
-static int history_open(struct txn *txn, struct txn_db *sub, const char *userid, struct history *h)
+int sub_history_open(struct txn *txn, struct txn_db *sub, const char *userid, struct history *h)
 {
     struct user_meta *meta = NULL;
     char *key = aside_key(userid);
@@ -164,7 +153,9 @@ static int history_open(struct txn *txn, struct txn_db *sub, const char *userid,
     if (!h->path) return IMAP_MAILBOX_BADNAME;
     if (h->aside) return 0;
     r = txn_db_open(txn, "twoskip", h->path, TXN_DB_CREATE, &h->db);
-    if (r) return db_failed(h, r);
+    /* one that is damaged where a change has to go would keep everyone who changes anything of the user waiting */
+    if (!r) r = txn_db_check(h->db);
+    if (r) return sub_history_db_failed(h, r);
     return take_head(h);
 }
 
@@ -193,7 +184,7 @@ static int put_head(struct history *h, uint64_t stamp)
 }
 
 /* As it will be read; malloc'ed. NULL: the file of subscriptions can't say it. */
-static char *readable(const struct history *h, const char *name)
+char *sub_history_readable(const struct history *h, const char *name)
 {
     struct buf key = BUF_INITIALIZER;
 
@@ -204,10 +195,10 @@ static char *readable(const struct history *h, const char *name)
     return back;
 }
 
-static int put(struct history *h, const struct sub_entry *e)
+int sub_history_put(struct history *h, const struct sub_entry *e)
 {
     struct buf key = BUF_INITIALIZER;
-    char *name = readable(h, e->name);
+    char *name = sub_history_readable(h, e->name);
     int r = 0;
 
     if (name && !h->aside) {
@@ -217,7 +208,7 @@ static int put(struct history *h, const struct sub_entry *e)
     }
     buf_free(&key);
     free(name);
-    return db_failed(h, r);
+    return sub_history_db_failed(h, r);
 }
 
 /* The mailbox that has the name now; malloc'ed, or NULL. */
@@ -235,7 +226,7 @@ static char *uniqueid_of(const struct history *h, const char *name)
 static int put_now(struct history *h, const char *name, bool on, uint64_t stamp)
 {
     struct sub_entry e = { .name = xstrdup(name), .on = on, .stamp = stamp, .uniqueid = uniqueid_of(h, name) };
-    int r = put(h, &e);
+    int r = sub_history_put(h, &e);
 
     free(e.name);
     free(e.uniqueid);
@@ -264,13 +255,13 @@ static int read_cb(void *rock, const char *key, size_t keylen, const char *val, 
     return r;
 }
 
-static int read_all(struct history *h, struct sub_list *list)
+int sub_history_read_all(struct history *h, struct sub_list *list)
 {
     struct reading rd = { h, list };
     int r = h->aside ? 0 : txn_db_foreach(h->db, NULL, 0, read_cb, &rd);
 
     if (!r && !h->known && list->n) r = IMAP_MAILBOX_BADFORMAT;
-    return db_failed(h, r);
+    return sub_history_db_failed(h, r);
 }
 
 /* ---- in line with the subscriptions ---- */
@@ -278,10 +269,10 @@ static int read_all(struct history *h, struct sub_list *list)
 static int differs(struct history *h, struct sub_list *list, const char *name, bool on, uint64_t mtime)
 {
     const struct sub_entry *old = sub_list_find(list, name);
-    struct sub_entry e = { readable(h, name), on, old ? above(mtime, old->stamp) : mtime, uniqueid_of(h, name) };
+    struct sub_entry e = { sub_history_readable(h, name), on, old ? above(mtime, old->stamp) : mtime, uniqueid_of(h, name) };
 
     if (e.name) sub_list_set(list, &e);
-    int r = e.name ? put(h, &e) : 0;
+    int r = e.name ? sub_history_put(h, &e) : 0;
     free(e.name);
     free(e.uniqueid);
     return r;
@@ -306,27 +297,30 @@ static int reconcile(struct history *h, struct sub_list *list)
         return set_aside(h, "the subscriptions are missing");
     }
     if (!mtime) mtime = now_usec();
-    size_t known = list->n;
+    size_t known = list->n, changes = 0;
     for (int i = 0; !r && i < strarray_size(&names); i++) {
         const struct sub_entry *e = sub_list_find(list, strarray_nth(&names, i));
-        if (!e || !e->on) r = differs(h, list, strarray_nth(&names, i), true, mtime);
+        if (e && e->on) continue;
+        changes++;
+        r = differs(h, list, strarray_nth(&names, i), true, mtime);
     }
     for (size_t i = 0; !r && i < list->n; i++) {
         const struct sub_entry *e = &list->v[i];
         if (!e->on || strarray_contains(&names, e->name)) continue;
         char *name = xstrdup(e->name);
+        changes++;
         r = differs(h, list, name, false, mtime);
         free(name);
     }
-    if (!r && known && known != list->n)
-        syslog(LOG_NOTICE, "subscriptions of %s were changed by another program", h->userid);
+    if (!r && known && changes)
+        syslog(LOG_NOTICE, "%zu subscriptions of %s were changed by another program", changes, h->userid);
     strarray_fini(&names);
     return r;
 }
 
-static int read_in_line(struct history *h, struct sub_list *list)
+int sub_history_read_in_line(struct history *h, struct sub_list *list)
 {
-    int r = read_all(h, list);
+    int r = sub_history_read_all(h, list);
 
     return r || h->aside ? r : reconcile(h, list);
 }
@@ -338,7 +332,7 @@ static int catch_up(struct history *h)
     uint64_t mtime = sub_mtime(h);
 
     if (h->aside || !mtime || (h->known && mtime <= h->last + USEC)) return 0;
-    int r = read_in_line(h, &list);
+    int r = sub_history_read_in_line(h, &list);
     sub_list_fini(&list);
     return r;
 }
@@ -348,138 +342,10 @@ static int catch_up(struct history *h)
 int sub_history_note(struct txn *txn, struct txn_db *sub, const char *userid, const char *name, bool subscribe)
 {
     struct history h;
-    int r = history_open(txn, sub, userid, &h);
+    int r = sub_history_open(txn, sub, userid, &h);
 
     if (!r) r = catch_up(&h);
     if (!r && !h.aside) r = put_now(&h, name, subscribe, above(now_usec(), h.last));
-    history_close(&h);
-    return r;
-}
-
-/* ---- transactions of their own ---- */
-
-typedef int work_fn(struct history *h, struct sub_list *now, void *rock);
-
-static int run_once(const char *userid, work_fn *fn, void *rock, struct sub_list *now, bool *again)
-{
-    struct history h = { 0 };
-    struct txn_db *sub = NULL;
-    struct txn *txn = NULL;
-
-    int r = txn_begin(&txn);
-    if (!r) r = txn_lock_user(txn, userid);
-    if (!r) r = sub_file_open(userid, txn, TXN_DB_CREATE | TXN_DB_CONVERT, &sub);
-    if (!r) r = history_open(txn, sub, userid, &h);
-    if (!r) r = read_in_line(&h, now);
-    if (!r && !h.aside && fn) r = fn(&h, now, rock);
-    *again = h.aside;
-    if (!r) r = txn_commit(&txn, NULL);
-    txn_abort(&txn);
-    history_close(&h);
-    return r;
-}
-
-/* What was set aside is made anew by the second one. */
-static int run(const char *userid, work_fn *fn, void *rock, struct sub_list *now)
-{
-    bool again = false;
-    int r = run_once(userid, fn, rock, now, &again);
-
-    if (!r && again) {
-        sub_list_fini(now);
-        r = run_once(userid, fn, rock, now, &again);
-    }
-    return !r && again ? IMAP_MAILBOX_BADFORMAT : r;
-}
-
-/* Nobody is told what a power cut could take back. */
-static int wait_for(const char *userid)
-{
-    struct namelock *lock = NULL;
-    int r = namelock_user(userid, NAMELOCK_SHARED, 0, &lock);
-    uint64_t lsn = r ? 0 : namelock_seen_lsn(lock);
-
-    namelock_release(&lock);
-    return r ? r : txn_wait(lsn);
-}
-
-int sub_history_read(const char *userid, struct sub_list *list)
-{
-    int r = run(userid, NULL, NULL, list);
-
-    return r ? r : wait_for(userid);
-}
-
-struct applying {
-    const struct sub_list *list;
-    size_t changed;
-};
-
-static int apply_one(struct history *h, const struct sub_list *now, const struct sub_entry *e, size_t *changed)
-{
-    const struct sub_entry *old = sub_list_find(now, e->name);
-
-    if (old && sub_entry_cmp(e, old) <= 0) return 0;
-    int r = put(h, e);
-    if (r || h->aside || (old && old->on) == e->on) return r;
-    (*changed)++;
-    return sub_file_set(h->txn, h->sub, h->userid, e->name, e->on);
-}
-
-static int apply(struct history *h, struct sub_list *now, void *rock)
-{
-    struct applying *ap = rock;
-    int r = 0;
-
-    ap->changed = 0;
-    for (size_t i = 0; !r && i < ap->list->n; i++) {
-        struct sub_entry e = ap->list->v[i];
-        e.name = readable(h, e.name);
-        if (e.name) r = apply_one(h, now, &e, &ap->changed);
-        free(e.name);
-    }
-    return r;
-}
-
-int sub_history_apply(const char *userid, const struct sub_list *list, size_t *changed)
-{
-    struct sub_list now = SUB_LIST_INITIALIZER;
-    struct applying ap = { .list = list };
-    int r = run(userid, apply, &ap, &now);
-
-    sub_list_fini(&now);
-    if (changed) *changed = ap.changed;
-    return r;
-}
-
-static int expire(struct history *h, const struct sub_list *all, time_t before, size_t *removed)
-{
-    uint64_t limit = before > 0 ? (uint64_t)before * USEC : 0;
-    struct buf key = BUF_INITIALIZER;
-    int r = 0;
-
-    for (size_t i = 0; !r && i < all->n; i++) {
-        if (all->v[i].on || all->v[i].stamp >= limit) continue;
-        sub_key_print(all->v[i].name, h->userid, &key);
-        r = txn_db_delete(h->db, buf_base(&key), buf_len(&key));
-        (*removed)++;
-    }
-    buf_free(&key);
-    return db_failed(h, r);
-}
-
-int sub_history_expire(struct txn *txn, const char *userid, time_t before, size_t *removed)
-{
-    struct sub_list all = SUB_LIST_INITIALIZER;
-    struct history h = { 0 };
-    struct txn_db *sub;
-
-    int r = txn_lock_user(txn, userid);
-    if (!r) r = sub_file_open(userid, txn, TXN_DB_CONVERT, &sub);
-    if (!r) r = history_open(txn, sub, userid, &h);
-    if (!r) r = read_all(&h, &all);
-    if (!r && !h.aside) r = expire(&h, &all, before, removed);
-    history_close(&h);
-    sub_list_fini(&all);
+    sub_history_close(&h);
     return r;
 }

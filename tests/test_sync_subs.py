@@ -4,15 +4,19 @@
 CYLTEST_SUB_STEPS and CYLTEST_SEED: how many random steps, and the seed.
 """
 
+import contextlib
 import os
 import random
 import re
+import socket
+import threading
 import time
 
 import pytest
 
-from cyltest import Pair
+from cyltest import Pair, processes
 from cyltest.dlist import parse
+from cyltest.relay import Relay, read_command
 from cyltest.syncdata import login
 
 STEPS = int(os.environ.get("CYLTEST_SUB_STEPS", "300"))
@@ -387,3 +391,119 @@ def test_damaged_history(ends, end):
     say(b, "UNSUBSCRIBE INBOX.Work")
     ends[0].sync("-u", "anna")
     assert both(ends) == ["user.anna.Play"]
+
+
+# ---- interruptions, and peers that lie ----
+
+def with_socket(pair):
+    """Over a Unix socket, so that a relay can stand between."""
+    server = pair.replica
+    server.add_service("csyncunix", cmd="sync_server", listen=server.path("conf/socket/csync"))
+    for each in (pair.primary, pair.replica):
+        each.allow_log("ERROR|signaled|abnormally|died|response")
+
+
+@pytest.mark.parametrize("where", ["before", "half", "after"])
+def test_server_is_killed_at_each_command(ends, where):
+    """Whatever was done by then: the next meeting ends as one that was not interrupted."""
+    with_socket(ends[0])
+    a, b = start(ends)
+
+    def kill():
+        for pid in b.children("sync_server"):
+            processes.kill(pid)
+
+    seen = set()
+    for n in range(1, 8):
+        say(a, "SUBSCRIBE INBOX", "SUBSCRIBE INBOX.Work")
+        say(b, "SUBSCRIBE INBOX.Play", "UNSUBSCRIBE INBOX.Work")
+        say(a, "UNSUBSCRIBE INBOX.Play")
+        with Relay(a.path("tmp", "relay"), b.path("conf/socket/csync"), n, where, kill) as relay:
+            done = a.run("sync_client", "-o", "-S", relay.path, "-s", "anna", check=False)
+        if not relay.cut or relay.commands[-1].startswith(b"EXIT"):
+            break
+        seen.add(b" ".join(relay.commands[-1].split()[:2]))
+        assert done.returncode == 1
+        ends[0].sync("-s", "anna")
+        assert both(ends) == ["user.anna"]
+        assert history(a) == history(b)
+        say(a, "UNSUBSCRIBE INBOX")
+    assert seen >= {b"GET META", b"GET SUBHISTORY", b"APPLY SUBHISTORY"}
+
+
+@pytest.mark.parametrize("end", [0, 1])
+@pytest.mark.parametrize("fault", ["pwrite:1:ENOSPC:/conf/journal/", "pwrite:1:EIO:/conf/journal/",
+                                   "fdatasync:1:EIO:/conf/journal/", "open:1:EACCES:subhistory.db"])
+def test_disk_of_an_end_fails(ends, end, fault):
+    """The run says so; when the disk is well, both meet."""
+    for pair in ends:
+        pair.primary.allow_log("")
+    a, b = start(ends)
+    say(a, "SUBSCRIBE INBOX.Work")
+    say(b, "SUBSCRIBE INBOX.Play")
+    (a, b)[end].env["CYLINDER_DISKIO_FAULT"] = fault
+    if end:
+        b.stop()
+        b.start()
+    done = ends[0].sync("-o", "-s", "anna", check=False)
+    del (a, b)[end].env["CYLINDER_DISKIO_FAULT"]
+    assert done.returncode == 1 or both(ends) == ["user.anna.Play", "user.anna.Work"], done.stdout
+    for server in (a, b):  # who met a failed sync of the journal accepts nothing until it starts anew
+        server.stop()
+        server.start()
+    ends[0].sync("-s", "anna")
+    assert both(ends) == ["user.anna.Play", "user.anna.Work"]
+    assert history(a) == history(b)
+
+
+class Liar(threading.Thread):
+    """A sync server that has a history of its own making."""
+
+    def __init__(self, path, lines):
+        super().__init__(daemon=True)
+        self.lines, self.commands = lines, []
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(path)
+        os.chmod(path, 0o777)
+        self.listener.listen()
+        self.start()
+
+    def run(self):
+        connection, _ = self.listener.accept()
+        stream = connection.makefile("rwb")
+        stream.write(b"* X-SUBHISTORY\r\n* OK liar Cyrus sync server\r\n")
+        stream.flush()
+        with contextlib.suppress(OSError):  # the client may hang up in the middle
+            while command := read_command(stream):
+                self.commands.append(command)
+                if command.startswith(b"GET SUBHISTORY"):
+                    stream.write(b"".join(b"* " + line.encode() + b"\r\n" for line in self.lines))
+                stream.write(b"OK success\r\n")
+                stream.flush()
+
+
+ZEROS = "SUBHISTORY %(USERID anna DIGEST " + "0" * 256 + ")"
+
+
+@pytest.mark.parametrize("lines", [
+    [], ["SUBHISTORY %(USERID anna)"], ["SUBHISTORY anna"], ["SUBHISTORY %(USERID anna DIGEST 12)"], ["NONSENSE %(X y)"],
+    [ZEROS.replace("anna", "bob")], [ZEROS, "SUBHISTORY %(USERID bob ENTRIES (%(MBOXNAME user.anna ON 1 STAMP 5)))"],
+    [ZEROS, "SUBHISTORY %(USERID anna ENTRIES (%(MBOXNAME user.anna.Work ON 0 STAMP 18446744073709551615)))"],
+    [ZEROS, "SUBHISTORY %(USERID anna ENTRIES (%(MBOXNAME user.anna.Work ON 0)))"],
+    [ZEROS, 'SUBHISTORY %(USERID anna ENTRIES (%(MBOXNAME user.anna.Work ON 0 STAMP 4611686018427387903 UNIQUEID "a b")))'],
+    [ZEROS, "SUBHISTORY %(USERID anna ENTRIES (((((((("],
+    [ZEROS] + ["SUBHISTORY %(USERID anna ENTRIES (" + " ".join(
+        f"%(MBOXNAME user.anna.n{n}x{i} ON 0 STAMP 4611686018427387903)" for i in range(1000)) + "))" for n in range(67)],
+])
+def test_a_replica_that_lies(server, lines):
+    """A line that can't be, or too many: an error, and nothing of it is believed."""
+    server.allow_log("ERROR|response")
+    server.add_user("anna")
+    server.create_user("anna", "Work")
+    say(server, "SUBSCRIBE Work")
+    liar = Liar(server.path("tmp", "liar"), lines)
+    done = server.run("sync_client", "-o", "-S", server.path("tmp", "liar"), "-s", "anna", check=False, timeout=60)
+    assert done.returncode == 1 and "do_meta: anna: " in done.stderr
+    assert liar.commands and not [line for line in liar.commands if b"APPLY SUBHISTORY" in line]
+    with server.imap("anna") as imap:
+        assert len(imap.ok('LSUB "" *').untagged) == 1

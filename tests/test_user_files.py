@@ -111,5 +111,5 @@ def test_nothing_of_a_user_is_written_elsewhere(pair):
         assert len(ids & known) >= 3
         # no file of a user by his name, at any place of the configuration directory
         for path in made_or_written(trace):
-            assert not re.search(r"/conf/.*\b(alice|bob|carol|dave)\.(conversations|counters|seen|sub|dav)",
+            assert not re.search(r"/conf/.*\b(alice|bob|carol|dave)\.(conversations|counters|seen|sub|subhistory|dav)",
                                  path), path
