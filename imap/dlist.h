@@ -107,9 +107,21 @@ struct dlist_filesink {
     int (*end)(void *rock, bool ok, struct buf *path);
     void *rock;
 };
+/*
+ * Where the items of one long list go, one by one, so that the memory is that of one item. The list is the value of the
+ * first `key` of the outermost kvlist, wherever among its keys; if that value is no list, nothing is handed over. In the tree
+ * that list is empty. What is read, counted and refused is the same as without.
+ */
+struct dlist_itemsink {
+    const char *key;
+    /* *itemp is a root, freed afterwards unless it was set to NULL. The line may still turn out to be broken behind it. */
+    void (*item)(void *rock, struct dlist **itemp);
+    void *rock;
+};
 struct dlist_parseopts {
-    bool parsekeys;                    /* a name comes before the value */
-    const struct dlist_filesink *sink; /* NULL: a file literal is an error */
+    bool parsekeys;                     /* a name comes before the value */
+    const struct dlist_filesink *sink;  /* NULL: a file literal is an error */
+    const struct dlist_itemsink *items; /* NULL: all is kept */
     size_t maxliteral;                 /* bytes of one string, 0: no limit */
     size_t maxbytes;                   /* bytes of all strings and items together, 0: no limit */
     unsigned maxdepth;                 /* nesting; 0: DLIST_MAXDEPTH */

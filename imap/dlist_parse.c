@@ -28,6 +28,7 @@ struct parser {
     struct buf text, name;
     size_t used; /* bytes towards maxbytes */
     unsigned depth, maxdepth;
+    const struct dlist_itemsink *items; /* NULL once its key has come */
 };
 
 /* c is what should not have come. */
@@ -237,7 +238,8 @@ static int parse_file(struct parser *p, struct dlist **dlp, int *c)
 
 /* ---- items: the name, if any, is in p->name, and *c is the first byte of the value ---- */
 
-static int parse_value(struct parser *p, struct dlist **dlp, int *c);
+static int parse_value(struct parser *p, const struct dlist_itemsink *items, struct dlist **dlp,
+                       int *c);
 
 static int parse_name(struct parser *p, int *c)
 {
@@ -252,8 +254,30 @@ static int parse_name(struct parser *p, int *c)
     return 0;
 }
 
+/* Does the value that comes next belong to the sink? Only the first of its name does. */
+static const struct dlist_itemsink *take_items(struct parser *p, const struct dlist *list)
+{
+    const struct dlist_itemsink *items = p->items;
+
+    if (!items || p->depth != 1 || list->type != DL_KVLIST || strcmp(items->key, p->name.s) != 0)
+        return NULL;
+    p->items = NULL;
+    return items;
+}
+
+static void put_item(struct dlist *list, const struct dlist_itemsink *items, struct dlist *item)
+{
+    if (!items) {
+        dlist_stitch(list, item);
+        return;
+    }
+    items->item(items->rock, &item);
+    dlist_free(&item);
+}
+
 /* Behind the "(". */
-static int parse_children(struct parser *p, struct dlist *list, int *c)
+static int parse_children(struct parser *p, struct dlist *list, const struct dlist_itemsink *items,
+                          int *c)
 {
     struct dlist *item;
     int r = 0;
@@ -263,9 +287,9 @@ static int parse_children(struct parser *p, struct dlist *list, int *c)
     while (*c != ')') {
         buf_free(&p->name);
         if (list->type == DL_KVLIST) r = parse_name(p, c);
-        if (!r) r = parse_value(p, &item, c);
+        if (!r) r = parse_value(p, take_items(p, list), &item, c);
         if (r) return r;
-        dlist_stitch(list, item);
+        put_item(list, items, item);
         *c = skip_space(p, *c);
     }
     p->depth--;
@@ -273,24 +297,26 @@ static int parse_children(struct parser *p, struct dlist *list, int *c)
     return 0;
 }
 
-static int parse_list(struct parser *p, enum dlist_type type, struct dlist **dlp, int *c)
+static int parse_list(struct parser *p, enum dlist_type type, const struct dlist_itemsink *items,
+                      struct dlist **dlp, int *c)
 {
     *dlp = dlist_node(type, p->name.s, p->name.len, NULL, 0);
     int r = charge(p, dlist_nodesize(p->name.len, 0));
-    if (!r) r = parse_children(p, *dlp, c);
+    if (!r) r = parse_children(p, *dlp, items, c);
     if (r) dlist_free(dlp);
     return r;
 }
 
-static int parse_value(struct parser *p, struct dlist **dlp, int *c)
+static int parse_value(struct parser *p, const struct dlist_itemsink *items, struct dlist **dlp,
+                       int *c)
 {
     bool isnil;
 
     *dlp = NULL;
-    if (*c == '(') return parse_list(p, DL_LIST, dlp, c);
+    if (*c == '(') return parse_list(p, DL_LIST, items, dlp, c);
     if (*c == '%') {
         *c = prot_getc(p->in);
-        if (*c == '(') return parse_list(p, DL_KVLIST, dlp, c);
+        if (*c == '(') return parse_list(p, DL_KVLIST, items, dlp, c);
         return *c == '{' ? parse_file(p, dlp, c) : refuse(p, *c);
     }
     int r = parse_string(p, c, &isnil);
@@ -312,11 +338,12 @@ int dlist_parse(struct protstream *in, const struct dlist_parseopts *opts, struc
     struct parser p = { .in = in, .opts = opts ? opts : &default_opts };
     int r = 0;
 
+    p.items = p.opts->items;
     *dlp = NULL;
     p.maxdepth = p.opts->maxdepth ? p.opts->maxdepth : DLIST_MAXDEPTH;
     *c = skip_space(&p, prot_getc(in));
     if (p.opts->parsekeys) r = parse_name(&p, c);
-    if (!r) r = parse_value(&p, dlp, c);
+    if (!r) r = parse_value(&p, NULL, dlp, c);
     buf_free(&p.text);
     buf_free(&p.name);
     return r;
