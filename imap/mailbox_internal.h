@@ -40,6 +40,12 @@ struct staged_record {
     struct staged_file file;
 };
 
+/* Finds one of them: memory for what is changed, not for what is in the mailbox. */
+struct staged_slot {
+    uint32_t recno;  /* 0: free */
+    uint32_t number; /* in mailbox->staged */
+};
+
 /* ---- cyrus.cache, or the one beside the archived messages ---- */
 
 /* Staged cache records; a chunk never moves, so views of it last as long as the handle. */
@@ -81,8 +87,8 @@ struct mailbox {
     struct index_header hdr;  /* as it will be */
     struct mailbox_header header;
 
-    uint32_t *slots; /* recno - 1 -> number in staged + 1, 0: as on disk; NULL: nothing staged */
-    size_t nslots;
+    struct staged_slot *slots; /* by the hash of their recno, of what is staged; NULL: nothing */
+    size_t nslots;             /* a power of 2, at least twice nstaged */
     struct staged_record *staged;
     size_t nstaged, staged_alloc;
 

@@ -24,22 +24,34 @@
 
 /* ---- the layer above ---- */
 
-static void grow_slots(struct mailbox *mailbox, size_t n)
+/* The slot of a recno, or the free one where it would be. There are slots. */
+static struct staged_slot *find_slot(const struct mailbox *mailbox, uint32_t recno)
 {
-    if (n <= mailbox->nslots) return;
-    size_t size = mailbox->nslots ? grow_alloc(mailbox->nslots, n) : n + 16;
-    uint32_t *slots = xcalloc(size, sizeof(*slots));
+    size_t mask = mailbox->nslots - 1;
+    size_t i = (recno * UINT64_C(0x9e3779b97f4a7c15)) >> 32 & mask;
 
-    if (mailbox->nslots) memcpy(slots, mailbox->slots, mailbox->nslots * sizeof(*slots));
-    free(mailbox->slots);
-    mailbox->slots = slots;
-    mailbox->nslots = size;
+    while (mailbox->slots[i].recno && mailbox->slots[i].recno != recno) i = (i + 1) & mask;
+    return &mailbox->slots[i];
+}
+
+static void grow_slots(struct mailbox *mailbox)
+{
+    struct staged_slot *old = mailbox->slots;
+    size_t n = mailbox->nslots;
+
+    if (n >= 2 * (mailbox->nstaged + 1)) return;
+    mailbox->nslots = n ? 2 * n : 16;
+    mailbox->slots = xcalloc(mailbox->nslots, sizeof(*mailbox->slots));
+    for (size_t i = 0; i < n; i++)
+        if (old[i].recno) *find_slot(mailbox, old[i].recno) = old[i];
+    free(old);
 }
 
 struct staged_record *mailbox_staged(const struct mailbox *mailbox, uint32_t recno)
 {
-    if (recno > mailbox->nslots || !mailbox->slots[recno - 1]) return NULL;
-    return &mailbox->staged[mailbox->slots[recno - 1] - 1];
+    const struct staged_slot *slot = mailbox->nslots ? find_slot(mailbox, recno) : NULL;
+
+    return slot && slot->recno ? &mailbox->staged[slot->number] : NULL;
 }
 
 struct staged_record *mailbox_stage_record(struct mailbox *mailbox, uint32_t recno)
@@ -47,15 +59,15 @@ struct staged_record *mailbox_stage_record(struct mailbox *mailbox, uint32_t rec
     struct staged_record *staged = mailbox_staged(mailbox, recno);
 
     if (staged) return staged;
-    grow_slots(mailbox, cyr_max(recno, mailbox->hdr.num_records));
+    grow_slots(mailbox);
     if (mailbox->nstaged == mailbox->staged_alloc) {
         mailbox->staged_alloc = grow_alloc(mailbox->staged_alloc, mailbox->nstaged + 1);
         mailbox->staged = xreallocarray(mailbox->staged, mailbox->staged_alloc,
                                         sizeof(*mailbox->staged));
     }
+    *find_slot(mailbox, recno) = (struct staged_slot){ recno, (uint32_t)mailbox->nstaged };
     staged = &mailbox->staged[mailbox->nstaged++];
     memset(staged, 0, sizeof(*staged));
-    mailbox->slots[recno - 1] = (uint32_t)mailbox->nstaged;
     return staged;
 }
 
