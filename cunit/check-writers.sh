@@ -61,6 +61,7 @@ disk lib/journal*.o the journal and its apply
 disk lib/cyrusdb*.o databases, which the journal covers (doc/journal.md)
 disk lib/twoskip_*.o databases, which the journal covers (doc/journal.md)
 disk lib/telemetry.o the log of a conversation
+disk lib/spill.o bytes put away for as long as a process needs them, in a file without a name
 disk imap/txn_stage.o new files, durable before the journal names them
 disk imap/annotate_upgrade.o databases of an older version are kept under another name
 disk imap/ctl_cyrusdb.o backups of databases

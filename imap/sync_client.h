@@ -71,6 +71,9 @@ typedef int sync_client_line(struct sync_client *sc, struct dlist **dlp, void *r
  */
 int sync_client_command(struct sync_client *sc, const char *verb, struct dlist *dl,
                         sync_client_line *fn, void *rock);
+/* The same; the items of one list of the lines go to the sink, without a limit to their number. */
+int sync_client_itemcommand(struct sync_client *sc, const char *verb, struct dlist *dl,
+                            const struct dlist_itemsink *items, sync_client_line *fn, void *rock);
 /* The same with the text of the dlist. name is for the log. */
 int sync_client_textcommand(struct sync_client *sc, const char *verb, const char *name,
                             const struct buf *text, sync_client_line *fn, void *rock);

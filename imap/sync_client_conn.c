@@ -111,12 +111,18 @@ static int connection_lost(struct sync_client *sc, const char *cmd)
     return IMAP_SERVER_UNAVAILABLE;
 }
 
-/* One untagged line behind its "* ". *r gets the first error of fn. */
-static int read_line(struct sync_client *sc, const char *cmd, sync_client_line *fn, void *rock,
-                     int *r)
+/* Who takes the untagged lines. */
+struct taker {
+    sync_client_line *fn; /* NULL: they are read past */
+    void *rock;
+    const struct dlist_itemsink *items; /* may be NULL */
+};
+
+/* One untagged line behind its "* ". *r gets the first error of the taker. */
+static int read_line(struct sync_client *sc, const char *cmd, const struct taker *taker, int *r)
 {
     struct dlist_filesink sink = sync_reserve_sink(sc->reserve);
-    struct dlist_parseopts opts = { .parsekeys = true, .sink = &sink };
+    struct dlist_parseopts opts = { .parsekeys = true, .sink = &sink, .items = taker->items };
     struct dlist *dl = NULL;
 
     if (dlist_parseline(backend_in(sc->backend), &opts, &dl)) {
@@ -125,7 +131,7 @@ static int read_line(struct sync_client *sc, const char *cmd, sync_client_line *
         sc->broken = true;
         return IMAP_PROTOCOL_ERROR;
     }
-    int er = fn ? fn(sc, &dl, rock) : 0;
+    int er = taker->fn ? taker->fn(sc, &dl, taker->rock) : 0;
     if (er && !*r) *r = er;
     dlist_free(&dl);
     return 0;
@@ -133,7 +139,7 @@ static int read_line(struct sync_client *sc, const char *cmd, sync_client_line *
 
 /* tag: of IMAP, or NULL. */
 static int read_answer(struct sync_client *sc, const char *cmd, const char *tag,
-                       sync_client_line *fn, void *rock)
+                       const struct taker *taker)
 {
     struct protstream *in = backend_in(sc->backend);
     struct buf word = BUF_INITIALIZER, text = BUF_INITIALIZER;
@@ -142,7 +148,7 @@ static int read_answer(struct sync_client *sc, const char *cmd, const char *tag,
     for (;;) {
         int c = getword(in, &word);
         if (c == ' ' && !strcmp(buf_cstring(&word), "*")) {
-            r = read_line(sc, cmd, fn, rock, &liner);
+            r = read_line(sc, cmd, taker, &liner);
             if (r) break;
             continue;
         }
@@ -181,9 +187,10 @@ static void put_verb(struct sync_client *sc, const char *verb, char *tag, size_t
     }
 }
 
-int sync_client_command(struct sync_client *sc, const char *verb, struct dlist *dl,
-                        sync_client_line *fn, void *rock)
+int sync_client_itemcommand(struct sync_client *sc, const char *verb, struct dlist *dl,
+                            const struct dlist_itemsink *items, sync_client_line *fn, void *rock)
 {
+    struct taker taker = { fn, rock, items };
     char tag[24];
     int r = IMAP_SERVER_UNAVAILABLE;
 
@@ -192,15 +199,22 @@ int sync_client_command(struct sync_client *sc, const char *verb, struct dlist *
         dlist_print(dl, true, backend_out(sc->backend));
         prot_puts(backend_out(sc->backend), "\r\n");
         prot_flush(backend_out(sc->backend));
-        r = read_answer(sc, dl->name, *tag ? tag : NULL, fn, rock);
+        r = read_answer(sc, dl->name, *tag ? tag : NULL, &taker);
     }
     dlist_free(&dl);
     return r;
 }
 
+int sync_client_command(struct sync_client *sc, const char *verb, struct dlist *dl,
+                        sync_client_line *fn, void *rock)
+{
+    return sync_client_itemcommand(sc, verb, dl, NULL, fn, rock);
+}
+
 int sync_client_textcommand(struct sync_client *sc, const char *verb, const char *name,
                             const struct buf *text, sync_client_line *fn, void *rock)
 {
+    struct taker taker = { fn, rock, NULL };
     char tag[24];
 
     if (!sc->backend || sc->broken) return IMAP_SERVER_UNAVAILABLE;
@@ -208,11 +222,12 @@ int sync_client_textcommand(struct sync_client *sc, const char *verb, const char
     prot_putbuf(backend_out(sc->backend), text);
     prot_puts(backend_out(sc->backend), "\r\n");
     prot_flush(backend_out(sc->backend));
-    return read_answer(sc, name, *tag ? tag : NULL, fn, rock);
+    return read_answer(sc, name, *tag ? tag : NULL, &taker);
 }
 
 int sync_client_restart(struct sync_client *sc)
 {
+    struct taker nobody = { NULL, NULL, NULL };
     char tag[24] = "";
 
     if (!sc->backend || sc->broken) return IMAP_SERVER_UNAVAILABLE;
@@ -224,7 +239,7 @@ int sync_client_restart(struct sync_client *sc)
         prot_puts(backend_out(sc->backend), "RESTART\r\n");
     }
     prot_flush(backend_out(sc->backend));
-    return read_answer(sc, "RESTART", *tag ? tag : NULL, NULL, NULL);
+    return read_answer(sc, "RESTART", *tag ? tag : NULL, &nobody);
 }
 
 /* ---- connecting ---- */

@@ -2,7 +2,7 @@
 /*
  * sync_client_full -- compare all records with those of the replica and repair ours (handbook 03 §11)
  *
- * The replica's list is fetched, then the two lists are walked: once to learn which
+ * The replica's list is put away as it comes; then the two lists are walked: once to learn which
  * messages must come from the replica, which are fetched with no lock held, and once
  * in a transaction that makes the changes. When the mailbox has changed in between so
  * that other messages are needed, it begins again. Afterwards an ordinary update brings
@@ -27,6 +27,7 @@
 void full_init(struct full *full, struct sync_client *sc, const char *name)
 {
     *full = (struct full){ .sc = sc, .name = name };
+    sync_spool_init(&full->theirs);
     construct_hash_table(&full->lost, 16);
     bv_init(&full->copied);
 }
@@ -34,41 +35,60 @@ void full_init(struct full *full, struct sync_client *sc, const char *name)
 void full_fini(struct full *full)
 {
     sync_folder_fini(&full->remote);
-    sync_records_fini(&full->theirs);
+    sync_spool_fini(&full->theirs);
     free_hash_table(&full->lost, NULL);
-    ptrarray_fini(&full->wanted);
     bv_fini(&full->copied);
     buf_free(&full->said);
+    free(full->wanted);
     free(full->actions);
     free(full->kuids);
 }
 
+void *full_grow(void *array, size_t n, size_t size)
+{
+    /* to powers of 2 */
+    return n & (n - 1) ? array : xrealloc(array, (n ? 2 * n : 1) * size);
+}
+
 /* ---- the replica's list ---- */
+
+/* One record, while the line is still coming. */
+static void full_record(void *rock, struct dlist **itemp)
+{
+    struct full *full = rock;
+    struct sync_record rec;
+
+    if (full->spool_error) return;
+    full->spool_error = sync_record_parse(*itemp, &rec);
+    if (!full->spool_error) full->spool_error = sync_spool_add(&full->theirs, &rec);
+    sync_record_fini(&rec);
+}
 
 static int full_line(struct sync_client *sc, struct dlist **dlp, void *rock)
 {
     struct full *full = rock;
 
-    if (strcmp((*dlp)->name, "MAILBOX") != 0) return IMAP_PROTOCOL_ERROR;
-    sync_folder_fini(&full->remote);
+    /* a second one would have its records among those of the first */
+    if (strcmp((*dlp)->name, "MAILBOX") != 0 || full->remote.uniqueid) return IMAP_PROTOCOL_ERROR;
     int r = sync_folder_parse(*dlp, false, &full->remote);
     if (!r && !full->remote.records) r = IMAP_PROTOCOL_BAD_PARAMETERS;
-    if (!r) r = sync_records_parse(full->remote.records, &full->theirs);
     full->remote.records = NULL;
-    return r;
+    if (!r) r = full->spool_error;
+    return r ? r : sync_spool_end(&full->theirs);
 }
 
 int full_get_remote(struct full *full)
 {
-    int r = sync_client_command(full->sc, "GET", dlist_newatom(NULL, "FULLMAILBOX", full->name),
-                                full_line, full);
+    struct dlist_itemsink records = { "RECORD", full_record, full };
+    int r = sync_client_itemcommand(full->sc, "GET", dlist_newatom(NULL, "FULLMAILBOX", full->name),
+                                    &records, full_line, full);
 
     if (!r && !full->remote.uniqueid) r = IMAP_MAILBOX_NONEXISTENT;
     if (r) return r;
     full->numbers.their_highestmodseq = full->remote.highestmodseq;
     full->numbers.their_last_uid = full->remote.last_uid;
-    if (full->theirs.n && full->theirs.v[full->theirs.n - 1].rec.uid > full->remote.last_uid)
-        full->numbers.their_last_uid = full->theirs.v[full->theirs.n - 1].rec.uid;
+    if (full->theirs.last_uid > full->remote.last_uid)
+        full->numbers.their_last_uid = full->theirs.last_uid;
     return 0;
 }
 
@@ -79,8 +99,7 @@ static struct full_decision decide(const struct full *full, const struct sync_re
 {
     struct full_decision d = full_decide(&full->numbers, ours, theirs);
 
-    if (d.theirs == FULL_THEIRS_COPYBACK &&
-        bv_isset(&full->copied, (size_t)(theirs - full->theirs.v)))
+    if (d.theirs == FULL_THEIRS_COPYBACK && bv_isset(&full->copied, full->step.pos))
         d.theirs = FULL_THEIRS_EXPUNGE;
     return d;
 }
@@ -88,22 +107,23 @@ static struct full_decision decide(const struct full *full, const struct sync_re
 int full_walk(struct full *full, full_step_fn *step)
 {
     struct sync_mailbox_records have;
-    struct sync_array in;
     struct sync_walk walk;
     const struct index_record *a, *b;
     int r = 0;
 
     full->numbers.our_last_uid = mailbox_index_header(full->mailbox)->last_uid;
     full->numbers.our_deletedmodseq = mailbox_index_header(full->mailbox)->deletedmodseq;
+    sync_spool_open(&full->step, &full->theirs);
     sync_walk_init(&walk, sync_stream_mailbox(&have, full->mailbox),
-                   sync_stream_array(&in, full->theirs.v, full->theirs.n, sizeof(*full->theirs.v)));
+                   sync_stream_spool(&full->step));
     while (!r && sync_walk_next(&walk, &a, &b) != SYNC_WALK_END) {
         struct sync_record ours;
-        struct sync_record *theirs = b ? &full->theirs.v[in.pos - 1] : NULL;
+        struct sync_record *theirs = b ? &full->step.rec : NULL;
         if (a) r = sync_record_read(full->mailbox, a, &ours);
         if (!r) r = step(full, decide(full, a ? &ours : NULL, theirs), a ? &ours : NULL, theirs);
         if (a) sync_record_fini(&ours);
     }
+    sync_spool_close(&full->step);
     if (!r && walk.error)
         syslog(LOG_ERR, "SYNCERROR: records out of order or unreadable: mailbox=<%s> uid=<%u>",
                full->name, walk.error_uid);
@@ -112,17 +132,16 @@ int full_walk(struct full *full, full_step_fn *step)
 
 /* ---- the dry pass: fetch what is needed ---- */
 
-bool full_is_lost(const struct full *full, const struct sync_record *theirs)
+bool full_is_lost(const struct full *full, const struct message_guid *guid)
 {
-    char guid[MESSAGE_GUID_STRLEN];
+    char text[MESSAGE_GUID_STRLEN];
 
-    return hash_lookup(message_guid_encode(&theirs->rec.guid, guid), &full->lost) != NULL;
+    return hash_lookup(message_guid_encode(guid, text), &full->lost) != NULL;
 }
 
-const char *full_fetched(const struct full *full, const struct sync_record *theirs)
+const char *full_fetched(const struct full *full, const struct message_guid *guid)
 {
-    return sync_reserve_find(full->sc->reserve, mailbox_partition(full->mailbox),
-                             &theirs->rec.guid);
+    return sync_reserve_find(full->sc->reserve, mailbox_partition(full->mailbox), guid);
 }
 
 static bool needs_file(enum full_theirs theirs)
@@ -136,30 +155,30 @@ static int fetch_line(struct sync_client *sc, struct dlist **dlp, void *rock)
 }
 
 /* The file goes to the reserve area of the partition that the replica names it with: ours. */
-static int fetch_one(struct full *full, const char *partition, const struct sync_record *theirs)
+static int fetch_one(struct full *full, const char *partition, const struct full_wanted *wanted)
 {
     struct dlist *kl = dlist_newkvlist(NULL, "FETCH");
     char guid[MESSAGE_GUID_STRLEN];
 
-    message_guid_encode(&theirs->rec.guid, guid);
+    message_guid_encode(&wanted->guid, guid);
     dlist_setatom(kl, "MBOXNAME", full->remote.name);
     dlist_setatom(kl, "PARTITION", full->remote.partition);
     dlist_setatom(kl, "UNIQUEID", full->remote.uniqueid);
     dlist_setatom(kl, "GUID", guid);
-    dlist_setnum32(kl, "UID", theirs->rec.uid);
+    dlist_setnum32(kl, "UID", wanted->uid);
     int r = sync_client_command(full->sc, "GET", kl, fetch_line, NULL);
     if (r && r != IMAP_MAILBOX_NONEXISTENT) return r;
-    if (!r && !sync_reserve_find(full->sc->reserve, partition, &theirs->rec.guid)) {
+    if (!r && !sync_reserve_find(full->sc->reserve, partition, &wanted->guid)) {
         /* it came under the replica's name of the partition */
         const char *path = sync_reserve_find(full->sc->reserve, full->remote.partition,
-                                             &theirs->rec.guid);
-        r = path ? sync_reserve_link(full->sc->reserve, partition, &theirs->rec.guid, path)
+                                             &wanted->guid);
+        r = path ? sync_reserve_link(full->sc->reserve, partition, &wanted->guid, path)
                  : IMAP_MAILBOX_NONEXISTENT;
     }
     if (r == IMAP_MAILBOX_NONEXISTENT) {
         syslog(LOG_ERR,
                "SYNCERROR: the replica has lost a message: mailbox=<%s> uid=<%u> guid=<%s>",
-               full->name, theirs->rec.uid, guid);
+               full->name, wanted->uid, guid);
         hash_insert(guid, full, &full->lost);
         r = 0;
     }
@@ -169,8 +188,11 @@ static int fetch_one(struct full *full, const char *partition, const struct sync
 static int dry_step(struct full *full, struct full_decision d, struct sync_record *ours,
                     struct sync_record *theirs)
 {
-    if (!needs_file(d.theirs) || full_fetched(full, theirs) || full_is_lost(full, theirs)) return 0;
-    ptrarray_append(&full->wanted, theirs);
+    if (!needs_file(d.theirs) || full_fetched(full, &theirs->rec.guid) ||
+        full_is_lost(full, &theirs->rec.guid))
+        return 0;
+    full->wanted = full_grow(full->wanted, full->nwanted, sizeof(*full->wanted));
+    full->wanted[full->nwanted++] = (struct full_wanted){ theirs->rec.uid, theirs->rec.guid };
     return 0;
 }
 
@@ -181,12 +203,12 @@ static int dry_pass(struct full *full)
 
     if (r) return r;
     partition = xstrdup(mailbox_partition(full->mailbox));
-    ptrarray_truncate(&full->wanted, 0);
+    full->nwanted = 0;
     r = full_find_copies(full);
     if (!r) r = full_walk(full, dry_step);
     mailbox_close(&full->mailbox);
-    for (int i = 0; i < ptrarray_size(&full->wanted) && !r; i++)
-        r = fetch_one(full, partition, ptrarray_nth(&full->wanted, i));
+    for (size_t i = 0; i < full->nwanted && !r; i++)
+        r = fetch_one(full, partition, &full->wanted[i]);
     if (r)
         syslog(LOG_ERR, "SYNCERROR: failed to prepare update for %s: %s", full->name,
                error_message(r));

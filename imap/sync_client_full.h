@@ -6,6 +6,11 @@
  *
  * The decision is a pure function of the two records and a few numbers, so it can be
  * tested row by row.
+ *
+ * Memory does not grow with the mailbox: the replica's records lie in a spool and come by one at
+ * a time. It grows, by some bytes each, with the records about which something is to be done: the messages to
+ * fetch, the actions, the UIDs for the replica, the lines that tell of decisions; and the real pass is one transaction, which
+ * holds what it changes. The one bit for each record of the replica reaches up to the last that was copied.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -13,9 +18,9 @@
 #include "bitvector.h"
 #include "buf.h"
 #include "hash.h"
-#include "ptrarray.h"
 #include "sync_folder.h"
 #include "sync_record.h"
+#include "sync_spool.h"
 #include "txn.h"
 
 struct mailbox;
@@ -61,18 +66,25 @@ enum full_action_kind { FULL_ACTION_EXPUNGE, FULL_ACTION_COPYBACK, FULL_ACTION_R
 struct full_action {
     enum full_action_kind kind;
     uint32_t uid;
-    struct sync_record *theirs; /* COPYBACK; borrowed */
+    uint64_t at; /* COPYBACK: where the replica's record lies in the spool */
+};
+struct full_wanted { /* a message whose file is to be fetched */
+    uint32_t uid;
+    struct message_guid guid;
 };
 struct full {
     struct sync_client *sc;
     const char *name;
     struct sync_folder remote;
-    struct sync_records theirs;
+    struct sync_spool theirs;
+    int spool_error;               /* the first record that could not be kept; those after it are not */
+    struct sync_spool_reader step; /* while a walk is at work: theirs of this step */
     struct full_numbers numbers;
     struct txn *txn;         /* the real pass */
     struct mailbox *mailbox; /* open in either pass */
     bool ahead;              /* the replica's HIGHESTMODSEQ was higher */
-    ptrarray_t wanted;       /* records whose files are to be fetched; borrowed */
+    struct full_wanted *wanted;
+    size_t nwanted;
     hash_table lost;         /* GUIDs that the replica lists and cannot give */
     struct full_action *actions;
     size_t nactions;
@@ -86,7 +98,10 @@ void full_init(struct full *full, struct sync_client *sc, const char *name);
 void full_fini(struct full *full);
 /* Ask for all records of the replica. IMAP_MAILBOX_NONEXISTENT. */
 int full_get_remote(struct full *full);
-/* Walk our records and the replica's; each with its decision. ours, theirs as full_decide. */
+/*
+ * Walk our records and the replica's; each with its decision. ours, theirs as full_decide; both are valid
+ * for this step, and may be changed.
+ */
 typedef int full_step_fn(struct full *full, struct full_decision d, struct sync_record *ours,
                          struct sync_record *theirs);
 int full_walk(struct full *full, full_step_fn *step);
@@ -94,9 +109,11 @@ int full_walk(struct full *full, full_step_fn *step);
 int full_find_copies(struct full *full);
 /* The createdmodseq that the copy of a record of the replica gets. */
 modseq_t full_created(const struct index_record *theirs);
-bool full_is_lost(const struct full *full, const struct sync_record *theirs);
+bool full_is_lost(const struct full *full, const struct message_guid *guid);
 /* Path of the fetched file, or NULL. */
-const char *full_fetched(const struct full *full, const struct sync_record *theirs);
+const char *full_fetched(const struct full *full, const struct message_guid *guid);
+/* Room for one more element behind n. */
+void *full_grow(void *array, size_t n, size_t size);
 /* All changes here, in one transaction. IMAP_AGAIN: the mailbox has changed, other files are needed. */
 int full_real_pass(struct full *full);
 

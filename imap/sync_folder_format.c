@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * sync_folder_format -- the text of a folder with its records, appended to a buffer
+ * sync_folder_format -- the text of a folder with its records, appended to a buffer or a spill
  *
- * On an error the buffer gets its old length back, so half a line never goes out.
+ * On an error a buffer gets its old length back, so half a line never goes out.
  */
 #include <config.h>
 
@@ -13,7 +13,26 @@
 #include "mailbox.h"
 #include "prot.h"
 #include "sync_record.h"
+#include "sync_spool.h"
 #include "sync_walk.h"
+
+#define CHUNK ((size_t)16 * 1024) /* bytes of text before they go to the spill */
+
+struct text {
+    struct protstream *stream; /* into buf */
+    struct buf *buf;
+    struct spill *spill; /* NULL: all stays in buf */
+};
+
+/* Move the text to the spill when it has that many bytes. */
+static int drain(struct text *text, size_t least)
+{
+    if (prot_flush(text->stream)) return IMAP_IOERROR;
+    if (!text->spill || buf_len(text->buf) < least) return 0;
+    int r = spill_add(text->spill, buf_base(text->buf), buf_len(text->buf));
+    buf_reset(text->buf);
+    return r ? sync_spill_error(r, "write") : 0;
+}
 
 static int format_record(struct mailbox *mailbox, const struct index_record *rec,
                          struct protstream *out)
@@ -33,7 +52,7 @@ static int format_record(struct mailbox *mailbox, const struct index_record *rec
 
 /* A record that cannot be read fails the whole: the other end must not take it for one that is
  * not there. */
-static int format_records(struct mailbox *mailbox, modseq_t since, struct protstream *out)
+static int format_records(struct mailbox *mailbox, modseq_t since, struct text *text)
 {
     struct sync_mailbox_records records;
     struct sync_stream stream = sync_stream_mailbox(&records, mailbox);
@@ -44,33 +63,51 @@ static int format_records(struct mailbox *mailbox, modseq_t since, struct protst
         int r = stream.next(stream.rock, &rec);
         if (r || !rec) return r;
         if (since && rec->modseq <= since) continue;
-        prot_puts(out, sep);
+        prot_puts(text->stream, sep);
         sep = " ";
-        r = format_record(mailbox, rec, out);
+        r = format_record(mailbox, rec, text->stream);
+        if (!r) r = drain(text, CHUNK);
         if (r) return r;
     }
+}
+
+static int format_folder(const struct sync_folder *folder, const struct sync_format *format,
+                         struct text *text)
+{
+    struct dlist *kl = sync_folder_print(folder, format->name);
+
+    prot_setisclient(text->stream, format->isclient);
+    dlist_print(kl, true, text->stream);
+    dlist_free(&kl);
+    if (prot_flush(text->stream)) return IMAP_IOERROR;
+    if (!format->mailbox) return drain(text, 0);
+    buf_truncate(text->buf, buf_len(text->buf) - 1); /* the closing parenthesis */
+    prot_puts(text->stream, " RECORD (");
+    int r = format_records(format->mailbox, format->since, text);
+    prot_puts(text->stream, "))");
+    return r ? r : drain(text, 0);
 }
 
 int sync_folder_format(const struct sync_folder *folder, const struct sync_format *format,
                        struct buf *out)
 {
     size_t oldlen = buf_len(out);
-    struct protstream *stream = prot_writebuf(out);
-    struct dlist *kl = sync_folder_print(folder, format->name);
-    int r = 0;
+    struct text text = { prot_writebuf(out), out, NULL };
+    int r = format_folder(folder, format, &text);
 
-    prot_setisclient(stream, format->isclient);
-    dlist_print(kl, true, stream);
-    dlist_free(&kl);
-    if (prot_flush(stream)) r = IMAP_IOERROR;
-    if (!r && format->mailbox) {
-        buf_truncate(out, buf_len(out) - 1); /* the closing parenthesis */
-        prot_puts(stream, " RECORD (");
-        r = format_records(format->mailbox, format->since, stream);
-        prot_puts(stream, "))");
-        if (prot_flush(stream) && !r) r = IMAP_IOERROR;
-    }
-    prot_free(stream);
+    prot_free(text.stream);
     if (r) buf_truncate(out, oldlen);
+    return r;
+}
+
+int sync_folder_spill(const struct sync_folder *folder, const struct sync_format *format,
+                      struct spill *out)
+{
+    struct buf chunk = BUF_INITIALIZER;
+    struct text text = { prot_writebuf(&chunk), &chunk, out };
+    int r = format_folder(folder, format, &text);
+
+    prot_free(text.stream);
+    buf_free(&chunk);
     return r;
 }

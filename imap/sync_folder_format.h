@@ -5,11 +5,12 @@
  * sync_folder_format -- the text of a folder with its records
  *
  * Records are formatted one at a time, so a large mailbox needs the room of its
- * text and not that of a tree.
+ * text and not that of a tree; in a spill the text itself needs little memory.
  */
 #include <stdbool.h>
 
 #include "buf.h"
+#include "spill.h"
 #include "sync_folder.h"
 
 struct sync_format {
@@ -21,5 +22,8 @@ struct sync_format {
 /* Appends `NAME %(...)` to out. An error of the mailbox, out is as it came then. */
 int sync_folder_format(const struct sync_folder *folder, const struct sync_format *format,
                        struct buf *out);
+/* The same to a spill in temp_path. After an error the spill is of no more use. IMAP_NOSPACE. */
+int sync_folder_spill(const struct sync_folder *folder, const struct sync_format *format,
+                      struct spill *out);
 
 #endif

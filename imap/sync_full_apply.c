@@ -40,16 +40,16 @@ static void decided(struct full *full, uint32_t uid, const char *fmt, ...)
     buf_putc(&full->said, '\n');
 }
 
-static void add_action(struct full *full, enum full_action_kind kind, uint32_t uid,
-                       struct sync_record *theirs)
+/* theirs of this step is read again when the action is done. */
+static void add_action(struct full *full, enum full_action_kind kind, uint32_t uid)
 {
-    full->actions = xrealloc(full->actions, (full->nactions + 1) * sizeof(*full->actions));
-    full->actions[full->nactions++] = (struct full_action){ kind, uid, theirs };
+    full->actions = full_grow(full->actions, full->nactions, sizeof(*full->actions));
+    full->actions[full->nactions++] = (struct full_action){ kind, uid, full->step.at };
 }
 
 static void add_kuid(struct full *full, uint32_t uid)
 {
-    full->kuids = xrealloc(full->kuids, (full->nkuids + 1) * sizeof(*full->kuids));
+    full->kuids = full_grow(full->kuids, full->nkuids, sizeof(*full->kuids));
     full->kuids[full->nkuids++] = uid;
 }
 
@@ -107,7 +107,7 @@ static int do_ours(struct full *full, enum full_ours what, struct sync_record *o
         else
             syslog(LOG_NOTICE, "SYNCNOTICE: record only exists on master: mailbox=<%s> uid=<%u>",
                    full->name, rec.uid);
-        add_action(full, FULL_ACTION_RENUMBER, rec.uid, NULL);
+        add_action(full, FULL_ACTION_RENUMBER, rec.uid);
         return 0;
     case FULL_OURS_KEEP: break;
     }
@@ -117,17 +117,17 @@ static int do_ours(struct full *full, enum full_ours what, struct sync_record *o
 static int do_theirs(struct full *full, enum full_theirs what, struct sync_record *theirs)
 {
     if (what == FULL_THEIRS_KEEP) return 0;
-    if (what == FULL_THEIRS_EXPUNGE || full_is_lost(full, theirs)) {
+    if (what == FULL_THEIRS_EXPUNGE || full_is_lost(full, &theirs->rec.guid)) {
         decided(full, theirs->rec.uid, "%s, is expunged on the replica",
                 what == FULL_THEIRS_EXPUNGE ? "was here before"
                                             : "the replica has lost the message");
-        add_action(full, FULL_ACTION_EXPUNGE, theirs->rec.uid, NULL);
+        add_action(full, FULL_ACTION_EXPUNGE, theirs->rec.uid);
         return 0;
     }
-    const char *path = full_fetched(full, theirs);
+    const char *path = full_fetched(full, &theirs->rec.guid);
     if (!path) return IMAP_AGAIN; /* the dry pass did not know of it */
     if (what == FULL_THEIRS_COPYBACK) {
-        add_action(full, FULL_ACTION_COPYBACK, theirs->rec.uid, theirs);
+        add_action(full, FULL_ACTION_COPYBACK, theirs->rec.uid);
         return 0;
     }
     decided(full, theirs->rec.uid, "new on the replica, comes here");
@@ -154,7 +154,7 @@ static uint32_t next_uid(const struct full *full)
 
 static int do_copyback(struct full *full, struct sync_record *theirs)
 {
-    const char *path = full_fetched(full, theirs);
+    const char *path = full_fetched(full, &theirs->rec.guid);
     uint32_t olduid = theirs->rec.uid;
 
     theirs->rec.uid = next_uid(full);
@@ -188,16 +188,22 @@ static int do_renumber(struct full *full, uint32_t uid)
 
 static int do_actions(struct full *full)
 {
+    struct sync_spool_reader reader;
     int r = 0;
 
+    sync_spool_open(&reader, &full->theirs);
     for (size_t i = 0; i < full->nactions && !r; i++) {
         const struct full_action *action = &full->actions[i];
         switch (action->kind) {
         case FULL_ACTION_EXPUNGE: add_kuid(full, action->uid); break;
-        case FULL_ACTION_COPYBACK: r = do_copyback(full, action->theirs); break;
+        case FULL_ACTION_COPYBACK:
+            r = sync_spool_read(&reader, action->at);
+            if (!r) r = do_copyback(full, &reader.rec);
+            break;
         case FULL_ACTION_RENUMBER: r = do_renumber(full, action->uid); break;
         }
     }
+    sync_spool_close(&reader);
     return r;
 }
 

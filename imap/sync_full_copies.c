@@ -19,14 +19,16 @@
 #include "mailbox.h"
 #include "xmalloc.h"
 
-struct candidate { /* same GUID: a chain */
-    const struct sync_record *theirs;
+struct candidate { /* a record of the replica; same GUID: a chain */
+    size_t pos;
+    modseq_t created;
+    time_t savedate, internaldate;
     struct candidate *next;
 };
 
 struct search {
     hash_table byguid; /* struct candidate */
-    bitvector_t found; /* by position in full->theirs */
+    bitvector_t found; /* by position among the records of the replica */
 };
 
 static int collect_step(struct full *full, struct full_decision d, struct sync_record *ours,
@@ -36,10 +38,10 @@ static int collect_step(struct full *full, struct full_decision d, struct sync_r
     char guid[MESSAGE_GUID_STRLEN];
 
     if (d.theirs != FULL_THEIRS_COPYBACK) return 0;
-    struct candidate *c = xzmalloc(sizeof(*c));
+    struct candidate *c = xmalloc(sizeof(*c));
     message_guid_encode(&theirs->rec.guid, guid);
-    c->theirs = theirs;
-    c->next = hash_lookup(guid, &search->byguid);
+    *c = (struct candidate){ full->step.pos, full_created(&theirs->rec), theirs->rec.savedate,
+                             theirs->rec.internaldate, hash_lookup(guid, &search->byguid) };
     hash_insert(guid, c, &search->byguid);
     return 0;
 }
@@ -49,9 +51,9 @@ modseq_t full_created(const struct index_record *theirs)
     return theirs->createdmodseq ? theirs->createdmodseq : theirs->modseq;
 }
 
-static bool is_copy(const struct index_record *ours, const struct index_record *theirs)
+static bool is_copy(const struct index_record *ours, const struct candidate *theirs)
 {
-    return ours->createdmodseq == full_created(theirs) && ours->savedate == theirs->savedate &&
+    return ours->createdmodseq == theirs->created && ours->savedate == theirs->savedate &&
            ours->internaldate == theirs->internaldate;
 }
 
@@ -65,8 +67,7 @@ static int match_step(struct full *full, struct full_decision d, struct sync_rec
     if (d.ours == FULL_OURS_EXPUNGE) return 0;
     message_guid_encode(&ours->rec.guid, guid);
     for (const struct candidate *c = hash_lookup(guid, &search->byguid); c; c = c->next)
-        if (is_copy(&ours->rec, &c->theirs->rec))
-            bv_set(&search->found, (size_t)(c->theirs - full->theirs.v));
+        if (is_copy(&ours->rec, c)) bv_set(&search->found, c->pos);
     return 0;
 }
 
@@ -87,7 +88,6 @@ int full_find_copies(struct full *full)
     bv_setsize(&full->copied, 0);
     construct_hash_table(&search.byguid, 64);
     bv_init(&search.found);
-    bv_setsize(&search.found, full->theirs.n);
     full->search = &search;
     int r = full_walk(full, collect_step);
     if (!r && hash_numrecords(&search.byguid)) r = full_walk(full, match_step);

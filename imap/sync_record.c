@@ -53,11 +53,12 @@ static void flag_parse(const char *name, struct sync_record *out)
     syslog(LOG_NOTICE, "Unknown system flag: %s", name);
 }
 
-static int record_parse(const struct dlist *item, struct sync_record *out)
+int sync_record_parse(const struct dlist *item, struct sync_record *out)
 {
     struct index_record *rec = &out->rec;
     struct dlist *flags, *annots = NULL;
 
+    sync_record_init(out);
     if (!dlist_getnum32(item, "UID", &rec->uid) || !dlist_getnum64(item, "MODSEQ", &rec->modseq) ||
         !dlist_getdate(item, "LAST_UPDATED", &rec->last_updated) ||
         !dlist_getdate(item, "INTERNALDATE", &rec->internaldate) ||
@@ -75,6 +76,12 @@ static int record_parse(const struct dlist *item, struct sync_record *out)
     return 0;
 }
 
+void sync_record_init(struct sync_record *rec)
+{
+    memset(rec, 0, sizeof(*rec));
+    strarray_init(&rec->userflags);
+}
+
 void sync_record_fini(struct sync_record *rec)
 {
     strarray_fini(&rec->userflags);
@@ -87,17 +94,14 @@ static struct sync_record *records_new(struct sync_records *records)
         records->alloc = records->alloc ? 2 * records->alloc : 16;
         records->v = xrealloc(records->v, records->alloc * sizeof(*records->v));
     }
-    struct sync_record *rec = &records->v[records->n++];
-    memset(rec, 0, sizeof(*rec));
-    strarray_init(&rec->userflags);
-    return rec;
+    return &records->v[records->n++];
 }
 
 int sync_records_parse(const struct dlist *list, struct sync_records *out)
 {
     for (const struct dlist *item = list ? list->head : NULL; item; item = item->next) {
         struct sync_record *rec = records_new(out);
-        int r = record_parse(item, rec);
+        int r = sync_record_parse(item, rec);
         if (r) return r;
         if (out->n < 2 || rec[-1].rec.uid != rec->rec.uid) continue;
         sync_record_fini(&rec[-1]);
@@ -121,8 +125,7 @@ int sync_record_read(struct mailbox *mailbox, const struct index_record *rec,
 {
     const strarray_t *names = mailbox_flagnames(mailbox);
 
-    memset(out, 0, sizeof(*out));
-    strarray_init(&out->userflags);
+    sync_record_init(out);
     out->rec = *rec;
     for (int slot = 0; slot < 32 * MAX_USER_FLAG_WORDS; slot++) {
         const char *name = index_record_user_flag(rec, slot) ? strarray_nth(names, slot) : NULL;

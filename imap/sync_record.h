@@ -28,6 +28,11 @@ struct sync_records {
         NULL, 0, 0               \
     }
 
+void sync_record_init(struct sync_record *rec); /* empty */
+void sync_record_fini(struct sync_record *rec);
+
+/* Read one element; replaces *out, which is to be ended in any case. IMAP_PROTOCOL_ERROR: it is no record. */
+int sync_record_parse(const struct dlist *item, struct sync_record *out);
 /*
  * Read the list of the wire. A UID that comes twice in a row: the last one counts. Order is not
  * checked here but by the walk. IMAP_PROTOCOL_ERROR for an element that is no record.
@@ -38,7 +43,6 @@ void sync_records_fini(struct sync_records *records);
 /* The record of a mailbox in that form; replaces *out (end with sync_record_fini). */
 int sync_record_read(struct mailbox *mailbox, const struct index_record *rec,
                      struct sync_record *out);
-void sync_record_fini(struct sync_record *rec);
 /* Add it to a list; minor is the version of the mailbox it is from. */
 void sync_record_print(const struct sync_record *rec, uint32_t minor, struct dlist *list);
 

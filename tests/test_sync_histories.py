@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A thousand random histories in which two ends diverged: both meet, nothing is lost, and a second run has nothing to do.
 
+For half of them the replica's records fit into memory, for the others they lie in a file.
 CYLTEST_HISTORIES and CYLTEST_SEED: how many, and the first seed.
 """
 
@@ -23,12 +24,16 @@ def pair(pair):
     return pair
 
 
-def test_random_histories(pair):
-    histories = Histories(pair, range(SEED, SEED + COUNT))
+@pytest.mark.parametrize("half, spill_limit", [(0, None), (1, "200")], ids=["memory", "file"])
+def test_random_histories(pair, half, spill_limit):
+    first, end = SEED + half * (COUNT // 2), SEED + (COUNT if half else COUNT // 2)
+    histories = Histories(pair, range(first, end))
     histories.load()
+    if spill_limit:
+        pair.primary.env["CYLINDER_SPILL_LIMIT"] = spill_limit
     said, sent = histories.sync()
     histories.must_be_right()
     # most need the full update, or the test would be worth little
-    assert said.count("FULLMAILBOX ") > COUNT // 2
+    assert said.count("FULLMAILBOX ") > (end - first) // 2
     assert sent
     assert histories.sync()[1] == []

@@ -97,7 +97,9 @@ def test_client_is_killed_at_changes_of_its_disk(pair, seed):
 
 
 FAULTS = ["write:1:ENOSPC:/sync./", "write:2:ENOSPC:/sync./", "open:1:EROFS:/sync./", "mkdir:1:EACCES:/sync./",
-          "pwrite:1:ENOSPC:/spool/", "pwrite:1:EIO:/conf/journal/"]
+          "pwrite:1:ENOSPC:/spool/", "pwrite:1:EIO:/conf/journal/",
+          "open:1:EACCES:cylinder-spill.", "open:1:ENOSPC:cylinder-spill.", "pwrite:1:ENOSPC:cylinder-spill.",
+          "pwrite:3:EIO:cylinder-spill.", "pread:1:EIO:cylinder-spill.", "pread:5:EIO:cylinder-spill."]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -107,11 +109,29 @@ def test_disk_of_the_master_while_copying_back(pair, fault):
     histories.load()
     for name in histories.all:
         before = states(pair, name)
-        pair.primary.env["CYLINDER_DISKIO_FAULT"] = fault
+        pair.primary.env.update(CYLINDER_DISKIO_FAULT=fault, CYLINDER_SPILL_LIMIT="100")
         done = sync(pair, name, check=False)
-        del pair.primary.env["CYLINDER_DISKIO_FAULT"]
+        del pair.primary.env["CYLINDER_DISKIO_FAULT"], pair.primary.env["CYLINDER_SPILL_LIMIT"]
         assert done.returncode == 1
         assert f"{name}: " in done.stderr
         after = states(pair, name)
         assert [end["RECORD"] for end in after] == [end["RECORD"] for end in before]
+        settle(pair, histories, name)
+
+
+@pytest.mark.parametrize("fault", ["open:1:ENOSPC", "pwrite:1:ENOSPC", "pread:1:EIO"])
+def test_temporary_file_of_the_replica(pair, fault):
+    """Its answer is refused or breaks off; half an answer is never taken for a whole one."""
+    histories = Histories(pair, SEEDS)
+    histories.load()
+    for name in histories.all:
+        before = states(pair, name)
+        pair.replica.env.update(CYLINDER_DISKIO_FAULT=f"{fault}:cylinder-spill.", CYLINDER_SPILL_LIMIT="100")
+        pair.replica.restart()
+        done = sync(pair, name, check=False)
+        del pair.replica.env["CYLINDER_DISKIO_FAULT"], pair.replica.env["CYLINDER_SPILL_LIMIT"]
+        pair.replica.restart()
+        assert done.returncode == 1
+        assert f"{name}: " in done.stderr
+        assert [end["RECORD"] for end in states(pair, name)] == [end["RECORD"] for end in before]
         settle(pair, histories, name)

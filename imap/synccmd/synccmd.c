@@ -16,6 +16,7 @@
 #include "imparse.h"
 #include "mboxname.h"
 #include "prot.h"
+#include "sync_spool.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
 
@@ -174,10 +175,18 @@ int synccmd_put_all(struct synccmd_session *session, ptrarray_t *lines, int r)
     return r;
 }
 
-int synccmd_puttext(struct synccmd_session *session, const struct buf *text)
+int synccmd_putspill(struct synccmd_session *session, const struct spill *text)
 {
+    char chunk[8192];
+    ssize_t n;
+
     prot_puts(session->out, "* ");
-    prot_putbuf(session->out, text);
+    for (uint64_t at = 0; (n = spill_read(text, chunk, sizeof(chunk), at)) > 0; at += (uint64_t)n)
+        prot_write(session->out, chunk, (size_t)n);
+    if (n < 0) {
+        prot_seterror(session->out, (int)-n, "temporary file cannot be read");
+        return sync_spill_error((int)n, "read");
+    }
     return prot_puts(session->out, "\r\n") ? IMAP_IOERROR : 0;
 }
 

@@ -18,6 +18,7 @@
 #include "dlist.h"
 #include "mbentry.h"
 #include "ptrarray.h"
+#include "spill.h"
 #include "strarray.h"
 #include "sync_reserve.h"
 #include "txn.h"
@@ -54,8 +55,8 @@ void synccmd_restart(struct synccmd_session *session);
 int synccmd_put(struct synccmd_session *session, struct dlist *dl);
 /* Put the dlists of an array, or (r, or a failure on the way) only free them; empties the array. Returns r or the failure. */
 int synccmd_put_all(struct synccmd_session *session, ptrarray_t *lines, int r);
-/* Print "* " and text that is ready. */
-int synccmd_puttext(struct synccmd_session *session, const struct buf *text);
+/* Print "* " and text that is ready. A text that cannot be read ends the connection, as half of it may be out. */
+int synccmd_putspill(struct synccmd_session *session, const struct spill *text);
 
 #define SYNCCMD_LOCAL 1u /* LOCAL_ form: the MUPDATE master is not told */
 typedef int synccmd_fn(struct synccmd_session *session, const struct dlist *dl, unsigned flags);
