@@ -55,11 +55,13 @@ int seen_read(const char *userid, const char *uniqueid, struct seendata *sd, str
     size_t len;
 
     seen_freedata(sd);
-    sd->seenuids = xstrdup("");
     int r = seen_open(userid, txn, TXN_DB_CONVERT, &db);
     if (r) return r;
     r = txn_db_fetch(db, uniqueid, strlen(uniqueid), &val, &len);
-    if (!r) decode(userid, uniqueid, val, len, sd);
+    if (!r)
+        decode(userid, uniqueid, val, len, sd);
+    else if (r == IMAP_NOTFOUND)
+        sd->seenuids = xstrdup("");
     txn_db_close(&db);
     return r == IMAP_NOTFOUND ? 0 : r;
 }

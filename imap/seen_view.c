@@ -122,21 +122,25 @@ static bool is_internal(const struct mailbox *mailbox, const char *userid)
     return mailbox->userid && !strcmp(userid, mailbox->userid);
 }
 
-/* The record of seen.db, and what this transaction has changed. */
+/* The record of seen.db, and what this transaction has changed. On an error the view stays as it was. */
 static int load(struct seen_view *view, struct mailbox *mailbox)
 {
     struct seendata sd = SEENDATA_INITIALIZER;
+    bool internal = is_internal(mailbox, view->asked_userid);
 
+    int r = !internal && mailbox_uniqueid(mailbox)
+                ? seen_read(view->asked_userid, mailbox_uniqueid(mailbox), &sd, mailbox->txn)
+                : 0;
+    if (r && r != IMAP_NOTFOUND) {
+        seen_freedata(&sd);
+        return r;
+    }
     free(view->userid);
-    view->userid = is_internal(mailbox, view->asked_userid) ? NULL : xstrdup(view->asked_userid);
+    view->userid = internal ? NULL : xstrdup(view->asked_userid);
     seqset_free(view->seen);
     view->seen = NULL;
     view->recentuid = mailbox->hdr.recentuid;
-    if (!view->userid) return 0;
-    int r = mailbox_uniqueid(mailbox)
-                ? seen_read(view->userid, mailbox_uniqueid(mailbox), &sd, mailbox->txn)
-                : 0;
-    if (r && r != IMAP_NOTFOUND) return r;
+    if (internal) return 0;
     view->seen = sd.seenuids && *sd.seenuids ? seqset_parse(sd.seenuids, NULL, 0) : NULL;
     if (!view->seen) view->seen = seqset_init(0, SEQ_SPARSE);
     view->recentuid = sd.lastuid;

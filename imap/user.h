@@ -63,6 +63,7 @@ int sub_rename(struct txn *, const char *userid, const char *oldname, const char
 bool sub_is_subscribed(const char *userid, const char *name);
 
 /* ---- seen records of other people's mailboxes (handbook 01 §7.1) ---- */
+/* A user or mailbox without a record: an empty one. On an error sd holds nothing. */
 int seen_read(const char *userid, const char *uniqueid, struct seendata *sd, struct txn *txn);
 int seen_write(struct txn *, const char *userid, const char *uniqueid, const struct seendata *sd);
 int seen_foreach(const char *userid, int (*cb)(const char *uniqueid, const struct seendata *, void *), void *rock);
