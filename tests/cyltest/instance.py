@@ -128,6 +128,15 @@ class Instance:
                                                "print_stacktrace=1")))
         return env
 
+    def allow_leaks(self, function):
+        """A library leaks what it allocates below that function of its own."""
+        path = self.path("tmp", "leaks")
+        with open(path, "w", encoding="ascii") as f:
+            f.write(f"leak:{function}\n")
+        self.account.give(path)
+        self.env["LSAN_OPTIONS"] += f":suppressions={path}:print_suppressions=0"
+        self.env["ASAN_OPTIONS"] += ":fast_unwind_on_malloc=0"
+
     def _default_conf(self):
         return {
             "configdirectory": self.path("conf"),

@@ -161,6 +161,7 @@ def sasl_server(factory):
     server.add_service("lmtp", cmd="lmtpd")
     server.conf["sasl_mech_list"] = "PLAIN LOGIN DIGEST-MD5 CRAM-MD5 SCRAM-SHA-256"
     server.use_tls()
+    server.allow_leaks("EVP_CIPHER_fetch")  # libsasl2's DIGEST-MD5, with a layer, and the plugin is unloaded at the end
     return start(server)
 
 
