@@ -39,12 +39,8 @@ def replicated(made):
     return made
 
 
-def labels(pair, service="imap"):
-    return [f"127.0.0.1:{server.ports[service]}" for server in (pair.primary, pair.replica)]
-
-
 def compare(pair, *args, ends=None, users=("alice",)):
-    ends = ends or labels(pair)
+    ends = ends or pair.labels()
     return pair.primary.run("check_replication", *args, *ends, *users, check=False)
 
 
@@ -68,7 +64,7 @@ def test_equal(replicated):
 
 
 def test_different_in_lines_and_json(replicated):
-    a, b = labels(replicated)
+    a, b = replicated.labels()
     with replicated.replica.imap("alice") as imap:
         imap.ok("SELECT INBOX")
         imap.ok(r"STORE 2 +FLAGS (\Flagged)")
@@ -123,7 +119,7 @@ def test_deleted_mailboxes(replicated):
     assert compare(replicated).returncode == 0
     done = compare(replicated, "--deleted")
     assert done.returncode == 1
-    assert (f"alice {name.replace('.', '/')} ACL of bob: only on {labels(replicated)[1]} (l)"
+    assert (f"alice {name.replace('.', '/')} ACL of bob: only on {replicated.labels()[1]} (l)"
             in lines(done))
 
 
@@ -144,7 +140,7 @@ def test_messages_of_a_deleted_mailbox(replicated):
     done = compare(replicated, "--deleted")
     assert done.returncode == 1
     (line,) = [line for line in lines(done) if " message: only on " in line]
-    assert line.startswith(f"alice {name.replace('.', '/')} 1 message: only on {labels(replicated)[0]} (digest ")
+    assert line.startswith(f"alice {name.replace('.', '/')} 1 message: only on {replicated.labels()[0]} (digest ")
 
 
 def test_a_server_without_the_sync_protocol(made):
@@ -159,7 +155,7 @@ def test_a_server_without_the_sync_protocol(made):
     assert done.returncode == 0, done.stdout + done.stderr
     assert any(line.startswith("not compared: messages of deleted mailboxes") for line in lines(done))
     assert ("not compared: seen state in others' mailboxes, Sieve scripts, types and options of mailboxes "
-            f"({labels(made)[1]} does not know X-REPLICATION)") in lines(done)
+            f"({made.labels()[1]} does not know X-REPLICATION)") in lines(done)
 
 
 def message_files(server):
@@ -193,7 +189,7 @@ def test_place_and_former_names_are_told_and_no_difference(made):
     with made.replica.imap("admin") as imap:
         imap.ok("RENAME user.alice.Play user.alice.Play other")
         imap.logout()
-    a, b = labels(made)
+    a, b = made.labels()
     done = compare(made)
     said = [line for line in lines(done) if line.startswith("alice ")]
     assert f"alice user/alice/Play partition: {a} has default, {b} has other (no difference of contents)" in said
@@ -213,7 +209,7 @@ def test_usage_that_is_wrong_on_both_ends(replicated):
         server.run("cyr_dbtool", server.path("conf/quotas.db"), "quotalegacy", "set", "user.alice", "%(M (7 50))")
     done = compare(replicated)
     assert done.returncode == 1, done.stdout + done.stderr
-    a, b = labels(replicated)
+    a, b = replicated.labels()
     wrong = "7, its messages add up to 3"
     assert f"alice user/alice usage of MESSAGE: {a} has {wrong}, {b} has {wrong}" in lines(done)
 
@@ -243,7 +239,7 @@ def test_only_what_two_attempts_say_is_reported(replicated):
         worker.join()
     assert done.returncode == 2, done.stdout + done.stderr
     assert "alice: changes while it is compared: " in done.stderr
-    a, b = labels(replicated)
+    a, b = replicated.labels()
     assert rf"alice user/alice 3 flags: {a} has none, {b} has \Answered" in lines(done)
     assert not [line for line in lines(done) if " HIGHESTMODSEQ: " in line]
 
@@ -268,7 +264,7 @@ def test_large_mailbox_in_windows(made):
     done = compare(made)
     assert done.returncode == 0, done.stdout + done.stderr
     assert [line for line in lines(done) if "conversation ids (" in line] == [
-        f"not compared: conversation ids ({label} does not know FETCH CID)" for label in labels(made)]
+        f"not compared: conversation ids ({label} does not know FETCH CID)" for label in made.labels()]
     edges = (1, 2000, 2001, 4000, 4001, 4201)
     with made.replica.imap("alice") as imap:
         imap.ok("SELECT INBOX")
@@ -291,11 +287,11 @@ def test_what_a_server_does_not_announce(made):
     made.sync("-u", "alice")
     done = compare(made)
     assert done.returncode == 0, done.stderr
-    b = labels(made)[1]
+    b = made.labels()[1]
     for what, capability in (("save dates", "SAVEDATE"), ("raw quota usage", "X-RAWQUOTA")):
         line = f"not compared: {what} ({b} does not know {capability})"
         assert line in lines(done)
-        assert line.replace(b, labels(made)[0]) not in lines(done)
+        assert line.replace(b, made.labels()[0]) not in lines(done)
     told = json.loads(compare(made, "--json").stdout)
     assert {"what": "save dates", "server": b, "capability": "SAVEDATE"} in told["not_compared"]
     assert "not compared: save dates" in compare(made, "--quiet").stdout
@@ -306,7 +302,7 @@ def test_users_of_a_file_and_all(replicated):
     users = file_with(replicated, "users", "# two\nalice\n\n bob \n")
     done = compare(replicated, "-f", users, users=())
     assert done.returncode == 1
-    assert f"bob user: only on {labels(replicated)[0]} (INBOX)" in lines(done)
+    assert f"bob user: only on {replicated.labels()[0]} (INBOX)" in lines(done)
     assert compare(replicated, "--all", users=()).stdout == done.stdout
     done = compare(replicated, users=("nobody",))
     assert done.returncode == 2 and "nobody: no such user on either server" in done.stderr
@@ -317,7 +313,7 @@ def test_wait_until_the_replica_has_caught_up(replicated):
         imap.append("INBOX", message(4))
         imap.logout()
     assert compare(replicated).returncode == 1
-    running = replicated.primary.popen("check_replication", "--wait", "60", *labels(replicated),
+    running = replicated.primary.popen("check_replication", "--wait", "60", *replicated.labels(),
                                        "alice")
     replicated.sync("-u", "alice")
     assert running.wait(120) == 0
@@ -335,7 +331,7 @@ def test_no_password_is_taken_from_the_command_line_and_all_other_ways_work(repl
     assert done.returncode == 2 and "login" in done.stderr, done.stderr
     done = compare(replicated, "-a", "admin", "-w", good, "--password-file-b", bad)
     assert done.returncode == 2 and done.stderr.startswith(
-        f"check_replication: {labels(replicated)[1]}: login"), done.stderr
+        f"check_replication: {replicated.labels()[1]}: login"), done.stderr
     env = replicated.primary.env
     env["CHECK_REPLICATION_PASSWORD"] = "wrong"
     assert compare(replicated, "-a", "admin").returncode == 2
@@ -359,7 +355,7 @@ def test_a_server_that_is_away(replicated):
     replicated.replica.stop()
     done = compare(replicated)
     assert done.returncode == 2
-    assert labels(replicated)[1] in done.stderr
+    assert replicated.labels()[1] in done.stderr
     assert "NOT COMPLETE" in done.stdout
 
 
@@ -369,14 +365,14 @@ def test_a_mailbox_that_the_user_may_not_open(replicated):
         imap.logout()
     done = compare(replicated)
     assert done.returncode == 2
-    assert f"check_replication: {labels(replicated)[1]}: alice: user/alice/Work: " in done.stderr
+    assert f"check_replication: {replicated.labels()[1]}: alice: user/alice/Work: " in done.stderr
     assert "NOT COMPLETE" in done.stdout
 
 
 @pytest.mark.parametrize("limit", [0, 30, 2000, 3500, 5000, 6500])
 def test_a_connection_that_breaks(replicated, limit):
     """Wherever it breaks: exit 2, and the server is named."""
-    a, _ = labels(replicated)
+    a, _ = replicated.labels()
     relay = ByteRelay(replicated.replica.ports["imap"], limit)
     try:
         done = compare(replicated, ends=[a, f"127.0.0.1:{relay.port}"])
@@ -389,7 +385,7 @@ def test_a_connection_that_breaks(replicated, limit):
 
 def test_a_relay_that_does_not_break(replicated):
     """The limits above are in the middle of what is said."""
-    a, _ = labels(replicated)
+    a, _ = replicated.labels()
     relay = ByteRelay(replicated.replica.ports["imap"], 1 << 20)
     try:
         assert compare(replicated, ends=[a, f"127.0.0.1:{relay.port}"]).returncode == 0
@@ -403,7 +399,7 @@ def test_a_server_that_says_nothing(replicated):
         b = f"127.0.0.1:{silent.getsockname()[1]}"
         replicated.primary.conf["client_timeout"] = 1
         replicated.primary.write_conf()
-        done = compare(replicated, "--timeout", "1", ends=[labels(replicated)[0], b])
+        done = compare(replicated, "--timeout", "1", ends=[replicated.labels()[0], b])
     assert done.returncode == 2
     assert b in done.stderr
 
@@ -421,26 +417,26 @@ def test_tls(made):
     made.sync("-u", "alice")
     ca = made.primary.cafile
     other = file_with(made, "other.pem", open(ca, encoding="ascii").read()[:-200])
-    implicit = [f"{label}/tls" for label in labels(made, "imaps")]
+    implicit = [f"{label}/tls" for label in made.labels("imaps")]
     assert compare(made, "--require-tls", "--ca", ca, ends=implicit).returncode == 0
     assert compare(made, "--require-tls", "--ca", ca).returncode == 0  # STARTTLS
     assert compare(made).returncode == 0  # STARTTLS where no password is taken without
     for server in (made.primary, made.replica):
         server.allow_log("TLS|badlogin")
-    for ends in (implicit, labels(made)):
+    for ends in (implicit, made.labels()):
         assert compare(made, "--require-tls", ends=ends).returncode == 2
         assert compare(made, "--require-tls", "--ca", other, ends=ends).returncode == 2
 
 
 def test_no_tls_where_it_is_required(replicated):
     done = compare(replicated, "--require-tls")
-    assert done.returncode == 2 and labels(replicated)[0] in done.stderr
+    assert done.returncode == 2 and replicated.labels()[0] in done.stderr
 
 
 def test_progress_on_a_terminal_only(replicated):
     assert compare(replicated).stderr == ""
     leader, follower = pty.openpty()
-    running = replicated.primary.popen("check_replication", *labels(replicated), "alice",
+    running = replicated.primary.popen("check_replication", *replicated.labels(), "alice",
                                        stderr=follower)
     os.close(follower)
     shown = b""

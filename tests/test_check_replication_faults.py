@@ -3,12 +3,10 @@
 
 import os
 import random
-import select
-import socket
-import threading
 
 import pytest
 
+from cyltest.byterelay import ByteRelay
 from cyltest.credentials import password
 from cyltest.differences import message
 from cyltest.storefiles import Snapshot, damage, mailbox_dir
@@ -30,58 +28,10 @@ def replicate(pair):
     return pair
 
 
-def label(server):
-    return f"127.0.0.1:{server.ports['imap']}"
-
-
 def compare(pair, ends=None, host=None):
     """host: the server whose configuration is used, and whose kill() would end the tool too."""
-    ends = ends or [label(pair.primary), label(pair.replica)]
+    ends = ends or pair.labels()
     return (host or pair.primary).run("check_replication", *ends, "alice", check=False)
-
-
-class Trigger:
-    """Passes bytes on to a server's IMAP port; calls act() before the first command that has `word`."""
-
-    def __init__(self, server, word, act):
-        self._target, self._word, self._act = server.address("imap"), word, act
-        self.fired = False
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.label = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        self._listener.close()
-
-    def _accept(self):
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._pass, args=(client,), daemon=True).start()
-
-    def _pass(self, client):
-        try:
-            with client, socket.create_connection(self._target) as server:
-                while self._pass_once(client, server):
-                    pass
-        except OSError:
-            pass  # the server was killed
-
-    def _pass_once(self, client, server):
-        for end in select.select([client, server], [], [])[0]:
-            data = end.recv(65536)
-            if not data:
-                return False
-            if end is client and self._word in data and not self.fired:
-                self.fired = True
-                self._act()
-            (server if end is client else client).sendall(data)
-        return True
 
 
 # ---- an end is killed ----
@@ -92,8 +42,8 @@ def test_a_server_is_killed(pair, end, word):
     """Every process of one end dies by SIGKILL: exit 2, and the reason names that end."""
     replicate(pair)
     servers = (pair.primary, pair.replica)
-    with Trigger(servers[end], word, servers[end].kill) as relay:
-        ends = [label(server) for server in servers]
+    with ByteRelay(servers[end].ports["imap"], word=word, act=servers[end].kill) as relay:
+        ends = pair.labels()
         ends[end] = relay.label
         done = compare(pair, ends=ends, host=servers[1 - end])
     assert relay.fired
@@ -148,7 +98,7 @@ def test_damaged_index(pair):
     for kind, done in results(pair, "cyrus.index"):
         assert done.returncode in (1, 2), f"{kind}: {done.stdout}{done.stderr}"
         assert done.returncode == 1 or done.stderr.startswith(
-            f"check_replication: {label(pair.replica)}: alice: "), f"{kind}: {done.stderr}"
+            f"check_replication: {pair.labels()[1]}: alice: "), f"{kind}: {done.stderr}"
 
 
 def test_damaged_cache(pair):

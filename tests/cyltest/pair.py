@@ -28,6 +28,10 @@ class Pair:
         self.primary.start()
         return self
 
+    def labels(self, service="imap"):
+        """host:port of both ends, as check_replication takes them."""
+        return [f"127.0.0.1:{server.ports[service]}" for server in (self.primary, self.replica)]
+
     def sync(self, *args, check=True):
         """sync_client on the primary: sync("-u", "alice")."""
         return self.primary.run("sync_client", "-v", "-l", *args, check=check)

@@ -19,12 +19,8 @@ CONF = {"conversations": True, "conversations_db": "twoskip", "unixhierarchysep"
         "proxy_authname": "repl", "proxy_password": password("repl")}
 
 
-def labels(pair):
-    return [f"127.0.0.1:{server.ports['imap']}" for server in (pair.primary, pair.replica)]
-
-
 def compare(pair, *users):
-    return pair.ours.run("check_replication", *labels(pair), *users, check=False)
+    return pair.ours.run("check_replication", *pair.labels(), *users, check=False)
 
 
 @pytest.fixture(scope="module", params=["debian-to-ours", "ours-to-debian"])
@@ -70,7 +66,7 @@ def test_equal(replicated):
 
 @pytest.mark.parametrize("kind", DIFFERENCES)
 def test_difference_is_named(replicated, differences, kind):
-    wanted = re.compile(expected(kind, labels(replicated)))
+    wanted = re.compile(expected(kind, replicated.labels()))
     user = user_of(kind)
     lines = [line for line in differences.stdout.splitlines()
              if line.startswith(f"{user} ") or f"({user} " in line]
@@ -85,7 +81,7 @@ def test_nothing_else_differs(replicated, differences):
 
 
 def test_what_361_cannot_tell_is_said(replicated):
-    theirs = labels(replicated)[replicated.primary is replicated.ours]
+    theirs = replicated.labels()[replicated.primary is replicated.ours]
     said = [line for line in replicated.before.stdout.splitlines() if "not compared" in line]
     assert sorted(said) == [
         f"not compared: former names of mailboxes ({theirs} does not know X-NAMEHISTORY)",
