@@ -36,7 +36,7 @@ static int duplicate_open(struct txn *txn, struct txn_db **dbp)
     else
         buf_printf(&path, "%s/deliver.db", cfg.configdirectory);
     int r = txn_db_open(txn, config_getstring(IMAPOPT_DUPLICATE_DB), buf_cstring(&path),
-                        TXN_DB_CREATE | TXN_DB_GLOBAL, dbp);
+                        TXN_DB_CREATE | TXN_DB_GLOBAL | TXN_DB_DERIVED, dbp);
     buf_free(&path);
     return r;
 }

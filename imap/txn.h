@@ -170,6 +170,7 @@ struct txn_db;
 #define TXN_DB_CONVERT 4u /* a file of another backend is read as it is, and converted at commit */
 #define TXN_DB_COVERED 8u /* of a user whose lock this transaction holds exclusively: no lock, no stat per read */
 #define TXN_DB_RMW 16u    /* a global one that a hook of TXN_ORDER_GLOBAL or later reads before it changes it */
+#define TXN_DB_DERIVED 32u /* what it says can be done without: when a change meets damage the file becomes PATH.damaged, and is begun anew */
 /*
  * txn NULL: for reading what is committed. backend is a name of handbook 01 §1.2.
  * IMAP_MAILBOX_BADFORMAT: not a database, or a damaged one (logged). The handle

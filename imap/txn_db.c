@@ -48,6 +48,11 @@ int txn_db_open_file(struct txn_db *db)
     return r == CYRUSDB_NOTFOUND ? 0 : txn_db_error(r);
 }
 
+static bool is_dispensable(const struct txn_db *db, int r)
+{
+    return r == IMAP_MAILBOX_BADFORMAT && (db->flags & TXN_DB_DERIVED);
+}
+
 /*
  * What is staged is covered by a lock that the transaction holds exclusively (the rule of txn.h), but for global
  * databases, whose lock the commit takes: so nobody changes the file under us, and reading it needs no system call.
@@ -145,6 +150,7 @@ int txn_db_open(struct txn *txn, const char *backend, const char *path, unsigned
     }
     db = new_handle(txn, backend, path, flags);
     r = txn_db_open_file(db);
+    if (is_dispensable(db, r)) r = 0; /* looked at again when it is read, or at the commit */
     if (!r && txn && (flags & TXN_DB_COVERED)) r = settle(db);
     if (r) {
         txn_db_free(db);
@@ -333,6 +339,7 @@ static int stage(struct txn_db *db, const char *key, size_t keylen, const char *
         return IMAP_INTERNAL;
     }
     int r = txn_db_open_file(db);
+    if (is_dispensable(db, r)) r = 0;
     if (!r) r = settle(db);
     if (r) return r;
     if (!db->db && data && !(db->flags & TXN_DB_CREATE)) return IMAP_NOTFOUND;

@@ -13,6 +13,7 @@
 #include "buf.h"
 #include "diskio.h"
 #include "imap_err.h"
+#include "journal_db.h"
 #include "txn_db_internal.h"
 #include "util.h"
 #include "xmalloc.h"
@@ -149,7 +150,10 @@ static int prepare(struct txn_db *db)
     db->op = (struct journal_op){ .kind = JOURNAL_OP_DB, .path = db->path, .path2 = db->backend };
     db->skip = db->removed;
     int r = db->removed ? 0 : txn_db_open_file(db);
+    if (r == IMAP_MAILBOX_BADFORMAT && (db->flags & TXN_DB_DERIVED))
+        r = journal_db_set_aside(db->path) ? IMAP_IOERROR : 0;
     if (r || db->removed) return r;
+    if (db->flags & TXN_DB_DERIVED) db->op.flags |= JOURNAL_DB_DERIVED;
     if (db->db) {
         struct stat st;
         r = cyrusdb_get_mark(db->db, &mark);

@@ -43,6 +43,21 @@ static int as_errno(int r)
     }
 }
 
+/* ---- damage ---- */
+
+int journal_db_set_aside(const char *path)
+{
+    char *kept = xasprintf("%s.damaged", path);
+    int r = diskio_rename(path, kept);
+
+    if (r)
+        xsyslog_errno(LOG_ERR, r, "DBERROR: a damaged database can't be set aside", "fname=<%s>", path);
+    else
+        xsyslog(LOG_ERR, "DBERROR: a damaged database is set aside and begun anew", "fname=<%s> kept=<%s>", path, kept);
+    free(kept);
+    return r;
+}
+
 /* ---- after a crash ---- */
 
 static void inode_key(const char *path, char out[64])
@@ -66,8 +81,9 @@ static bool began_absent(const struct journal_plan_path *pp)
     return pp->nmarks && (pp->marks[0].flags & JOURNAL_DB_ABSENT);
 }
 
-static int cut_back(struct journal_apply *apply, const char *path, const struct journal_plan_path *pp)
+static int cut_back(struct journal_apply *apply, const struct journal_op *op, const struct journal_plan_path *pp)
 {
+    const char *path = op->path;
     struct cyrusdb_mark *marks = xcalloc(pp->nmarks + 1, sizeof(*marks));
     unsigned n = 0;
     bool cut;
@@ -79,6 +95,7 @@ static int cut_back(struct journal_apply *apply, const char *path, const struct 
     int r = cyrusdb_rewind(path, marks, n, &cut);
     if (cut) apply->databases++;
     free(marks);
+    if (r == CYRUSDB_BADFORMAT && (op->flags & JOURNAL_DB_DERIVED)) return journal_db_set_aside(path);
     return r == CYRUSDB_NOTFOUND ? 0 : as_errno(r);
 }
 
@@ -96,7 +113,7 @@ static int rewind_once(struct journal_apply *apply, const struct journal_op *db)
         apply->databases++;
     }
     else {
-        r = cut_back(apply, db->path, pp);
+        r = cut_back(apply, db, pp);
         note_rewound(apply, db->path);
     }
     return r;
@@ -119,7 +136,7 @@ static int change_all(struct journal_db_change *change, struct db *db)
     return r;
 }
 
-static int apply_changes(struct journal_db_change *change)
+static int apply_changes(struct journal_db_change *change, bool anew)
 {
     const struct journal_op *op = change->db;
     unsigned flags = CYRUSDB_NOCOMPACT | CYRUSDB_KEEP;
@@ -131,7 +148,7 @@ static int apply_changes(struct journal_db_change *change)
     if (r) return r;
 
     /* A file with marks whose record has none is just being converted. */
-    bool nosync = cyrusdb_needs_no_sync(db) && !(cyrusdb_has_marks(db) && (op->flags & JOURNAL_DB_NOMARK));
+    bool nosync = !anew && cyrusdb_needs_no_sync(db) && !(cyrusdb_has_marks(db) && (op->flags & JOURNAL_DB_NOMARK));
     r = cyrusdb_begin(db, nosync ? CYRUSDB_NOSYNC : 0);
     if (!r) r = change_all(change, db);
     if (!r) r = cyrusdb_commit(db);
@@ -152,7 +169,12 @@ int journal_db_apply(struct journal_db_change *change)
     }
     if (apply->rewind && !mutant_is("no-cut-back")) r = rewind_once(apply, db);
     if (r || !change->n) return r;
-    r = as_errno(apply_changes(change));
+    struct journal_op_iter first = change->changes;
+    r = as_errno(apply_changes(change, false));
+    if (r == -EBADMSG && (db->flags & JOURNAL_DB_DERIVED) && !journal_db_set_aside(db->path)) {
+        change->changes = first;
+        r = as_errno(apply_changes(change, true));
+    }
     if (apply->rewind && !r) note_rewound(apply, db->path);
     if (!r) return 0;
     syslog(LOG_ERR, "journal: can't change database %s: %s", db->path, strerror(-r));

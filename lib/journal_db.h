@@ -20,5 +20,7 @@ struct journal_db_change {
  * the file is first cut back, once, to the oldest mark that fits it. 0 or -errno.
  */
 int journal_db_apply(struct journal_db_change *change);
+/* A damaged database becomes PATH.damaged (logged). 0 or -errno. */
+int journal_db_set_aside(const char *path);
 
 #endif

@@ -180,6 +180,46 @@ def test_a_file_of_all_users(factory, name, kind):
     assert name in server.log_text()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", range(3))
+def test_deliver_db_holds_nobody_up(factory, kind, seed):
+    """What was delivered where can be done without: a damaged file is set aside when a delivery meets the damage."""
+    server = factory(services=("imap", "lmtp")).start()
+    server.allow_log("DBERROR")
+    server.create_user("fine")
+    server.add_user("fine")
+
+    def deliver(first, last):
+        with server.lmtp() as lmtp:
+            for n in range(first, last):
+                [(code, text)] = lmtp.deliver(MESSAGE % ((b"fine%d" % n,) * 3), ["fine"])
+                assert code == 250, (n, code, text)
+
+    def count():
+        with server.imap("fine") as imap:
+            [line] = imap.ok("STATUS INBOX (MESSAGES)").untagged
+            imap.logout()
+        return int(re.search(rb"MESSAGES (\d+)", line)[1])
+
+    deliver(0, 40)
+    server.stop()
+    z = Zapped(server.path("conf", "deliver.db"), kind, random.Random(f"{seed} {kind}"))
+    server.start()
+    deliver(40, 80)
+    assert count() == 80
+    if os.path.exists(z.path + ".damaged"):  # else the damage was never met
+        deliver(79, 80)
+        assert count() == 80
+    server.kill()
+    server.start()
+    deliver(80, 90)
+    assert count() == 90
+    server.stop()
+    if kind == "header":  # otherwise changes may have set pointers in what was damaged
+        assert os.path.exists(z.path + ".damaged") and z.is_kept((server.path("conf"),))
+    assert not crashed(server)
+
+
 @pytest.mark.parametrize("which, kind", [
     *[("segment", kind) for kind in (*KINDS, "rights")],
     *[(which, kind) for which in ("control", "checkpoint") for kind in ("truncate", "rubbish", "rights")]])
