@@ -174,6 +174,7 @@ int annotate_msg_set_field(struct mailbox *mailbox, const struct index_record *r
     if (value) {
         buf_init_ro(&v.value, buf_base(value), buf_len(value));
         r = annotate_db_store(db, &key, &v);
+        mailbox_note_annotations(mailbox);
     }
     else
         r = txn_db_delete(db, buf_base(&key), buf_len(&key));

@@ -142,6 +142,8 @@ int mailbox_user_flag(struct mailbox *, const char *name, int *slot, bool create
 /* The name of a slot goes; no record may have the flag. */
 int mailbox_remove_user_flag(struct mailbox *, int slot);
 
+/* cyrus.annotations is there, or will be. */
+void mailbox_note_annotations(struct mailbox *);
 /* The annotations of a live record changed: header CRC and quota_annot_used follow (annotate.h
  * calls this); rec NULL: those of the mailbox itself, which count for quota_annot_used only. */
 int mailbox_annot_delta(struct mailbox *, const struct index_record *rec, const struct annot_sum *oldsum,
@@ -192,7 +194,7 @@ struct mailbox_create_args {
 int mailbox_create(struct txn *txn, const struct mailbox_create_args *args, struct mailbox **mboxp);
 /* Remove files (lazily) and derived data; the entry is the caller's affair. */
 int mailbox_delete(struct mailbox *);
-/* Repack at commit: drop UNLINKED records, rewrite index and cache. */
+/* Repack at commit: drop UNLINKED records, rewrite index and cache. Without room for them it is left for another time. */
 int mailbox_repack(struct mailbox *);
 /* The index becomes one of that minor version, by a repack at the commit; 0: MAILBOX_MINOR_VERSION. Fields that a
  * version lacks are annotations there, and move. Versions from 12 on are written, 6 to 10 only read: such a

@@ -116,18 +116,17 @@ int index_header_apply_delta(struct index_header *hdr, const struct index_record
 {
     struct share o = share_of(oldrec, oldsum, flagnames);
     struct share n = share_of(newrec, newsum, flagnames);
-    bool ok = true;
+    bool annots = index_header_counts_annots(hdr), ok = true;
 
     ok &= move32(&hdr->exists, o.exists, n.exists);
     ok &= move32(&hdr->deleted, o.deleted, n.deleted);
     ok &= move32(&hdr->answered, o.answered, n.answered);
     ok &= move32(&hdr->flagged, o.flagged, n.flagged);
-    ok &= move32(&hdr->unseen, o.unseen, n.unseen);
+    if (index_header_counts_unseen(hdr)) ok &= move32(&hdr->unseen, o.unseen, n.unseen);
     ok &= move64(&hdr->quota_mailbox_used, o.used, n.used);
-    ok &= move64(&hdr->quota_annot_used, o.annot_used, n.annot_used);
+    if (annots) ok &= move64(&hdr->quota_annot_used, o.annot_used, n.annot_used);
     hdr->sync_crc_basic ^= o.basic ^ n.basic;
-    hdr->sync_crc_annot ^= o.annot ^ n.annot;
-    hdr->sync_crc_annot ^= field_annots_delta(oldrec, newrec, hdr->minor_version);
+    if (annots) hdr->sync_crc_annot ^= o.annot ^ n.annot ^ field_annots_delta(oldrec, newrec, hdr->minor_version);
 
     bool was = oldrec && (oldrec->internal_flags & FLAG_INTERNAL_EXPUNGED);
     bool is = newrec && (newrec->internal_flags & FLAG_INTERNAL_EXPUNGED);
@@ -142,7 +141,7 @@ void index_header_reset_counts(struct index_header *hdr)
     hdr->quota_mailbox_used = hdr->quota_annot_used = 0;
     hdr->first_expunged = 0;
     hdr->sync_crc_basic = SYNC_CRC_BASIC_INIT;
-    hdr->sync_crc_annot = SYNC_CRC_ANNOT_INIT;
+    hdr->sync_crc_annot = index_header_counts_annots(hdr) ? SYNC_CRC_ANNOT_INIT : 0;
 }
 
 const char *mailbox_options_to_string(uint32_t options, char out[OPTIONS_STRING_MAX])

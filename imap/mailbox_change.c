@@ -141,6 +141,11 @@ bool mailbox_has_annotations(struct mailbox *mailbox)
     return mailbox->has_annots > 0;
 }
 
+void mailbox_note_annotations(struct mailbox *mailbox)
+{
+    mailbox->has_annots = 1;
+}
+
 /* They count only while the message does, so they are looked up only when that changes. */
 static int annots_of_change(struct mailbox *mailbox, const struct index_record *oldrec,
                             const struct index_record *newrec, struct annot_sum *sum)

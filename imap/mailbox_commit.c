@@ -31,7 +31,7 @@ void mailbox_usage(const struct mailbox *mailbox, int64_t usage[QUOTA_NUMRESOURC
     usage[QUOTA_STORAGE] = mailbox->deleted ? 0 : (int64_t)hdr->quota_mailbox_used;
     usage[QUOTA_MESSAGE] = mailbox->deleted ? 0 : (int64_t)hdr->exists;
     /* An index that can't remember it would be charged for it again and again. */
-    bool annots = !mailbox->deleted && hdr->minor_version >= 13;
+    bool annots = !mailbox->deleted && index_header_counts_annots(hdr);
     usage[QUOTA_ANNOTSTORAGE] = annots ? (int64_t)hdr->quota_annot_used : 0;
     usage[QUOTA_NUMFOLDERS] = mailbox->deleted ? 0 : 1;
 }

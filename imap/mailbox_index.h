@@ -125,6 +125,15 @@ int index_header_check_size(const struct index_header *hdr, uint64_t filesize);
 size_t index_header_write(const struct index_header *hdr, char *out);
 /* Set minor_version, start_offset and record_size; false for an unknown version. */
 bool index_header_set_version(struct index_header *hdr, uint32_t minor);
+/* Older versions have no place for these counts: they stay 0, which for sync_crc_annot means "not known". */
+static inline bool index_header_counts_annots(const struct index_header *hdr)
+{
+    return hdr->minor_version >= 13;
+}
+static inline bool index_header_counts_unseen(const struct index_header *hdr)
+{
+    return hdr->minor_version >= 14;
+}
 /* Fresh header of a new, empty mailbox in the present version. */
 void index_header_init(struct index_header *hdr);
 /* File offset of record recno (1-based). */

@@ -104,7 +104,7 @@ struct mailbox {
     bool meta_opened, conv_opened;
     bool hooked; /* the commit hooks are registered */
     bool hdr_dirty, header_dirty;
-    bool created, deleted, repack;
+    bool created, deleted, repack, repack_must;
     bool modseq_begun; /* highestmodseq is in step with the owner's counter */
     modseq_t
         *shared_modseq; /* of the owner in this transaction; NULL: numbers of the mailbox alone */
@@ -176,6 +176,8 @@ int mailbox_account_quota(struct mailbox *mailbox, const int64_t usage[4]);
 
 /* mailbox_repack.c */
 int mailbox_write_repacked(struct mailbox *mailbox);
+/* As mailbox_repack, but the transaction fails without it. */
+int mailbox_must_repack(struct mailbox *mailbox);
 
 /* mailbox_files.c */
 int mailbox_write_deleted(struct mailbox *mailbox);

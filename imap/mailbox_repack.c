@@ -5,7 +5,9 @@
  * Written piece by piece into the stage, given their names when the transaction is applied:
  * index and caches change in one moment, and whoever has the old ones mapped keeps them.
  * A record whose CRC is wrong is carried over byte for byte; only UNLINKED ones go. If
- * the sync CRC of the new index would not be that of the old, the repack does not take place.
+ * the sync CRC of the new index would not be that of the old, or there is no room for it, the
+ * repack does not take place: the changes go into the old files, which keep the mark that they
+ * are to be repacked. Only a repack that must be (another version, a damaged index) fails.
  * Handbook 02 §5.5.
  */
 #include <config.h>
@@ -32,6 +34,7 @@ struct repack {
     struct index_header hdr;   /* of the new index */
     struct index_header check; /* counts of what was written */
     struct cache_writer cache[2];
+    struct txn_staged *index;
     unsigned damaged; /* records carried over unread */
 };
 
@@ -39,6 +42,13 @@ int mailbox_repack(struct mailbox *mailbox)
 {
     int r = mailbox_begin_change(mailbox);
     if (!r) mailbox->repack = true;
+    return r;
+}
+
+int mailbox_must_repack(struct mailbox *mailbox)
+{
+    int r = mailbox_repack(mailbox);
+    if (!r) mailbox->repack_must = true;
     return r;
 }
 
@@ -86,6 +96,14 @@ static int copy_cache(struct repack *rp, struct index_record *rec)
     return r ? IMAP_IOERROR : 0;
 }
 
+static int finish_cache(struct repack *rp, struct cache_writer *w)
+{
+    if (!w->staged) return 0;
+    int r = flush(w);
+    if (r) mailbox_log(rp->mailbox, r, "can't write the new cache", txn_staged_path(w->staged));
+    return r ? IMAP_IOERROR : txn_staged_sync(w->staged);
+}
+
 static int place_cache(struct repack *rp, struct cache_writer *w)
 {
     struct mailbox *mailbox = rp->mailbox;
@@ -94,16 +112,12 @@ static int place_cache(struct repack *rp, struct cache_writer *w)
 
     int r = mailbox_path_meta(&mailbox->place, w->file, &path);
     if (r) return r;
-    if (w->staged) {
-        r = flush(w);
-        if (r) mailbox_log(mailbox, r, "can't write the new cache", txn_staged_path(w->staged));
-        if (!r) txn_place(mailbox->txn, w->staged, buf_cstring(&path));
-    }
-    else if (!diskio_stat(buf_cstring(&path), &st)) {
+    if (w->staged)
+        txn_place(mailbox->txn, w->staged, buf_cstring(&path));
+    else if (!diskio_stat(buf_cstring(&path), &st))
         txn_unlink(mailbox->txn, buf_cstring(&path));
-    }
     buf_free(&path);
-    return r ? IMAP_IOERROR : 0;
+    return 0;
 }
 
 /* ---- records ---- */
@@ -172,18 +186,37 @@ static void begin(struct repack *rp, struct mailbox *mailbox)
     buf_appendfill(&mailbox->repacked, '\0', rp->hdr.start_offset);
 }
 
-static int place_index(struct repack *rp)
+/* In a file of its own, however small: an inline one would need its room only after the promise. */
+static int write_index(struct repack *rp)
 {
     struct mailbox *mailbox = rp->mailbox;
     struct buf *bytes = &mailbox->repacked;
-    struct txn_staged *staged;
     const char *root = partition_metaroot(mailbox->place.partition, META_INDEX);
+    int fd;
 
     if (!root) return IMAP_PARTITION_UNKNOWN;
     index_header_write(&rp->hdr, bytes->s);
-    int r = txn_stage(mailbox->txn, root, buf_base(bytes), buf_len(bytes), MAILBOX_FILE_MODE, 0,
-                      &staged);
-    if (!r) txn_place(mailbox->txn, staged, mailbox->index_path);
+    int r = txn_stage_file(mailbox->txn, root, MAILBOX_FILE_MODE, &fd, &rp->index);
+    if (r) return r;
+    r = diskio_pwrite(fd, buf_base(bytes), buf_len(bytes), 0);
+    if (r) mailbox_log(mailbox, r, "can't write the new index", txn_staged_path(rp->index));
+    return r ? IMAP_IOERROR : txn_staged_sync(rp->index);
+}
+
+/* All that needs room; durable when it returns 0. */
+static int write_files(struct repack *rp)
+{
+    int r = copy_records(rp);
+    for (int i = 0; !r && i < 2; i++) r = finish_cache(rp, &rp->cache[i]);
+    return r ? r : write_index(rp);
+}
+
+static int place_files(struct repack *rp)
+{
+    int n = mailbox_cache_has_archive(rp->mailbox) ? 2 : 1, r = 0;
+
+    txn_place(rp->mailbox->txn, rp->index, rp->mailbox->index_path);
+    for (int i = 0; !r && i < n; i++) r = place_cache(rp, &rp->cache[i]);
     return r;
 }
 
@@ -208,22 +241,27 @@ static bool is_same(const struct repack *rp)
     return false;
 }
 
+/* The old files are as they were; what was staged is dropped with the transaction. */
+static int do_without(struct mailbox *mailbox, int r)
+{
+    if (mailbox->repack_must) return r;
+    mailbox_log(mailbox, 0, "not repacked, this is done another time", mailbox->index_path);
+    mailbox->hdr.options |= OPT_MAILBOX_NEEDS_REPACK;
+    mailbox->repack = false;
+    return mailbox_write_index(mailbox);
+}
+
 int mailbox_write_repacked(struct mailbox *mailbox)
 {
     struct repack rp;
 
     begin(&rp, mailbox);
-    int r = copy_records(&rp);
-    bool same = !r && is_same(&rp);
-    if (same) {
-        r = place_index(&rp);
-        int n = mailbox_cache_has_archive(mailbox) ? 2 : 1;
-        for (int i = 0; !r && i < n; i++) r = place_cache(&rp, &rp.cache[i]);
-        if (!r) r = raise_deleted(&rp);
-        if (!r) mailbox->hdr = rp.hdr;
-    }
+    int r = write_files(&rp);
+    if (!r && !is_same(&rp)) r = IMAP_MAILBOX_CHECKSUM;
     for (int i = 0; i < 2; i++) buf_free(&rp.cache[i].buf);
-    if (r || same) return r;
-    mailbox->repack = false;
-    return mailbox_write_index(mailbox);
+    if (r) return do_without(mailbox, r);
+    r = place_files(&rp);
+    if (!r) r = raise_deleted(&rp);
+    if (!r) mailbox->hdr = rp.hdr;
+    return r;
 }

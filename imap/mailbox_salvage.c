@@ -348,6 +348,6 @@ int mailbox_open_salvage(struct txn *txn, const mbentry_t *mbentry, struct mailb
     mailbox_attach(mailbox);
     *mboxp = mailbox;
     if (mailbox->created) r = mailbox_make_dirs(txn, &mailbox->place);
-    if (!r && salvage->index_damaged && !mailbox->created) r = mailbox_repack(mailbox);
+    if (!r && salvage->index_damaged && !mailbox->created) r = mailbox_must_repack(mailbox);
     return r ? r : mailbox_begin_change(mailbox);
 }

@@ -168,7 +168,7 @@ int mailbox_set_version(struct mailbox *mailbox, int version)
     if (version < 0 || to < FIRST_WRITABLE || !index_version_lookup(to, &layout)) return IMAP_MAILBOX_NOTSUPPORTED;
     if (cv.from == to) return 0;
     index_header_set_version(&mailbox->hdr, to);
-    int r = mailbox_repack(mailbox);
+    int r = mailbox_must_repack(mailbox);
     if (!r) r = take_seen(&cv);
     for (uint32_t recno = 1; !r && recno <= mailbox->hdr.num_records; recno++) r = convert_record(&cv, recno);
     if (!r) r = mailbox_recalc_counters(mailbox);

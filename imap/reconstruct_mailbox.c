@@ -63,6 +63,7 @@ static bool has_unexplained_files(struct repair *rp)
 {
     struct index_record rec;
 
+    if (rp->files.ntwice) return true;
     for (size_t i = 0; i < rp->files.n; i++) {
         if (mailbox_find_uid(rp->mailbox, rp->files.file[i].rec.uid, &rec) ||
             (rec.internal_flags & FLAG_INTERNAL_UNLINKED))
@@ -357,7 +358,7 @@ int reconstruct_mailbox(struct reconstruct *rc, const char *name)
 
     for (int i = 0; r == IMAP_AGAIN && i < TRIES; i++) {
         if (moment.known) {
-            r = txn_checkpoint();
+            r = txn_checkpoint_again();
             if (r) return r;
         }
         r = attempt(rc, name, &moment);

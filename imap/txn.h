@@ -153,6 +153,8 @@ int txn_stage_fd(struct txn *txn, const char *root, int fd, mode_t mode, time_t 
  * index, a rebuilt database). *fdp stays open until the commit or abort; txn syncs it.
  */
 int txn_stage_file(struct txn *txn, const char *root, mode_t mode, int *fdp, struct txn_staged **stagedp);
+/* Makes a txn_stage_file durable now, for who would do without it if there is no room. */
+int txn_staged_sync(struct txn_staged *staged);
 /* Where the bytes are now: the path in the stage, or NULL when they travel inline. */
 const char *txn_staged_path(const struct txn_staged *staged);
 /*
@@ -286,8 +288,10 @@ int txn_journal(struct journal **jp);
  */
 struct journal_recovery;
 int txn_recover(struct journal_recovery *recovery);
-/* A checkpoint now (ctl_cyrusdb -c; reconstruct before it reads a directory). Not inside a transaction. */
+/* A checkpoint now (ctl_cyrusdb -c). Not inside a transaction. */
 int txn_checkpoint(void);
+/* The same, and no name is left that was to go before (reconstruct, before it reads a directory): the last checkpoint may have been cut. */
+int txn_checkpoint_again(void);
 /*
  * For programs before they exit: gives the journal back, and when nobody else has
  * it open and no failure is known, makes the store plain (checkpoint, empty journal).

@@ -43,6 +43,7 @@ struct txn_staged {
     size_t len;
     mode_t mode;
     time_t mtime;
+    bool synced;     /* by txn_staged_sync */
     char *placed;    /* its first name; NULL: none yet */
 };
 

@@ -72,6 +72,14 @@ int txn_recover(struct journal_recovery *recovery)
     return r ? IMAP_IOERROR : 0;
 }
 
+int txn_checkpoint_again(void)
+{
+    struct journal *j;
+    int r = txn_journal(&j);
+    if (!r && journal_checkpoint(j, JOURNAL_CHECKPOINT_AGAIN)) r = IMAP_IOERROR;
+    return r;
+}
+
 int txn_checkpoint(void)
 {
     struct journal *j;

@@ -113,6 +113,14 @@ int txn_stage_file(struct txn *txn, const char *root, mode_t mode, int *fdp, str
     return r;
 }
 
+int txn_staged_sync(struct txn_staged *staged)
+{
+    int r = diskio_fsync(staged->fd);
+    if (r) return fail(r, "sync", staged->path);
+    staged->synced = true;
+    return 0;
+}
+
 const char *txn_staged_path(const struct txn_staged *staged)
 {
     return staged->path;
@@ -193,7 +201,7 @@ int txn_stage_sync(struct txn *txn)
     int r = 0;
 
     for (struct txn_staged *s = txn->staged; !r && s; s = s->next) {
-        if (s->path && s->placed) r = sync_file(s);
+        if (s->path && s->placed && !s->synced) r = sync_file(s);
     }
     for (struct txn_staged *s = txn->staged; !r && s; s = s->next) {
         if (!s->path || !s->placed || !strcmp(s->dir, synced)) continue;

@@ -96,6 +96,7 @@ uint64_t journal_lock_lsn(const struct journal *j, const char *lockname);
 
 #define JOURNAL_CHECKPOINT_TRY 1u    /* -EAGAIN when another process is at it */
 #define JOURNAL_CHECKPOINT_IF_DUE 2u /* only when the log has grown by checkpoint_size */
+#define JOURNAL_CHECKPOINT_AGAIN 4u /* also what the last one may have left: names to be removed */
 /*
  * Makes everything committed durable in the files themselves, removes lazily removed
  * files, and drops segments that no reader needs. Commits go on meanwhile, but for moments.

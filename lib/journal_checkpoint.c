@@ -173,7 +173,8 @@ static int sync_files(struct journal *j, const struct journal_plan *plan)
     return r ? journal_fail(j, "sync of the file systems", r) : 0;
 }
 
-static int run_checkpoint(struct journal *j, bool final)
+/* again: also if nothing was committed since the last one, which may have been cut before it had removed all. */
+static int run_checkpoint(struct journal *j, bool final, bool again)
 {
     struct journal_checkpoint cp;
     struct journal_plan plan;
@@ -182,7 +183,7 @@ static int run_checkpoint(struct journal *j, bool final)
     int r = journal_checkpoint_read(j->dir, &cp);
     if (!r) r = end_window(j, &end);
     if (r) return r;
-    if (end == cp.lsn && (!final || cp.lazy == cp.lsn)) return 0;
+    if (end == cp.lsn && (!(final || again) || cp.lazy == cp.lsn)) return 0;
     uint64_t readers = journal_readers_lsn(j); /* before the sync that makes it durable */
 
     /* From `lazy` on: what was removed last time is to become durable now. */
@@ -191,7 +192,7 @@ static int run_checkpoint(struct journal *j, bool final)
     r = plan_records(j, &plan, &pos, end);
     if (!r) r = journal_sync(j, end);
     if (!r && !mutant_is("checkpoint-before-syncfs")) r = sync_files(j, &plan);
-    cp.lazy = mutant_is("lazy-not-again") ? end : cp.lsn;
+    if (end != cp.lsn) cp.lazy = mutant_is("lazy-not-again") ? end : cp.lsn;
     cp.lsn = end;
     if (!r) r = journal_checkpoint_write(j->dir, &cp);
     if (!r && mutant_is("checkpoint-before-syncfs")) r = sync_files(j, &plan);
@@ -221,7 +222,7 @@ int journal_checkpoint(struct journal *j, unsigned flags)
                              flags & JOURNAL_CHECKPOINT_TRY ? DISKIO_LOCK_NONBLOCK : 0);
     if (r == -EWOULDBLOCK) return -EAGAIN;
     if (r) return r;
-    if (!(flags & JOURNAL_CHECKPOINT_IF_DUE) || is_due(j)) r = run_checkpoint(j, false);
+    if (!(flags & JOURNAL_CHECKPOINT_IF_DUE) || is_due(j)) r = run_checkpoint(j, false, flags & JOURNAL_CHECKPOINT_AGAIN);
     journal_byteunlock(j, JLOCK_CHECKPOINT);
     return r;
 }
@@ -230,7 +231,7 @@ int journal_checkpoint_final(struct journal *j)
 {
     int r = journal_bytelock(j, JLOCK_CHECKPOINT, DISKIO_LOCK_EXCLUSIVE, 0);
     if (r) return r;
-    r = run_checkpoint(j, true);
+    r = run_checkpoint(j, true, false);
     journal_byteunlock(j, JLOCK_CHECKPOINT);
     return r;
 }

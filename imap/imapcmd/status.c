@@ -104,7 +104,8 @@ static int count(struct imap_session *s, struct mailbox *mailbox, uint32_t items
     if (r) return r;
     counts->unseen = mailbox_index_header(mailbox)->unseen;
     /* The header knows the owner's unseen; then only new messages are looked at. */
-    bool internal = seen_view_internal(counts->seen) || !(items & STATUS_UNSEEN);
+    bool known = seen_view_internal(counts->seen) && index_header_counts_unseen(mailbox_index_header(mailbox));
+    bool internal = known || !(items & STATUS_UNSEEN);
     uint32_t unseen = counts->unseen;
     if (internal)
         from = seen_view_recentuid(counts->seen);

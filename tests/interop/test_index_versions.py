@@ -48,6 +48,7 @@ def test_old_index_is_served(factory, debian_factory, chain):
     assert after == before
     with server.imap("alice") as imap:
         imap.ok("SELECT INBOX")
+        assert imap.ok("STATUS INBOX (UNSEEN)").find("* STATUS") == [b"* STATUS INBOX (UNSEEN 3)"]
         answer = imap.cmd(r"STORE 1 +FLAGS (\Answered)")
         assert answer.status == ("OK" if chain[-1] >= 12 else "NO")
         assert len(lines(imap.ok(ITEMS))) == 3
