@@ -451,13 +451,20 @@ START_TEST(subscription_keys)
     sub_key_print("example.org!user.eve.x", "eve@example.org", &out);
     ck_assert_str_eq(buf_cstring(&out), "NINBOX\x1fx");
     /* as 3.6.1 writes user.alice2.z for alice */
-    char *name = sub_key_parse("NINBOX2\x1fz", 9, "alice");
+    sub_key_print("INBOXes.org!user.eve", "alice", &out);
+    char *name = sub_key_parse(out.s, out.len, "alice");
+    ck_assert_str_eq(name, "INBOXes.org!user.eve");
+    free(name);
+    name = sub_key_parse("NINBOX2\x1fz", 9, "alice");
     ck_assert_str_eq(name, "user.alice2.z");
     free(name);
     ck_assert_ptr_null(sub_key_parse(SUB_VERSION_KEY, strlen(SUB_VERSION_KEY), "alice"));
     ck_assert_ptr_null(sub_key_parse("N", 1, "alice"));
     ck_assert_ptr_null(sub_key_parse("Na\0b", 4, "alice"));
     ck_assert_ptr_null(sub_key_parse("Na!b", 4, "alice"));
+    ck_assert_ptr_null(sub_key_parse("Na^b", 4, "alice"));
+    ck_assert_ptr_null(sub_key_parse("NINBOX\x1f../x", 11, "alice"));
+    ck_assert_ptr_null(sub_key_parse("Nuser\x1f", 6, "alice"));
     buf_free(&out);
 }
 END_TEST

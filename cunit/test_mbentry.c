@@ -125,7 +125,7 @@ static char *with_separators(const char *text)
 
 static int parse(const char *key, const char *value, mbentry_t **e)
 {
-    if (*key == 'N') return mbentry_parse_n(key + 1, strlen(key + 1), value, strlen(value), e);
+    if (*key == 'N') return mbentry_parse_n(dbname_of(key + 1, strlen(key + 1)), value, strlen(value), e);
     return mbentry_parse_i(key + 1, strlen(key + 1), value, strlen(value), e);
 }
 
@@ -278,9 +278,9 @@ START_TEST(older_formats)
 
     for (size_t i = 0; i < array_size(old_records); i++) {
         mbentry_t *e = NULL;
-        ck_assert_int_eq(mbentry_parse_old(old_records[i].key, strlen(old_records[i].key),
-                                           old_records[i].value, strlen(old_records[i].value), &e),
-                         0);
+        syncname_t key = syncname_of(old_records[i].key, strlen(old_records[i].key));
+        ck_assert_int_eq(
+            mbentry_parse_old(key, old_records[i].value, strlen(old_records[i].value), &e), 0);
         ck_assert_str_eq(e->name, old_records[i].key);
         if (i == 5) ck_assert_str_eq(e->legacy_specialuse, "\\Sent");
         e->mbtype |= MBTYPE_LEGACY_DIRS;
@@ -316,27 +316,29 @@ START_TEST(bad_records)
     mbentry_t *e;
 
     for (size_t i = 0; i < array_size(bad); i++) {
-        ck_assert_msg(mbentry_parse_n("user\x1f"
-                                      "a",
-                                      6, bad[i], strlen(bad[i]), &e) == IMAP_MAILBOX_BADFORMAT,
-                      "%s", bad[i]);
+        dbname_t key = dbname_of("user\x1f"
+                                 "a",
+                                 6);
+        ck_assert_msg(mbentry_parse_n(key, bad[i], strlen(bad[i]), &e) == IMAP_MAILBOX_BADFORMAT, "%s",
+                      bad[i]);
         ck_assert_ptr_null(e);
         ck_assert_int_eq(mbentry_parse_i("id", 2, bad[i], strlen(bad[i]), &e),
                          IMAP_MAILBOX_BADFORMAT);
-        ck_assert_msg(mbentry_parse_old("user.a", 6, bad[i], strlen(bad[i]), &e) ==
+        ck_assert_msg(mbentry_parse_old(syncname_of("user.a", 6), bad[i], strlen(bad[i]), &e) ==
                           IMAP_MAILBOX_BADFORMAT,
                       "%s", bad[i]);
     }
-    ck_assert_int_eq(mbentry_parse_n("", 0, "%(T e)", 6, &e), IMAP_MAILBOX_BADFORMAT);
-    ck_assert_int_eq(mbentry_parse_n("a\0b", 3, "%(T e)", 6, &e), IMAP_MAILBOX_BADFORMAT);
+    ck_assert_int_eq(mbentry_parse_n(dbname_of("", 0), "%(T e)", 6, &e), IMAP_MAILBOX_BADFORMAT);
+    ck_assert_int_eq(mbentry_parse_n(dbname_of("a\0b", 3), "%(T e)", 6, &e), IMAP_MAILBOX_BADFORMAT);
     ck_assert_int_eq(mbentry_parse_i("id", 2, "%(T e)", 6, &e),
                      IMAP_MAILBOX_BADFORMAT); /* no name */
     /* database names that no internal name stands for */
     ck_assert_int_eq(mbentry_parse_i("id", 2, "%(T e N !)", 10, &e), IMAP_MAILBOX_BADFORMAT);
     ck_assert_int_eq(mbentry_parse_i("id", 2, "%(T e N a^)", 11, &e), IMAP_MAILBOX_BADFORMAT);
-    ck_assert_int_eq(mbentry_parse_n("a!b", 3, "%(T e)", 6, &e), IMAP_MAILBOX_BADFORMAT);
-    ck_assert_int_eq(mbentry_parse_old("user.a", 6, "0", 1, &e), IMAP_MAILBOX_BADFORMAT);
-    ck_assert_int_eq(mbentry_parse_old("user.a", 6, "0 default x\tlrs\ty", 17, &e),
+    ck_assert_int_eq(mbentry_parse_n(dbname_of("a!b", 3), "%(T e)", 6, &e), IMAP_MAILBOX_BADFORMAT);
+    ck_assert_int_eq(mbentry_parse_old(syncname_of("user.a", 6), "0", 1, &e), IMAP_MAILBOX_BADFORMAT);
+    ck_assert_int_eq(mbentry_parse_old(syncname_of("a/b", 3), "0 default a\tlrs\t", 16, &e), IMAP_MAILBOX_BADFORMAT);
+    ck_assert_int_eq(mbentry_parse_old(syncname_of("user.a", 6), "0 default x\tlrs\ty", 17, &e),
                      IMAP_MAILBOX_BADFORMAT);
 }
 END_TEST

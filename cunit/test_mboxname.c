@@ -270,10 +270,14 @@ START_TEST(dbnames)
     };
 
     for (size_t i = 0; i < array_size(t); i++) {
-        char *db = mboxname_to_dbname(t[i].intname), *name = mboxname_from_dbname(t[i].dbname);
-        ck_assert_str_eq(db, t[i].dbname);
+        struct buf db = BUF_INITIALIZER;
+        dbname_t dbname = mboxname_to_dbname(t[i].intname);
+        char *name = mboxname_from_dbname(dbname_of(t[i].dbname, strlen(t[i].dbname)));
+        dbname_append(dbname, &db);
+        dbname_free(&dbname);
+        ck_assert_str_eq(buf_cstring(&db), t[i].dbname);
         ck_assert_str_eq(name, t[i].intname);
-        free(db);
+        buf_free(&db);
         free(name);
     }
 }
@@ -302,7 +306,7 @@ START_TEST(name_parts)
     mbname_set_localpart(m, NULL);
     ck_assert_ptr_null(mbname_intname(m));
     ck_assert_ptr_null(mbname_userid(m));
-    ck_assert_ptr_null(mbname_dbname(m));
+    ck_assert(dbname_isnone(mbname_dbname(m)));
     mbname_set_localpart(m, "BoB");
     mbname_set_domain(m, "INTERNAL");
     mbname_downcaseuser(m);
@@ -556,6 +560,20 @@ START_TEST(derived)
     assert_parent("dom!user.u.a", "dom!user.u");
     assert_parent("dom!shared", NULL);
 
+    ck_assert(mboxname_isindeletedtree("DELETED") && mboxname_isindeletedtree("dom!DELETED.x") &&
+              mboxname_isindeletedtree("DELETED.user.a.6B0244C8") && !mboxname_isindeletedtree("DELETEDx") &&
+              !mboxname_isindeletedtree("user.a.DELETED"));
+    char *tree = mboxname_deletedtree("dom!user.a.b");
+    ck_assert_str_eq(tree, "dom!DELETED.user.a.b");
+    free(tree);
+    char cut[] = "dom.x!user.a";
+    ck_assert(mboxname_cut(cut));
+    ck_assert_str_eq(cut, "dom.x!user");
+    ck_assert(mboxname_cut(cut));
+    ck_assert_str_eq(cut, "dom.x!");
+    ck_assert(!mboxname_cut(cut));
+    ck_assert_str_eq(cut, "dom.x!");
+
     char *name = mboxname_user_mbox("e.ve@dom", "a.b^c");
     ck_assert_str_eq(name, "dom!user.e^ve.a.b^c");
     free(name);
@@ -645,7 +663,7 @@ START_TEST(round_trips)
 
         mbname_t *back = mbname_from_intname(intname);
         ck_assert_str_eq(mbname_intname(back), intname);
-        mbname_t *viadb = mbname_from_dbname(mbname_dbname(back));
+        mbname_t *viadb = mbname_from_dbkey(mbname_dbname(back));
         ck_assert_str_eq(mbname_intname(viadb), intname);
         ck_assert_int_eq(mbname_cmp(back, viadb), 0);
         ck_assert_int_eq(mbname_isdeleted(viadb), mbname_isdeleted(back));

@@ -154,7 +154,7 @@ static int create_folder_in(struct txn *txn, const struct autocreate *ac, const 
 
 static void create_folder(const struct autocreate *ac, const char *folder)
 {
-    char *name = xasprintf("%s.%s", ac->inbox, folder);
+    char *name = mboxname_user_mbox(ac->userid, folder);
     struct txn *txn;
 
     int r = txn_begin(&txn);

@@ -100,11 +100,11 @@ static int decode_mailbox(const struct record *rec, struct buf *out)
         return 0;
     }
     if (kind == 'N')
-        r = mbentry_parse_n(rec->key + 1, rec->keylen - 1, rec->val, rec->vallen, &entry);
+        r = mbentry_parse_n(dbname_of(rec->key + 1, rec->keylen - 1), rec->val, rec->vallen, &entry);
     else if (kind == 'I')
         r = mbentry_parse_i(rec->key + 1, rec->keylen - 1, rec->val, rec->vallen, &entry);
     else
-        r = mbentry_parse_old(rec->key, rec->keylen, rec->val, rec->vallen, &entry);
+        r = mbentry_parse_old(syncname_of(rec->key, rec->keylen), rec->val, rec->vallen, &entry);
     if (r) return r;
     buf_appendcstr(out, kind == 'I' ? "identity" : "mailbox");
     put_entry(entry, out);

@@ -183,8 +183,7 @@ static time_t age_limit(const char *name, struct txn *txn)
     while (true) {
         if (!annotation_of(at, ENTRY_EXPIRE, txn, &value) && buf_len(&value)) break;
         if (!*at) break;
-        char *dot = strrchr(at, '.');
-        *(dot ? dot : at) = '\0';
+        if (!mboxname_cut(at)) *at = '\0'; /* the server */
     }
     if (buf_len(&value) && !expire_parse_duration(buf_cstring(&value), &seconds)) {
         syslog(LOG_ERR, "%s: bad value of annotation %s: %s", name, ENTRY_EXPIRE,

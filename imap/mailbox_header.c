@@ -92,22 +92,31 @@ static bool scan_flags(struct dlist_scan *sc, strarray_t *flags)
     return t == DLS_CLOSE;
 }
 
+static bool refused(const char *base, size_t len)
+{
+    mbname_log_refused("IOERROR: a mailbox header holds bytes that are no name", base, len);
+    return false;
+}
+
 /* The name, which is compared with mailboxes.db and shown: bytes that are none are refused. */
 static bool scan_name(struct dlist_scan *sc, char **name)
 {
     if (!dlist_scan_str(sc, name)) return false;
     if (!*name || !**name) return true;
-    mbname_t *m = mbname_from_sync(*name, strlen(*name));
+    mbname_t *m = mbname_from_sync(syncname_of(*name, strlen(*name)));
     bool ok = m != NULL;
     mbname_free(&m);
-    if (!ok) {
-        struct buf hex = BUF_INITIALIZER;
-        buf_appendhex(&hex, *name, strlen(*name));
-        xsyslog_errno(LOG_ERR, 0, "IOERROR: a mailbox header holds bytes that are no name", "bytes=<%s>",
-                      buf_cstring(&hex));
-        buf_free(&hex);
-    }
-    return ok;
+    return ok || refused(*name, strlen(*name));
+}
+
+static bool root_ok(const char *base, size_t len)
+{
+    return !len || mbname_isquotaroot(syncname_of(base, len)) || refused(base, len);
+}
+
+static bool scan_root(struct dlist_scan *sc, char **root)
+{
+    return dlist_scan_str(sc, root) && (!*root || root_ok(*root, strlen(*root)));
 }
 
 static bool scan_member(struct dlist_scan *sc, struct mailbox_header *h)
@@ -115,7 +124,7 @@ static bool scan_member(struct dlist_scan *sc, struct mailbox_header *h)
     if (dlist_scan_iskey(sc, "T")) return scan_type(sc, &h->mbtype);
     if (dlist_scan_iskey(sc, "N")) return scan_name(sc, &h->name);
     if (dlist_scan_iskey(sc, "I")) return dlist_scan_str(sc, &h->uniqueid);
-    if (dlist_scan_iskey(sc, "Q")) return dlist_scan_str(sc, &h->quotaroot);
+    if (dlist_scan_iskey(sc, "Q")) return scan_root(sc, &h->quotaroot);
     if (dlist_scan_iskey(sc, "A")) return cyrus_acl_scan(sc, &h->acl);
     if (dlist_scan_iskey(sc, "U")) return scan_flags(sc, &h->flags);
     return dlist_scan_skip(sc, dlist_scan_next(sc));
@@ -158,6 +167,7 @@ static bool parse_first_line(struct mailbox_header *h, const struct line *line)
     const char *tab = memchr(line->s, '\t', line->len);
     size_t rootlen = tab ? (size_t)(tab - line->s) : line->len;
 
+    if (!root_ok(line->s, rootlen)) return false;
     if (rootlen) h->quotaroot = xstrndup(line->s, rootlen);
     h->format = tab ? MAILBOX_HEADER_TEXT : MAILBOX_HEADER_OLDEST;
     if (!tab) return true;

@@ -117,10 +117,10 @@ bool mbentry_is_remote(const mbentry_t *entry, const char *servername)
 
 static void append_dbname(const char *name, struct buf *out)
 {
-    char *dbname = mboxname_to_dbname(name);
+    dbname_t dbname = mboxname_to_dbname(name);
 
-    if (dbname) buf_appendcstr(out, dbname);
-    free(dbname);
+    dbname_append(dbname, out);
+    dbname_free(&dbname);
 }
 
 void mbentry_key_name(const char *name, struct buf *out)
@@ -159,10 +159,12 @@ static void print_number(struct buf *out, const char *key, uint64_t value)
 
 static void print_dbname(struct buf *out, const char *key, const char *name)
 {
-    char *dbname = name ? mboxname_to_dbname(name) : NULL;
+    struct buf text = BUF_INITIALIZER;
 
-    print_string(out, key, dbname);
-    free(dbname);
+    if (!name) return;
+    append_dbname(name, &text);
+    if (buf_len(&text)) print_string(out, key, buf_cstring(&text));
+    buf_free(&text);
 }
 
 static void print_type(struct buf *out, const char *key, uint32_t mbtype)
@@ -245,24 +247,15 @@ static bool scan_time(struct dlist_scan *sc, time_t *t)
     return true;
 }
 
-/* The internal name, malloc'ed; NULL for bytes that no internal name stands for. */
-static char *name_of(const char *base, size_t len)
-{
-    mbname_t *m = mbname_from_dbkey(base, len);
-    char *name = m ? xstrdup(mbname_intname(m)) : NULL;
-
-    mbname_free(&m);
-    return name;
-}
-
 static bool scan_dbname(struct dlist_scan *sc, char **name)
 {
     char *dbname = NULL;
 
     if (!dlist_scan_str(sc, &dbname)) return false;
     free(*name);
-    *name = dbname ? name_of(dbname, strlen(dbname)) : NULL;
+    *name = dbname ? mboxname_from_dbname(dbname_of(dbname, strlen(dbname))) : NULL;
     bool ok = !dbname || *name;
+    if (!ok) mbname_log_refused("DBERROR: a record of mailboxes.db holds what is no name", dbname, strlen(dbname));
     free(dbname);
     return ok;
 }
@@ -344,12 +337,11 @@ static int finish(int r, mbentry_t *e, mbentry_t **entryp)
     return r;
 }
 
-int mbentry_parse_n(const char *dbname, size_t dbnamelen, const char *val, size_t len,
-                    mbentry_t **entryp)
+int mbentry_parse_n(dbname_t key, const char *val, size_t len, mbentry_t **entryp)
 {
     mbentry_t *e = mbentry_new(NULL);
 
-    e->name = name_of(dbname, dbnamelen);
+    e->name = mboxname_from_dbname(key);
     int r = e->name ? parse_kvlist(e, false, val, len) : IMAP_MAILBOX_BADFORMAT;
     return finish(r, e, entryp);
 }
@@ -418,14 +410,13 @@ static int parse_old_text(mbentry_t *e, const char *val, size_t len)
     return parse_old_place(e, p + 1, end) ? 0 : IMAP_MAILBOX_BADFORMAT;
 }
 
-int mbentry_parse_old(const char *name, size_t namelen, const char *val, size_t len,
-                      mbentry_t **entryp)
+int mbentry_parse_old(syncname_t name, const char *val, size_t len, mbentry_t **entryp)
 {
     mbentry_t *e = mbentry_new(NULL);
     int r = IMAP_MAILBOX_BADFORMAT;
 
-    e->name = xstrndup(name, namelen);
-    if (namelen && strlen(e->name) == namelen)
+    e->name = mboxname_from_sync(name);
+    if (e->name)
         r = len && *val == '%' ? parse_kvlist(e, false, val, len) : parse_old_text(e, val, len);
     if (!r && !e->acl) e->acl = xstrdup(""); /* as the upgrade writes it */
     return finish(r, e, entryp);

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "mbname_forms.h"
 #include "mbtype.h"
 #include "util.h"
 
@@ -67,12 +68,10 @@ void mbentry_key_racl(bool isuser, const char *identifier, const char *name, str
 void mbentry_print_n(const mbentry_t *entry, time_t mtime, struct buf *out);
 void mbentry_print_i(const mbentry_t *entry, time_t mtime, struct buf *out);
 /* Read a record; key without its first letter (dbname, or uniqueid). */
-int mbentry_parse_n(const char *dbname, size_t dbnamelen, const char *val, size_t len,
-                    mbentry_t **entryp);
+int mbentry_parse_n(dbname_t key, const char *val, size_t len, mbentry_t **entryp);
 int mbentry_parse_i(const char *uniqueid, size_t idlen, const char *val, size_t len,
                     mbentry_t **entryp);
 /* A record of the formats before 3.6: the key is the internal name (handbook 01 §4.9). */
-int mbentry_parse_old(const char *name, size_t namelen, const char *val, size_t len,
-                      mbentry_t **entryp);
+int mbentry_parse_old(syncname_t name, const char *val, size_t len, mbentry_t **entryp);
 
 #endif

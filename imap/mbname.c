@@ -134,7 +134,7 @@ mbname_t *mbname_from_intname(const char *intname)
     return from_name(intname, '!', '.', '^', '.');
 }
 
-mbname_t *mbname_from_dbname(const char *dbname)
+mbname_t *mbname_parse_dbname(const char *dbname)
 {
     return from_name(dbname, DB_DOMAINSEP_CHAR, DB_HIERSEP_CHAR, '\0', '\0');
 }
@@ -326,9 +326,12 @@ const char *mbname_intname(const mbname_t *m)
     return spell(m, fresh(&m->intname), '!', '.', '.', '^');
 }
 
-const char *mbname_dbname(const mbname_t *m)
+dbname_t mbname_dbname(const mbname_t *m)
 {
-    return spell(m, fresh(&m->dbname), DB_DOMAINSEP_CHAR, DB_HIERSEP_CHAR, '\0', '\0');
+    struct buf *out = fresh(&m->dbname);
+    const char *key = spell(m, out, DB_DOMAINSEP_CHAR, DB_HIERSEP_CHAR, '\0', '\0');
+
+    return dbname_of(key, key ? out->len : 0);
 }
 
 const char *mbname_recip(const mbname_t *m, const struct namespace *ns)
@@ -382,8 +385,8 @@ bool mbname_contains(const mbname_t *a, const mbname_t *b)
 
 int mbname_cmp(const mbname_t *a, const mbname_t *b)
 {
-    const char *da = mbname_dbname(a), *db = mbname_dbname(b);
+    dbname_t da = mbname_dbname(a), db = mbname_dbname(b);
 
     /* one name may have been given twice; its spelling is then one buffer */
-    return a == b ? 0 : strcmpnull(da, db);
+    return a == b ? 0 : strcmpnull(da.key, db.key);
 }

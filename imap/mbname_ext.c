@@ -169,6 +169,17 @@ static size_t take_name_domain(const struct session *s, mbname_t *m, const char 
     return (size_t)(at - extname);
 }
 
+/* 3.6.1 lets an admin put the domain in front, as it stands in the internal name. NULL: not even that. */
+static void read_leading_domain(mbname_t **mp)
+{
+    const char *intname = mbname_intname(*mp);
+
+    if (!intname || mbname_issound(*mp)) return;
+    mbname_t *m = mbname_from_sync(syncname_of(intname, strlen(intname)));
+    mbname_free(mp);
+    *mp = m;
+}
+
 mbname_t *mbname_from_extname(extname_t extname, const struct namespace *ns, const char *userid)
 {
     struct session s;
@@ -180,7 +191,8 @@ mbname_t *mbname_from_extname(extname_t extname, const struct namespace *ns, con
     size_t len = take_name_domain(&s, m, extname.ext);
     bool ok = split_external(&parts, extname.ext, len, ns->hier_sep) && parts.count &&
               (ns->isalt ? from_alternate(&s, m, &parts) : from_standard(&s, m, &parts));
-    if (!ok || !mbname_issound(m)) mbname_free(&m);
+    if (ok && domain_in_name(&s)) read_leading_domain(&m);
+    if (!ok || !m || !mbname_issound(m)) mbname_free(&m);
     strarray_fini(&parts);
     mbname_free(&s.user);
     return m;

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "buf.h"
 #include "xmalloc.h"
 
 extname_t extname_dup(extname_t name)
@@ -33,4 +34,15 @@ void extnames_fini(extnames_t *names)
     for (size_t i = 0; i < names->count; i++) extname_free(&names->list[i]);
     xzfree(names->list);
     names->count = 0;
+}
+
+void dbname_append(dbname_t name, struct buf *out)
+{
+    if (name.key) buf_appendmap(out, name.key, name.keylen);
+}
+
+void dbname_free(dbname_t *name)
+{
+    free((char *)(uintptr_t)name->key);
+    *name = (dbname_t){ NULL, 0 };
 }

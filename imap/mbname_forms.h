@@ -23,7 +23,7 @@ typedef struct dbname {
     const char *key;
     size_t keylen;
 } dbname_t;
-/* An internal name as a peer of the sync protocol or a cyrus.header spells it: not checked yet. */
+/* An internal name as a peer of the sync protocol, a cyrus.header or an old database spells it: not checked yet. */
 typedef struct syncname {
     const char *wire;
     size_t wirelen;
@@ -51,7 +51,13 @@ static inline bool extname_ispattern(extname_t name) { return name.ext && strpbr
 extname_t extname_dup(extname_t name); /* the caller frees */
 void extname_free(extname_t *name);
 
-/* Several, each a copy. */
+/* ---- database names ---- */
+static inline bool dbname_isnone(dbname_t name) { return !name.key; }
+struct buf;
+void dbname_append(dbname_t name, struct buf *out); /* none: nothing */
+void dbname_free(dbname_t *name);
+
+/* ---- lists of external names: each a copy ---- */
 typedef struct extnames {
     extname_t *list;
     size_t count;

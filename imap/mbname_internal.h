@@ -23,6 +23,7 @@ struct mbname {
 #define INBOX "INBOX"
 
 mbname_t *mbname_new(void);
+mbname_t *mbname_parse_dbname(const char *dbname); /* what was checked */
 /* Takes over the components of a name in the standard form: [deletedprefix] [user localpart]
  * boxes [hextime]. */
 enum deleted_form { DELETED_STRICT, DELETED_ANYCASE }; /* letters of hextime */

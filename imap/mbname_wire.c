@@ -15,6 +15,7 @@
 #include "buf.h"
 #include "mbname_internal.h"
 #include "xmalloc.h"
+#include "xsyslog.h"
 
 struct form {
     char domainsep, sep;
@@ -28,7 +29,7 @@ static bool domain_ok(const char *s, size_t len)
 {
     if (!len || s[0] == '.') return false;
     for (size_t i = 0; i < len; i++) {
-        if ((unsigned char)s[i] < ' ' || s[i] == 0x7f || strchr("/!^", s[i])) return false;
+        if ((unsigned char)s[i] < ' ' || s[i] == 0x7f || strchr("/!^@", s[i])) return false;
     }
     return true;
 }
@@ -81,19 +82,35 @@ bool mbname_issound(const mbname_t *mbname)
     return bytes_ok(&internal_form, intname, strlen(intname));
 }
 
-mbname_t *mbname_from_sync(const char *base, size_t len)
+bool mbname_isquotaroot(syncname_t name)
 {
-    return from_bytes(&internal_form, mbname_from_intname, base, len);
+    if (name.wirelen < MAX_MAILBOX_BUFFER && name.wirelen > 1 && name.wire[name.wirelen - 1] == '!')
+        return domain_ok(name.wire, name.wirelen - 1);
+    return bytes_ok(&internal_form, name.wire, name.wirelen);
 }
 
-mbname_t *mbname_from_mupdate(const char *base, size_t len)
+mbname_t *mbname_from_sync(syncname_t name)
 {
-    return from_bytes(&internal_form, mbname_from_intname, base, len);
+    return from_bytes(&internal_form, mbname_from_intname, name.wire, name.wirelen);
 }
 
-mbname_t *mbname_from_dbkey(const char *base, size_t len)
+mbname_t *mbname_from_mupdate(mupdatename_t name)
 {
-    return from_bytes(&db_form, mbname_from_dbname, base, len);
+    return from_bytes(&internal_form, mbname_from_intname, name.quoted, name.quotedlen);
+}
+
+mbname_t *mbname_from_dbkey(dbname_t key)
+{
+    return from_bytes(&db_form, mbname_parse_dbname, key.key, key.keylen);
+}
+
+void mbname_log_refused(const char *what, const char *base, size_t len)
+{
+    struct buf hex = BUF_INITIALIZER;
+
+    buf_appendhex(&hex, base, len < MAX_MAILBOX_BUFFER ? len : MAX_MAILBOX_BUFFER);
+    xsyslog_errno(LOG_ERR, 0, what, "bytes=<%s> length=<%zu>", buf_cstring(&hex), len);
+    buf_free(&hex);
 }
 
 void mbname_print_mupdate(const mbname_t *mbname, struct buf *out)

@@ -85,7 +85,7 @@ static int damaged(int r, const char *key, size_t keylen)
 int mboxlist_db_parse_n(const char *key, size_t keylen, const char *val, size_t len,
                         mbentry_t **entryp)
 {
-    return damaged(mbentry_parse_n(key + 1, keylen - 1, val, len, entryp), key, keylen);
+    return damaged(mbentry_parse_n(dbname_of(key + 1, keylen - 1), val, len, entryp), key, keylen);
 }
 
 static int fetch(struct txn_db *db, struct buf *key, const char **val, size_t *len)
@@ -135,10 +135,10 @@ void mboxlist_db_prefix(const char *prefix, struct buf *out)
     if (!len) return;
     bool level = prefix[len - 1] == '.';
     char *name = xstrndup(prefix, level ? len - 1 : len);
-    char *dbname = mboxname_to_dbname(name);
-    if (dbname) buf_appendcstr(out, dbname);
-    if (dbname && level) buf_putc(out, DB_HIERSEP_CHAR);
-    free(dbname);
+    dbname_t dbname = mboxname_to_dbname(name);
+    dbname_append(dbname, out);
+    if (!dbname_isnone(dbname) && level) buf_putc(out, DB_HIERSEP_CHAR);
+    dbname_free(&dbname);
     free(name);
 }
 

@@ -37,11 +37,7 @@
 static int check_name(const char *name)
 {
     /* 3.6.1 lets an admin make mailboxes in the deleted namespace; they would be hidden and expire */
-    const char *bang = strchr(name, '!'), *local = bang ? bang + 1 : name;
-    size_t len = strlen(names_deletedprefix());
-
-    if (!strncmp(local, names_deletedprefix(), len) && (!local[len] || local[len] == '.'))
-        return IMAP_MAILBOX_BADNAME;
+    if (mboxname_isindeletedtree(name)) return IMAP_MAILBOX_BADNAME;
     return mboxname_policycheck(name);
 }
 

@@ -89,15 +89,6 @@ static int run_below(struct txn_db *db, const char *name, struct iter *it)
     return r;
 }
 
-/* The place of the tree in the DELETED tree: "[domain!]DELETED.rest", malloc'ed. */
-static char *deleted_root(const char *name)
-{
-    const char *bang = strchr(name, '!');
-    int domainlen = bang ? (int)(bang - name) + 1 : 0;
-
-    return xasprintf("%.*s%s.%s", domainlen, name, names_deletedprefix(), name + domainlen);
-}
-
 int mboxlist_mboxtree(const char *mboxname, mboxlist_cb *cb, void *rock, unsigned flags)
 {
     struct iter it = { cb, rock, flags, NULL };
@@ -109,7 +100,7 @@ int mboxlist_mboxtree(const char *mboxname, mboxlist_cb *cb, void *rock, unsigne
     if (!(flags & MBOXTREE_SKIP_ROOT)) r = run_root(db, mboxname, &it);
     if (!r) r = run_below(db, mboxname, &it);
     if (!r && (flags & MBOXTREE_DELETED)) {
-        char *root = deleted_root(mboxname);
+        char *root = mboxname_deletedtree(mboxname);
         r = run_below(db, root, &it);
         free(root);
     }
@@ -137,7 +128,7 @@ struct user_iter {
 static int user_record(struct user_iter *it, const char *key, size_t keylen, const char *data,
                        size_t datalen, struct buf *next)
 {
-    mbname_t *mbname = mbname_from_dbkey(key + 1, keylen - 1);
+    mbname_t *mbname = mbname_from_dbkey(dbname_of(key + 1, keylen - 1));
     mbentry_t *entry = NULL;
     int r = 0;
 

@@ -98,9 +98,9 @@ static int upgrade_one(void *rock, const char *key, size_t keylen, const char *d
     mbentry_t *entry = NULL;
 
     if (keylen && *key == '$') return 0; /* rebuilt, or gone for good */
-    int r = mbentry_parse_old(key, keylen, data, datalen, &entry);
+    int r = mbentry_parse_old(syncname_of(key, keylen), data, datalen, &entry);
     if (r) {
-        xsyslog_errno(LOG_ERR, 0, "DBERROR: can't upgrade record", "key=<%.*s>", (int)keylen, key);
+        mbname_log_refused("DBERROR: can't upgrade the record with this key", key, keylen);
         return r;
     }
     if (!entry->uniqueid && !mbentry_is_remote(entry, config_servername))

@@ -228,6 +228,29 @@ bool mboxname_same_userid(const char *name1, const char *name2)
     return same;
 }
 
+bool mboxname_isindeletedtree(const char *name)
+{
+    mbname_t *m = mbname_from_intname(name);
+    const char *first = strarray_nth(&m->boxes, 0);
+    bool is = m->deleted || (!m->localpart && first && !strcmp(first, names_deletedprefix()));
+
+    mbname_free(&m);
+    return is;
+}
+
+bool mboxname_cut(char *name)
+{
+    char *local = name + (skip_domain(name) - name), *dot = strrchr(local, '.');
+
+    if (dot)
+        *dot = '\0';
+    else if (local > name && *local)
+        *local = '\0';
+    else
+        return false;
+    return true;
+}
+
 bool mboxname_is_prefix(const char *child, const char *parent)
 {
     size_t len = strlen(parent);
@@ -284,14 +307,28 @@ char *mboxname_user_mbox(const char *userid, const char *subfolder)
     return take(m, mbname_intname);
 }
 
-char *mboxname_to_dbname(const char *name)
+dbname_t mboxname_to_dbname(const char *name)
 {
-    return take(mbname_from_intname(name), mbname_dbname);
+    mbname_t *m = mbname_from_intname(name);
+    dbname_t kept = mbname_dbname(m);
+    dbname_t dbname = dbname_of(xstrdupnull(kept.key), kept.keylen);
+
+    mbname_free(&m);
+    return dbname;
 }
 
-char *mboxname_from_dbname(const char *dbname)
+char *mboxname_from_dbname(dbname_t dbname)
 {
-    return take(mbname_from_dbname(dbname), mbname_intname);
+    mbname_t *m = mbname_from_dbkey(dbname);
+
+    return m ? take(m, mbname_intname) : NULL;
+}
+
+char *mboxname_from_sync(syncname_t name)
+{
+    mbname_t *m = mbname_from_sync(name);
+
+    return m ? take(m, mbname_intname) : NULL;
 }
 
 char *mboxname_parent(const char *name)
@@ -314,6 +351,14 @@ char *mboxname_todeleted(const char *name, time_t when)
 
     mbname_set_isdeleted(m, when);
     return take(m, mbname_intname);
+}
+
+char *mboxname_deletedtree(const char *name)
+{
+    char *tree = mboxname_todeleted(name, 1);
+
+    *strrchr(tree, '.') = '\0'; /* the time */
+    return tree;
 }
 
 char *mboxname_from_external(extname_t extname, const struct namespace *ns, const char *userid)

@@ -10,6 +10,8 @@
  *   userid    e.ve@example.org
  *   sync and MUPDATE: the internal name as counted bytes
  *
+ * The internal name is a string, each other spelling a type of its own (mbname_forms.h).
+ *
  * An mbname_t holds the parts: localpart, domain, boxes (real dots, modified
  * UTF-7), time of deletion. Every spelling is made from the parts. Nothing here
  * looks a name up; whether a name is allowed is mboxname_policycheck()'s affair.
@@ -38,12 +40,15 @@ typedef struct mbname mbname_t;
 /* ---- make (the caller frees with mbname_free); never NULL unless said otherwise ---- */
 mbname_t *mbname_from_userid(const char *userid);   /* split at the last '@'; NULL: no user */
 mbname_t *mbname_from_intname(const char *intname); /* NULL or "": no parts */
-mbname_t *mbname_from_dbname(const char *dbname);
 /* Counted bytes from a disk or a peer. NULL: no name is spelled so (NUL or other controls, '/', an empty component, a
- * separator of another form); the caller refuses it and logs the bytes in hex. */
-mbname_t *mbname_from_dbkey(const char *base, size_t len); /* key of mailboxes.db without its "N" */
-mbname_t *mbname_from_sync(const char *base, size_t len);
-mbname_t *mbname_from_mupdate(const char *base, size_t len); /* contents of the quoted string or literal (06 §1.3) */
+ * separator of another form); the caller refuses it, and mbname_log_refused() logs it. */
+mbname_t *mbname_from_dbkey(dbname_t key);
+mbname_t *mbname_from_sync(syncname_t name);
+mbname_t *mbname_from_mupdate(mupdatename_t name);
+/* A quota root is spelled so: a name, or a domain with its '!'. */
+bool mbname_isquotaroot(syncname_t name);
+/* "what: bytes=<hex> length=<n>", as an error; of very many bytes the first ones. */
+void mbname_log_refused(const char *what, const char *base, size_t len);
 mbname_t *mbname_from_localdom(const char *localpart, const char *domain);
 /* Address of a delivery, "localpart[+box/box]@domain"; boxes UTF-8. The separator is the
  * namespace's. */
@@ -76,7 +81,7 @@ void mbname_downcaseuser(mbname_t *); /* localpart and domain to ASCII lower cas
 /* ---- spellings; valid until the next change of the name or the next call of the same function */
 const char *mbname_userid(const mbname_t *);  /* NULL: no user */
 const char *mbname_intname(const mbname_t *); /* NULL: no parts at all */
-const char *mbname_dbname(const mbname_t *);  /* NULL: no parts at all */
+dbname_t mbname_dbname(const mbname_t *);     /* none: no parts at all */
 /* Append the literal that carries the name in MUPDATE: "{n+}" CRLF internal name. */
 void mbname_print_mupdate(const mbname_t *, struct buf *out);
 /* "localpart+box/box@domain", boxes UTF-8 */
@@ -123,6 +128,9 @@ bool mboxname_firstbox_is(const char *name, const char *box); /* box NULL or "":
 bool mboxname_issubmissionmailbox(const char *name, uint32_t mbtype);
 bool mboxname_userownsmailbox(const char *userid, const char *name);
 bool mboxname_same_userid(const char *name1, const char *name2);
+bool mboxname_isindeletedtree(const char *name); /* deleted or not: below the deleted prefix, or it */
+/* Cuts the last component off, then the last one down to the domain and its '!'; false: nothing was left to cut. */
+bool mboxname_cut(char *name);
 /* child equals parent or lies below it (by components). */
 bool mboxname_is_prefix(const char *child, const char *parent);
 /* Internal names compared as 3.6.1 orders them in mailboxes.db (dbname bytes). */
@@ -131,11 +139,14 @@ int mboxname_cmp(const char *a, const char *b);
 char *mboxname_to_userid(const char *name);
 char *mboxname_user_mbox(const char *userid,
                          const char *subfolder); /* subfolder: internal dots, or NULL */
-char *mboxname_to_dbname(const char *name);
-char *mboxname_from_dbname(const char *dbname);
+dbname_t mboxname_to_dbname(const char *name);
+char *mboxname_from_dbname(dbname_t dbname); /* NULL: as mbname_from_dbkey() */
+char *mboxname_from_sync(syncname_t name);   /* NULL: as mbname_from_sync() */
 char *
 mboxname_parent(const char *name); /* NULL above the top; parent of user.u.INBOX.x is user.u */
 char *mboxname_todeleted(const char *name, time_t when);
+/* What the names of the deleted mailboxes of this tree begin with, without the separator. */
+char *mboxname_deletedtree(const char *name);
 char *mboxname_from_external(extname_t extname, const struct namespace *ns, const char *userid);
 extname_t mboxname_to_external(const char *name, const struct namespace *ns, const char *userid);
 /* For messages: as mboxname_to_external(), or the internal name itself where there is none. */

@@ -98,27 +98,16 @@ static bool exists(struct txn_db *db, struct txn *txn, const char *root)
 
 int quota_findroot(const char *name, struct txn *txn, char **rootp)
 {
-    struct names_config cfg;
     struct txn_db *db;
 
     *rootp = NULL;
     if (mboxname_isdeletedmailbox(name, NULL)) return 0;
     int r = quota_open(txn, 0, &db);
     if (r) return r;
-    names_config_get(&cfg);
     char *root = xstrdup(name);
-    const char *bang = cfg.virtdomains != VIRTDOMAINS_OFF ? strchr(root, '!') : NULL;
-    char *first = bang ? root + (bang - root) + 1 : root; /* what is in front is the domain */
     bool found;
-    while (!(found = exists(db, txn, root))) {
-        char *dot = strrchr(first, '.');
-        if (dot)
-            *dot = '\0';
-        else if (bang && *first)
-            *first = '\0';
-        else
-            break;
-    }
+    while (!(found = exists(db, txn, root)))
+        if (!mboxname_cut(root)) break;
     txn_db_close(&db);
     if (found)
         *rootp = root;
@@ -136,8 +125,12 @@ static int foreach_cb(void *rock, const char *key, size_t keylen, const char *da
 {
     struct foreach_rock *fr = rock;
     struct quota q;
-    char *root = xstrndup(key, keylen);
 
+    if (!mbname_isquotaroot(syncname_of(key, keylen))) {
+        mbname_log_refused("DBERROR: a quota root is no name", key, keylen);
+        return 0;
+    }
+    char *root = xstrndup(key, keylen);
     quota_init(&q, root);
     int r = decode(&q, data, datalen) ? 0 : fr->cb(&q, fr->rock);
     quota_free(&q);

@@ -45,11 +45,11 @@ struct fix {
 static bool has_domain_root(const char *domain)
 {
     struct quota q;
-    char *root = xasprintf("%s!", domain);
-    int r = quota_read(root, NULL, &q);
+    mbname_t *root = mbname_from_localdom(NULL, domain);
+    int r = quota_read(mbname_intname(root), NULL, &q);
 
     quota_free(&q);
-    free(root);
+    mbname_free(&root);
     return !r;
 }
 

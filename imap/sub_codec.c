@@ -19,53 +19,50 @@
 
 #define INBOX "INBOX"
 
-/* dbname of the user's INBOX, malloc'ed; NULL: no user. */
-static char *inbox_dbname(const char *userid)
+/* Database form of the user's INBOX; empty: no user. */
+static void inbox_dbname(const char *userid, struct buf *out)
 {
     mbname_t *m = mbname_from_userid(userid);
-    char *dbname = mbname_localpart(m) ? xstrdup(mbname_dbname(m)) : NULL;
 
+    if (mbname_localpart(m)) dbname_append(mbname_dbname(m), out);
     mbname_free(&m);
-    return dbname;
 }
 
 void sub_key_print(const char *name, const char *userid, struct buf *out)
 {
-    char *inbox = inbox_dbname(userid), *dbname = mboxname_to_dbname(name);
-    size_t len = inbox ? strlen(inbox) : 0;
+    struct buf inbox = BUF_INITIALIZER, text = BUF_INITIALIZER;
+    dbname_t dbname = mboxname_to_dbname(name);
 
-    buf_reset(out);
-    buf_putc(out, 'N');
-    if (dbname && len && !strncmp(dbname, inbox, len) &&
-        (!dbname[len] || dbname[len] == DB_HIERSEP_CHAR)) {
-        buf_appendcstr(out, INBOX);
-        buf_appendcstr(out, dbname + len);
-    }
-    else if (dbname) {
-        buf_appendcstr(out, dbname);
-    }
-    free(inbox);
-    free(dbname);
+    inbox_dbname(userid, &inbox);
+    dbname_append(dbname, &text);
+    const char *s = buf_cstring(&text);
+    size_t len = buf_len(&inbox);
+    bool own = len && !strncmp(s, buf_cstring(&inbox), len) && (!s[len] || s[len] == DB_HIERSEP_CHAR);
+    buf_setcstr(out, "N");
+    if (own) buf_appendcstr(out, INBOX);
+    buf_appendcstr(out, own ? s + len : s);
+    dbname_free(&dbname);
+    buf_free(&text);
+    buf_free(&inbox);
 }
 
 char *sub_key_parse(const char *key, size_t len, const char *userid)
 {
     struct buf dbname = BUF_INITIALIZER;
-    char *name = NULL;
 
-    if (len < 2 || key[0] != 'N' || memchr(key, '\0', len)) return NULL;
+    if (len < 2 || key[0] != 'N') return NULL;
     key++;
     len--;
-    char *inbox = inbox_dbname(userid);
-    if (inbox && len >= strlen(INBOX) && !memcmp(key, INBOX, strlen(INBOX))) {
-        buf_setcstr(&dbname, inbox);
-        key += strlen(INBOX);
-        len -= strlen(INBOX);
+    /* a shared tree would have to begin with "INBOX" in capitals to be meant otherwise; a domain may */
+    if (len >= strlen(INBOX) && !memcmp(key, INBOX, strlen(INBOX)) && !memchr(key, DB_DOMAINSEP_CHAR, len)) {
+        inbox_dbname(userid, &dbname);
+        if (buf_len(&dbname)) {
+            key += strlen(INBOX);
+            len -= strlen(INBOX);
+        }
     }
     buf_appendmap(&dbname, key, len);
-    /* a shared tree would have to begin with "INBOX" in capitals to be meant otherwise */
-    if (!strpbrk(buf_cstring(&dbname), "!^")) name = mboxname_from_dbname(buf_cstring(&dbname));
+    char *name = mboxname_from_dbname(dbname_of(buf_base(&dbname), buf_len(&dbname)));
     buf_free(&dbname);
-    free(inbox);
     return name;
 }

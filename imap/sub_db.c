@@ -49,15 +49,20 @@ struct list_rock {
 static int list_cb(void *rock, const char *key, size_t keylen, const char *data, size_t datalen)
 {
     struct list_rock *lr = rock;
+    char *name = NULL;
 
     if (!lr->version2) {
-        char *name = xstrndup(key, keylen);
-        if (strlen(name) == keylen && name[0] != '\x1f') strarray_add(lr->names, name);
-        free(name);
-        return 0;
+        if (!keylen || key[0] == '\x1f') return 0; /* no subscription */
+        name = mboxname_from_sync(syncname_of(key, keylen));
     }
-    char *name = sub_key_parse(key, keylen, lr->userid);
-    if (name) strarray_appendm(lr->names, name);
+    else {
+        if (!memcmp_len(key, keylen, SUB_VERSION_KEY, strlen(SUB_VERSION_KEY))) return 0;
+        name = sub_key_parse(key, keylen, lr->userid);
+    }
+    if (name)
+        strarray_appendm(lr->names, name);
+    else
+        mbname_log_refused("DBERROR: a subscription is no name", key, keylen);
     return 0;
 }
 

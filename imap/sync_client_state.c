@@ -15,6 +15,7 @@
 
 #include "imap_err.h"
 #include "quota_codec.h"
+#include "sync_name.h"
 #include "sync_quota.h"
 #include "util.h"
 #include "xmalloc.h"
@@ -109,8 +110,10 @@ static int add_subs(struct sync_state *state, const struct dlist *list)
 {
     for (const struct dlist *item = list->head; item; item = item->next) {
         const char *name;
-        if (!dlist_toatom(item, &name)) return IMAP_PROTOCOL_BAD_PARAMETERS;
-        strarray_append(&state->subs, name);
+        if (sync_toname(item, &name))
+            strarray_append(&state->subs, name);
+        else if (dlist_isnil(item))
+            return IMAP_PROTOCOL_BAD_PARAMETERS; /* else it was logged, and stays there as it is */
     }
     return 0;
 }

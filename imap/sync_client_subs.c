@@ -16,6 +16,7 @@
 #include "imap_err.h"
 #include "mboxlist.h"
 #include "sub_history.h"
+#include "sync_name.h"
 #include "sync_subs.h"
 #include "user.h"
 #include "xmalloc.h"
@@ -62,7 +63,7 @@ static int history_line(struct sync_client *sc, struct dlist **dlp, void *rock)
     const char *digest, *userid;
 
     if (strcmp((*dlp)->name, "SUBHISTORY") != 0) return IMAP_PROTOCOL_ERROR;
-    if (!dlist_getatom(*dlp, "USERID", &userid) || strcmp(userid, ex->userid) != 0) return IMAP_PROTOCOL_BAD_PARAMETERS;
+    if (!sync_getuserid(*dlp, "USERID", &userid) || strcmp(userid, ex->userid) != 0) return IMAP_PROTOCOL_BAD_PARAMETERS;
     if (dlist_getatom(*dlp, "DIGEST", &digest)) {
         free(ex->digest);
         ex->digest = xstrdup(digest);

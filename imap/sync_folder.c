@@ -18,9 +18,10 @@
 #include "imap_err.h"
 #include "mailbox_index.h"
 #include "mbtype.h"
+#include "sync_name.h"
 #include "xmalloc.h"
 
-enum key_kind { KEY_TEXT, KEY_NUM32, KEY_NUM64, KEY_DATE, KEY_MBTYPE, KEY_OPTIONS, KEY_ANNOTS };
+enum key_kind { KEY_TEXT, KEY_NAME, KEY_ROOT, KEY_NUM32, KEY_NUM64, KEY_DATE, KEY_MBTYPE, KEY_OPTIONS, KEY_ANNOTS };
 
 #define REQ_ALWAYS 1u
 #define REQ_APPLY 2u   /* APPLY MAILBOX, not for intermediates and tombstones */
@@ -37,7 +38,7 @@ static const struct key {
 } keys[] = {
 #define AT(member) offsetof(struct sync_folder, member)
     { "UNIQUEID", KEY_TEXT, REQ_ALWAYS, AT(uniqueid) },
-    { "MBOXNAME", KEY_TEXT, REQ_ALWAYS, AT(name) },
+    { "MBOXNAME", KEY_NAME, REQ_ALWAYS, AT(name) },
     { "MBOXTYPE", KEY_MBTYPE, OMIT_EMPTY, AT(mbtype) },
     { "SYNC_CRC", KEY_NUM32, 0, AT(crc_basic) },
     { "SYNC_CRC_ANNOT", KEY_NUM32, OMIT_SHORT, AT(crc_annot) },
@@ -54,7 +55,7 @@ static const struct key {
     { "PARTITION", KEY_TEXT, REQ_APPLY, AT(partition) },
     { "ACL", KEY_TEXT, REQ_APPLY | REQ_ANSWER, AT(acl) },
     { "OPTIONS", KEY_OPTIONS, REQ_APPLY | REQ_ANSWER, AT(options) },
-    { "QUOTAROOT", KEY_TEXT, OMIT_EMPTY, AT(quotaroot) },
+    { "QUOTAROOT", KEY_ROOT, OMIT_EMPTY, AT(quotaroot) },
     { "CREATEDMODSEQ", KEY_NUM64, OMIT_EMPTY, AT(createdmodseq) },
     { "FOLDERMODSEQ", KEY_NUM64, OMIT_EMPTY, AT(foldermodseq) },
     { "ANNOTATIONS", KEY_ANNOTS, 0, AT(annots) },
@@ -90,6 +91,14 @@ static bool key_read(const struct dlist *kl, const struct key *key, struct sync_
     case KEY_DATE: return dlist_getdate(kl, key->name, at);
     case KEY_TEXT:
         if (!dlist_getatom(kl, key->name, &text)) return false;
+        *(char **)at = xstrdup(text);
+        return true;
+    case KEY_NAME:
+        if (!sync_getname(kl, key->name, &text)) return false;
+        *(char **)at = xstrdup(text);
+        return true;
+    case KEY_ROOT: /* "": none */
+        if (!(dlist_getatom(kl, key->name, &text) && !*text) && !sync_getroot(kl, key->name, &text)) return false;
         *(char **)at = xstrdup(text);
         return true;
     case KEY_OPTIONS:
@@ -158,7 +167,9 @@ static void key_print(struct dlist *kl, const struct key *key, const struct sync
     case KEY_NUM32: num_print(kl, key, *(const uint32_t *)at); break;
     case KEY_NUM64: num_print(kl, key, *(const uint64_t *)at); break;
     case KEY_DATE: num_print(kl, key, (uint64_t) * (const time_t *)at); break;
-    case KEY_TEXT: text_print(kl, key, *(char *const *)at); break;
+    case KEY_TEXT:
+    case KEY_NAME:
+    case KEY_ROOT: text_print(kl, key, *(char *const *)at); break;
     case KEY_MBTYPE:
         if (folder->mbtype) dlist_setatom(kl, key->name, mbtype_to_string(folder->mbtype, type));
         break;

@@ -14,6 +14,7 @@
 
 #include "dlist.h"
 #include "imap_err.h"
+#include "sync_name.h"
 
 #define WIRE_UNLIMITED UINT32_MAX
 
@@ -37,7 +38,7 @@ int sync_quota_parse(const struct dlist *kl, struct quota *q)
     uint32_t limit;
     uint64_t num;
 
-    if (!dlist_getatom(kl, "ROOT", &root) || !dlist_getnum32(kl, "LIMIT", &limit))
+    if (!sync_getroot(kl, "ROOT", &root) || !dlist_getnum32(kl, "LIMIT", &limit))
         return IMAP_PROTOCOL_BAD_PARAMETERS;
     quota_init(q, root);
     if (limit != WIRE_UNLIMITED) q->limits[QUOTA_STORAGE] = limit;

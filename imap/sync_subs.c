@@ -12,6 +12,7 @@
 #include "dlist.h"
 #include "imap_err.h"
 #include "mboxname.h"
+#include "sync_name.h"
 
 #define NAME "SUBHISTORY"
 
@@ -50,7 +51,7 @@ static int parse_entry(const struct dlist *item, struct sub_list *list)
     struct sub_entry e = { 0 };
     uint32_t on;
 
-    if (!dlist_getatom(item, "MBOXNAME", &name) || !*name || strlen(name) >= MAX_MAILBOX_BUFFER ||
+    if (!sync_getname(item, "MBOXNAME", &name) ||
         !dlist_getnum32(item, "ON", &on) || on > 1 || !dlist_getnum64(item, "STAMP", &e.stamp) ||
         e.stamp > SUB_STAMP_MAX)
         return IMAP_PROTOCOL_BAD_PARAMETERS;

@@ -202,3 +202,61 @@ def test_stored_names_that_are_none(mail_server):
     with server.imap("alice") as imap:
         imap.ok("SELECT INBOX")
     server.wait_log(f"DBERROR: damaged record.*bytes=<{key.encode().hex()}>", mark)
+
+
+HEADERS = {
+    "name": (b"N user.alice", b"N {15+}\r\nuser.a\x1f/../../e", b"user.a\x1f/../../e"),
+    "quota root": (b" N user.alice", b" Q ../../etc N user.alice", b"../../etc"),
+}
+
+
+@pytest.mark.parametrize("what", HEADERS)
+def test_names_in_headers_that_are_none(mail_server, what):
+    """In cyrus.header: its bytes are logged in hex, the mailbox cannot be opened, others can."""
+    server = mail_server
+    was, becomes, bad = HEADERS[what]
+    server.allow_log("IOERROR")
+    with server.imap("alice") as imap:
+        imap.ok("CREATE Other")
+    path = server.run("mbpath", "user/alice").stdout.strip() + "/cyrus.header"
+    with open(path, "r+b") as file:
+        header = file.read()
+        assert header.count(was) == 1
+        file.seek(0)
+        file.write(header.replace(was, becomes))
+    mark = server.log_mark()
+    with server.imap("alice") as imap:
+        assert imap.cmd("SELECT INBOX").status == "NO"
+        imap.ok("SELECT Other")
+    server.wait_log(f"IOERROR: a mailbox header holds bytes that are no name.*bytes=<{bad.hex()}>", mark)
+
+
+def test_subscriptions_that_are_none(mail_server):
+    """In a key of the subscriptions: its bytes are logged in hex, the other subscriptions are there."""
+    server = mail_server
+    server.allow_log("DBERROR: a subscription is no name")
+    with server.imap("alice") as imap:
+        imap.ok("SUBSCRIBE INBOX")
+    key = "Nuser\x1falice\x1f../../x"
+    server.run("cyr_dbtool", "--user=alice", "sub", "set", key, "")
+    mark = server.log_mark()
+    with server.imap("alice") as imap:
+        assert [line.split()[-1] for line in imap.ok('LSUB "" *').find("* LSUB")] == [b"INBOX"]
+    server.wait_log(f"DBERROR: a subscription is no name.*bytes=<{key.encode().hex()}>", mark)
+
+
+def test_quota_roots_that_are_none(factory):
+    """In a key of quotas.db: its bytes are logged in hex, the other roots are told."""
+    server = factory()
+    server.conf["quota_db"] = "twoskip"
+    server.start()
+    server.create_user("alice")
+    server.allow_log("DBERROR: a quota root is no name")
+    with server.imap("admin") as imap:
+        imap.ok("SETQUOTA user/alice (STORAGE 1000)")
+    key = "user.alice/../../x"
+    server.run("cyr_dbtool", server.path("conf/quotas.db"), "twoskip", "set", key, "%(S (0 1000))")
+    mark = server.log_mark()
+    told = server.run("quota").stdout
+    assert "user/alice" in told and ".." not in told
+    server.wait_log(f"DBERROR: a quota root is no name.*bytes=<{key.encode().hex()}>", mark)

@@ -452,3 +452,39 @@ def test_killed_server_leaves_no_reserved_files(server, sync):
     with server.sync() as other:
         other.ok("NOOP")
         assert pid not in os.listdir(area)
+
+
+BAD = b"user.anna/../../x"
+NAMED = [  # commands that name a mailbox, a quota root or a user
+    b"GET FULLMAILBOX %s", b"GET QUOTA %s", b"APPLY UNMAILBOX %s", b"APPLY LOCAL_UNMAILBOX %s", b"APPLY UNQUOTA %s",
+    b"APPLY RENAME %%(OLDMBOXNAME %s NEWMBOXNAME user.anna.x PARTITION default)",
+    b"APPLY RENAME %%(OLDMBOXNAME user.anna NEWMBOXNAME %s PARTITION default)",
+    b"APPLY SUB %%(USERID anna MBOXNAME %s)", b"APPLY UNSUB %%(USERID anna MBOXNAME %s)",
+    b"APPLY QUOTA %%(ROOT %s LIMIT 1)", b"APPLY EXPUNGE %%(MBOXNAME %s UNIQUEID uniqinbox UID (1))",
+    b'APPLY ANNOTATION %%(MBOXNAME %s ENTRY /comment USERID "" VALUE x)',
+    b"GET FETCH %%(MBOXNAME %s PARTITION default UNIQUEID u GUID " + b"0" * 40 + b" UID 1)",
+    b"RESTORE MAILBOX %%(MBOXNAME %s RECORD ())",
+    b"GET USER %s", b"GET META %s", b"APPLY SUB %%(USERID %s MBOXNAME user.anna)", b"GET NAMES %s",
+    b"APPLY SUBHISTORY %%(USERID %s ENTRIES ())", b"APPLY SUBHISTORY %%(USERID anna ENTRIES (%%(MBOXNAME %s ON 1 STAMP 1)))",
+    b"APPLY SEEN %%(USERID %s UNIQUEID u LASTREAD 1 LASTUID 1 LASTCHANGE 1 SEENUIDS 1)",
+]
+
+
+def test_names_that_are_none(sync, server):
+    """Every command that is given a name refuses what is none, and logs its bytes in hex."""
+    server.allow_log("SYNCERROR")
+    make_inbox(sync)
+    before = full(sync, "user.anna")
+    for bad in (BAD, b"user.anna\x1fx", b"user.anna\nx", b"user.an\x00na", b"/etc", b"a!b/c"):
+        literal = b"{%d+}\r\n%s" % (len(bad), bad)
+        for command in NAMED:
+            mark = server.log_mark()
+            answer = sync.cmd(command % literal)
+            assert answer.status == "NO", command
+            server.wait_log(f"SYNCERROR: a peer sent what is no name.*bytes=<{bad.hex()}>", mark)
+    mark = server.log_mark()
+    sync.cmd(b"APPLY " + mailbox("user.anna.z", UNIQUEID="z").encode().replace(b"user.anna.z", BAD))
+    server.wait_log(f"bytes=<{BAD.hex()}>", mark)
+    assert not sync.ok(b"GET MAILBOXES (%s)" % BAD).untagged
+    sync.ok(b"APPLY UNUSER %s" % BAD)
+    assert full(sync, "user.anna") == before

@@ -338,6 +338,7 @@ def test_a_new_user_of_the_name_has_no_history(ends):
         f"MBOXNAME {'x' * 5000} ON 1 STAMP 1")),
 ])
 def test_bad_lines(one_server, command, answer):
+    one_server.allow_log("SYNCERROR: a peer sent what is no name")
     with login(one_server) as sync:
         reply = sync.cmd(command)
         assert f"{reply.status} {reply.text}" == answer

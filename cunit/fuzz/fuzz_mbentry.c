@@ -24,12 +24,13 @@ static void name_record(const char *val, size_t len)
 {
     mbentry_t *e, *again;
 
-    if (mbentry_parse_n("user\x1f"
-                        "a",
-                        6, val, len, &e))
+    if (mbentry_parse_n(dbname_of("user\x1f"
+                                  "a",
+                                  6),
+                        val, len, &e))
         return;
     mbentry_print_n(e, e->mtime, &out);
-    if (mbentry_parse_n("x", 1, out.s, out.len, &again)) abort();
+    if (mbentry_parse_n(dbname_of("x", 1), out.s, out.len, &again)) abort();
     mbentry_free(&again);
     mbentry_free(&e);
 }
@@ -49,7 +50,7 @@ static void old_record(const char *val, size_t len)
 {
     mbentry_t *e;
 
-    mbentry_parse_old("user.a", 6, val, len, &e);
+    mbentry_parse_old(syncname_of("user.a", 6), val, len, &e);
     mbentry_free(&e);
 }
 

@@ -12,6 +12,7 @@
 #include "imap_err.h"
 #include "mboxlist.h"
 #include "metadata.h"
+#include "sync_name.h"
 
 /* value NULL: remove */
 static int change_annotation(const struct dlist *dl, const struct buf *value)
@@ -21,7 +22,7 @@ static int change_annotation(const struct dlist *dl, const struct buf *value)
     struct txn *txn = NULL;
     struct buf full = BUF_INITIALIZER;
 
-    if (!dlist_getatom(dl, "MBOXNAME", &name) || !dlist_getatom(dl, "ENTRY", &entry) || !*entry ||
+    if (!sync_getname_or_server(dl, "MBOXNAME", &name) || !dlist_getatom(dl, "ENTRY", &entry) || !*entry ||
         !dlist_getatom(dl, "USERID", &userid))
         return IMAP_PROTOCOL_BAD_PARAMETERS;
     int r = *name ? synccmd_begin_mailbox(name, &txn) : txn_begin(&txn);

@@ -11,6 +11,7 @@
 #include "imap_err.h"
 #include "mailbox.h"
 #include "quota.h"
+#include "sync_name.h"
 
 static int expunge_uids(struct mailbox *mailbox, const struct dlist *uids)
 {
@@ -34,7 +35,7 @@ int synccmd_apply_expunge(struct synccmd_session *session, const struct dlist *d
     struct txn *txn = NULL;
     struct mailbox *mailbox = NULL;
 
-    if (!dlist_getatom(dl, "MBOXNAME", &name) || !dlist_getatom(dl, "UNIQUEID", &uniqueid) ||
+    if (!sync_getname(dl, "MBOXNAME", &name) || !dlist_getatom(dl, "UNIQUEID", &uniqueid) ||
         !dlist_getlist(dl, "UID", &uids))
         return IMAP_PROTOCOL_BAD_PARAMETERS;
     int r = synccmd_begin_mailbox(name, &txn);

@@ -12,6 +12,7 @@
 #include "mboxlist.h"
 #include "quota.h"
 #include "seqset.h"
+#include "sync_name.h"
 #include "sync_quota.h"
 #include "user.h"
 #include "xmalloc.h"
@@ -23,7 +24,7 @@ static int change_sub(const struct dlist *dl, bool subscribe)
     const char *userid, *name;
     struct txn *txn = NULL;
 
-    if (!dlist_getatom(dl, "USERID", &userid) || !*userid || !dlist_getatom(dl, "MBOXNAME", &name))
+    if (!sync_getuserid(dl, "USERID", &userid) || !sync_getname(dl, "MBOXNAME", &name))
         return IMAP_PROTOCOL_BAD_PARAMETERS;
     int r = synccmd_begin_user(userid, &txn);
     if (r) return r;
@@ -47,7 +48,7 @@ int synccmd_apply_seen(struct synccmd_session *session, const struct dlist *dl, 
     struct seendata sd = SEENDATA_INITIALIZER;
     struct txn *txn = NULL;
 
-    if (!dlist_getatom(dl, "USERID", &userid) || !*userid ||
+    if (!sync_getuserid(dl, "USERID", &userid) ||
         !dlist_getatom(dl, "UNIQUEID", &uniqueid) || !dlist_getdate(dl, "LASTREAD", &sd.lastread) ||
         !dlist_getnum32(dl, "LASTUID", &sd.lastuid) ||
         !dlist_getdate(dl, "LASTCHANGE", &sd.lastchange) || !dlist_getatom(dl, "SEENUIDS", &uids))
@@ -78,7 +79,7 @@ int synccmd_apply_unquota(struct synccmd_session *session, const struct dlist *d
     const char *root;
     struct txn *txn = NULL;
 
-    if (!dlist_toatom(dl, &root)) return IMAP_PROTOCOL_BAD_PARAMETERS;
+    if (!sync_toroot(dl, &root)) return IMAP_PROTOCOL_BAD_PARAMETERS;
     int r = synccmd_begin_mailbox(root, &txn);
     if (r) return r;
     r = mboxlist_unsetquota(txn, root);

@@ -16,6 +16,7 @@
 #include "mboxlist.h"
 #include "mboxname.h"
 #include "quota.h"
+#include "sync_name.h"
 
 static int begin_both(const char *oldname, const char *newname, struct txn **txnp)
 {
@@ -44,8 +45,8 @@ int synccmd_apply_rename(struct synccmd_session *session, const struct dlist *dl
     struct txn *txn = NULL;
     mbentry_t *old = NULL;
 
-    if (!dlist_getatom(dl, "OLDMBOXNAME", &oldname) ||
-        !dlist_getatom(dl, "NEWMBOXNAME", &newname) || !dlist_getatom(dl, "PARTITION", &partition))
+    if (!sync_getname(dl, "OLDMBOXNAME", &oldname) ||
+        !sync_getname(dl, "NEWMBOXNAME", &newname) || !dlist_getatom(dl, "PARTITION", &partition))
         return IMAP_PROTOCOL_BAD_PARAMETERS;
     (void)dlist_getnum32(dl, "UIDVALIDITY", &uidvalidity);
 

@@ -18,6 +18,7 @@
 #include "mboxlist.h"
 #include "message_guid.h"
 #include "ptrarray.h"
+#include "sync_name.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
 
@@ -104,7 +105,7 @@ static void look_up(struct reserve *rs, const struct dlist *names)
          item = item->next) {
         const char *name;
         mbentry_t *mbentry = NULL;
-        if (!dlist_toatom(item, &name) || mboxlist_lookup(name, &mbentry, NULL)) continue;
+        if (!sync_toname(item, &name) || mboxlist_lookup(name, &mbentry, NULL)) continue;
         if (mbentry->partition && !strcmp(mbentry->partition, rs->partition)) {
             reserve_mailbox(rs, mbentry);
             mbentry_free(&mbentry);

@@ -10,6 +10,7 @@
 #include "mboxlist.h"
 #include "mbtype.h"
 #include "quota.h"
+#include "sync_name.h"
 
 int synccmd_apply_unmailbox(struct synccmd_session *session, const struct dlist *dl, unsigned flags)
 {
@@ -18,7 +19,7 @@ int synccmd_apply_unmailbox(struct synccmd_session *session, const struct dlist 
     mbentry_t *entry = NULL;
     const char *name;
 
-    if (!dlist_toatom(dl, &name)) return IMAP_PROTOCOL_BAD_PARAMETERS;
+    if (!sync_toname(dl, &name)) return IMAP_PROTOCOL_BAD_PARAMETERS;
     if (flags & SYNCCMD_LOCAL) how |= MBOXLIST_DELETE_LOCALONLY;
     int r = synccmd_begin_mailbox(name, &txn);
     if (r) return r;
@@ -38,7 +39,7 @@ int synccmd_apply_unuser(struct synccmd_session *session, const struct dlist *dl
     struct txn *txn = NULL;
     const char *userid;
 
-    if (!dlist_toatom(dl, &userid) || !*userid) return 0; /* as 3.6.1: nobody is deleted */
+    if (!sync_touserid(dl, &userid)) return 0; /* as 3.6.1: nobody is deleted */
     if (flags & SYNCCMD_LOCAL) how |= MBOXLIST_DELETE_LOCALONLY;
     int r = synccmd_begin_user(userid, &txn);
     if (r) return r;

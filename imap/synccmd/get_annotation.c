@@ -66,7 +66,7 @@ static int put_annotations(struct synccmd_session *session, const mbentry_t *mbe
 int synccmd_get_annotation(struct synccmd_session *session, const struct dlist *dl, unsigned flags)
 {
     ptrarray_t found = PTRARRAY_INITIALIZER;
-    const char *name;
+    const char *name; /* a pattern: only compared with names */
 
     if (!dlist_toatom(dl, &name)) return IMAP_PROTOCOL_BAD_PARAMETERS;
     if (!*name) return put_annotations(session, NULL);

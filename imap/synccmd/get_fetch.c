@@ -14,6 +14,7 @@
 #include "imap_err.h"
 #include "mailbox_path.h"
 #include "message_guid.h"
+#include "sync_name.h"
 
 /* Map the first of the four places that has the file. */
 static int map_message(const char *name, const char *partition, const char *uniqueid, uint32_t uid,
@@ -39,7 +40,7 @@ int synccmd_get_fetch(struct synccmd_session *session, const struct dlist *dl, u
     struct buf data = BUF_INITIALIZER;
     uint32_t uid;
 
-    if (!dlist_getatom(dl, "MBOXNAME", &name) || !dlist_getatom(dl, "PARTITION", &partition) ||
+    if (!sync_getname(dl, "MBOXNAME", &name) || !dlist_getatom(dl, "PARTITION", &partition) ||
         !dlist_getatom(dl, "UNIQUEID", &uniqueid) || !dlist_getatom(dl, "GUID", &guidtext) ||
         !dlist_getnum32(dl, "UID", &uid) || !dlist_getguid(dl, "GUID", &guid))
         return IMAP_PROTOCOL_BAD_PARAMETERS;

@@ -8,6 +8,7 @@
 
 #include "imap_err.h"
 #include "mboxlist.h"
+#include "sync_name.h"
 
 int synccmd_get_fullmailbox(struct synccmd_session *session, const struct dlist *dl, unsigned flags)
 {
@@ -15,7 +16,7 @@ int synccmd_get_fullmailbox(struct synccmd_session *session, const struct dlist 
     mbentry_t *mbentry = NULL;
     bool real = false;
 
-    if (!dlist_toatom(dl, &name)) return IMAP_PROTOCOL_BAD_PARAMETERS;
+    if (!sync_toname(dl, &name)) return IMAP_PROTOCOL_BAD_PARAMETERS;
     int r = mboxlist_lookup(name, &mbentry, NULL);
     if (!r) r = synccmd_put_mailbox(session, mbentry, true, NULL, &real);
     mbentry_free(&mbentry);

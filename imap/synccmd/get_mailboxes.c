@@ -10,6 +10,7 @@
 
 #include "imap_err.h"
 #include "mboxlist.h"
+#include "sync_name.h"
 #include "xsyslog.h"
 
 static void put_one(struct synccmd_session *session, const char *arg, int found,
@@ -25,7 +26,7 @@ int synccmd_get_mailboxes(struct synccmd_session *session, const struct dlist *d
     for (const struct dlist *item = dl->head; item; item = item->next) {
         const char *name;
         mbentry_t *mbentry = NULL;
-        if (!dlist_toatom(item, &name)) continue;
+        if (!sync_toname(item, &name)) continue;
         int r = mboxlist_lookup_allow_all(name, &mbentry, NULL);
         put_one(session, name, r, mbentry);
         mbentry_free(&mbentry);

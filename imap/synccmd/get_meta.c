@@ -10,6 +10,7 @@
 
 #include "imap_err.h"
 #include "ptrarray.h"
+#include "sync_name.h"
 #include "sync_sieve.h"
 #include "user.h"
 
@@ -82,6 +83,6 @@ int synccmd_get_meta(struct synccmd_session *session, const struct dlist *dl, un
 {
     const char *userid;
 
-    if (!dlist_toatom(dl, &userid) || !*userid) return IMAP_PROTOCOL_BAD_PARAMETERS;
+    if (!sync_touserid(dl, &userid)) return IMAP_PROTOCOL_BAD_PARAMETERS;
     return synccmd_put_meta(session, userid);
 }

@@ -12,6 +12,7 @@
 #include "imap_err.h"
 #include "mboxlist.h"
 #include "ptrarray.h"
+#include "sync_name.h"
 
 static struct dlist *names_line(const mbentry_t *mbentry)
 {
@@ -41,7 +42,7 @@ int synccmd_get_names(struct synccmd_session *session, const struct dlist *dl, u
     ptrarray_t lines = PTRARRAY_INITIALIZER;
     const char *userid;
 
-    if (!dlist_toatom(dl, &userid) || !*userid) return IMAP_PROTOCOL_BAD_PARAMETERS;
+    if (!sync_touserid(dl, &userid)) return IMAP_PROTOCOL_BAD_PARAMETERS;
     int r = mboxlist_usermboxtree(userid, collect_cb, &lines, MBOXTREE_DELETED);
     if (!r) r = txn_wait(mboxlist_seen_lsn());
     return synccmd_put_all(session, &lines, r);

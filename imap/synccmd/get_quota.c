@@ -11,6 +11,7 @@
 
 #include "imap_err.h"
 #include "quota.h"
+#include "sync_name.h"
 #include "sync_quota.h"
 
 int synccmd_put_quota(struct synccmd_session *session, const char *root)
@@ -27,6 +28,6 @@ int synccmd_get_quota(struct synccmd_session *session, const struct dlist *dl, u
 {
     const char *root;
 
-    if (!dlist_toatom(dl, &root)) return IMAP_PROTOCOL_BAD_PARAMETERS;
+    if (!sync_toroot(dl, &root)) return IMAP_PROTOCOL_BAD_PARAMETERS;
     return synccmd_put_quota(session, root);
 }

@@ -12,6 +12,7 @@
 #include "imap_err.h"
 #include "mboxlist.h"
 #include "ptrarray.h"
+#include "sync_name.h"
 
 static int collect_cb(const mbentry_t *mbentry, void *rock)
 {
@@ -33,7 +34,7 @@ int synccmd_get_user(struct synccmd_session *session, const struct dlist *dl, un
     const char *userid;
     bool real = false;
 
-    if (!dlist_toatom(dl, &userid) || !*userid) return IMAP_PROTOCOL_BAD_PARAMETERS;
+    if (!sync_touserid(dl, &userid)) return IMAP_PROTOCOL_BAD_PARAMETERS;
     int r = mboxlist_usermboxtree(userid, collect_cb, &entries,
                                   MBOXTREE_INTERMEDIATES | MBOXTREE_DELETED);
     for (int i = 0; i < ptrarray_size(&entries) && !r; i++)

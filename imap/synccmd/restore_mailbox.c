@@ -19,6 +19,7 @@
 #include "mbtype.h"
 #include "sync_annot.h"
 #include "sync_apply.h"
+#include "sync_name.h"
 #include "sync_record.h"
 #include "user.h"
 
@@ -115,7 +116,7 @@ int synccmd_restore_mailbox(struct synccmd_session *session, const struct dlist 
     struct dlist *list = NULL;
     const char *type;
 
-    if (!dlist_getatom(dl, "MBOXNAME", &rs.name) || !dlist_getlist(dl, "RECORD", &list))
+    if (!sync_getname(dl, "MBOXNAME", &rs.name) || !dlist_getlist(dl, "RECORD", &list))
         return IMAP_PROTOCOL_BAD_PARAMETERS;
     if (dlist_getatom(dl, "MBOXTYPE", &type) && mbtype_from_string(type, &rs.mbtype))
         return IMAP_PROTOCOL_BAD_PARAMETERS;

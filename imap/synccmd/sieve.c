@@ -10,11 +10,12 @@
 #include "synccmd.h"
 
 #include "imap_err.h"
+#include "sync_name.h"
 #include "sync_sieve.h"
 
 static bool get_script(const struct dlist *dl, const char **userid, const char **filename)
 {
-    return dlist_getatom(dl, "USERID", userid) && **userid &&
+    return sync_getuserid(dl, "USERID", userid) &&
            dlist_getatom(dl, "FILENAME", filename) && **filename;
 }
 
@@ -72,6 +73,6 @@ int synccmd_apply_unactivate_sieve(struct synccmd_session *session, const struct
 {
     const char *userid;
 
-    if (!dlist_getatom(dl, "USERID", &userid) || !*userid) return IMAP_PROTOCOL_BAD_PARAMETERS;
+    if (!sync_getuserid(dl, "USERID", &userid)) return IMAP_PROTOCOL_BAD_PARAMETERS;
     return sync_sieve_deactivate(userid);
 }

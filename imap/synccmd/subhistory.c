@@ -11,6 +11,7 @@
 
 #include "imap_err.h"
 #include "sub_history.h"
+#include "sync_name.h"
 #include "sync_subs.h"
 
 static int put_entries(struct synccmd_session *session, const char *userid, const struct sub_list *list,
@@ -34,7 +35,7 @@ int synccmd_get_subhistory(struct synccmd_session *session, const struct dlist *
     unsigned classes = 0;
     struct buf ours = BUF_INITIALIZER;
 
-    if (!dlist_getatom(dl, "USERID", &userid) || !*userid || !dlist_getatom(dl, "DIGEST", &theirs) ||
+    if (!sync_getuserid(dl, "USERID", &userid) || !dlist_getatom(dl, "DIGEST", &theirs) ||
         !sub_digest_differ(theirs, theirs, &classes))
         return IMAP_PROTOCOL_BAD_PARAMETERS;
     int r = sub_history_read(userid, &list);
@@ -53,8 +54,7 @@ int synccmd_apply_subhistory(struct synccmd_session *session, const struct dlist
 {
     struct sub_list list = SUB_LIST_INITIALIZER;
     const char *userid;
-    int r = dlist_getatom(dl, "USERID", &userid) && *userid ? sync_subs_parse(dl, &list)
-                                                            : IMAP_PROTOCOL_BAD_PARAMETERS;
+    int r = sync_getuserid(dl, "USERID", &userid) ? sync_subs_parse(dl, &list) : IMAP_PROTOCOL_BAD_PARAMETERS;
 
     if (!r && list.n) r = sub_history_apply(userid, &list, NULL);
     sub_list_fini(&list);
