@@ -243,7 +243,7 @@ void conversations_mend_split(const mbentry_t *inbox)
     if (!config_getswitch(IMAPOPT_CONVERSATIONS) || !is_split(inbox)) return;
     char *userid = mboxname_to_userid(inbox->name);
     int r = mend(userid, &done);
-    if (r)
+    if (r && r != IMAP_MAILBOX_MOVED) /* two users with one uniqueid: told, and for an administrator to separate */
         xsyslog(LOG_ERR, "DBERROR: a second set of conversations can't be merged", "userid=<%s> error=<%s>", userid,
                 error_message(r));
     for (int i = 0; !r && i < strarray_size(&done.kept); i++)
