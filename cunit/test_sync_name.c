@@ -85,7 +85,7 @@ END_TEST
 START_TEST(userids)
 {
     static const char *const good[] = { "a", "e.ve", "e.ve@example.org", "a b", "user" };
-    static const char *const bad[] = { "", "../x", "a/b", "a!b", "a\n", "@example.org", "a@b/c", "a@..", "a\x1f" "b" };
+    static const char *const bad[] = { "", "../x", "a/b", "a!b", "a\n", "@example.org", "a@b/c", "a@..", ("a\x1f" "b") };
     const char *userid;
 
     for (size_t i = 0; i < array_size(good); i++) {
