@@ -189,6 +189,51 @@ START_TEST(rename_partition)
 }
 END_TEST
 
+/* Removed for good, but still there until a checkpoint. */
+static void wipe(const char *name, uint32_t recno)
+{
+    struct txn *txn = ot_begin();
+    struct mailbox *mailbox = st_write(txn, name);
+    struct index_record rec;
+
+    ck_assert_int_eq(mailbox_read_record(mailbox, recno, &rec), 0);
+    rec.internal_flags |= FLAG_INTERNAL_EXPUNGED | FLAG_INTERNAL_UNLINKED;
+    ck_assert_int_eq(mailbox_rewrite_record(mailbox, &rec, 0), 0);
+    ck_assert_int_eq(ot_end(txn, 0), 0);
+}
+
+/* What is only to go at the next checkpoint does not come along; what nobody knows does. */
+START_TEST(removed_files_do_not_move)
+{
+    ot_must_create("user.alice");
+    ot_must_create("user.alice.x");
+    for (unsigned n = 1; n <= 3; n++) st_append("user.alice.x", n);
+    mbentry_t *entry = ot_entry("user.alice.x");
+    const char *id = entry->uniqueid;
+    char *dir = test_path(st_dir, "part/uuid/%c/%c/%s", id[0], id[1], id),
+         *moved = test_path(st_dir, "part2/uuid/%c/%c/%s", id[0], id[1], id);
+    char *unknown = test_path(dir, "77."), *gone = test_path(dir, "2.");
+    test_writefile(unknown, "x", 1);
+    wipe("user.alice.x", 2);
+    ck_assert(test_exists(gone));
+    ck_assert_int_eq(ot_rename_by("user.alice.x", "user.alice.x", "other", "admin", ot_admin), 0);
+    ck_assert_int_eq(txn_checkpoint(), 0);
+    ck_assert(!test_exists(gone));
+    free(gone);
+    gone = test_path(moved, "2.");
+    ck_assert(!test_exists(gone));
+    free(unknown);
+    unknown = test_path(moved, "77.");
+    ck_assert(test_exists(unknown));
+    st_check("user.alice.x");
+    free(unknown);
+    free(gone);
+    free(dir);
+    free(moved);
+    mbentry_free(&entry);
+}
+END_TEST
+
 START_TEST(rename_whole_user)
 {
     struct user_meta *meta;
@@ -397,6 +442,7 @@ Suite *mboxlist_rename_suite(void)
         rename_tree,          rename_checks,      rename_into_own_subtree,
         rename_inbox_full,    rename_inbox_empty, rename_moves_quota,
         rename_partition,     rename_whole_user,  acls,
+        removed_files_do_not_move,
         acl_from_replication, quota_limits,       abort_leaves_nothing,
     };
     Suite *s = suite_create("mboxlist_rename");

@@ -173,6 +173,7 @@ struct move {
     bool archived;
     const char *root; /* of the new place */
     bool same_fs;
+    bool settled; /* no file is left that was to go */
 };
 
 static int copy_file(struct mailbox *mailbox, const char *root, const char *from, const char *to)
@@ -191,16 +192,45 @@ static int copy_file(struct mailbox *mailbox, const char *root, const char *from
     return r < 0 && fd < 0 ? IMAP_IOERROR : r;
 }
 
+static bool is_of_record(struct mailbox *mailbox, uint32_t uid, const char *path)
+{
+    struct index_record rec;
+
+    return !mailbox_find_uid(mailbox, uid, &rec) && !(rec.internal_flags & FLAG_INTERNAL_UNLINKED) &&
+           !strcmp(path, mailbox_record_fname(mailbox, &rec));
+}
+
+/*
+ * A file that no record has is somebody's to find, unless it is only to go at the next checkpoint: in
+ * the new place nothing would remove it.
+ */
+static int is_there_to_stay(struct mailbox *mailbox, struct move *mv, uint32_t uid, const char *path, bool *stays)
+{
+    struct stat st;
+
+    *stays = is_of_record(mailbox, uid, path);
+    if (*stays) return 0;
+    int r = mv->settled ? 0 : txn_checkpoint_again();
+    mv->settled = true;
+    *stays = !r && !diskio_stat(path, &st);
+    return r;
+}
+
 static int move_message(struct mailbox *mailbox, const char *dir, const char *name, void *rock)
 {
-    const struct move *mv = rock;
+    struct move *mv = rock;
     struct buf to = BUF_INITIALIZER;
     uint32_t uid = mailbox_path_parse_uid(name);
+    bool stays = false;
 
     if (!uid) return 0;
-    int r = mailbox_path_message(mv->to, mv->archived, uid, &to);
-    if (r) return r;
     char *from = xasprintf("%s/%s", dir, name);
+    int r = is_there_to_stay(mailbox, mv, uid, from, &stays);
+    if (!r && stays) r = mailbox_path_message(mv->to, mv->archived, uid, &to);
+    if (r || !stays) {
+        free(from);
+        return r;
+    }
     if (mv->same_fs)
         txn_link(mailbox->txn, from, buf_cstring(&to));
     else
@@ -214,19 +244,22 @@ static int move_message(struct mailbox *mailbox, const char *dir, const char *na
 static int move_messages(struct mailbox *mailbox, const struct mailbox_place *to, bool archived)
 {
     struct buf from = BUF_INITIALIZER;
+    struct buf there = BUF_INITIALIZER;
     struct stat a, b;
     struct move mv = { .to = to, .archived = archived };
 
     mv.root = archived ? partition_archiveroot(to->partition) : partition_root(to->partition);
     int r = archived ? mailbox_path_archivedir(&mailbox->place, &from)
                      : mailbox_path_dir(&mailbox->place, &from);
+    if (!r) r = archived ? mailbox_path_archivedir(to, &there) : mailbox_path_dir(to, &there);
     if (!r && !mv.root) r = IMAP_PARTITION_UNKNOWN;
-    if (!r) {
+    if (!r && !buf_equal(&from, &there)) {
         mv.same_fs = !diskio_stat(buf_cstring(&from), &a) && !diskio_stat(mv.root, &b) &&
                      a.st_dev == b.st_dev;
         r = foreach_file(mailbox, buf_cstring(&from), move_message, &mv);
     }
     buf_free(&from);
+    buf_free(&there);
     return r;
 }
 

@@ -168,13 +168,13 @@ static int same_owner(struct mailbox *mailbox, const mbentry_t *newentry, bool *
 static int change_place(struct mailbox *mailbox, const mbentry_t *newentry)
 {
     struct mailbox_place to = mailbox_place_of(newentry);
-    struct buf a = BUF_INITIALIZER, b = BUF_INITIALIZER;
-    int r = mailbox_path_meta(&mailbox->place, META_INDEX, &a);
+    strarray_t a = STRARRAY_INITIALIZER, b = STRARRAY_INITIALIZER;
+    int r = mailbox_path_alldirs(&mailbox->place, &a);
 
-    if (!r) r = mailbox_path_meta(&to, META_INDEX, &b);
-    bool moves = !r && !buf_equal(&a, &b);
-    buf_free(&a);
-    buf_free(&b);
+    if (!r) r = mailbox_path_alldirs(&to, &b);
+    bool moves = !r && strarray_cmp(&a, &b) != 0;
+    strarray_fini(&a);
+    strarray_fini(&b);
     if (moves && !mailbox->created) r = mailbox_move_files(mailbox, newentry);
     if (moves && mailbox->created) r = mailbox_make_dirs(mailbox->txn, &to);
     if (!r) r = mailbox_set_mbentry(mailbox, newentry);

@@ -290,7 +290,8 @@ struct journal_recovery;
 int txn_recover(struct journal_recovery *recovery);
 /* A checkpoint now (ctl_cyrusdb -c). Not inside a transaction. */
 int txn_checkpoint(void);
-/* The same, and no name is left that was to go before (reconstruct, before it reads a directory): the last checkpoint may have been cut. */
+/* The same, and no name is left that was to go before (for whoever reads a directory of messages): the last checkpoint may have been cut.
+ * Also inside a transaction. */
 int txn_checkpoint_again(void);
 /*
  * For programs before they exit: gives the journal back, and when nobody else has

@@ -21,4 +21,4 @@ def in_memory(monkeypatch):
 
 @pytest.fixture
 def recording(factory, in_memory):
-    return Recording(factory(services=("imap", "lmtp")))
+    return Recording(factory(services=("imap", "lmtp", "csync")))

@@ -95,7 +95,7 @@ struct disk *disk_new(const char *root, const char *copy);
 /* Adds the trace; operations outside of root are left out. */
 void disk_add_trace(struct disk *disk, const char *trace);
 void disk_free(struct disk *disk);
-/* Names in the root directory that count: the store, not what stands beside it. */
+/* Names in the root directory that count: conf, and partitions (spool...); not what stands beside the store. */
 bool disk_is_part(const char *text);
 /* Index + 1 of the name in that directory; 0: there never was one. */
 uint32_t disk_find_name(const struct disk *disk, uint32_t dir, const char *text);

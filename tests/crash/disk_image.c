@@ -328,13 +328,17 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 
 void disk_clear(const char *root)
 {
-    static const char *const parts[] = { "conf", "spool" };
+    DIR *d = opendir(root);
+    const struct dirent *e;
 
-    for (size_t i = 0; i < array_size(parts); i++) {
-        char *path = xasprintf("%s/%s", root, parts[i]);
+    if (!d) give_up(root);
+    while ((e = readdir(d))) {
+        if (!disk_is_part(e->d_name)) continue;
+        char *path = xasprintf("%s/%s", root, e->d_name);
         if (nftw(path, remove_one, 20, FTW_DEPTH | FTW_PHYS) && errno != ENOENT) give_up(path);
         free(path);
     }
+    closedir(d);
 }
 
 /* -- is the model right? -- */

@@ -125,7 +125,7 @@ static void set_name(struct disk *disk, uint32_t name, uint32_t inode)
 
 bool disk_is_part(const char *text)
 {
-    return !strcmp(text, "conf") || !strcmp(text, "spool");
+    return !strcmp(text, "conf") || strstarts(text, "spool");
 }
 
 static void read_tree(struct disk *disk, uint32_t dir, const char *path, hash_table *links);
@@ -436,6 +436,30 @@ static void make_durable(struct disk *disk, struct disk_op *op, uint32_t began)
     if (op->pos < began && op->durable == DISK_NEVER) op->durable = disk->npos;
 }
 
+/* A directory that holds a durable name, and those above it. */
+static void make_way_durable(struct disk *disk, uint32_t dir, uint32_t began)
+{
+    while (disk->inodes[dir].made) {
+        struct disk_op *op = &disk->ops[disk->inodes[dir].made - 1];
+        make_durable(disk, op, began);
+        dir = disk->names[op->name].dir;
+    }
+}
+
+static void load_sync_dir(struct disk *disk, uint32_t dir, uint32_t began)
+{
+    for (uint32_t i = 0; i < disk->nops; i++) {
+        struct disk_op *op = &disk->ops[i];
+        if (op->kind != DISK_NAME && op->kind != DISK_RENAME) continue;
+        if (disk->names[op->name].dir == dir ||
+            (op->kind == DISK_RENAME && disk->names[op->name2].dir == dir))
+            make_durable(disk, op, began);
+        /* What left this directory is somewhere. */
+        if (op->kind == DISK_RENAME && disk->names[op->name].dir == dir)
+            make_way_durable(disk, disk->names[op->name2].dir, began);
+    }
+}
+
 static void load_sync_file(struct loader *l)
 {
     struct disk *disk = l->disk;
@@ -443,14 +467,7 @@ static void load_sync_file(struct loader *l)
 
     if (!below(disk, l->rec->path)) return;
     if (l->rec->flags & DISKIO_TRACE_DIR) {
-        uint32_t dir = inode_at(disk, l->rec->path);
-        for (uint32_t i = 0; i < disk->nops; i++) {
-            struct disk_op *op = &disk->ops[i];
-            if (op->kind != DISK_NAME && op->kind != DISK_RENAME) continue;
-            if (disk->names[op->name].dir == dir ||
-                (op->kind == DISK_RENAME && disk->names[op->name2].dir == dir))
-                make_durable(disk, op, began);
-        }
+        load_sync_dir(disk, inode_at(disk, l->rec->path), began);
         return;
     }
     const struct disk_inode *node = &disk->inodes[inode_of(l)];

@@ -32,6 +32,7 @@ struct expect {
     struct buf *states;
     unsigned nstates;
     strarray_t parts; /* numbers of commands that do several things */
+    strarray_t each;  /* ... at most one in each mailbox */
     struct message *messages;
     unsigned nmessages;
 };
@@ -78,22 +79,22 @@ static void add_message(struct expect *expect, const char *line)
     strarray_free(parts);
 }
 
-static void read_parts(struct expect *expect, const char *dir)
+static void read_numbers(const char *dir, const char *name, strarray_t *numbers)
 {
     struct buf text = BUF_INITIALIZER;
 
-    if (!read_file(dir, "parts", &text)) return;
+    if (!read_file(dir, name, &text)) return;
     strarray_t *lines = strarray_split(buf_cstring(&text), "\n", 0);
-    for (int i = 0; i < lines->count; i++) strarray_append(&expect->parts, strarray_nth(lines, i));
+    for (int i = 0; i < lines->count; i++) strarray_append(numbers, strarray_nth(lines, i));
     strarray_free(lines);
     buf_free(&text);
 }
 
-static bool has_parts(const struct expect *expect, int command)
+static bool has_number(const strarray_t *numbers, int command)
 {
     char number[16];
     snprintf(number, sizeof(number), "%d", command);
-    return strarray_contains(&expect->parts, number);
+    return strarray_contains(numbers, number);
 }
 
 static void read_messages(struct expect *expect, const char *dir)
@@ -115,7 +116,8 @@ struct expect *expect_new(const char *dir)
 
     read_messages(expect, dir);
     if (!expect->nmessages) read_states(expect, dir);
-    read_parts(expect, dir);
+    read_numbers(dir, "parts", &expect->parts);
+    read_numbers(dir, "each", &expect->each);
     if (!expect->nmessages && !expect->nstates)
         fatal("nothing is known about the store to expect", EX_NOINPUT);
     return expect;
@@ -130,6 +132,7 @@ void expect_free(struct expect *expect)
         free(expect->messages[i].guid);
     }
     strarray_fini(&expect->parts);
+    strarray_fini(&expect->each);
     free(expect->states);
     free(expect->messages);
     free(expect);
@@ -181,13 +184,80 @@ static bool is_state(const struct expect *expect, int command, const struct buf 
     return command < (int)expect->nstates && buf_equal(&expect->states[command], state);
 }
 
+/* Splits a state: the lines about each mailbox, by its name; "": other files. */
+static void by_mailbox(const struct buf *state, hash_table *mailboxes)
+{
+    const char *end = buf_base(state) + buf_len(state);
+
+    construct_hash_table(mailboxes, 64);
+    for (const char *line = buf_base(state); line < end;) {
+        const char *next = memchr(line, '\n', (size_t)(end - line));
+        next = next ? next + 1 : end;
+        const char *name = memchr(line, ' ', (size_t)(next - line));
+        if (name && !strstarts(line, "record ") && !strstarts(line, "file ")) {
+            char *key = xstrndup(name + 1, strcspn(name + 1, " \n"));
+            struct buf *text = hash_lookup(key, mailboxes);
+            if (!text) hash_insert(key, text = xzmalloc(sizeof(*text)), mailboxes);
+            buf_appendmap(text, line, (size_t)(next - line));
+            free(key);
+        }
+        line = next;
+    }
+}
+
+static void free_text(void *p)
+{
+    buf_free(p);
+    free(p);
+}
+
+static bool same_text(const struct buf *a, const struct buf *b)
+{
+    return a && b ? buf_equal(a, b) : a == b;
+}
+
+struct each {
+    hash_table old, new, now;
+    struct buf *problems;
+};
+
+static void compare_mailbox(const char *name, void *data, void *rock)
+{
+    struct each *each = rock;
+    const struct buf *now = hash_lookup(name, &each->now);
+
+    (void)data;
+    if (!same_text(now, hash_lookup(name, &each->old)) && !same_text(now, hash_lookup(name, &each->new)))
+        buf_printf(each->problems, "%s is neither as it was nor as it is to be:\n%s", name,
+                   now ? buf_cstring((struct buf *)now) : "  not there\n");
+}
+
+/* Each mailbox is as before or as after, whatever others are. */
+static void compare_each(const struct buf *old, const struct buf *new, const struct buf *now, struct buf *problems)
+{
+    struct each each = { .problems = problems };
+
+    by_mailbox(old, &each.old);
+    by_mailbox(new, &each.new);
+    by_mailbox(now, &each.now);
+    hash_enumerate(&each.old, compare_mailbox, &each);
+    hash_enumerate(&each.now, compare_mailbox, &each);
+    free_hash_table(&each.old, free_text);
+    free_hash_table(&each.new, free_text);
+    free_hash_table(&each.now, free_text);
+}
+
 static void compare_states(const struct expect *expect, int answered, int begun,
                            const struct buf *state, struct buf *problems)
 {
     /* The server had not started, or is half-way. */
-    if (answered < 0 || (begun > answered && has_parts(expect, begun))) return;
+    if (answered < 0 || (begun > answered && has_number(&expect->parts, begun))) return;
     if (answered >= (int)expect->nstates) fatal("no state is known after that command", EX_DATAERR);
     if (is_state(expect, answered, state) || is_state(expect, begun, state)) return;
+    if (begun > answered && begun < (int)expect->nstates && has_number(&expect->each, begun)) {
+        compare_each(&expect->states[answered], &expect->states[begun], state, problems);
+        return;
+    }
 
     buf_printf(problems, "not the state after command %d\n", answered);
     tell_difference(&expect->states[answered], state, problems);

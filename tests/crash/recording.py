@@ -82,8 +82,8 @@ class Recording:
         server.stop()
 
     def copy_tree(self):
-        for part in ("conf", "spool"):
-            subprocess.run(["cp", "-a", self.server.path(part), self.copy + "/"], check=True)
+        for path in [self.server.path("conf"), *glob.glob(self.server.path("spool*"))]:
+            subprocess.run(["cp", "-a", path, self.copy + "/"], check=True)
 
     def start(self, env=None):
         """The server is at rest. Its tree is copied, and it starts with recording."""
@@ -115,11 +115,11 @@ class Recording:
         with open(os.path.join(self.oracle, name), "a", encoding="ascii") as f:
             f.write(line + "\n")
 
-    def step(self, fn, *args, parts=False):
-        """parts: the command does several things, of which a power cut may leave some."""
+    def step(self, fn, *args, parts=False, each=False):
+        """parts: the command does several things, of which a power cut may leave some. each: at most one in each mailbox."""
         number = self.number + 1
-        if parts:
-            self._append("parts", str(number))
+        if parts or each:
+            self._append("each" if each else "parts", str(number))
         self.mark(f"begin {number}")
         answer = fn(*args)
         self.mark(f"answered {number}")
@@ -130,6 +130,26 @@ class Recording:
     def messages(self, mailbox):
         """SHA-1 of the messages of a mailbox (internal name) as of the last step."""
         return re.findall(rf"^message {re.escape(mailbox)} \d+ ([0-9a-f]{{40}}) ", self.state, re.M)
+
+    def partition(self, mailbox):
+        return re.search(rf"^mailbox {re.escape(mailbox)} id \S+ partition (\S+)", self.state, re.M).group(1)
+
+    def usage(self, root):
+        """The record of a quota root in quotas.db; None: there is none."""
+        match = re.search(rf"^record quotas\.db {re.escape(root)} = (.*)", self.state, re.M)
+        return match and match.group(1)
+
+    def uses(self, mailbox):
+        """Special uses, as stored."""
+        ids = re.findall(rf"^mailbox {re.escape(mailbox)} id (\S+) ", self.state, re.M)
+        return "".join(re.findall(rf"^record annotations\.db {re.escape(ids[0])}\\00/specialuse\\00\S* = (.*)", self.state, re.M)
+                       if ids else [])
+
+    def user_file(self, user, name):
+        """The file of a user at rest; None: there is none."""
+        inbox = self.server.run("mbpath", f"user.{user}").stdout.strip().rsplit("/", 3)[1:]
+        path = self.server.path("conf", "user", "uuid", *inbox, name)
+        return path if os.path.exists(path) else None
 
     def subscriptions(self, user):
         """Internal names as of the last step, of the only user who has any."""
@@ -144,7 +164,7 @@ class Recording:
     def _files_with(self, data):
         """SHA-1 of the message files that end with these bytes."""
         found = []
-        for path in glob.glob(self.server.path("spool", "uuid", "*", "*", "*", "[1-9]*.")):
+        for path in glob.glob(self.server.path("spool*", "uuid", "*", "*", "*", "[1-9]*.")):
             with open(path, "rb") as f:
                 stored = f.read()
             if stored.endswith(data):

@@ -32,8 +32,6 @@
 #include "util.h"
 #include "xmalloc.h"
 
-#define SPOOL "default"
-
 struct check {
     struct buf *problems;
     hash_table files; /* of mailboxes, as they ought to be */
@@ -188,7 +186,7 @@ static void check_entry(struct check *c, struct mailbox *mailbox)
 static void expect_meta_files(struct check *c, struct mailbox *mailbox)
 {
     static const enum mailbox_metafile files[] = { META_HEADER, META_INDEX, META_CACHE,
-                                                   META_ANNOTATIONS };
+                                                   META_ANNOTATIONS, META_ARCHIVECACHE };
     struct mailbox_place place = mailbox_place_of(mailbox_mbentry(mailbox));
     struct buf path = BUF_INITIALIZER;
 
@@ -219,12 +217,11 @@ static bool is_rubbish(const char *path)
     return strstr(path, "/stage./") || (len > 4 && !strcmp(path + len - 4, ".NEW"));
 }
 
-/* Files of no mailbox would come back as messages, or as mailboxes, with a repair. */
-static void check_strays(struct check *c)
+static void look_in(struct check *c, const char *root)
 {
     strarray_t paths = STRARRAY_INITIALIZER;
 
-    store_files(partition_root(SPOOL), &paths);
+    if (root) store_files(root, &paths);
     for (int i = 0; i < paths.count; i++) {
         const char *path = strarray_nth(&paths, i);
         if (path[strlen(path) - 1] == '/' || is_rubbish(path)) continue;
@@ -232,6 +229,21 @@ static void check_strays(struct check *c)
             buf_printf(c->problems, "%s belongs to no mailbox\n", path);
     }
     strarray_fini(&paths);
+}
+
+static void look_in_partition(const char *partition, const char *dir, void *rock)
+{
+    struct check *c = rock;
+
+    look_in(c, dir);
+    look_in(c, config_metapartitiondir(partition));
+    look_in(c, config_archivepartitiondir(partition));
+}
+
+/* Files of no mailbox would come back as messages, or as mailboxes, with a repair. */
+static void check_strays(struct check *c)
+{
+    config_foreachpartition(look_in_partition, c);
 }
 
 static void check_mailboxes(struct check *c)
@@ -263,6 +275,19 @@ static void quota_used_differs(const char *root, enum quota_resource res, int64_
                (long long)was, (long long)is);
 }
 
+/* A root of no mailbox keeps its limits, and counts nothing. */
+static void quota_root_unused(const char *root, void *rock)
+{
+    struct check *c = rock;
+    struct quota q;
+
+    int r = quota_read(root, NULL, &q);
+    for (int res = 0; res < QUOTA_NUMRESOURCES; res++) {
+        if (r || q.useds[res]) quota_used_differs(root, (enum quota_resource)res, r ? -1 : q.useds[res], 0, c);
+    }
+    quota_free(&q);
+}
+
 static void quota_unreadable(const char *mailbox, int r, void *rock)
 {
     struct check *c = rock;
@@ -273,6 +298,7 @@ static void check_quotas(struct check *c)
 {
     struct quota_fix_events events = { .root = quota_root_differs,
                                        .used = quota_used_differs,
+                                       .removed = quota_root_unused,
                                        .unreadable = quota_unreadable,
                                        .rock = c };
     int r = quota_fix("", true, &events);
@@ -381,6 +407,7 @@ void store_check(struct buf *problems)
     check_journal(&c);
     check_dbs(&c);
     check_ids(&c);
+    store_check_names(problems);
     check_mailboxes(&c);
     check_quotas(&c);
     check_users(&c);
