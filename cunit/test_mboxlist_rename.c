@@ -84,6 +84,12 @@ START_TEST(rename_into_own_subtree)
     ck_assert_int_eq(ot_rename_by("user.alice.a", "user.alice.a.c", NULL, "alice", ot_alice), 0);
     ck_assert(ot_exists("user.alice.a.b"));
     ck_assert(ot_exists("user.alice.a.c"));
+    ck_assert_msg(ot_exists("user.alice.a"), "no parent was made at the old name");
+    ot_check_store();
+    ot_must_create("user.alice.q.r");
+    ck_assert_int_eq(ot_rename_by("user.alice.q.r", "user.alice.q.r.s.t", NULL, "alice", ot_alice), 0);
+    ot_assert_names("user.alice user.alice.a user.alice.a.b user.alice.a.c user.alice.q user.alice.q.r "
+                    "user.alice.q.r.s user.alice.q.r.s.t");
     ot_check_store();
 }
 END_TEST

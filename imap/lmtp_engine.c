@@ -414,6 +414,13 @@ static void greet(struct lmtp_session *session)
     prot_puts(session->out, " server ready\r\n");
 }
 
+static int interrupted(struct protstream *in, void *rock)
+{
+    (void)in;
+    (void)rock;
+    return signals_shutdown();
+}
+
 void lmtp_run(struct lmtp_session *session)
 {
     struct buf line = BUF_INITIALIZER;
@@ -422,10 +429,11 @@ void lmtp_run(struct lmtp_session *session)
     session_new_id();
     lmtp_envelope_reset(session);
     (void)proc_register(config_ident, session->client->clienthost, NULL, NULL, NULL);
+    prot_setinterrupt(session->in, interrupted, NULL);
     greet(session);
     while (next == GO_ON && !signals_shutdown()) {
         if (prot_getline(session->in, &line, LMTP_MAX_LINE) == EOF) {
-            if (!prot_is_eof(session->in))
+            if (!prot_is_eof(session->in) && !signals_shutdown())
                 prot_printf(session->out, "421 4.4.1 bye %s\r\n",
                             prot_error(session->in) ? prot_error(session->in) : "line too long");
             break;

@@ -363,6 +363,19 @@ static int rename_user(const struct renaming *rn, const ptrarray_t *entries, uin
     return r;
 }
 
+/* What went into its own subtree is missing among the parents of its new name. */
+static int fill_gap(const struct renaming *rn, struct mboxlist_createargs target)
+{
+    size_t len = strlen(rn->oldname) + 1;
+
+    if (!mboxname_is_prefix(rn->newname, rn->oldname)) return 0;
+    char *child = xstrndup(rn->newname, len + strcspn(rn->newname + len, "."));
+    target.name = child;
+    int r = mboxlist_create_ancestors(rn->txn, &target);
+    free(child);
+    return r;
+}
+
 /* entries: what is to be renamed, the mailbox itself first. */
 static int run(struct renaming *rn, const ptrarray_t *entries, uint32_t uidvalidity,
                mboxlist_rename_cb *cb, void *rock)
@@ -370,13 +383,14 @@ static int run(struct renaming *rn, const ptrarray_t *entries, uint32_t uidvalid
     const mbentry_t *old = ptrarray_nth(entries, 0);
     struct mboxlist_createargs target = target_of(rn, old);
     bool same = !strcmp(rn->oldname, rn->newname);
+    bool parents = !same && !(rn->flags & MBOXLIST_RENAME_NOCHECK);
 
     int r = same ? 0 : check_children(rn, entries);
-    if (!r && !same && !(rn->flags & MBOXLIST_RENAME_NOCHECK))
-        r = mboxlist_create_ancestors(rn->txn, &target);
+    if (!r && parents) r = mboxlist_create_ancestors(rn->txn, &target);
     if (r) return r;
-    return rn->isuser ? rename_user(rn, entries, uidvalidity, cb, rock)
-                      : rename_entries(rn, entries, uidvalidity, cb, rock);
+    r = rn->isuser ? rename_user(rn, entries, uidvalidity, cb, rock)
+                   : rename_entries(rn, entries, uidvalidity, cb, rock);
+    return r || !parents ? r : fill_gap(rn, target);
 }
 
 static int begin(struct renaming *rn, mbentry_t **oldp)

@@ -260,6 +260,24 @@ def test_killed_during_data_stores_nothing(lmtp_server):
     assert uids(lmtp_server, "alice") == []
 
 
+@pytest.mark.parametrize("commands", [(), ("MAIL FROM:<a@example.com>", "RCPT TO:<alice>"),
+                                      ("MAIL FROM:<a@example.com>", "RCPT TO:<alice>", "DATA")])
+def test_stop_does_not_wait_for_clients(factory, commands):
+    """An MTA keeps its connection open; master stops at once, and what was not ended by a dot is not there."""
+    server = factory(services=("imap", "lmtp"))
+    server.start()
+    server.create_user("alice")
+    with server.lmtp() as lmtp:
+        for command in commands:
+            assert lmtp.cmd(command)[0] in (250, 354)
+        if "DATA" in commands:
+            lmtp.send("Subject: half\r\n\r\n")
+        server.stop(timeout=10)
+        assert lmtp.at_eof()
+    server.start()
+    assert uids(server, "alice") == []
+
+
 def test_autocreate(factory):
     server = factory(services=("imap", "lmtp"))
     server.conf.update({"autocreate_post": True, "autocreate_quota": 0})
