@@ -119,27 +119,6 @@ static char *name_of_arg(const char *arg, const struct namespace *ns)
 
 /* ---- paths ---- */
 
-/* As the user's files, but for "/user" in front of the last part and what it is below of. */
-static int sieve_path(struct user_meta *meta, struct buf *out)
-{
-    struct buf path = BUF_INITIALIZER;
-    const char *uniqueid = user_meta_uniqueid(meta);
-    size_t parts = uniqueid ? 5 : 3; /* user/uuid/a/b/ID, user/H/LOCALPART.sieve */
-
-    int r = uniqueid ? user_path_dir(uniqueid, &path)
-                     : user_path(user_meta_userid(meta), NULL, "sieve", &path);
-    if (!r) {
-        const char *rest = buf_cstring(&path) + strlen(config_dir), *user = buf_cstring(&path) + buf_len(&path);
-        while (parts--) user = memrchr(rest, '/', (size_t)(user - rest));
-        buf_setcstr(out, config_getstring(IMAPOPT_SIEVEDIR));
-        buf_appendmap(out, rest, (size_t)(user - rest)); /* of the domain */
-        buf_appendcstr(out, user + strlen("/user"));
-        if (!uniqueid) buf_truncate(out, buf_len(out) - strlen(".sieve"));
-    }
-    buf_free(&path);
-    return r;
-}
-
 static int path_of(char what, const mbentry_t *entry, struct user_meta *meta, struct buf *out)
 {
     struct mailbox_place place = mailbox_place_of(entry);
@@ -149,7 +128,7 @@ static int path_of(char what, const mbentry_t *entry, struct user_meta *meta, st
     case 'D': return mailbox_path_dir(&place, out);
     case 'M': return mailbox_path_metadir(&place, META_INDEX, out);
     case 'A': return mailbox_path_archivedir(&place, out);
-    case 'S': return meta && user_meta_userid(meta) ? sieve_path(meta, out) : IMAP_NOTFOUND;
+    case 'S': return meta && user_meta_userid(meta) ? user_meta_sievedir(meta, out) : IMAP_NOTFOUND;
     default: break;
     }
     if (!meta || !user_meta_userid(meta)) return IMAP_NOTFOUND;

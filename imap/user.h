@@ -36,6 +36,8 @@ const char *user_meta_userid(const struct user_meta *);   /* NULL: shared */
 const char *user_meta_uniqueid(const struct user_meta *); /* NULL: legacy */
 /* Absolute path of the file with this suffix: "conversations", "counters", "seen", "sub", ... Valid until the next call. */
 const char *user_meta_path(struct user_meta *, const char *suffix);
+/* Directory of his Sieve scripts; sievedir must be set. */
+int user_meta_sievedir(const struct user_meta *, struct buf *out);
 /* Stage the move of files (by suffix) that from has to the places of to; where to has one already it is replaced, or left. */
 int user_meta_move(struct txn *txn, struct user_meta *from, struct user_meta *to, const char *const *suffixes,
                    size_t count, bool replace);

@@ -22,6 +22,7 @@
 #include "diskio.h"
 #include "hash.h"
 #include "imap_err.h"
+#include "libconfig.h"
 #include "mailbox_path.h"
 #include "mboxlist.h"
 #include "mboxname.h"
@@ -80,6 +81,26 @@ const char *user_meta_path(struct user_meta *meta, const char *suffix)
         return NULL;
     }
     return buf_cstring(&meta->path);
+}
+
+/* As the user's files, but for "/user" in front of the last part and what it is below of. */
+int user_meta_sievedir(const struct user_meta *meta, struct buf *out)
+{
+    struct buf path = BUF_INITIALIZER;
+    size_t parts = meta->uniqueid ? 5 : 3; /* user/uuid/a/b/ID, user/H/LOCALPART.sieve */
+
+    int r = meta->uniqueid ? user_path_dir(meta->uniqueid, &path)
+                           : user_path(meta->userid, NULL, "sieve", &path);
+    if (!r) {
+        const char *rest = buf_cstring(&path) + strlen(config_dir), *user = buf_cstring(&path) + buf_len(&path);
+        while (parts--) user = memrchr(rest, '/', (size_t)(user - rest));
+        buf_setcstr(out, config_getstring(IMAPOPT_SIEVEDIR));
+        buf_appendmap(out, rest, (size_t)(user - rest)); /* of the domain */
+        buf_appendcstr(out, user + strlen("/user"));
+        if (!meta->uniqueid) buf_truncate(out, buf_len(out) - strlen(".sieve"));
+    }
+    buf_free(&path);
+    return r;
 }
 
 /* ---- what a transaction has found ---- */
