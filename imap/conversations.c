@@ -53,10 +53,8 @@ void conv_forget(struct conversations_state *state)
     state->quota = (struct conv_quota){ 0, 0 };
 }
 
-static void state_free(void *data)
+void conv_state_free(struct conversations_state *state)
 {
-    struct conversations_state *state = data;
-
     if (!state) return;
     conv_forget(state);
     strarray_fini(&state->counted_flags);
@@ -65,6 +63,11 @@ static void state_free(void *data)
     txn_db_close(&state->db);
     user_meta_free(&state->meta);
     free(state);
+}
+
+static void state_free(void *data)
+{
+    conv_state_free(data);
 }
 
 static int read_folders(struct conversations_state *state)
@@ -135,6 +138,13 @@ static int commit_hook(struct txn *txn, void *rock)
     return r;
 }
 
+static void construct_tables(struct conversations_state *state)
+{
+    construct_hash_table(&state->entries, 64);
+    construct_hash_table(&state->statuses, 16);
+    construct_hash_table(&state->copies, 64);
+}
+
 /* Takes over meta. */
 static int state_new(struct txn *txn, struct user_meta *meta, struct conversations_state **statep)
 {
@@ -144,9 +154,7 @@ static int state_new(struct txn *txn, struct user_meta *meta, struct conversatio
     if (txn && txn_holds_user(txn, user_meta_userid(meta))) flags |= TXN_DB_COVERED;
     state->txn = txn;
     state->meta = meta;
-    construct_hash_table(&state->entries, 64);
-    construct_hash_table(&state->statuses, 16);
-    construct_hash_table(&state->copies, 64);
+    construct_tables(state);
     int r = txn_db_open(txn, CONV_BACKEND, user_meta_path(meta, "conversations"), flags,
                         &state->db);
     if (!r) r = read_folders(state);
@@ -186,7 +194,7 @@ static int state_open(struct txn *txn, struct user_meta *meta, struct conversati
     return r;
 }
 
-static bool takes_part(const struct mailbox *mailbox)
+bool conv_takes_part(const struct mailbox *mailbox)
 {
     if (mbtype_isa(mailbox_mbtype(mailbox)) == MBTYPE_JMAPSUBMIT) return false;
     mbname_t *mbname = mbname_from_intname(mailbox_name(mailbox));
@@ -201,7 +209,7 @@ int conversations_open_mbox(struct mailbox *mailbox, struct conversations_state 
     struct txn *txn = mailbox_txn(mailbox);
 
     *statep = NULL;
-    if (!config_getswitch(IMAPOPT_CONVERSATIONS) || !takes_part(mailbox)) return 0;
+    if (!config_getswitch(IMAPOPT_CONVERSATIONS) || !conv_takes_part(mailbox)) return 0;
     int r = user_meta_for_mailbox(mailbox_mbentry(mailbox), txn, &meta);
     return r ? r : state_open(txn, meta, statep);
 }
@@ -232,6 +240,19 @@ int conversations_open_user(struct txn *txn, struct user_meta *meta,
     if (!config_getswitch(IMAPOPT_CONVERSATIONS) || !user_meta_userid(meta)) return 0;
     int r = copy_meta(meta, &copy);
     return r ? r : state_open(txn, copy, statep);
+}
+
+struct conversations_state *conv_state_scratch(const struct conversations_state *state)
+{
+    struct conversations_state *scratch = xzmalloc(sizeof(*scratch));
+
+    construct_tables(scratch);
+    scratch->db = txn_db_scratch(CONV_BACKEND);
+    scratch->recount = true;
+    for (int i = 0; i < strarray_size(&state->counted_flags); i++)
+        strarray_append(&scratch->counted_flags, strarray_nth(&state->counted_flags, i));
+    if (copy_meta(state->meta, &scratch->meta)) scratch->meta = NULL; /* it can't fail: it was one */
+    return scratch;
 }
 
 void conversations_close(struct conversations_state **statep)

@@ -85,15 +85,18 @@ int conversations_prune(struct conversations_state *state, time_t before, size_t
                         size_t *removed);
 
 /*
- * Recompute B, F, G and Q of one user from the mailboxes. Message-id records and counted flags stay;
- * THREADMODSEQ never falls. Inside txn, which may be aborted afterwards to compare only. cb (may be
+ * Recompute B, F, G and Q of one user from the mailboxes. Message-id records stay, and missing ones are added; counted
+ * flags stay; THREADMODSEQ never falls. Inside txn, which may be aborted afterwards to compare only. cb (may be
  * NULL) hears the name of each mailbox that is counted.
  */
 typedef void conv_mailbox_cb(const char *mboxname, void *rock);
 int conversations_rebuild_user(struct txn *txn, struct user_meta *meta, conv_mailbox_cb *cb,
                                void *rock);
-/* The same in a transaction of its own. IMAP_MAILBOX_NONEXISTENT: no such user. */
-int conversations_rebuild_now(const char *userid);
+/*
+ * The same in a transaction of its own, and others are not kept waiting while it counts: the user's lock is held only for what
+ * changed meanwhile. IMAP_MAILBOX_NONEXISTENT: no such user.
+ */
+int conversations_rebuild_now(const char *userid, conv_mailbox_cb *cb, void *rock);
 
 /*
  * Compares the database with one rebuilt from the mailboxes. The txn must be aborted afterwards. cb

@@ -125,24 +125,32 @@ static int set_subject(struct assignment *a)
     return 0;
 }
 
-static int add_to_msgid(struct assignment *a, const char *msgid)
+static bool leads_to(const struct conv_msgid *m, conversation_id_t base)
+{
+    for (size_t i = 0; i < m->ncids; i++)
+        if (m->cids[i] == base) return true;
+    return false;
+}
+
+static int add_to_msgid(struct conversations_state *state, const char *msgid,
+                        const conversation_id_t *bases, size_t n)
 {
     struct buf key = BUF_INITIALIZER, val = BUF_INITIALIZER;
     struct conv_msgid m;
-    int r = fetch_msgid(a->state, msgid, &m);
+    bool changed = false;
+    int r = fetch_msgid(state, msgid, &m);
 
-    for (size_t i = 0; !r && i < m.ncids; i++) {
-        if (m.cids[i] != a->base) continue;
-        conv_msgid_fini(&m);
-        return 0;
-    }
-    if (!r) {
+    for (size_t i = 0; !r && i < n; i++) {
+        if (leads_to(&m, bases[i])) continue;
         m.cids = xreallocarray(m.cids, m.ncids + 1, sizeof(*m.cids));
-        m.cids[m.ncids++] = a->base;
-        m.stamp = txn_time(a->state->txn);
+        m.cids[m.ncids++] = bases[i];
+        changed = true;
+    }
+    if (!r && changed) {
+        m.stamp = state->txn ? txn_time(state->txn) : time(NULL);
         conv_msgid_print(&m, &val);
         buf_setcstr(&key, msgid);
-        r = conv_store(a->state, &key, &val);
+        r = conv_store(state, &key, &val);
     }
     conv_msgid_fini(&m);
     buf_free(&key);
@@ -157,7 +165,8 @@ static int assign(struct assignment *a)
     if (!r && !a->keep) r = follow_split(a);
     if (!a->base) a->base = a->cid;
     if (!r) r = set_subject(a);
-    for (size_t i = 0; !r && i < a->ids.count; i++) r = add_to_msgid(a, a->ids.ids[i].msgid);
+    for (size_t i = 0; !r && i < a->ids.count; i++) 
+        r = add_to_msgid(a->state, a->ids.ids[i].msgid, &a->base, 1);
     return r;
 }
 
@@ -184,5 +193,39 @@ int conversations_assign_cid(struct conversations_state *state, struct mailbox *
     conv_msgids_fini(&a.ids);
     buf_free(&a.subject);
     buf_free(&a.old_subject);
+    return r;
+}
+
+int conv_note_msgids(struct conversations_state *state, struct mailbox *mailbox,
+                     const struct index_record *rec, conversation_id_t base)
+{
+    struct buf view = BUF_INITIALIZER;
+    struct cacherecord cache;
+    struct conv_msgids ids = { NULL, 0 };
+    int r = 0;
+
+    /* Without its cache record nothing is known of them. */
+    if (base && !mailbox_cacherecord(mailbox, rec, &view) &&
+        !cacherecord_parse(buf_base(&view), buf_len(&view), &cache) &&
+        !conv_msgids_from_cache(&cache, &ids)) {
+        for (size_t i = 0; !r && i < ids.count; i++)
+            r = add_to_msgid(state, ids.ids[i].msgid, &base, 1);
+    }
+    conv_msgids_fini(&ids);
+    buf_free(&view);
+    return r;
+}
+
+int conv_merge_msgid(struct conversations_state *state, const char *key, size_t keylen,
+                     const char *val, size_t vallen)
+{
+    struct conv_msgid m;
+    int r = conv_msgid_parse(val, vallen, &m);
+
+    if (r) return r;
+    char *msgid = xstrndup(key, keylen);
+    r = add_to_msgid(state, msgid, m.cids, m.ncids);
+    free(msgid);
+    conv_msgid_fini(&m);
     return r;
 }

@@ -239,7 +239,7 @@ int conversations_change_ids(const char *userid, enum conv_ids_change change, bo
     int r = mboxlist_usermboxtree(userid, collect_name, &names, 0);
     for (int i = 0; !r && i < strarray_size(&names); i++)
         r = run_mailbox(&job, userid, strarray_nth(&names, i));
-    if (!r && !dryrun) r = conversations_rebuild_now(userid);
+    if (!r && !dryrun) r = conversations_rebuild_now(userid, NULL, NULL);
     free_hash_table(&job.filled, free);
     free_hash_table(&job.next, free);
     free_hash_table(&job.placed, free);

@@ -56,6 +56,12 @@ struct conversations_state {
     char *trash; /* key of the Trash folder; NULL: none */
 };
 
+/* Does the mailbox take part in its owner's conversations? */
+bool conv_takes_part(const struct mailbox *mailbox);
+/* An empty state of the same user, with the same counted flags, that is in memory alone. */
+struct conversations_state *conv_state_scratch(const struct conversations_state *state);
+void conv_state_free(struct conversations_state *state);
+
 /* How the database calls a folder: uniqueid, or in old ones the name. */
 const char *conv_folder_key(const struct conversations_state *state, const struct mailbox *mailbox);
 /* Its number; CONV_NOFOLDER when it has none and create is false. */
@@ -93,6 +99,14 @@ int conv_delete(struct conversations_state *state, const struct buf *key);
 int conv_flush(struct conversations_state *state);
 /* Forgets all that was read and not yet stored. */
 void conv_forget(struct conversations_state *state);
+
+/* ---- message-ids (conversations_cid.c) ---- */
+/* The message-ids of the record lead to the conversation base. */
+int conv_note_msgids(struct conversations_state *state, struct mailbox *mailbox,
+                     const struct index_record *rec, conversation_id_t base);
+/* What this record of another database knows joins the one of the same key. */
+int conv_merge_msgid(struct conversations_state *state, const char *key, size_t keylen,
+                     const char *val, size_t vallen);
 
 /* ---- sums of a B record (conversations_sums.c) ---- */
 /* The item of the folder, made if missing. */

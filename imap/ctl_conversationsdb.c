@@ -54,7 +54,9 @@ static void print_name(const char *mboxname, void *rock)
 {
     const struct job *job = rock;
 
-    if (job->verbose) printf("%s\n", mboxname);
+    if (!job->verbose) return;
+    printf("%s\n", mboxname);
+    fflush(stdout);
 }
 
 /* A transaction on the user; ends with the commit, or for a dry run without. */
@@ -189,17 +191,9 @@ static int tell_recalculation(const struct job *job, struct user_meta *meta)
 
 static int recalculate(const struct job *job, struct user_meta *meta)
 {
-    struct txn *txn = NULL;
-    int r;
+    int r = job->dryrun ? tell_recalculation(job, meta)
+                        : conversations_rebuild_now(job->userid, print_name, (void *)job);
 
-    if (job->dryrun) {
-        r = tell_recalculation(job, meta);
-    }
-    else {
-        r = begin(job, &txn);
-        if (!r) r = conversations_rebuild_user(txn, meta, print_name, (void *)job);
-        r = end(job, &txn, r);
-    }
     if (r || !job->split) return r;
     return change_ids(job, CONV_IDS_SPLIT, "go to another conversation");
 }

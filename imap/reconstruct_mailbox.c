@@ -387,7 +387,7 @@ int reconstruct_version(struct reconstruct *rc, const char *name, int version, i
 
 static int recount_user(const char *userid)
 {
-    int r = conversations_rebuild_now(userid);
+    int r = conversations_rebuild_now(userid, NULL, NULL);
 
     return r == IMAP_MAILBOX_NONEXISTENT ? 0 : r;
 }

@@ -181,6 +181,8 @@ struct txn_db;
 int txn_db_open(struct txn *txn, const char *backend, const char *path, unsigned flags, struct txn_db **dbp);
 /* For handles opened with txn NULL; for others a no-op that sets *dbp to NULL. */
 void txn_db_close(struct txn_db **dbp);
+/* One in memory alone, empty at first, of no transaction, in the order of that backend. It is given back with txn_db_close. */
+struct txn_db *txn_db_scratch(const char *backend);
 /*
  * Exact key. IMAP_NOTFOUND. *data stays valid until the next call on this database (a
  * staged value: until it is changed). data may be NULL to ask only whether it is there.

@@ -171,6 +171,14 @@ void txn_db_close(struct txn_db **dbp)
     txn_db_free(db);
 }
 
+struct txn_db *txn_db_scratch(const char *backend)
+{
+    struct txn_db *db = new_handle(NULL, backend, "(memory)", TXN_DB_CREATE);
+
+    db->scratch = db->settled = true;
+    return db;
+}
+
 const char *txn_db_path(const struct txn_db *db)
 {
     return db->path;
@@ -334,7 +342,7 @@ int txn_db_foreach(struct txn_db *db, const char *prefix, size_t prefixlen, txn_
 
 static int stage(struct txn_db *db, const char *key, size_t keylen, const char *data, size_t datalen)
 {
-    if (!db->txn || !keylen) {
+    if ((!db->txn && !db->scratch) || !keylen) {
         if (db->txn) txn_misuse(db->txn, "empty key", db->path);
         return IMAP_INTERNAL;
     }

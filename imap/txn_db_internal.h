@@ -24,6 +24,7 @@ struct txn_db {
     struct db *db;   /* NULL: there is no file */
     bool settled;    /* the file, or that there is none, stays as it is until this transaction changes it */
     struct kvmap staged; /* head NULL: nothing yet; data NULL: removed */
+    bool scratch; /* there is no file, only what is staged */
     struct namelock *lock;
     ptrarray_t keylocks; /* struct namelock */
 
