@@ -198,16 +198,14 @@ static void put_threadid(struct fetch_writer *w)
         prot_printf(w->s->out, "(T%s)", conversation_id_encode(w->fm->rec.cid, cid));
 }
 
+/* Where its conversation began, when that was split. */
 static void put_basecid(struct fetch_writer *w)
 {
-    if (!buf_len(&w->fm->basecid)) {
-        char cid[CONV_ID_STRLEN];
-        fetch_item(w, "BASECID ");
-        prot_puts(w->s->out, w->fm->rec.cid ? conversation_id_encode(w->fm->rec.cid, cid) : "NIL");
-        return;
-    }
     fetch_item(w, "BASECID ");
-    prot_putbuf(w->s->out, &w->fm->basecid);
+    if (buf_len(&w->fm->basecid))
+        prot_putbuf(w->s->out, &w->fm->basecid);
+    else
+        prot_puts(w->s->out, "NIL");
 }
 
 static void put_folder(struct fetch_writer *w)

@@ -54,22 +54,29 @@ def _is_ours_alone(line):
 
 
 class Snapshot:
-    """Questions and answers of one session after another: {(user, command): untagged lines}."""
+    """
+    Questions and answers of one session after another: {(user, command): untagged lines}; what is asked of the
+    selected mailbox has its name behind the command.
+    """
 
     def __init__(self):
         self.answers = {}
 
-    def ask(self, imap, user, command):
+    def ask(self, imap, user, command, of=None):
         reply = imap.cmd(command)
         lines = reply.untagged
         if command.startswith("GETMETADATA"):  # 3.6.1 answers in the order of a hash table
             lines = [part for line in sorted(lines) if line.endswith(b")")
                      for part in sorted(re.split(rb'[ (](?="/)', line[:-1]))]
+        # 3.6.1 gives both values of an annotation in the order of what is set.
+        lines = [re.sub(rb'value\.shared ("[^"]*"|NIL) value\.priv ("[^"]*"|NIL)', rb"value.priv \2 value.shared \1", line)
+                 for line in lines]
         # RFC 8474 wants NIL; 3.6.1 says (NIL).
         lines = [line.replace(b"THREADID (NIL)", b"THREADID NIL") for line in lines
                  if not _is_ours_alone(line)]
-        self.answers[user, command] = [(reply.status + " " + reply.text).encode(errors="replace")
-                                       if reply.status != "OK" else b"OK", *lines]
+        question = (user, command) if of is None else (user, command, of)
+        self.answers[question] = [(reply.status + " " + reply.text).encode(errors="replace")
+                                  if reply.status != "OK" else b"OK", *lines]
         return reply.untagged
 
     def mailbox(self, imap, user, name):
@@ -79,9 +86,8 @@ class Snapshot:
             self.ask(imap, user, command)
         lines = self.ask(imap, user, f"EXAMINE {name}")
         if any(re.match(rb"\* [1-9][0-9]* EXISTS", line) for line in lines):
-            self.ask(imap, user, f"FETCH 1:* {FETCH}")
-            self.ask(imap, user, "SORT (ARRIVAL) US-ASCII ALL")
-            self.ask(imap, user, "THREAD REFS US-ASCII ALL")
+            for command in (f"FETCH 1:* {FETCH}", "SORT (ARRIVAL) US-ASCII ALL", "THREAD REFS US-ASCII ALL"):
+                self.ask(imap, user, command, of=name)
 
 
 def snapshot(server, users, admin="admin"):

@@ -97,11 +97,11 @@ def add_file(server, source, path):
 class Snapshot:
     """The store of a stopped server as it is now, to be put back any number of times."""
 
-    def __init__(self, server, name="saved"):
+    def __init__(self, server, name="saved", directories=("conf", "spool")):
         assert not server.running
-        self.server, self.saved = server, server.path(name)
+        self.server, self.saved, self.directories = server, server.path(name), directories
         os.mkdir(self.saved)
-        for d in ("conf", "spool"):
+        for d in directories:
             self._copy(server.path(d), os.path.join(self.saved, d))
 
     @staticmethod
@@ -109,6 +109,6 @@ class Snapshot:
         subprocess.run(["cp", "-a", source, dest], check=True)
 
     def restore(self):
-        for d in ("conf", "spool"):
+        for d in self.directories:
             shutil.rmtree(self.server.path(d))
             self._copy(os.path.join(self.saved, d), self.server.path(d))
