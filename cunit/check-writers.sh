@@ -65,6 +65,7 @@ disk lib/spill.o bytes put away for as long as a process needs them, in a file w
 disk imap/txn_stage.o new files, durable before the journal names them
 disk imap/annotate_upgrade.o databases of an older version are kept under another name
 disk imap/ctl_cyrusdb.o backups of databases
+disk imap/mboxlist_relocate.o a symbolic link among a user's files, durable before the journal removes the old one
 disk imap/mboxlist_upgrade.o mailboxes.db of an older version is kept under another name
 disk imap/cyr_dbtool_damage.o a damaged database that is made anew on demand, and kept
 disk imap/lmtp_message.o a message on its way in
@@ -75,6 +76,7 @@ disk imap/mailbox_repack.o a new cyrus.index and cyrus.cache, durable before the
 index imap/mailbox_*.o the mailbox module
 index imap/expire_archive.o moves a message and its cache record to the archive, by the mailbox module
 index imap/reconstruct_message.o gives the mailbox module a new cache record
+place imap/mboxlist_relocate.o asks whether something is in the new place
 place imap/mailbox.o the mailbox module
 place imap/mailbox_*.o the mailbox module
 place imap/annotate_msg.o cyrus.annotations
