@@ -71,7 +71,8 @@ struct fetch_request {
     bool have_header_lines, header_lines_not;
     strarray_t annot_entries,
         annot_attribs; /* ANNOTATION: entries may hold * and %; attribs "value.priv", ... */
-    bool has_changedsince, vanished;
+    bool has_changedsince, vanished, has_partial;
+    struct imap_range partial; /* of the messages that would be answered */
     uint64_t changedsince;
 };
 

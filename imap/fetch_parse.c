@@ -218,6 +218,10 @@ static bool one_modifier(struct imap_session *s, struct fetch_request *req)
     else if (!buf_cmpcstr(&word, "VANISHED") && s->usinguid && s->qresync) {
         req->vanished = true;
     }
+    else if (!buf_cmpcstr(&word, "PARTIAL") && s->usinguid) {
+        ok = req->has_partial = imap_get_range(s, &req->partial);
+        if (!ok) imap_bad(s, "Invalid argument to %s PARTIAL", buf_cstring(&s->modname));
+    }
     else {
         imap_bad(s, "Invalid %s modifier %s", buf_cstring(&s->modname), buf_cstring(&word));
         ok = false;

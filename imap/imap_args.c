@@ -9,6 +9,7 @@
 #include <config.h>
 
 #include "imap_session.h"
+#include "index.h"
 
 bool imap_arg_more(struct imap_session *s)
 {
@@ -49,9 +50,62 @@ bool imap_arg_word(struct imap_session *s, struct buf *buf)
 bool imap_arg_sequence(struct imap_session *s, struct buf *buf)
 {
     if (!imap_arg_word(s, buf)) return false;
-    if (imparse_issequence(buf_cstring(buf))) return true;
+    if (imap_sequence_is_saved(buf_cstring(buf)) || imparse_issequence(buf_cstring(buf))) return true;
     imap_bad(s, "Invalid sequence in %s", buf_cstring(&s->cmdname));
     return false;
+}
+
+bool imap_sequence_is_saved(const char *text)
+{
+    return !strcmp(text, "$");
+}
+
+struct seqset *imap_sequence_msgnos(const struct imap_session *s, const char *text)
+{
+    if (!imap_sequence_is_saved(text)) return index_parse_sequence(s->index, text, s->usinguid);
+    return s->saved ? index_msgnos_of(s->index, s->saved) : seqset_init(0, SEQ_SPARSE);
+}
+
+void imap_session_save(struct imap_session *s, struct seqset *uids)
+{
+    seqset_free(s->saved);
+    s->saved = uids;
+}
+
+static bool get_place(struct imap_session *s, int64_t *place)
+{
+    uint32_t n;
+    bool negative = prot_peek(s->in) == '-';
+
+    if (negative) prot_getc(s->in);
+    s->c = getuint32(s->in, &n);
+    *place = negative ? -(int64_t)n : (int64_t)n;
+    return s->c >= 0 && n;
+}
+
+bool imap_get_range(struct imap_session *s, struct imap_range *range)
+{
+    return s->c == ' ' && get_place(s, &range->first) && s->c == ':' && get_place(s, &range->last) &&
+           (range->first < 0) == (range->last < 0);
+}
+
+void imap_range_of(const struct imap_range *range, size_t n, size_t *from, size_t *to)
+{
+    int64_t low = range->first, high = range->last, max = (int64_t)n;
+
+    if (low < 0) {
+        low += max + 1;
+        high += max + 1;
+    }
+    if (low > high) {
+        int64_t t = low;
+        low = high;
+        high = t;
+    }
+    if (low < 1) low = 1;
+    if (high > max) high = max;
+    *from = low > high ? 0 : (size_t)low - 1;
+    *to = low > high ? 0 : (size_t)high;
 }
 
 bool imap_at_eol(struct imap_session *s)

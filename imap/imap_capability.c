@@ -65,6 +65,9 @@ static const struct {
     { "X-SIEVE-MAILBOX", false },
     { "XLIST", false },
     { "XMOVE", false },
+    /* What 3.6.1 has not. */
+    { "PARTIAL", false },
+    { "SEARCHRES", false },
 };
 
 static void add_static(bool all, struct buf *out)

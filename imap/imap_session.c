@@ -68,6 +68,7 @@ static void forget_identity(struct imap_session *s)
     s->isadmin = s->isproxyadmin = false;
     s->list_subscribed = s->list_dav = false;
     s->condstore = s->qresync = false;
+    imap_session_save(s, NULL);
 }
 
 void imap_session_fini(struct imap_session *s)

@@ -68,6 +68,7 @@ struct imap_session {
     /* what */
     struct index_state *index; /* NULL: none selected */
     bool condstore, qresync;   /* told once: MODSEQ in FETCH; VANISHED */
+    struct seqset *saved;      /* what "$" means: UIDs of the selected mailbox (RFC 5182); NULL: none */
     bool id_told;
     struct synccmd_session *sync; /* SYNC commands; NULL: none yet */
 
@@ -143,8 +144,21 @@ bool imap_arg_astring(struct imap_session *s, struct buf *buf);
 bool imap_arg_word(struct imap_session *s, struct buf *buf);
 /* SP astring that names a mailbox: replaces *name, which the caller frees. */
 bool imap_arg_mailbox(struct imap_session *s, extname_t *name);
-/* SP sequence-set. BAD Invalid sequence. */
+/* SP sequence-set or "$". BAD Invalid sequence. */
 bool imap_arg_sequence(struct imap_session *s, struct buf *buf);
+/* What such a text means now: message numbers; UIDs. "*" is the last message. The caller frees. */
+struct seqset *imap_sequence_msgnos(const struct imap_session *s, const char *text);
+bool imap_sequence_is_saved(const char *text); /* "$": valid, even if it matches nothing */
+/* Replaces what "$" means; takes the set over. NULL: nothing. */
+void imap_session_save(struct imap_session *s, struct seqset *uids);
+/* "1:100" or "-1:-100", counted from the end (RFC 9394). As given: first may be the greater one. */
+struct imap_range {
+    int64_t first, last;
+};
+/* SP range. False: there is none, nothing answered. */
+bool imap_get_range(struct imap_session *s, struct imap_range *range);
+/* The places [from, to) of n that it means. */
+void imap_range_of(const struct imap_range *range, size_t n, size_t *from, size_t *to);
 /* The line ends here. BAD Unexpected extra arguments. */
 bool imap_arg_end(struct imap_session *s);
 /* s->c closes a list of the command or modifier called name; takes the byte behind it. BAD Missing close parenthesis. */

@@ -80,6 +80,7 @@ struct search_source {
     const strarray_t *flagnames; /* slot -> name or NULL */
     uint32_t exists;             /* what '*' is among message numbers */
     uint32_t last_uid;           /* of the last message; what '*' is among UIDs */
+    const struct seqset *saved;  /* what "$" is: UIDs (RFC 5182); NULL: nothing */
     int (*cache)(void *rock, const struct index_record *rec, struct buf *view);
     /* The message file; buf_free ends it. */
     int (*message)(void *rock, const struct index_record *rec, struct buf *bytes);

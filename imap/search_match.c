@@ -353,7 +353,11 @@ static void bind(struct search_expr *e, const struct search_source *source)
         bool uid = e->key->match == match_uid;
 
         seqset_free(e->set);
-        e->set = seqset_parse(buf_cstring(&e->text), NULL, uid ? source->last_uid : source->exists);
+        if (buf_cmpcstr(&e->text, "$"))
+            e->set = seqset_parse(buf_cstring(&e->text), NULL,
+                                  uid ? source->last_uid : source->exists);
+        else
+            e->set = source->saved ? seqset_dup(source->saved) : NULL;
         if (!e->set) e->set = seqset_init(0, SEQ_SPARSE);
     }
     else if (e->key->match == match_keyword) {

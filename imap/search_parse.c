@@ -145,11 +145,19 @@ static int read_flag(struct parser *p, struct search_expr *e)
     return c;
 }
 
+/* "$", what an earlier SEARCH has saved (RFC 5182). */
+static bool is_saved(const char *s)
+{
+    return s[0] == '$' && !s[1];
+}
+
 static int read_sequence(struct parser *p, struct search_expr *e)
 {
-    int c = getsequence(p->in, &e->text);
+    int c = getword(p->in, &e->text);
 
-    return c == IMPARSE_BAD ? bad(p, c, "Invalid Search criteria") : c;
+    if (c >= 0 && !is_saved(buf_cstring(&e->text)) && !imparse_issequence(buf_cstring(&e->text)))
+        return bad(p, c, "Invalid Search criteria");
+    return c;
 }
 
 /* MODSEQ [entry-name entry-type] number: 3.6.1 has one modseq for all flags. */
@@ -313,16 +321,16 @@ static int read_named(struct parser *p, const char *name, int c, struct search_e
 
 static bool is_sequence(const char *s)
 {
-    return cyr_isdigit(*s) || *s == '*';
+    return cyr_isdigit(*s) || *s == '*' || is_saved(s);
 }
 
 static int read_numbers(struct parser *p, const char *text, int c, struct search_expr *parent)
 {
     struct search_expr *e;
 
-    if (!imparse_issequence(text)) return bad(p, c, "Invalid Search criteria");
+    if (!is_saved(text) && !imparse_issequence(text)) return bad(p, c, "Invalid Search criteria");
     e = search_expr_new(SEARCH_TERM);
-    e->key = &search_sequence_key;
+    e->key = is_saved(text) ? lookup(p, "UID") : &search_sequence_key;
     buf_setcstr(&e->text, text);
     hang(parent, e);
     return c;

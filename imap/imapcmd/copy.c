@@ -20,12 +20,13 @@ static void copyuid(const struct index_copied *copied, struct buf *out)
     buf_putc(out, ']');
 }
 
-static void answer(struct imap_session *s, const char *intname, int r, bool move,
+/* saved: the set was "$", which may be empty (RFC 5182 §2.1). */
+static void answer(struct imap_session *s, const char *intname, int r, bool move, bool saved,
                    const struct index_copied *copied)
 {
     struct buf code = BUF_INITIALIZER;
 
-    if (r == IMAP_NO_NOSUCHMSG && s->usinguid) r = 0;
+    if (r == IMAP_NO_NOSUCHMSG && (s->usinguid || saved)) r = 0;
     if (r == IMAP_MAILBOX_NONEXISTENT || r == IMAP_MAILBOX_NOTSUPPORTED) {
         imap_no_target(s, intname, r);
         return;
@@ -58,11 +59,11 @@ static void copy(struct imap_session *s, bool move)
     intname = imap_intname(s, name);
     r = index_gone(s->index) ? IMAP_MAILBOX_NONEXISTENT : intname ? 0 : IMAP_MAILBOX_BADNAME;
     if (!r) {
-        struct seqset *msgnos = index_parse_sequence(s->index, buf_cstring(&set), s->usinguid);
+        struct seqset *msgnos = imap_sequence_msgnos(s, buf_cstring(&set));
         r = index_copy(s->index, msgnos, intname, move, s->options->ignorequota, &copied);
         seqset_free(msgnos);
     }
-    answer(s, intname, r, move, &copied);
+    answer(s, intname, r, move, imap_sequence_is_saved(buf_cstring(&set)), &copied);
 done:
     index_copied_fini(&copied);
     free(intname);

@@ -19,7 +19,7 @@ void cmd_expunge(struct imap_session *s)
     if (s->usinguid && !imap_arg_sequence(s, &set)) goto done;
     if (!imap_arg_end(s)) goto done;
     if (s->usinguid) {
-        struct seqset *msgnos = index_parse_sequence(s->index, buf_cstring(&set), true);
+        struct seqset *msgnos = imap_sequence_msgnos(s, buf_cstring(&set));
         uids = index_uids_of(s->index, msgnos);
         seqset_free(msgnos);
     }

@@ -96,7 +96,12 @@ static int fetch_batch(struct imap_session *s, const struct fetch_request *req,
 
 static int print_vanished(struct imap_session *s, const struct fetch_request *req, const char *set)
 {
-    struct seqset *known = seqset_parse(set, NULL, index_uidnext(s->index) - 1), *gone = NULL;
+    struct seqset *known, *gone = NULL;
+
+    if (imap_sequence_is_saved(set))
+        known = s->saved ? seqset_dup(s->saved) : seqset_init(0, SEQ_SPARSE);
+    else
+        known = seqset_parse(set, NULL, index_uidnext(s->index) - 1);
 
     int r = index_lock(s->index);
     if (!r) {
@@ -113,15 +118,45 @@ static int print_vanished(struct imap_session *s, const struct fetch_request *re
     return r;
 }
 
+/* Leaves those that the range means, out of those that CHANGEDSINCE leaves. */
+static int only_partial(struct imap_session *s, const struct fetch_request *req,
+                        struct seqset *msgnos)
+{
+    struct seqset *kept = seqset_init(0, SEQ_SPARSE);
+    size_t from, to, i = 0;
+    uint32_t n = 0;
+    int r = 0;
+
+    if (req->has_changedsince) {
+        r = index_lock(s->index);
+        while (!r && (n = seqset_after(msgnos, n))) {
+            struct index_record rec;
+            if (!index_read_record(s->index, n, &rec) && rec.modseq > req->changedsince)
+                seqset_add(kept, n, true);
+        }
+        if (!r) index_unlock(s->index);
+        seqset_intersect(msgnos, kept);
+        seqset_clear(kept);
+    }
+    imap_range_of(&req->partial, seqset_count(msgnos), &from, &to);
+    for (n = 0; i < to && (n = seqset_after(msgnos, n)); i++)
+        if (i >= from) seqset_add(kept, n, true);
+    seqset_intersect(msgnos, kept);
+    seqset_free(kept);
+    return r;
+}
+
 static int fetch_all(struct imap_session *s, const struct fetch_request *req, const char *set)
 {
-    struct seqset *msgnos = index_parse_sequence(s->index, set, s->usinguid);
+    struct seqset *msgnos = imap_sequence_msgnos(s, set);
     size_t max = req->items & FETCH_SETSEEN ? BATCH_BODIES : BATCH_RECORDS;
     uint32_t last = 0;
     int r = 0;
 
-    if (!s->usinguid && seqset_isempty(msgnos)) r = IMAP_NO_NOSUCHMSG;
+    if (!s->usinguid && seqset_isempty(msgnos) && !imap_sequence_is_saved(set))
+        r = IMAP_NO_NOSUCHMSG;
     if (!r && req->vanished) r = print_vanished(s, req, set);
+    if (!r && req->has_partial) r = only_partial(s, req, msgnos);
     while (!r || r == IMAP_NO_UNKNOWN_CTE) {
         struct seqset *batch = next_batch(msgnos, &last, max);
         bool end = seqset_isempty(batch);

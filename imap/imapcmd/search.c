@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * SEARCH, SORT and their UID forms (RFC 3501 §6.4.4, RFC 4731, RFC 5256, RFC 5267; handbook 04 §3.14, §3.15)
+ * SEARCH, SORT and their UID forms (RFC 3501 §6.4.4, RFC 4731, RFC 5182, RFC 5256, RFC 5267, RFC 9394;
+ * handbook 04 §3.14, §3.15)
  */
 #include <config.h>
 
@@ -21,11 +22,14 @@ enum {
     RETURN_COUNT = 1 << 2,
     RETURN_ALL = 1 << 3,
     RETURN_RELEVANCY = 1 << 4,
+    RETURN_SAVE = 1 << 5,    /* RFC 5182 */
+    RETURN_PARTIAL = 1 << 6, /* RFC 9394 */
 };
 
 struct search_args {
     bool esearch;
     unsigned returns;
+    struct imap_range partial;
     struct search_keys keys;
     struct sort_criteria *crit; /* SORT */
 };
@@ -35,7 +39,8 @@ struct search_args {
 /* The list behind RETURN. */
 static bool return_options(struct imap_session *s, struct search_args *args)
 {
-    static const char *const names[] = { "MIN", "MAX", "COUNT", "ALL", "RELEVANCY" };
+    static const char *const names[] = { "MIN",       "MAX",  "COUNT",  "ALL",
+                                         "RELEVANCY", "SAVE", "PARTIAL" };
     struct buf word = BUF_INITIALIZER;
     bool ok = s->c == ' ' && (s->c = prot_getc(s->in)) == '(';
 
@@ -50,8 +55,11 @@ static bool return_options(struct imap_session *s, struct search_args *args)
         if (!buf_len(&word) && s->c == ')') break;
         while (i < array_size(names) && cyr_strcasecmp(buf_cstring(&word), names[i])) i++;
         ok = s->c >= 0 && i < array_size(names);
-        if (ok) args->returns |= 1u << i;
+        if (!ok) break;
+        args->returns |= 1u << i;
+        if (1u << i == RETURN_PARTIAL) ok = imap_get_range(s, &args->partial);
     } while (ok && s->c == ' ');
+    if ((args->returns & RETURN_PARTIAL) && (args->returns & RETURN_ALL)) ok = false;
     if (!ok) {
         buf_lcase(&word);
         imap_bad(s, "Invalid %s return option %s", buf_cstring(&s->cmdname), buf_cstring(&word));
@@ -151,6 +159,7 @@ static int run(struct imap_session *s, struct search_args *args, struct hits *hi
     hits->usinguid = s->usinguid;
     if (index_gone(s->index)) return 0;
     index_search_source(s->index, &source);
+    source.saved = s->saved;
     if (args->crit) hits->sorter = search_sorter_new(args->crit, &source);
     int r = index_search(s->index, args->keys.expr, &source, found, hits);
     if (hits->sorter) finish_sort(hits);
@@ -177,13 +186,13 @@ static void print_plain(struct imap_session *s, const struct search_args *args,
 }
 
 /* Runs of rising numbers become ranges; the order is kept (RFC 5267 §3.1). */
-static void print_ranges(struct imap_session *s, const struct hits *hits)
+static void print_ranges(struct imap_session *s, const struct hits *hits, size_t from, size_t to)
 {
-    const char *sep = " ALL ";
+    const char *sep = "";
 
-    for (size_t i = 0; i < hits->n;) {
+    for (size_t i = from; i < to;) {
         size_t j = i;
-        while (j + 1 < hits->n && hits->nums[j + 1] == hits->nums[j] + 1) j++;
+        while (j + 1 < to && hits->nums[j + 1] == hits->nums[j] + 1) j++;
         if (j > i)
             prot_printf(s->out, "%s%" PRIu32 ":%" PRIu32, sep, hits->nums[i], hits->nums[j]);
         else
@@ -193,33 +202,111 @@ static void print_ranges(struct imap_session *s, const struct hits *hits)
     }
 }
 
+/*
+ * Calls back for the hits that the answer or "$" consists of: those at the ends and in the range that
+ * were asked for, or all (RFC 5182 §2.4, RFC 9394 §3.2).
+ */
+static void selected(const struct search_args *args, const struct hits *hits,
+                     void (*cb)(const struct hits *, size_t, void *), void *rock)
+{
+    const unsigned ends = RETURN_MIN | RETURN_MAX | RETURN_PARTIAL;
+    size_t from = 0, to = hits->n;
+
+    if (!hits->n) return;
+    if ((args->returns & ends) && !(args->returns & ~(ends | RETURN_SAVE))) {
+        if (args->returns & RETURN_MIN) cb(hits, 0, rock);
+        if (args->returns & RETURN_MAX) cb(hits, hits->n - 1, rock);
+        if (!(args->returns & RETURN_PARTIAL)) return;
+        imap_range_of(&args->partial, hits->n, &from, &to);
+    }
+    for (size_t i = from; i < to; i++) cb(hits, i, rock);
+}
+
+static void greatest(const struct hits *hits, size_t i, void *rock)
+{
+    modseq_t *modseq = rock;
+
+    if (hits->modseqs[i] > *modseq) *modseq = hits->modseqs[i];
+}
+
+/* Of what is told (RFC 7162 §3.1.5). What the session has not been told of yet is not passed. */
+static modseq_t modseq_of(struct imap_session *s, const struct search_args *args,
+                          const struct hits *hits)
+{
+    modseq_t modseq = 0;
+
+    if (args->crit) return hits->highest;
+    selected(args, hits, greatest, &modseq);
+    return modseq > index_highestmodseq(s->index) ? index_highestmodseq(s->index) : modseq;
+}
+
+static void print_partial(struct imap_session *s, const struct search_args *args,
+                          const struct hits *hits)
+{
+    size_t from, to;
+
+    imap_range_of(&args->partial, hits->n, &from, &to);
+    prot_printf(s->out, " PARTIAL (%" PRId64 ":%" PRId64 " ", args->partial.first,
+                args->partial.last);
+    if (from < to)
+        print_ranges(s, hits, from, to);
+    else
+        prot_puts(s->out, "NIL");
+    prot_putc(')', s->out);
+}
+
 /* MIN and MAX are the first and the last one in the order of the answer. */
 static void print_esearch(struct imap_session *s, const struct search_args *args,
                           const struct hits *hits)
 {
     unsigned ret = args->returns;
-    modseq_t modseq = hits->highest;
 
+    if (ret == RETURN_SAVE) return;
     prot_printf(s->out, "* ESEARCH (TAG \"%s\")", buf_cstring(&s->tag));
     if (s->usinguid) prot_puts(s->out, " UID");
     if (ret & RETURN_COUNT) prot_printf(s->out, " COUNT %zu", hits->n);
     if (hits->n) {
-        size_t last = hits->n - 1;
         if (ret & RETURN_MIN) prot_printf(s->out, " MIN %" PRIu32, hits->nums[0]);
-        if (ret & RETURN_MAX) prot_printf(s->out, " MAX %" PRIu32, hits->nums[last]);
-        if (ret & RETURN_ALL) print_ranges(s, hits);
+        if (ret & RETURN_MAX) prot_printf(s->out, " MAX %" PRIu32, hits->nums[hits->n - 1]);
+        if (ret & RETURN_ALL) {
+            prot_puts(s->out, " ALL ");
+            print_ranges(s, hits, 0, hits->n);
+        }
         if (ret & RETURN_RELEVANCY) {
             prot_puts(s->out, " RELEVANCY (100");
             for (size_t i = 1; i < hits->n; i++) prot_puts(s->out, " 100");
             prot_putc(')', s->out);
         }
-        if (!args->crit && !(ret & ~(unsigned)(RETURN_MIN | RETURN_MAX))) {
-            modseq = ret & RETURN_MIN ? hits->modseqs[0] : 0;
-            if ((ret & RETURN_MAX) && hits->modseqs[last] > modseq) modseq = hits->modseqs[last];
-        }
-        if (with_modseq(args)) prot_printf(s->out, " MODSEQ %" PRIu64, modseq);
     }
+    if (ret & RETURN_PARTIAL) print_partial(s, args, hits);
+    if (hits->n && with_modseq(args))
+        prot_printf(s->out, " MODSEQ %" PRIu64, modseq_of(s, args, hits));
     prot_puts(s->out, "\r\n");
+}
+
+/* ---- "$" ---- */
+
+struct saving {
+    struct imap_session *s;
+    struct seqset *uids;
+};
+
+static void save_one(const struct hits *hits, size_t i, void *rock)
+{
+    struct saving *saving = rock;
+
+    seqset_add(saving->uids,
+               hits->usinguid ? hits->nums[i] : index_uid(saving->s->index, hits->nums[i]), true);
+}
+
+/* A search that fails empties "$" (RFC 5182 §2.1). */
+static void save(struct imap_session *s, const struct search_args *args, const struct hits *hits,
+                 bool failed)
+{
+    struct saving saving = { s, seqset_init(0, SEQ_SPARSE) };
+
+    if (!failed) selected(args, hits, save_one, &saving);
+    imap_session_save(s, saving.uids);
 }
 
 static void search(struct imap_session *s, struct search_args *args)
@@ -237,6 +324,7 @@ static void search(struct imap_session *s, struct search_args *args)
         else
             print_plain(s, args, &hits);
     }
+    if (args->returns & RETURN_SAVE) save(s, args, &hits, r || gone);
     if (r)
         imap_result(s, r);
     else

@@ -283,6 +283,7 @@ static void select_mailbox(struct imap_session *s, bool examine)
         imap_session_unselect(s);
         prot_puts(s->out, "* OK [CLOSED] Ok\r\n");
     }
+    imap_session_save(s, NULL);
     if (args.condstore) s->condstore = true;
     int r = open_mailbox(s, &args, examine);
     if (!r) r = tell(s, &args);

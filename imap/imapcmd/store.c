@@ -132,7 +132,7 @@ done:
 static int run_store(struct imap_session *s, struct store_args *args, const char *set,
                      struct seqset **modified)
 {
-    struct seqset *msgnos = index_parse_sequence(s->index, set, s->usinguid), *changed = NULL;
+    struct seqset *msgnos = imap_sequence_msgnos(s, set), *changed = NULL;
     struct imap_known known = { 0 };
     modseq_t modseq = 0;
 

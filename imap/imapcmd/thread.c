@@ -48,6 +48,7 @@ static int run(struct imap_session *s, struct search_keys *keys, enum thread_alg
     struct buf text = BUF_INITIALIZER;
 
     index_search_source(s->index, &source);
+    source.saved = s->saved;
     c.threader = threader_new(algorithm, &source);
     int r = index_search(s->index, keys->expr, &source, found, &c);
     if (!r) {

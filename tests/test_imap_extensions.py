@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Extensions that Cyrus 3.6.1 has not: SEARCHRES (RFC 5182) and PARTIAL (RFC 9394). The examples are the RFCs'."""
+
+import re
+
+import pytest
+
+
+def message(n, subject="message", size=0):
+    return (f"From: Alice <alice@example.com>\r\nTo: bob@example.com\r\nSubject: {subject} {n}\r\n"
+            f"Message-ID: <{subject}{n}@example.com>\r\nDate: Mon, 07 Feb 2022 10:00:00 +0000\r\n\r\n"
+            f"body {n}\r\n").encode() + b"x" * size + b"\r\n"
+
+
+@pytest.fixture
+def server(factory):
+    server = factory(services=("imap",))
+    server.start()
+    with server.imap("admin") as admin:
+        admin.ok("CREATE user/alice")
+        admin.ok("CREATE user/bob")
+    return server
+
+
+@pytest.fixture
+def alice(server):
+    """Ten messages; 2, 4, 6, 8, 10 are flagged; UIDs are message numbers + 1."""
+    with server.imap("alice") as client:
+        client.append("INBOX", message(0))
+        client.ok("SELECT INBOX")
+        client.ok(r"STORE 1 +FLAGS (\Deleted)")
+        client.ok("EXPUNGE")
+        for n in range(1, 11):
+            client.append("INBOX", message(n, "even" if n % 2 == 0 else "odd"))
+        client.ok("NOOP")
+        client.ok(r"STORE 2,4,6,8,10 +FLAGS (\Flagged)")
+        yield client
+
+
+def numbers(response):
+    found = (re.match(rb"\* (\d+) FETCH", line) for line in response.untagged)
+    return [int(match.group(1)) for match in found if match]
+
+
+def esearch(response):
+    """The one ESEARCH line without its tag."""
+    [line] = response.find("* ESEARCH")
+    return re.sub(rb'^\* ESEARCH \(TAG "[^"]*"\)', b"", line).strip().decode()
+
+
+def test_announced(alice):
+    words = alice.ok("CAPABILITY").untagged[0].split()
+    for name in (b"SEARCHRES", b"PARTIAL"):
+        assert name in words
+
+
+# -- SEARCHRES --
+
+def test_saved_result_in_each_command(alice):
+    assert alice.ok("SEARCH RETURN (SAVE) FLAGGED").untagged == []
+    assert numbers(alice.ok("FETCH $ (UID)")) == [2, 4, 6, 8, 10]
+    assert numbers(alice.ok("UID FETCH $ (UID)")) == [2, 4, 6, 8, 10]
+    assert alice.ok("SEARCH $ SUBJECT 4").untagged == [b"* SEARCH 4"]
+    assert alice.ok("UID SEARCH UID $ SUBJECT 4").untagged == [b"* SEARCH 5"]
+    assert alice.ok("SEARCH NOT $").untagged == [b"* SEARCH 1 3 5 7 9"]
+    assert alice.ok("SEARCH OR $ 1").untagged == [b"* SEARCH 1 2 4 6 8 10"]
+    assert alice.ok("SEARCH ($ 1:4)").untagged == [b"* SEARCH 2 4"]
+    assert alice.ok("SORT (REVERSE SUBJECT) UTF-8 $").untagged == [b"* SORT 8 6 4 2 10"]
+    assert b"(2)" in alice.ok("THREAD REFERENCES UTF-8 $").untagged[0]
+    alice.ok("CREATE Copies")
+    assert "COPYUID" in alice.ok("COPY $ Copies").text
+    assert numbers(alice.ok("STORE $ +FLAGS ($Kept)")) == [2, 4, 6, 8, 10]
+    assert numbers(alice.ok(r"UID STORE $ +FLAGS (\Deleted)")) == [2, 4, 6, 8, 10]
+    assert alice.ok("UID EXPUNGE $").find("* 2 EXPUNGE")
+    assert alice.ok("FETCH $ (UID)").untagged == [], "gone is gone"
+    assert alice.ok("STATUS Copies (MESSAGES)").untagged == [b"* STATUS Copies (MESSAGES 5)"]
+
+
+def test_moved_by_the_saved_result(alice):
+    alice.ok("CREATE Moved")
+    alice.ok("SEARCH RETURN (SAVE) FLAGGED")
+    assert b"COPYUID" in alice.ok("MOVE $ Moved").untagged[0]
+    assert alice.ok("SEARCH ALL").untagged == [b"* SEARCH 1 2 3 4 5"]
+    assert alice.ok("UID MOVE $ Moved").untagged == []
+
+
+def test_what_is_saved_with_other_options(alice):
+    """RFC 5182 section 2.4: MIN and MAX save themselves; with ALL or COUNT everything is."""
+    for options, answer, saved in [
+            ("SAVE MIN", "MIN 2", [2]), ("SAVE MAX", "MAX 10", [10]), ("MIN MAX SAVE", "MIN 2 MAX 10", [2, 10]),
+            ("SAVE MIN COUNT", "COUNT 5 MIN 2", [2, 4, 6, 8, 10]), ("SAVE ALL MIN", "MIN 2 ALL 2,4,6,8,10", [2, 4, 6, 8, 10]),
+            ("SAVE PARTIAL 2:3", "PARTIAL (2:3 4,6)", [4, 6]), ("SAVE MIN PARTIAL -1:-2", "MIN 2 PARTIAL (-1:-2 8,10)", [2, 8, 10]),
+            ("SAVE COUNT PARTIAL 2:3", "COUNT 5 PARTIAL (2:3 4,6)", [2, 4, 6, 8, 10])]:
+        assert esearch(alice.ok(f"SEARCH RETURN ({options}) FLAGGED")) == answer
+        assert numbers(alice.ok("FETCH $ (UID)")) == saved, options
+    assert esearch(alice.ok("SORT RETURN (SAVE MIN) (REVERSE SUBJECT) UTF-8 FLAGGED")) == "MIN 8"
+    assert numbers(alice.ok("FETCH $ (UID)")) == [8]
+
+
+def test_empty_result_is_valid(alice):
+    assert alice.ok("FETCH $ (UID)").untagged == [], "at the beginning"
+    alice.ok("SEARCH RETURN (SAVE) FLAGGED")
+    assert alice.ok("SEARCH RETURN (SAVE) SUBJECT nowhere").untagged == []
+    assert alice.ok("FETCH $ (UID)").untagged == []
+    assert alice.ok("STORE $ +FLAGS (\\Seen)").untagged == []
+    assert alice.ok("COPY $ INBOX").untagged == []
+    assert alice.ok("SEARCH $").untagged == [b"* SEARCH"]
+
+
+def test_only_a_search_that_fails_empties_it(alice):
+    alice.ok("SEARCH RETURN (SAVE) FLAGGED")
+    assert alice.cmd("SEARCH RETURN (SAVE) NONSENSE").status == "BAD"
+    assert alice.cmd("SEARCH RETURN (SAVE FOO) ALL").status == "BAD"
+    alice.ok("SEARCH RETURN () SUBJECT odd")
+    assert numbers(alice.ok("FETCH $ (UID)")) == [2, 4, 6, 8, 10]
+    alice.ok("SELECT INBOX")
+    assert alice.ok("FETCH $ (UID)").untagged == [], "another SELECT"
+
+
+def test_others_expunge_and_deliver(server, alice):
+    """The saved ones keep meaning the same messages, whatever their numbers are."""
+    alice.ok("SEARCH RETURN (SAVE) FLAGGED")
+    with server.imap("alice") as other:
+        other.ok("SELECT INBOX")
+        other.ok(r"STORE 1,4 +FLAGS (\Deleted)")
+        other.ok("EXPUNGE")
+        other.append("INBOX", message(11))
+    alice.ok("NOOP")
+    response = alice.ok("FETCH $ (UID)")
+    assert [re.search(rb"UID (\d+)", line).group(1) for line in response.untagged] == [b"3", b"7", b"9", b"11"]
+
+
+def test_dollar_is_no_sequence_elsewhere(alice):
+    for command in ("FETCH $,1 (UID)", "FETCH 1:$ (UID)", "SEARCH $,1", "SEARCH UID $,1", "FETCH $$ (UID)"):
+        assert alice.cmd(command).status == "BAD", command
+
+
+def test_saved_result_and_vanished(alice):
+    alice.ok("ENABLE QRESYNC")
+    alice.ok("SEARCH RETURN (SAVE) 1:3")
+    alice.ok(r"STORE 2,5 +FLAGS (\Deleted)")
+    modseq = re.search(rb"MODSEQ (\d+)", alice.ok("SEARCH RETURN (MAX) MODSEQ 1").untagged[0]).group(1).decode()
+    alice.ok("EXPUNGE")
+    assert alice.ok(f"UID FETCH $ (FLAGS) (CHANGEDSINCE {modseq} VANISHED)").untagged == [b"* VANISHED (EARLIER) 3"]
+
+
+# -- PARTIAL --
+
+def test_partial_search(alice):
+    for args, answer in [
+            ("PARTIAL 1:3", "PARTIAL (1:3 1:3)"), ("PARTIAL 3:1", "PARTIAL (3:1 1:3)"), ("PARTIAL 9:20", "PARTIAL (9:20 9:10)"),
+            ("PARTIAL -1:-3", "PARTIAL (-1:-3 8:10)"), ("PARTIAL -9:-20", "PARTIAL (-9:-20 1:2)"),
+            ("PARTIAL 11:20", "PARTIAL (11:20 NIL)"), ("PARTIAL -11:-20", "PARTIAL (-11:-20 NIL)"),
+            ("COUNT PARTIAL 2:2", "COUNT 10 PARTIAL (2:2 2)"), ("MIN MAX PARTIAL 2:2", "MIN 1 MAX 10 PARTIAL (2:2 2)")]:
+        assert esearch(alice.ok(f"SEARCH RETURN ({args}) ALL")) == answer
+    assert esearch(alice.ok("UID SEARCH RETURN (PARTIAL 1:2) FLAGGED")) == "UID PARTIAL (1:2 3,5)"
+    assert esearch(alice.ok("UID SEARCH RETURN (PARTIAL 1:2) SUBJECT nowhere")) == "UID PARTIAL (1:2 NIL)"
+    assert esearch(alice.ok("SORT RETURN (PARTIAL 1:3) (REVERSE SUBJECT) UTF-8 FLAGGED")) == "PARTIAL (1:3 8,6,4)"
+
+
+def test_partial_search_tells_the_modseq_of_what_it_tells(alice):
+    alice.ok(r"STORE 10 +FLAGS ($Last)")
+    first = esearch(alice.ok("SEARCH RETURN (PARTIAL 1:1) MODSEQ 1"))
+    modseq = re.search(rb"MODSEQ \((\d+)\)", alice.ok("FETCH 1 (MODSEQ)").untagged[-1]).group(1).decode()
+    assert first == f"PARTIAL (1:1 1) MODSEQ {modseq}"
+
+
+@pytest.mark.parametrize("options", ["PARTIAL", "PARTIAL 1", "PARTIAL 0:1", "PARTIAL 1:-1", "PARTIAL -1:1", "PARTIAL 1:3 ALL",
+                                     "ALL PARTIAL 1:3", "PARTIAL x:y", "PARTIAL 1:", "PARTIAL --1:-2", "PARTIAL *:1"])
+def test_partial_search_errors(alice, options):
+    assert alice.cmd(f"SEARCH RETURN ({options}) ALL").status == "BAD"
+    assert alice.ok("NOOP").status == "OK"
+
+
+def test_partial_fetch(alice):
+    for args, want in [("1:3", [1, 2, 3]), ("3:1", [1, 2, 3]), ("9:50", [9, 10]), ("-1:-2", [9, 10]), ("-9:-50", [1, 2]),
+                       ("11:12", []), ("-11:-12", [])]:
+        assert numbers(alice.ok(f"UID FETCH 1:* (FLAGS) (PARTIAL {args})")) == want, args
+    assert numbers(alice.ok("UID FETCH 3:7 (FLAGS) (PARTIAL -1:-2)")) == [5, 6]
+    alice.ok("SEARCH RETURN (SAVE) FLAGGED")
+    assert numbers(alice.ok("UID FETCH $ (FLAGS) (PARTIAL 1:2)")) == [2, 4]
+
+
+def test_partial_fetch_counts_what_has_changed(alice):
+    modseq = re.search(rb"HIGHESTMODSEQ (\d+)", alice.ok("STATUS INBOX (HIGHESTMODSEQ)").untagged[0]).group(1).decode()
+    alice.ok(r"STORE 3,5,7 +FLAGS ($New)")
+    assert numbers(alice.ok(f"UID FETCH 1:* (UID) (PARTIAL -1:-2 CHANGEDSINCE {modseq})")) == [5, 7]
+    assert numbers(alice.ok(f"UID FETCH 1:* (UID) (CHANGEDSINCE {modseq} PARTIAL 1:1)")) == [3]
+
+
+def test_partial_fetch_errors(alice):
+    for command in ("FETCH 1:* (FLAGS) (PARTIAL 1:3)", "UID FETCH 1:* (FLAGS) (PARTIAL)", "UID FETCH 1:* (FLAGS) (PARTIAL 0:3)",
+                    "UID FETCH 1:* (FLAGS) (PARTIAL 1:-3)", "UID FETCH 1:* (FLAGS) (PARTIAL 1)"):
+        assert alice.cmd(command).status == "BAD", command
