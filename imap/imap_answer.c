@@ -100,7 +100,7 @@ void imap_no(struct imap_session *s, const char *fmt, ...)
 void imap_result(struct imap_session *s, int r)
 {
     if (r)
-        imap_no(s, "%s", error_message(r));
+        imap_no(s, "%s%s", r == IMAP_QUOTA_EXCEEDED ? "[OVERQUOTA] " : "", error_message(r));
     else
         imap_ok(s, "Completed");
 }

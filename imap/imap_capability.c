@@ -67,6 +67,9 @@ static const struct {
     { "XMOVE", false },
     /* What 3.6.1 has not. */
     { "PARTIAL", false },
+    { "QUOTA=RES-MESSAGE", false },
+    { "QUOTA=RES-STORAGE", false },
+    { "QUOTASET", false },
     { "SEARCHRES", false },
 };
 
@@ -106,6 +109,10 @@ void imap_capabilities(struct imap_session *s, bool all, struct buf *out)
     if (s->userid && !capa_is_disabled("X-NAMEHISTORY")) buf_appendcstr(out, " X-NAMEHISTORY");
     if (s->userid && !capa_is_disabled("X-SUBHISTORY")) buf_appendcstr(out, " X-SUBHISTORY");
     if (s->options->idle_poll) buf_appendcstr(out, " IDLE");
-    buf_printf(out, " APPENDLIMIT=%" PRIu64,
-               s->options->maxmessagesize ? s->options->maxmessagesize : UINT32_MAX);
+    buf_printf(out, " APPENDLIMIT=%" PRIu64, imap_appendlimit(s));
+}
+
+uint64_t imap_appendlimit(const struct imap_session *s)
+{
+    return s->options->maxmessagesize ? s->options->maxmessagesize : UINT32_MAX;
 }

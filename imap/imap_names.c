@@ -83,5 +83,8 @@ void imap_no_target(struct imap_session *s, const char *intname, int r)
         !mboxlist_createmailboxcheck(&args))
         code = "[TRYCREATE] ";
     mbentry_free(&mbentry);
-    imap_no(s, "%s%s", code, error_message(r));
+    if (*code)
+        imap_no(s, "%s%s", code, error_message(r));
+    else
+        imap_result(s, r);
 }

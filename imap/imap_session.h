@@ -174,7 +174,7 @@ void imap_bad(struct imap_session *s, const char *fmt, ...) __attribute__((forma
 /* Changes of the selected mailbox, then the tagged line. */
 void imap_ok(struct imap_session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void imap_no(struct imap_session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* OK Completed, or NO with the text of the error. */
+/* OK Completed, or NO with the text of the error (and OVERQUOTA, RFC 9208 §4.4). */
 void imap_result(struct imap_session *s, int r);
 /* BYE, and the session ends. */
 void imap_bye(struct imap_session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -197,6 +197,8 @@ void imap_print_mailbox(struct imap_session *s, extname_t name); /* as an astrin
 void imap_enable_condstore(struct imap_session *s, const char *what);
 /* "IMAP4rev1 LITERAL+ ...": all (CAPABILITY) or those of the greeting (imap_capability.c). */
 void imap_capabilities(struct imap_session *s, bool all, struct buf *out);
+/* Bytes that a message may have (RFC 7889). */
+uint64_t imap_appendlimit(const struct imap_session *s);
 
 /* ---- names and rights (imap_names.c) ---- */
 /* Internal name of what the client typed, the caller frees; NULL: IMAP_MAILBOX_BADNAME. */

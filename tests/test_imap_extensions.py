@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Extensions that Cyrus 3.6.1 has not: SEARCHRES (RFC 5182) and PARTIAL (RFC 9394). The examples are the RFCs'."""
+"""Extensions that Cyrus 3.6.1 has not: each is announced because all of it works."""
 
 import re
 
 import pytest
+
+from cyltest.clients import Literal
 
 
 def message(n, subject="message", size=0):
@@ -50,7 +52,7 @@ def esearch(response):
 
 def test_announced(alice):
     words = alice.ok("CAPABILITY").untagged[0].split()
-    for name in (b"SEARCHRES", b"PARTIAL"):
+    for name in (b"SEARCHRES", b"PARTIAL", b"QUOTA=RES-STORAGE", b"QUOTA=RES-MESSAGE", b"QUOTASET"):
         assert name in words
 
 
@@ -192,3 +194,45 @@ def test_partial_fetch_errors(alice):
     for command in ("FETCH 1:* (FLAGS) (PARTIAL 1:3)", "UID FETCH 1:* (FLAGS) (PARTIAL)", "UID FETCH 1:* (FLAGS) (PARTIAL 0:3)",
                     "UID FETCH 1:* (FLAGS) (PARTIAL 1:-3)", "UID FETCH 1:* (FLAGS) (PARTIAL 1)"):
         assert alice.cmd(command).status == "BAD", command
+
+
+# -- QUOTA=RES-*, QUOTASET (RFC 9208), APPENDLIMIT (RFC 7889) --
+
+def test_status_of_deleted_messages(alice):
+    assert alice.ok("STATUS INBOX (DELETED DELETED-STORAGE)").untagged == [b"* STATUS INBOX (DELETED 0 DELETED-STORAGE 0)"]
+    sizes = [int(re.search(rb"RFC822.SIZE (\d+)", line).group(1)) for line in alice.ok("FETCH 2,5,10 (RFC822.SIZE)").untagged]
+    alice.ok(r"STORE 2,5,10 +FLAGS (\Deleted)")
+    want = f"* STATUS INBOX (DELETED 3 DELETED-STORAGE {sum(sizes)})".encode()
+    assert alice.ok("STATUS INBOX (DELETED DELETED-STORAGE)").untagged == [want]
+    alice.ok("EXPUNGE")
+    alice.ok(r"STORE 1 +FLAGS (\Deleted)")
+    assert b"DELETED 1 " in alice.ok("STATUS INBOX (DELETED DELETED-STORAGE)").untagged[0]
+
+
+def test_status_appendlimit_is_what_is_announced(alice):
+    [limit] = [w[12:] for w in alice.ok("CAPABILITY").untagged[0].split() if w.startswith(b"APPENDLIMIT=")]
+    assert alice.ok("STATUS INBOX (APPENDLIMIT)").untagged == [b"* STATUS INBOX (APPENDLIMIT " + limit + b")"]
+    assert alice.ok('LIST "" INBOX RETURN (STATUS (APPENDLIMIT DELETED))').untagged[1] == (
+        b"* STATUS INBOX (DELETED 0 APPENDLIMIT " + limit + b")")
+
+
+def test_quota_that_is_set_is_told(server, alice):
+    with server.imap("admin") as admin:
+        assert admin.ok("SETQUOTA user/alice (STORAGE 500 MESSAGE 10)").untagged == [
+            b"* QUOTA user/alice (STORAGE 1 500 MESSAGE 10 10)"]
+        assert admin.ok("SETQUOTA user/bob ()").untagged == [b"* QUOTA user/bob ()"]
+        assert admin.no("SETQUOTA user/bob (X-RAW-STORAGE 5)").untagged == []
+
+
+def test_over_quota_has_its_code(server, alice):
+    alice.ok("CREATE Copies")
+    with server.imap("admin") as admin:
+        admin.ok("SETQUOTA user/alice (MESSAGE 10 X-NUM-FOLDERS 2)")
+        admin.ok("CREATE user/bob/Shared")
+        admin.ok("SETACL user/bob/Shared alice lrswite")
+        admin.ok("SETQUOTA user/bob/Shared (MESSAGE 1)")
+    literal = Literal(message(12))
+    for command in (["APPEND INBOX ", literal], "COPY 1:2 \"Other Users/bob/Shared\"", "MOVE 1:2 \"Other Users/bob/Shared\"",
+                    "CREATE Third"):
+        assert alice.no(command).text == "[OVERQUOTA] Over quota", command
+    assert alice.ok("SEARCH ALL").untagged == [b"* SEARCH 1 2 3 4 5 6 7 8 9 10"]

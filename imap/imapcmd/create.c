@@ -172,7 +172,10 @@ static void create_failed(struct imap_session *s, const struct mboxlist_createar
         useattr = strarray_size(mbname_boxes(mbname)) == 1;
         mbname_free(&mbname);
     }
-    imap_no(s, "%s%s", useattr ? "[USEATTR] " : "", error_message(r));
+    if (useattr)
+        imap_no(s, "[USEATTR] %s", error_message(r));
+    else
+        imap_result(s, r);
 }
 
 void cmd_create(struct imap_session *s)

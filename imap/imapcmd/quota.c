@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * GETQUOTA, GETQUOTAROOT, SETQUOTA (RFC 2087; handbook 04 §4; raw usage: doc/raw-quota.md)
+ * GETQUOTA, GETQUOTAROOT, SETQUOTA (RFC 2087, RFC 9208; handbook 04 §4; raw usage: doc/raw-quota.md)
  */
 #include <config.h>
 
@@ -170,6 +170,8 @@ static int set_quota(struct imap_session *s, extname_t extname, bool force, cons
     if (!r) r = mboxlist_setquotas(txn, root, limits, 0, force);
     if (!r) r = txn_commit(&txn, NULL);
     txn_abort(&txn);
+    /* What came of it (RFC 9208 §4.1.3). */
+    if (!r) r = print_quota(s, root, false);
     free(root);
     return r;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * STATUS (RFC 3501 §6.3.10, RFC 7162, RFC 8438, RFC 8474; handbook 04 §3.9)
+ * STATUS (RFC 3501 §6.3.10, RFC 7162, RFC 7889, RFC 8438, RFC 8474, RFC 9208; handbook 04 §3.9)
  *
  * Numbers come from the index header where it has them; what depends on another
  * user's \Seen is counted.
@@ -31,6 +31,9 @@ enum {
     STATUS_XCONVEXISTS = 1 << 9,
     STATUS_XCONVUNSEEN = 1 << 10,
     STATUS_XCONVMODSEQ = 1 << 11,
+    STATUS_DELETED = 1 << 12,
+    STATUS_DELETED_STORAGE = 1 << 13, /* bytes */
+    STATUS_APPENDLIMIT = 1 << 14,     /* bytes */
     STATUS_CONVERSATIONS = STATUS_XCONVEXISTS | STATUS_XCONVUNSEEN | STATUS_XCONVMODSEQ,
 };
 
@@ -38,6 +41,7 @@ enum {
 static const char *const names[] = {
     "MESSAGES", "RECENT",        "UIDNEXT",       "UIDVALIDITY", "MAILBOXID",   "UNSEEN",
     "SIZE",     "CREATEDMODSEQ", "HIGHESTMODSEQ", "XCONVEXISTS", "XCONVUNSEEN", "XCONVMODSEQ",
+    "DELETED",  "DELETED-STORAGE", "APPENDLIMIT",
 };
 
 static bool item_bit(struct imap_session *s, struct buf *word, uint32_t *items)
@@ -118,6 +122,21 @@ static int count(struct imap_session *s, struct mailbox *mailbox, uint32_t items
     return r;
 }
 
+static int add_deleted(struct mailbox *mailbox, const struct index_record *rec, void *rock)
+{
+    uint64_t *bytes = rock;
+
+    (void)mailbox;
+    if (rec->system_flags & FLAG_DELETED) *bytes += rec->size;
+    return 0;
+}
+
+static int deleted_storage(struct mailbox *mailbox, uint32_t items, uint64_t *bytes)
+{
+    if (!(items & STATUS_DELETED_STORAGE) || !mailbox_index_header(mailbox)->deleted) return 0;
+    return mailbox_foreach(mailbox, 0, 0, MAILBOX_ITER_SKIP_EXPUNGED, add_deleted, bytes);
+}
+
 struct status {
     uint64_t values[array_size(names)];
     char *uniqueid;
@@ -151,6 +170,7 @@ static int read_status(struct imap_session *s, const mbentry_t *mbentry, uint32_
     if (r) return r;
     r = count(s, mailbox, items, &counts);
     if (!r) r = conversation_values(mailbox, items, st);
+    if (!r) r = deleted_storage(mailbox, items, &st->values[13]);
     const struct index_header *hdr = mailbox_index_header(mailbox);
     st->values[0] = hdr->exists;
     st->values[1] = counts.recent;
@@ -160,6 +180,8 @@ static int read_status(struct imap_session *s, const mbentry_t *mbentry, uint32_
     st->values[6] = hdr->quota_mailbox_used;
     st->values[7] = hdr->createdmodseq;
     st->values[8] = hdr->highestmodseq;
+    st->values[12] = hdr->deleted;
+    st->values[14] = imap_appendlimit(s);
     st->uniqueid = xstrdup(mailbox_uniqueid(mailbox));
     lsn = mailbox_seen_lsn(mailbox);
     mailbox_close(&mailbox);
