@@ -70,6 +70,7 @@ static const struct {
     { "QUOTA=RES-MESSAGE", false },
     { "QUOTA=RES-STORAGE", false },
     { "QUOTASET", false },
+    { "REPLACE", false },
     { "SEARCHRES", false },
 };
 

@@ -173,6 +173,13 @@ struct index_copied {
 int index_copy(struct index_state *, const struct seqset *msgnos, const char *name, bool move,
                bool ignorequota, struct index_copied *copied);
 void index_copied_fini(struct index_copied *copied);
+/*
+ * put() stores something in the target (which may be this mailbox) in the transaction in which the
+ * message leaves. freed: bytes that its quota root gets back, -1: it is another root. Needs t and e.
+ * IMAP_NO_NOSUCHMSG: the message is gone.
+ */
+int index_replace(struct index_state *, uint32_t msgno, const mbentry_t *target,
+                  int (*put)(struct mailbox *target, int64_t freed, void *rock), void *rock);
 /* Clients may put messages there: IMAP_MAILBOX_NOTSUPPORTED for \Snoozed (handbook 04 §2.5, CANNOT). */
 int index_append_allowed(const mbentry_t *target);
 

@@ -174,6 +174,34 @@ void index_copied_fini(struct index_copied *copied)
     memset(copied, 0, sizeof(*copied));
 }
 
+int index_replace(struct index_state *st, uint32_t msgno, const mbentry_t *target,
+                  int (*put)(struct mailbox *target, int64_t freed, void *rock), void *rock)
+{
+    const uint32_t need = ACL_DELETEMSG | ACL_EXPUNGE;
+    struct txn *txn = NULL;
+    struct mailbox *src = NULL, *dst = NULL;
+    struct index_record rec;
+
+    if (st->gone) return IMAP_MAILBOX_NONEXISTENT;
+    if ((st->rights & need) != need) return IMAP_PERMISSION_DENIED;
+    int r = index_txn_begin(st, target->name, &txn, &src);
+    if (r) return r;
+    r = mailbox_find_uid(src, index_uid(st, msgno), &rec);
+    if (r == IMAP_NOTFOUND || (!r && (rec.internal_flags & FLAG_INTERNAL_EXPUNGED)))
+        r = IMAP_NO_NOSUCHMSG;
+    if (!r) r = mailbox_open_iwl(txn, target->name, &dst);
+    if (!r && strcmpsafe(mailbox_uniqueid(dst), target->uniqueid)) r = IMAP_MAILBOX_NONEXISTENT;
+    if (!r) {
+        bool same = !strcmpnull(mailbox_quotaroot(src), mailbox_quotaroot(dst));
+        r = put(dst, same ? (int64_t)rec.size : -1, rock);
+    }
+    if (!r) r = mailbox_find_uid(src, rec.uid, &rec);
+    if (!r) r = mailbox_expunge_record(src, &rec, 0);
+    r = index_txn_end(st, &txn, r);
+    if (!r) log_expunged(st, 1);
+    return r;
+}
+
 int index_expunge(struct index_state *st, const struct seqset *uids, uint32_t *countp)
 {
     struct txn *txn = NULL;

@@ -52,7 +52,7 @@ def esearch(response):
 
 def test_announced(alice):
     words = alice.ok("CAPABILITY").untagged[0].split()
-    for name in (b"SEARCHRES", b"PARTIAL", b"QUOTA=RES-STORAGE", b"QUOTA=RES-MESSAGE", b"QUOTASET"):
+    for name in (b"SEARCHRES", b"PARTIAL", b"QUOTA=RES-STORAGE", b"QUOTA=RES-MESSAGE", b"QUOTASET", b"REPLACE"):
         assert name in words
 
 
@@ -236,3 +236,74 @@ def test_over_quota_has_its_code(server, alice):
                     "CREATE Third"):
         assert alice.no(command).text == "[OVERQUOTA] Over quota", command
     assert alice.ok("SEARCH ALL").untagged == [b"* SEARCH 1 2 3 4 5 6 7 8 9 10"]
+
+
+# -- REPLACE (RFC 8508) --
+
+def test_replace_a_draft(server, alice):
+    with server.imap("alice") as other:
+        other.ok("SELECT INBOX")
+        response = alice.ok(["REPLACE 4 INBOX (\\Seen \\Draft) ", Literal(message(99, "new"))])
+        assert re.fullmatch(rb"\* OK \[APPENDUID \d+ 12\] Replacement message ready", response.untagged[0])
+        assert response.untagged[1:] == [b"* 4 EXPUNGE", b"* 10 EXISTS", b"* 10 RECENT"]
+        assert response.text == "Completed"
+        assert alice.ok("SEARCH DRAFT SUBJECT new").untagged == [b"* SEARCH 10"]
+        assert alice.ok("UID SEARCH UID 5").untagged == [b"* SEARCH"]
+        told = other.ok("NOOP").untagged
+        assert told[0] == b"* 4 EXPUNGE" and b"* 10 EXISTS" in told
+
+
+def test_replace_into_another_mailbox(alice):
+    alice.ok("CREATE Sent")
+    response = alice.ok(["UID REPLACE 5 Sent ", Literal(message(99, "sent"))])
+    assert b"APPENDUID" in response.untagged[0] and response.untagged[1:] == [b"* 4 EXPUNGE"]
+    assert alice.ok("STATUS Sent (MESSAGES UNSEEN)").untagged == [b"* STATUS Sent (MESSAGES 1 UNSEEN 1)"]
+    assert b"* 9 EXISTS" in alice.ok("SELECT INBOX").untagged
+    alice.ok("ENABLE QRESYNC")
+    assert b"* VANISHED 11" in alice.ok(["REPLACE * Sent ", Literal(message(98))]).untagged
+
+
+def test_replace_at_the_limit(server, alice):
+    """The quota is full: a replacement of the same size fits, a greater one doesn't, and the old message stays."""
+    with server.imap("admin") as admin:
+        admin.ok("SETQUOTA user/alice (MESSAGE 10 STORAGE 3)")
+    assert alice.no(["APPEND INBOX ", Literal(message(0))]).text == "[OVERQUOTA] Over quota"
+    alice.ok(["REPLACE 1 INBOX ", Literal(message(1))])
+    assert alice.no(["REPLACE 1 INBOX ", Literal(message(1, size=5000))]).text == "[OVERQUOTA] Over quota"
+    assert b"* 10 EXISTS" in alice.ok("SELECT INBOX").untagged
+    assert alice.ok("UID SEARCH ALL").untagged == [b"* SEARCH 3 4 5 6 7 8 9 10 11 12"]
+
+
+@pytest.mark.parametrize("command, text", [
+    ("REPLACE 11 INBOX ", "No matching messages"), ("UID REPLACE 2000 INBOX ", "No matching messages"),
+    ("REPLACE 1 Nowhere ", "[TRYCREATE] Mailbox does not exist"), ("REPLACE 1 \"Other Users/bob\" ", "Mailbox does not exist")])
+def test_replace_is_refused_before_the_message(alice, command, text):
+    assert alice.no([command, Literal(message(0))]).text == text
+    assert alice.ok("SEARCH ALL").untagged == [b"* SEARCH 1 2 3 4 5 6 7 8 9 10"]
+
+
+@pytest.mark.parametrize("command", ["REPLACE 1:2 INBOX {1+}\r\nx", "REPLACE 0 INBOX {1+}\r\nx", "REPLACE $ INBOX {1+}\r\nx", "REPLACE 1",
+                                     "REPLACE 1 INBOX", "REPLACE 1 INBOX {1+}\r\nx {1+}\r\nx", "REPLACE x INBOX {1+}\r\nx"])
+def test_replace_syntax(alice, command):
+    assert alice.cmd(command).status == "BAD"
+    assert alice.ok("SEARCH ALL").untagged == [b"* SEARCH 1 2 3 4 5 6 7 8 9 10"]
+
+
+def test_replace_needs_rights(server, alice):
+    with server.imap("bob") as bob:
+        bob.append("INBOX", message(1))
+        bob.ok("SETACL INBOX alice lrswip")
+    alice.ok('SELECT "Other Users/bob"')
+    assert alice.no(['REPLACE 1 "Other Users/bob" ', Literal(message(2))]).text == "Permission denied"
+    alice.ok('EXAMINE INBOX')
+    assert alice.no(['REPLACE 1 INBOX ', Literal(message(2))]).text == "Permission denied"
+
+
+def test_replace_of_what_has_gone(server, alice):
+    with server.imap("alice") as other:
+        other.ok("SELECT INBOX")
+        other.ok(r"STORE 4 +FLAGS (\Deleted)")
+        other.ok("EXPUNGE")
+    response = alice.no(["REPLACE 4 INBOX ", Literal(message(99))])
+    assert response.text == "No matching messages"
+    assert alice.ok("NOOP") and alice.ok("SEARCH ALL").untagged == [b"* SEARCH 1 2 3 4 5 6 7 8 9"], "nothing was added"

@@ -7,130 +7,14 @@
  */
 #include <config.h>
 
-#include <inttypes.h>
 #include <stdlib.h>
 
 #include "acl.h"
-#include "annotate.h"
-#include "append.h"
-#include "append_parse.h"
+#include "append_store.h"
 #include "imap_err.h"
 #include "imapcmd.h"
-#include "index.h"
-#include "libconfig.h"
-#include "mailbox.h"
-#include "mboxlist.h"
 #include "mboxname.h"
-#include "message_check.h"
 #include "txn.h"
-#include "xmalloc.h"
-
-/* Existence and right i; who may not see the mailbox is told nothing of it, admins included. */
-static int check_target(struct imap_session *s, const char *intname, mbentry_t **mbentry,
-                        uint32_t *rights)
-{
-    int r = intname ? mboxlist_lookup(intname, mbentry, NULL) : IMAP_MAILBOX_BADNAME;
-
-    if (r) return r;
-    *rights = imap_rights(s, *mbentry);
-    if (!(*rights & ACL_INSERT)) {
-        bool visible = cyrus_acl_myrights(s->auth, (*mbentry)->acl) & ACL_LOOKUP;
-        return visible ? IMAP_PERMISSION_DENIED : IMAP_MAILBOX_NONEXISTENT;
-    }
-    return index_append_allowed(*mbentry);
-}
-
-/* Room for at least one message. */
-static int check_room(struct imap_session *s, const mbentry_t *mbentry)
-{
-    const struct quota_diffs diffs = { 0, 1, -1, -1 };
-    struct mailbox *mailbox = NULL;
-
-    if (s->options->ignorequota) return 0;
-    int r = mailbox_open_mbentry(mbentry, &mailbox);
-    if (!r) r = append_check_quota(mailbox, &diffs);
-    mailbox_close(&mailbox);
-    return r;
-}
-
-/* ---- storing ---- */
-
-/* Flags that the user may not set are dropped silently. */
-static void allowed_flags(const strarray_t *flags, uint32_t rights, strarray_t *out)
-{
-    for (int i = 0; i < strarray_size(flags); i++) {
-        const char *flag = strarray_nth(flags, i);
-        uint32_t bit = *flag == '\\' ? index_system_flag_bit(flag) : 0;
-        uint32_t need = bit == FLAG_SEEN      ? ACL_SETSEEN
-                        : bit == FLAG_DELETED ? ACL_DELETEMSG
-                                              : ACL_WRITE;
-        if (rights & need) strarray_append(out, flag);
-    }
-}
-
-/* A literal8: its binary parts are stored as base64. */
-static int stage_binary(const struct buf *view, struct buf *encoded, unsigned flags,
-                        struct stage **stagep)
-{
-    unsigned check = MESSAGE_CHECK_BINARY;
-
-    if (config_getswitch(IMAPOPT_REJECT8BIT)) check |= MESSAGE_CHECK_REJECT8BIT;
-    int r = message_check(view->s, view->len, check);
-    if (r) return r;
-    if (!message_encode_binary(view->s, view->len, NULL, encoded))
-        return stage_new_bytes(view->s, view->len, flags, stagep);
-    return stage_new_bytes(encoded->s, encoded->len, flags, stagep);
-}
-
-struct pending {
-    struct stage *stage;
-    struct buf view, encoded;
-};
-
-static int stage_message(struct append_message *msg, struct pending *p)
-{
-    unsigned flags = config_getswitch(IMAPOPT_MUNGE8BIT) ? APPEND_MUNGE8BIT : 0;
-
-    int r = spool_map(&msg->spool, &p->view);
-    if (r) return r;
-    if (msg->binary) return stage_binary(&p->view, &p->encoded, flags, &p->stage);
-    return stage_new_bytes(p->view.s, p->view.len, flags, &p->stage);
-}
-
-static int check_quota(struct imap_session *s, struct mailbox *mailbox,
-                       const struct append_message *list, const struct pending *pending)
-{
-    struct quota_diffs diffs = { 0, 0, 0, -1 };
-
-    if (s->options->ignorequota) return 0;
-    for (size_t i = 0; list; list = list->next, i++) {
-        diffs.storage += (int64_t)stage_size(pending[i].stage);
-        diffs.message++;
-        for (const struct entryattlist *e = list->annotations; e; e = e->next)
-            diffs.annotstorage += (int64_t)e->value.len;
-    }
-    if (!diffs.annotstorage) diffs.annotstorage = -1;
-    return append_check_quota(mailbox, &diffs);
-}
-
-static int append_one(struct imap_session *s, struct mailbox *mailbox, uint32_t rights,
-                      const struct append_message *msg, struct stage *stage, struct seqset *uids)
-{
-    strarray_t flags = STRARRAY_INITIALIZER;
-    struct append_args args = {
-        .userid = s->userid,
-        .internaldate = msg->internaldate,
-        .flags = &flags,
-        .annotations = msg->annotations,
-    };
-    uint32_t uid = 0;
-
-    allowed_flags(&msg->flags, rights, &flags);
-    int r = append_fromstage(mailbox, stage, &args, &uid);
-    if (!r) seqset_add(uids, uid, true);
-    strarray_fini(&flags);
-    return r;
-}
 
 /* Locks of the mailbox's owner and of the user, whose \Seen may be set. */
 static int lock(struct imap_session *s, struct txn *txn, const char *name)
@@ -147,21 +31,18 @@ static int lock(struct imap_session *s, struct txn *txn, const char *name)
 }
 
 static int store(struct imap_session *s, const mbentry_t *mbentry, uint32_t rights,
-                 struct append_message *list, const struct pending *pending, uint32_t *uidvalidity,
-                 struct seqset *uids)
+                 struct append_message *list, const struct append_pending *pending,
+                 uint32_t *uidvalidity, struct seqset *uids)
 {
     struct txn *txn = NULL;
     struct mailbox *mailbox = NULL;
-    size_t i = 0;
 
     int r = txn_begin(&txn);
     if (!r) r = lock(s, txn, mbentry->name);
     if (!r) r = mailbox_open_iwl(txn, mbentry->name, &mailbox);
     if (!r && strcmpsafe(mailbox_uniqueid(mailbox), mbentry->uniqueid))
         r = IMAP_MAILBOX_NONEXISTENT;
-    if (!r) r = check_quota(s, mailbox, list, pending);
-    for (struct append_message *msg = list; !r && msg; msg = msg->next)
-        r = append_one(s, mailbox, rights, msg, pending[i++].stage, uids);
+    if (!r) r = append_put(s, mailbox, rights, list, pending, -1, uids);
     if (!r) *uidvalidity = mailbox_index_header(mailbox)->uidvalidity;
     if (!r) r = txn_commit(&txn, NULL);
     txn_abort(&txn);
@@ -171,21 +52,11 @@ static int store(struct imap_session *s, const mbentry_t *mbentry, uint32_t righ
 static int stage_and_store(struct imap_session *s, const mbentry_t *mbentry, uint32_t rights,
                            struct append_message *list, uint32_t *uidvalidity, struct seqset *uids)
 {
-    struct pending *pending;
-    size_t n = 0, i = 0;
-    int r = 0;
+    struct append_pending *pending = NULL;
 
-    for (struct append_message *msg = list; msg; msg = msg->next) n++;
-    pending = xcalloc(n, sizeof(*pending));
-    for (struct append_message *msg = list; !r && msg; msg = msg->next)
-        r = stage_message(msg, &pending[i++]);
+    int r = append_stage(list, &pending);
     if (!r) r = store(s, mbentry, rights, list, pending, uidvalidity, uids);
-    for (i = 0; i < n; i++) {
-        stage_free(&pending[i].stage);
-        buf_free(&pending[i].view);
-        buf_free(&pending[i].encoded);
-    }
-    free(pending);
+    append_pending_free(&pending);
     return r;
 }
 
@@ -200,8 +71,8 @@ void cmd_append(struct imap_session *s)
 
     if (!imap_arg_mailbox(s, &name)) goto done;
     intname = imap_intname(s, name);
-    int r = check_target(s, intname, &mbentry, &rights);
-    if (!r) r = check_room(s, mbentry);
+    int r = append_target(s, intname, &mbentry, &rights);
+    if (!r) r = append_room(s, mbentry);
     if (!r) {
         if (!append_parse(s, &list)) goto done;
         r = stage_and_store(s, mbentry, rights, list, &uidvalidity, uids);
@@ -211,9 +82,10 @@ void cmd_append(struct imap_session *s)
     else if (!(rights & ACL_READ))
         imap_ok(s, "Completed");
     else {
-        char *set = seqset_cstring(uids);
-        imap_ok(s, "[APPENDUID %" PRIu32 " %s] Completed", uidvalidity, set);
-        free(set);
+        struct buf code = BUF_INITIALIZER;
+        append_uid_code(uidvalidity, uids, &code);
+        imap_ok(s, "%s Completed", buf_cstring(&code));
+        buf_free(&code);
     }
 done:
     append_messages_free(&list);

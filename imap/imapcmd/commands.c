@@ -43,6 +43,7 @@ static const struct imap_command commands[] = {
     { "NAMESPACE", cmd_namespace, CMD_AUTH },
     { "NOOP", cmd_noop, CMD_EXPUNGES },
     { "RENAME", cmd_rename, CMD_AUTH | CMD_WRITE },
+    { "REPLACE", cmd_replace, SELECTED | CMD_WRITE | CMD_UID | CMD_EXPUNGES },
     { "RLIST", cmd_list, CMD_AUTH },
     { "RLSUB", cmd_lsub, CMD_AUTH },
     { "SEARCH", cmd_search, SELECTED | CMD_UID },
