@@ -32,7 +32,7 @@ void fetch_item(struct fetch_writer *w, const char *name)
     if (w->started)
         prot_putc(' ', out);
     else
-        prot_printf(out, "* %" PRIu32 " FETCH (", w->fm->msg.msgno);
+        imap_begin_fetch(w->s, w->fm->msg.msgno, w->fm->rec.uid);
     w->started = true;
     prot_puts(out, name);
 }

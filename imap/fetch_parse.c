@@ -252,7 +252,7 @@ static bool parse_modifiers(struct imap_session *s, struct fetch_request *req)
 bool fetch_parse(struct imap_session *s, struct fetch_request *req)
 {
     if (!parse_items(s, req) || !parse_modifiers(s, req) || !imap_arg_end(s)) return false;
-    if (s->usinguid) req->items |= FETCH_UID;
+    if (s->usinguid && !s->uidonly) req->items |= FETCH_UID;
     if (req->has_changedsince) req->items |= FETCH_MODSEQ;
     return true;
 }

@@ -57,6 +57,11 @@ void imap_bad(struct imap_session *s, const char *fmt, ...)
     prot_puts(s->out, "\r\n");
 }
 
+void imap_uid_required(struct imap_session *s)
+{
+    imap_bad(s, "[UIDREQUIRED] Message numbers are not allowed with UIDONLY");
+}
+
 static void report_changes(struct imap_session *s)
 {
     unsigned flags = s->command ? s->command->flags : 0;

@@ -66,12 +66,14 @@ static const struct {
     { "XLIST", false },
     { "XMOVE", false },
     /* What 3.6.1 has not. */
+    { "INPROGRESS", false },
     { "PARTIAL", false },
     { "QUOTA=RES-MESSAGE", false },
     { "QUOTA=RES-STORAGE", false },
     { "QUOTASET", false },
     { "REPLACE", false },
     { "SEARCHRES", false },
+    { "UIDONLY", false },
 };
 
 static void add_static(bool all, struct buf *out)

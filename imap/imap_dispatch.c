@@ -88,6 +88,10 @@ static bool state_allows(struct imap_session *s, const struct imap_command *cmd)
         imap_bad(s, "Please select a mailbox first");
         return false;
     }
+    if ((cmd->flags & CMD_NUMBERS) && s->uidonly && !s->usinguid) {
+        imap_uid_required(s);
+        return false;
+    }
     if ((cmd->flags & CMD_WRITE) && s->options->readonly) {
         imap_no(s, "This connection is configured for read-only access");
         return false;
@@ -177,7 +181,7 @@ bool imap_session_command(struct imap_session *s)
         if (s->closing) end_of_input(s);
         return !s->closing;
     }
-    s->start = monotonic_seconds();
+    s->start = s->progress_told = monotonic_seconds();
     s->cpu_start = (double)clock() / CLOCKS_PER_SEC;
     buf_copy(&s->modname, &s->cmdname);
 

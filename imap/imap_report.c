@@ -15,6 +15,7 @@
 #include "imap_session.h"
 #include "index.h"
 #include "libconfig.h"
+#include "times.h"
 
 static const struct {
     uint32_t bit, right;
@@ -30,6 +31,14 @@ static void item(struct protstream *out, const char **sep, const char *text)
     prot_puts(out, *sep);
     prot_puts(out, text);
     *sep = " ";
+}
+
+void imap_begin_fetch(struct imap_session *s, uint32_t msgno, uint32_t uid)
+{
+    if (s->uidonly)
+        prot_printf(s->out, "* %" PRIu32 " UIDFETCH (", uid);
+    else
+        prot_printf(s->out, "* %" PRIu32 " FETCH (", msgno);
 }
 
 void imap_print_flags(struct imap_session *s, const struct index_message *msg)
@@ -81,7 +90,7 @@ void imap_print_flaglists(struct imap_session *s)
 static void print_expunges(struct imap_session *s, const struct index_update *update)
 {
     if (!update->nexpunged) return;
-    if (s->qresync) {
+    if (s->qresync || s->uidonly) {
         char *uids = seqset_cstring(update->expunged_uids);
         prot_printf(s->out, "* VANISHED %s\r\n", uids);
         free(uids);
@@ -93,17 +102,22 @@ static void print_expunges(struct imap_session *s, const struct index_update *up
 
 static void print_changed(struct imap_session *s, const struct index_message *msg, bool quiet)
 {
+    const char *sep = "";
+
     if (quiet && !s->condstore) return;
-    prot_printf(s->out, "* %" PRIu32 " FETCH (", msg->msgno);
+    imap_begin_fetch(s, msg->msgno, msg->uid);
     if (!quiet) {
-        prot_puts(s->out, "FLAGS ");
+        item(s->out, &sep, "FLAGS ");
         imap_print_flags(s, msg);
     }
-    if (s->qresync || s->usinguid)
-        prot_printf(s->out, "%sUID %" PRIu32, quiet ? "" : " ", msg->uid);
-    if (s->condstore)
-        prot_printf(s->out, "%sMODSEQ (%" PRIu64 ")",
-                    quiet && !s->qresync && !s->usinguid ? "" : " ", msg->modseq);
+    if ((s->qresync || s->usinguid) && !s->uidonly) {
+        item(s->out, &sep, "UID ");
+        prot_printf(s->out, "%" PRIu32, msg->uid);
+    }
+    if (s->condstore) {
+        item(s->out, &sep, "MODSEQ ");
+        prot_printf(s->out, "(%" PRIu64 ")", msg->modseq);
+    }
     prot_puts(s->out, ")\r\n");
 }
 
@@ -139,6 +153,19 @@ void imap_report(struct imap_session *s, bool expunges, const struct imap_known 
         if (!quiet || !known->modseq_told) print_changed(s, msg, quiet);
     }
     index_update_fini(&update);
+}
+
+void imap_progress(void *rock, uint32_t done, uint32_t total)
+{
+    struct imap_session *s = rock;
+    double interval = strtod(config_getstring(IMAPOPT_IMAP_PROGRESS_INTERVAL), NULL);
+    double now = monotonic_seconds();
+
+    if (interval <= 0 || now - s->progress_told < interval) return;
+    s->progress_told = now;
+    prot_printf(s->out, "* OK [INPROGRESS (\"%s\" %" PRIu32 " %" PRIu32 ")] Still working\r\n",
+                buf_cstring(&s->tag), done, total);
+    prot_flush(s->out);
 }
 
 void imap_enable_condstore(struct imap_session *s, const char *what)

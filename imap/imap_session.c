@@ -67,7 +67,7 @@ static void forget_identity(struct imap_session *s)
     auth_freestate(&s->auth);
     s->isadmin = s->isproxyadmin = false;
     s->list_subscribed = s->list_dav = false;
-    s->condstore = s->qresync = false;
+    s->condstore = s->qresync = s->uidonly = false;
     imap_session_save(s, NULL);
 }
 

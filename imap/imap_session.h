@@ -68,6 +68,7 @@ struct imap_session {
     /* what */
     struct index_state *index; /* NULL: none selected */
     bool condstore, qresync;   /* told once: MODSEQ in FETCH; VANISHED */
+    bool uidonly;              /* no message numbers in either direction (RFC 9586) */
     struct seqset *saved;      /* what "$" means: UIDs of the selected mailbox (RFC 5182); NULL: none */
     bool id_told;
     struct synccmd_session *sync; /* SYNC commands; NULL: none yet */
@@ -84,6 +85,7 @@ struct imap_session {
     bool closing;            /* end the session after this command */
     bool no_farewell;        /* without a BYE */
     double cpu_start, start; /* seconds */
+    double progress_told;    /* when imap_progress() spoke last, or s->start */
 };
 
 /* ---- life (imap_session.c) ---- */
@@ -127,6 +129,7 @@ enum {
     CMD_UID = 1 << 6,      /* also behind UID */
     CMD_ONLYUID = 1 << 7,  /* only behind UID (none yet) */
     CMD_NOAUTH = 1 << 8,   /* looked at before login */
+    CMD_NUMBERS = 1 << 9,  /* takes or gives message numbers, without UID */
 };
 struct imap_command {
     const char *name; /* upper case */
@@ -190,11 +193,17 @@ struct imap_known {
 /* Tells what is new in the selected mailbox (imap_report.c); known may be NULL. */
 void imap_report(struct imap_session *s, bool expunges, const struct imap_known *known);
 struct index_message;
+/* "* n FETCH (", with UIDONLY "* uid UIDFETCH (". */
+void imap_begin_fetch(struct imap_session *s, uint32_t msgno, uint32_t uid);
+/* BAD [UIDREQUIRED]: the command names messages by number. */
+void imap_uid_required(struct imap_session *s);
 void imap_print_flags(struct imap_session *s, const struct index_message *msg);
 void imap_print_flaglists(struct imap_session *s); /* FLAGS and PERMANENTFLAGS */
 void imap_print_mailbox(struct imap_session *s, extname_t name); /* as an astring */
 /* "* OK [HIGHESTMODSEQ n] CONDSTORE enabled by WHAT", once. */
 void imap_enable_condstore(struct imap_session *s, const char *what);
+/* "* OK [INPROGRESS ("tag" done total)]" when imap_progress_interval has passed; rock is the session (RFC 9585). */
+void imap_progress(void *rock, uint32_t done, uint32_t total);
 /* "IMAP4rev1 LITERAL+ ...": all (CAPABILITY) or those of the greeting (imap_capability.c). */
 void imap_capabilities(struct imap_session *s, bool all, struct buf *out);
 /* Bytes that a message may have (RFC 7889). */

@@ -110,6 +110,8 @@ int index_search(struct index_state *st, struct search_expr *expr,
                 cb(&items[i].rec, &items[i].msg, rock);
             if (limit > 0 && monotonic_seconds() - start > limit) r = IMAP_SEARCH_SLOW;
         }
+        if (!r && next && source->progress)
+            source->progress(source->progress_rock, next - 1, st->exists);
     }
     free(items);
     seqset_free(candidates);

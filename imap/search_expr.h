@@ -34,6 +34,7 @@ struct search_expr;
 /* What the parser needs to know. */
 struct search_syntax {
     bool conversations;          /* CONVFLAG, CONVREAD ... are keys */
+    bool uidonly;                /* message numbers are not (RFC 9586) */
     const char *default_charset; /* of a command without CHARSET; NULL: US-ASCII */
     time_t now;                  /* for OLDER and YOUNGER; 0: the clock */
     unsigned charset_flags;      /* CHARSET_*: search_charset_flags() */
@@ -89,6 +90,9 @@ struct search_source {
                       struct buf *value);
     /* The B record; *conv NULL: none. Borrowed until the next call. NULL: no conversations. */
     int (*conversation)(void *rock, conversation_id_t cid, const struct conversation **conv);
+    /* Told between batches how far a search is; NULL: nobody listens. */
+    void (*progress)(void *rock, uint32_t done, uint32_t total);
+    void *progress_rock;
     /* Counted flags of conversations: index into struct conversation's counts. */
     const strarray_t *counted_flags;
 };

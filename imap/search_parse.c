@@ -329,6 +329,8 @@ static int read_numbers(struct parser *p, const char *text, int c, struct search
     struct search_expr *e;
 
     if (!is_saved(text) && !imparse_issequence(text)) return bad(p, c, "Invalid Search criteria");
+    if (!is_saved(text) && p->syntax->uidonly)
+        return bad(p, c, "[UIDREQUIRED] Message numbers are not allowed with UIDONLY");
     e = search_expr_new(SEARCH_TERM);
     e->key = is_saved(text) ? lookup(p, "UID") : &search_sequence_key;
     buf_setcstr(&e->text, text);

@@ -31,7 +31,7 @@ def debian_info(server, *args):
                           **server.account.popen_args()).stdout
 
 
-OWN = {"journal_", "log_file", "master_ready_file", "master_stop_timeout", "quota_enforce", "quota_report",
+OWN = {"imap_progress_interval", "journal_", "log_file", "master_ready_file", "master_stop_timeout", "quota_enforce", "quota_report",
        "rename_subscriptions"}
 
 

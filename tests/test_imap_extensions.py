@@ -52,7 +52,7 @@ def esearch(response):
 
 def test_announced(alice):
     words = alice.ok("CAPABILITY").untagged[0].split()
-    for name in (b"SEARCHRES", b"PARTIAL", b"QUOTA=RES-STORAGE", b"QUOTA=RES-MESSAGE", b"QUOTASET", b"REPLACE"):
+    for name in (b"SEARCHRES", b"PARTIAL", b"QUOTA=RES-STORAGE", b"QUOTA=RES-MESSAGE", b"QUOTASET", b"REPLACE", b"UIDONLY", b"INPROGRESS"):
         assert name in words
 
 
@@ -307,3 +307,96 @@ def test_replace_of_what_has_gone(server, alice):
     response = alice.no(["REPLACE 4 INBOX ", Literal(message(99))])
     assert response.text == "No matching messages"
     assert alice.ok("NOOP") and alice.ok("SEARCH ALL").untagged == [b"* SEARCH 1 2 3 4 5 6 7 8 9"], "nothing was added"
+
+
+# -- UIDONLY (RFC 9586) --
+
+@pytest.fixture
+def uidonly(alice):
+    assert alice.ok("ENABLE UIDONLY").untagged == [b"* ENABLED UIDONLY"]
+    assert alice.ok("ENABLE UIDONLY").untagged == []
+    return alice
+
+
+def test_uidonly_answers(uidonly):
+    c = uidonly
+    select = c.ok("SELECT INBOX").untagged
+    assert b"* 10 EXISTS" in select and not any(b"UNSEEN" in line for line in select)
+    assert c.ok("UID FETCH 3 (FLAGS)").untagged == [rb"* 3 UIDFETCH (FLAGS (\Flagged))"]
+    assert c.ok("UID FETCH 3 (UID)").untagged == [b"* 3 UIDFETCH (UID 3)"]
+    [line] = c.ok(r"UID STORE 4 +FLAGS (\Seen)").untagged
+    assert line == rb"* 4 UIDFETCH (FLAGS (\Seen))"
+    [line] = c.ok("UID FETCH 5 (BODY[HEADER.FIELDS (SUBJECT)])").untagged
+    assert line.startswith(b"* 5 UIDFETCH (") and b"Subject: even 4" in line and rb"\Seen" in line
+    assert c.ok("UID SEARCH FLAGGED").untagged == [b"* SEARCH 3 5 7 9 11"]
+    assert esearch(c.ok("UID SEARCH RETURN (SAVE COUNT) UID 3:6")) == "UID COUNT 4"
+    assert c.ok("UID SEARCH $").untagged == [b"* SEARCH 3 4 5 6"]
+    c.ok(r"UID STORE 6:7 +FLAGS.SILENT (\Deleted)")
+    assert c.ok("EXPUNGE").untagged == [b"* VANISHED 6:7"]
+
+
+def test_uidonly_and_others(server, uidonly):
+    with server.imap("alice") as other:
+        other.ok("SELECT INBOX")
+        tag = uidonly.start("IDLE")
+        assert uidonly.readline() == b"+ idling"
+        other.ok(r"STORE 1 +FLAGS ($New)")
+        assert uidonly.readline().startswith(b"* FLAGS ")
+        assert uidonly.readline().startswith(b"* OK [PERMANENTFLAGS")
+        assert uidonly.readline().startswith(b"* 2 UIDFETCH (FLAGS (")
+        other.ok(r"STORE 1 +FLAGS (\Deleted)")
+        assert uidonly.readline().startswith(b"* 2 UIDFETCH (FLAGS")
+        other.ok("EXPUNGE")
+        assert uidonly.readline() == b"* VANISHED 2"
+        uidonly.sendline("DONE")
+        assert uidonly.finish(tag).status == "OK"
+
+
+def test_uidonly_resync(uidonly):
+    uidonly.ok("ENABLE QRESYNC")
+    select = uidonly.ok("SELECT INBOX")
+    validity = re.search(rb"UIDVALIDITY (\d+)", b" ".join(select.untagged)).group(1).decode()
+    modseq = int(re.search(rb"HIGHESTMODSEQ (\d+)", b" ".join(select.untagged)).group(1))
+    uidonly.ok(r"UID STORE 4 +FLAGS.SILENT (\Seen)")
+    uidonly.ok(r"UID STORE 5 +FLAGS.SILENT (\Deleted)")
+    uidonly.ok("EXPUNGE")
+    told = uidonly.ok(f"SELECT INBOX (QRESYNC ({validity} {modseq}))").untagged
+    assert b"* VANISHED (EARLIER) 5" in told
+    assert any(re.fullmatch(rb"\* 4 UIDFETCH \(FLAGS \(\\Seen\) MODSEQ \(\d+\)\)", line) for line in told)
+    answer = uidonly.cmd(f"SELECT INBOX (QRESYNC ({validity} {modseq} 1:9 (1:2 1:2)))")
+    assert answer.status == "BAD" and answer.text.startswith("[UIDREQUIRED]")
+
+
+@pytest.mark.parametrize("command", ["FETCH 1 (FLAGS)", r"STORE 1 +FLAGS (\Seen)", "COPY 1 INBOX", "MOVE 1 INBOX", "SEARCH ALL",
+                                     "SORT (ARRIVAL) UTF-8 ALL", "THREAD REFERENCES UTF-8 ALL", "UID SEARCH 1:3", "UID SEARCH NOT (OR 1 UID 3)",
+                                     "UID SORT (ARRIVAL) UTF-8 1:*", "REPLACE 1 INBOX {1+}\r\nx", "XMOVE 1 INBOX"])
+def test_uidonly_refuses_numbers(uidonly, command):
+    answer = uidonly.cmd(command)
+    assert answer.status == "BAD" and answer.text.startswith("[UIDREQUIRED]"), answer
+    assert uidonly.ok("UID SEARCH ALL").untagged == [b"* SEARCH 2 3 4 5 6 7 8 9 10 11"]
+
+
+# -- INPROGRESS (RFC 9585) --
+
+def test_progress_of_a_long_search(factory):
+    server = factory(services=("imap",))
+    server.conf["imap_progress_interval"] = "0.000001"
+    server.start()
+    with server.imap("admin") as admin:
+        admin.ok("CREATE user/alice")
+    with server.imap("alice") as client:
+        client.ok("SELECT INBOX")
+        client.ok(["APPEND INBOX"] + [part for n in range(600) for part in (" ", Literal(message(n)))])
+        client.ok("NOOP")
+        for command in ("SEARCH BODY nothing", "UID SORT (SUBJECT) UTF-8 BODY nothing", "THREAD REFS UTF-8 BODY nothing"):
+            tag = client.start(command)
+            response = client.finish(tag)
+            told = [tuple(map(int, m)) for m in re.findall(rb'\* OK \[INPROGRESS \("%s" (\d+) (\d+)\)\]' % tag.encode(),
+                                                           b"\n".join(response.untagged))]
+            assert told == [(256, 600), (512, 600)], command
+            assert response.untagged[-1].startswith((b"* SEARCH", b"* SORT", b"* THREAD"))
+        assert client.ok("SEARCH 1:3").untagged == [b"* SEARCH 1 2 3"], "nothing to tell of"
+
+
+def test_a_short_search_tells_no_progress(alice):
+    assert alice.ok("SEARCH BODY body").find("* OK") == []

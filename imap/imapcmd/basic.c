@@ -49,27 +49,40 @@ void cmd_namespace(struct imap_session *s)
     imap_ok(s, "Completed");
 }
 
+/* What is enabled is told once; unknown words are passed over (RFC 5161 §3.1). */
 void cmd_enable(struct imap_session *s)
 {
+    const struct {
+        const char *name;
+        bool *on;
+        bool implies_condstore;
+    } known[] = {
+        { "CONDSTORE", &s->condstore, false },
+        { "QRESYNC", &s->qresync, true },
+        { "UIDONLY", &s->uidonly, false },
+    };
     struct buf word = BUF_INITIALIZER;
-    bool condstore = false, qresync = false;
+    bool wanted[array_size(known)] = { false };
+    const char *begin = "* ENABLED ";
 
     if (!imap_arg_more(s)) return;
     do {
         if (!imap_arg_word(s, &word)) goto done;
-        buf_ucase(&word);
-        if (!buf_cmpcstr(&word, "CONDSTORE")) condstore = true;
-        if (!buf_cmpcstr(&word, "QRESYNC")) condstore = qresync = true;
+        for (size_t i = 0; i < array_size(known); i++) {
+            if (cyr_strcasecmp(buf_cstring(&word), known[i].name)) continue;
+            wanted[i] = true;
+            if (known[i].implies_condstore) wanted[0] = true;
+        }
     } while (s->c == ' ');
     if (!imap_arg_end(s)) goto done;
 
-    condstore = condstore && !s->condstore;
-    qresync = qresync && !s->qresync;
-    if (condstore || qresync)
-        prot_printf(s->out, "* ENABLED%s%s\r\n", condstore ? " CONDSTORE" : "",
-                    qresync ? " QRESYNC" : "");
-    s->condstore = s->condstore || condstore;
-    s->qresync = s->qresync || qresync;
+    for (size_t i = 0; i < array_size(known); i++) {
+        if (!wanted[i] || *known[i].on) continue;
+        *known[i].on = true;
+        prot_printf(s->out, "%s%s", begin, known[i].name);
+        begin = " ";
+    }
+    if (*begin == ' ') prot_puts(s->out, "\r\n");
     imap_ok(s, "Completed");
 done:
     buf_free(&word);

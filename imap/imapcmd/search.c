@@ -160,6 +160,8 @@ static int run(struct imap_session *s, struct search_args *args, struct hits *hi
     if (index_gone(s->index)) return 0;
     index_search_source(s->index, &source);
     source.saved = s->saved;
+    source.progress = imap_progress;
+    source.progress_rock = s;
     if (args->crit) hits->sorter = search_sorter_new(args->crit, &source);
     int r = index_search(s->index, args->keys.expr, &source, found, hits);
     if (hits->sorter) finish_sort(hits);

@@ -22,6 +22,7 @@ void search_keys_init(struct imap_session *s, struct search_keys *keys)
 {
     *keys = (struct search_keys){ .syntax = {
                                       .conversations = s->options->conversations,
+                                      .uidonly = s->uidonly,
                                       .charset_flags = search_charset_flags(),
                                       .folder = folder,
                                       .rock = s,

@@ -58,7 +58,7 @@ static bool qresync_list(struct imap_session *s, struct select_args *args)
         s->c = getsequence(s->in, &args->known);
         if (s->c < 0) return false;
     }
-    if (s->c == ' ' && !seqmatch_data(s)) return false;
+    if (s->c == ' ' && (s->uidonly || !seqmatch_data(s))) return false;
     if (s->c != ')') return false;
     s->c = prot_getc(s->in);
     args->qresync = true;
@@ -73,7 +73,10 @@ static bool one_modifier(struct imap_session *s, struct select_args *args, const
         return true;
     else if (!strcmp(word, "QRESYNC") && s->qresync) {
         if (!qresync_list(s, args)) {
-            imap_bad(s, "Invalid QRESYNC parameter list in %s", buf_cstring(&s->cmdname));
+            if (s->c == ' ' && s->uidonly)
+                imap_uid_required(s);
+            else
+                imap_bad(s, "Invalid QRESYNC parameter list in %s", buf_cstring(&s->cmdname));
             return false;
         }
     }
@@ -169,7 +172,7 @@ static void print_facts(struct imap_session *s, uint32_t unseen)
     prot_printf(out, "* %" PRIu32 " EXISTS\r\n", index_exists(st));
     prot_printf(out, "* %" PRIu32 " RECENT\r\n", index_recent(st));
     imap_print_flaglists(s);
-    if (unseen) prot_printf(out, "* OK [UNSEEN %" PRIu32 "] Ok\r\n", unseen);
+    if (unseen && !s->uidonly) prot_printf(out, "* OK [UNSEEN %" PRIu32 "] Ok\r\n", unseen);
     prot_printf(out, "* OK [UIDVALIDITY %" PRIu32 "] Ok\r\n", index_uidvalidity(st));
     prot_printf(out, "* OK [UIDNEXT %" PRIu32 "] Ok\r\n", index_uidnext(st));
     prot_printf(out, "* OK [HIGHESTMODSEQ %" PRIu64 "] Ok\r\n", index_highestmodseq(st));
@@ -218,9 +221,11 @@ static void print_resync(struct imap_session *s, const struct resync *rs)
     }
     for (size_t i = 0; i < rs->n; i++) {
         const struct index_message *msg = &rs->msgs[i];
-        prot_printf(s->out, "* %" PRIu32 " FETCH (FLAGS ", msg->msgno);
+        imap_begin_fetch(s, msg->msgno, msg->uid);
+        prot_puts(s->out, "FLAGS ");
         imap_print_flags(s, msg);
-        prot_printf(s->out, " UID %" PRIu32 " MODSEQ (%" PRIu64 "))\r\n", msg->uid, msg->modseq);
+        if (!s->uidonly) prot_printf(s->out, " UID %" PRIu32, msg->uid);
+        prot_printf(s->out, " MODSEQ (%" PRIu64 "))\r\n", msg->modseq);
     }
 }
 

@@ -49,6 +49,8 @@ static int run(struct imap_session *s, struct search_keys *keys, enum thread_alg
 
     index_search_source(s->index, &source);
     source.saved = s->saved;
+    source.progress = imap_progress;
+    source.progress_rock = s;
     c.threader = threader_new(algorithm, &source);
     int r = index_search(s->index, keys->expr, &source, found, &c);
     if (!r) {
