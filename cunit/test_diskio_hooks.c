@@ -42,7 +42,7 @@ static void teardown(void)
 
 static void install(const char *record, const char *fault, const char *skip, const char *kill)
 {
-    struct diskio_hooks hooks = { record, fault, skip, kill };
+    struct diskio_hooks hooks = { record, fault, skip, kill, NULL };
     ck_assert_int_eq(diskio_hooks_install(&hooks), 0);
 }
 
@@ -316,6 +316,51 @@ START_TEST(test_fault)
 }
 END_TEST
 
+/* The caller sees a whole write, or one of which a part is there. */
+START_TEST(test_half_a_write)
+{
+    struct iovec iov[3] = { { (char *)"one", 3 }, { (char *)"", 0 }, { (char *)"four", 4 } };
+    struct buf content = BUF_INITIALIZER;
+    int fd = diskio_open(one, O_RDWR | O_CREAT, 0644);
+
+    install(NULL, "write:1:SHORT", NULL, NULL);
+    ck_assert_int_eq(diskio_pwritev(fd, iov, 3, 1), 0);
+    test_readfile(one, &content);
+    ck_assert_bytes_eq(content.s, content.len, "\0onefour", 8);
+
+    install(NULL, "write:1:PARTIAL", NULL, NULL);
+    ck_assert_int_eq(diskio_write(fd, "12345", 5), -ENOSPC);
+    test_readfile(one, &content);
+    ck_assert_bytes_eq(content.s, content.len, "123efour", 8);
+    install(NULL, "fsync:1:SHORT,rename:1:PARTIAL", NULL, NULL);
+    ck_assert_int_eq(diskio_fsync(fd), 0);
+    ck_assert_int_eq(diskio_rename(one, two), -ENOSPC);
+    buf_free(&content);
+    diskio_close(fd);
+}
+END_TEST
+
+START_TEST(test_space)
+{
+    struct diskio_hooks hooks = { .space = "/one:10:20,/two:0:5" };
+    struct diskio_space space;
+
+    ck_assert_int_eq(diskio_hooks_install(&hooks), 0);
+    ck_assert_int_eq(diskio_space(one, &space), 0);
+    ck_assert(space.avail == 10 && space.total == 20);
+    ck_assert_int_eq(diskio_space(two, &space), 0);
+    ck_assert(space.avail == 0 && space.total == 5);
+    ck_assert_int_eq(diskio_space(sub, &space), -ENOENT);
+    ck_assert_int_eq(diskio_space(dir, &space), 0);
+    ck_assert(space.total > 20);
+    static const char *const bad[] = { "/one", "/one:1", "/one:x:2", "/one:3:2", "/one:1:2:3" };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        hooks.space = bad[i];
+        ck_assert_int_eq(diskio_hooks_install(&hooks), -EINVAL);
+    }
+}
+END_TEST
+
 /* One call of each kind; what it answered. */
 static int call_kind(enum diskio_kind kind, int fd)
 {
@@ -519,6 +564,8 @@ Suite *diskio_hooks_suite(void)
     tcase_add_test(tc, test_record_many);
     tcase_add_test(tc, test_bad_trace);
     tcase_add_test(tc, test_fault);
+    tcase_add_test(tc, test_half_a_write);
+    tcase_add_test(tc, test_space);
     tcase_add_test(tc, test_every_kind);
     tcase_add_test(tc, test_record_rest);
     tcase_add_test(tc, test_skip);

@@ -97,7 +97,7 @@ static const struct fault {
 
 START_TEST(failing_disk)
 {
-    struct diskio_hooks hooks = { NULL, faults[_i].fault, NULL, NULL };
+    struct diskio_hooks hooks = { .fault = faults[_i].fault };
     struct spill spill;
     int r = 0;
 
@@ -113,7 +113,7 @@ END_TEST
 
 START_TEST(failing_read)
 {
-    struct diskio_hooks hooks = { NULL, "pread:1:EIO", NULL, NULL };
+    struct diskio_hooks hooks = { .fault = "pread:1:EIO" };
     struct spill spill;
     char got[7];
 

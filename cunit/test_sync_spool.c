@@ -285,7 +285,7 @@ static const struct fault {
 
 START_TEST(failing_disk)
 {
-    struct diskio_hooks hooks = { NULL, faults[_i].fault, NULL, NULL };
+    struct diskio_hooks hooks = { .fault = faults[_i].fault };
     int r = 0;
 
     open_spool(100);

@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 
+#include "diskio.h"
 #include "global.h"
 #include "imap_err.h"
 #include "libconfig.h"
@@ -309,13 +309,11 @@ struct space {
 static void add_partition(const char *partition, const char *dir, void *rock)
 {
     struct space *space = rock;
-    struct statvfs fs;
+    struct diskio_space fs;
 
     (void)partition;
-    if (statvfs(dir, &fs)) return;
-    uint64_t unit = fs.f_frsize ? fs.f_frsize : fs.f_bsize;
-    uint64_t left = (uint64_t)fs.f_bavail * unit / 1024,
-             total = (uint64_t)fs.f_blocks * unit / 1024;
+    if (diskio_space(dir, &fs)) return;
+    uint64_t left = fs.avail / 1024, total = fs.total / 1024;
     space->free_sum += left;
     space->total_sum += total;
     if (left > space->largest_free) space->largest_free = left;

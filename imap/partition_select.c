@@ -4,16 +4,16 @@
  *
  * partition_select_mode says how: the most free bytes, the most free percent, by chance
  * with equal chances or with chances by free percent. Partitions in partition_select_exclude are
- * never chosen; those fuller than partition_select_soft_usage_limit percent only when all are.
- * A partition whose directory can't be asked has no free space.
+ * never chosen; those fuller than partition_select_soft_usage_limit percent only when all are, and
+ * those without any free space only when all are so. A partition whose directory can't be asked has no free space.
  */
 #include <config.h>
 
 #include "partition_select.h"
 
 #include <stdlib.h>
-#include <sys/statvfs.h>
 
+#include "diskio.h"
 #include "libconfig.h"
 #include "makeuuid.h"
 #include "strarray.h"
@@ -37,14 +37,14 @@ static void add(const char *partition, const char *dir, void *rock)
 {
     struct candidates *all = rock;
     struct candidate c = { 0 };
-    struct statvfs vfs;
+    struct diskio_space fs;
 
     if (strarray_contains(all->exclude, partition)) return;
     strarray_append(&all->names, partition);
     c.name = strarray_nth(&all->names, strarray_size(&all->names) - 1);
-    if (!statvfs(dir, &vfs) && vfs.f_blocks) {
-        c.free = (uint64_t)vfs.f_bavail * vfs.f_frsize;
-        c.percent = 100.0 * (double)vfs.f_bavail / (double)vfs.f_blocks;
+    if (!diskio_space(dir, &fs) && fs.total) {
+        c.free = fs.avail;
+        c.percent = 100.0 * (double)fs.avail / (double)fs.total;
     }
     if (all->n == all->alloc) {
         all->alloc = grow_alloc(all->alloc, all->n + 1);
@@ -53,22 +53,26 @@ static void add(const char *partition, const char *dir, void *rock)
     all->list[all->n++] = c;
 }
 
-/* Drops the full ones, unless that leaves none. */
+static bool has_room(const struct candidate *c, int limit)
+{
+    return c->free && (limit <= 0 || 100.0 - c->percent <= limit);
+}
+
+/* Drops those without room within the limit (0: any room will do), unless that leaves none. */
 static void drop_full(struct candidates *all, int limit)
 {
     size_t n = 0;
 
-    if (limit <= 0) return;
-    for (size_t i = 0; i < all->n; i++) n += 100.0 - all->list[i].percent <= limit;
+    for (size_t i = 0; i < all->n; i++) n += has_room(&all->list[i], limit);
     if (!n) return;
     n = 0;
     for (size_t i = 0; i < all->n; i++) {
-        if (100.0 - all->list[i].percent <= limit) all->list[n++] = all->list[i];
+        if (has_room(&all->list[i], limit)) all->list[n++] = all->list[i];
     }
     all->n = n;
 }
 
-static double chance(void)
+static double any_chance(void)
 {
     uint32_t bits;
     random_bytes(&bits, sizeof(bits));
@@ -110,7 +114,7 @@ static const struct {
               { "freespace-percent-weighted-delta", weight_delta, true } };
 
 static size_t choose(const struct candidates *all,
-                     double (*weight)(const struct candidates *, size_t), bool random)
+                     double (*weight)(const struct candidates *, size_t), const double *chance)
 {
     double total = 0, best = -1;
     size_t chosen = 0;
@@ -123,8 +127,8 @@ static size_t choose(const struct candidates *all,
             chosen = i;
         }
     }
-    if (!random || total <= 0) return chosen;
-    double at = chance() * total;
+    if (!chance || total <= 0) return chosen;
+    double at = *chance * total;
     for (size_t i = 0; i < all->n; i++) {
         at -= weight(all, i);
         if (at < 0) return i;
@@ -133,6 +137,11 @@ static size_t choose(const struct candidates *all,
 }
 
 char *partition_select_local(void)
+{
+    return partition_select_with(any_chance());
+}
+
+char *partition_select_with(double chance)
 {
     const char *mode = config_getstring(IMAPOPT_PARTITION_SELECT_MODE);
     struct candidates all = { .names = STRARRAY_INITIALIZER };
@@ -144,11 +153,12 @@ char *partition_select_local(void)
                                          STRARRAY_TRIM);
     all.exclude = exclude;
     config_foreachpartition(add, &all);
+    drop_full(&all, 0);
     drop_full(&all, config_getint(IMAPOPT_PARTITION_SELECT_SOFT_USAGE_LIMIT));
     for (size_t i = 0; i < array_size(modes); i++) {
         if (mode && !strcmp(mode, modes[i].name)) m = i;
     }
-    if (all.n) name = xstrdup(all.list[choose(&all, modes[m].weight, modes[m].random)].name);
+    if (all.n) name = xstrdup(all.list[choose(&all, modes[m].weight, modes[m].random ? &chance : NULL)].name);
     strarray_free(exclude);
     strarray_fini(&all.names);
     free(all.list);

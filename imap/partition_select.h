@@ -6,5 +6,7 @@
  */
 /* Name of a configured partition, malloc'ed: defaultpartition, else by free space; NULL: there is none. */
 char *partition_select_local(void);
+/* The same with the chance, in [0, 1), that a choice by weights takes: it runs through the partitions in their order. */
+char *partition_select_with(double chance);
 
 #endif

@@ -69,6 +69,7 @@ const struct diskio_ops diskio_real_ops = {
     .chmod = chmod,
     .clone = real_clone,
     .copyrange = real_copyrange,
+    .statvfs = statvfs,
 };
 
 const struct diskio_ops *diskio_ops_now = &diskio_real_ops;

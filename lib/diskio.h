@@ -20,6 +20,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -104,6 +105,13 @@ int diskio_futime(int fd, const struct timespec times[2]);
 /* Both to whole UTC seconds. */
 int diskio_setmtime(const char *path, time_t t);
 int diskio_chmod(const char *path, mode_t mode);
+
+/* -- room -- */
+/* The file system of dir: what is there for us and what it has in all; 0 or -errno. */
+struct diskio_space {
+    uint64_t avail, total; /* bytes */
+};
+int diskio_space(const char *dir, struct diskio_space *space);
 
 /* -- copies -- */
 #define DISKIO_COPY_REPLACE 1u /* an existing `to` is replaced (else -EEXIST) */
@@ -214,6 +222,7 @@ struct diskio_ops {
     int (*chmod)(const char *path, mode_t mode);
     int (*clone)(int to, int from);
     ssize_t (*copyrange)(int from, off_t fromoff, int to, off_t tooff, size_t len);
+    int (*statvfs)(const char *path, struct statvfs *vfs);
     void (*marker)(const char *text);
 };
 extern const struct diskio_ops diskio_real_ops;

@@ -24,7 +24,11 @@
 #include "util.h"
 #include "xmalloc.h"
 
-enum action { ACTION_NONE, ACTION_FAULT, ACTION_SKIP, ACTION_KILL };
+enum action { ACTION_NONE, ACTION_FAULT, ACTION_SHORT, ACTION_PARTIAL, ACTION_SKIP, ACTION_KILL };
+
+/* In the place of an errno: half of a write is done, and answered as that or with ENOSPC. */
+#define ERR_SHORT (-1)
+#define ERR_PARTIAL (-2)
 
 struct rule {
     enum action action;
@@ -76,8 +80,11 @@ static enum action decide(enum diskio_kind kind, const char *path, const char *p
     }
     if (!chosen) return ACTION_NONE;
     if (chosen->action == ACTION_KILL) _exit(137);
-    if (chosen->action == ACTION_FAULT) errno = chosen->err;
-    return chosen->action;
+    if (chosen->action != ACTION_FAULT) return chosen->action;
+    bool writes = KINDS_WRITE & BIT(kind);
+    if (chosen->err == ERR_SHORT) return writes ? ACTION_SHORT : ACTION_NONE;
+    errno = chosen->err == ERR_PARTIAL ? ENOSPC : chosen->err;
+    return chosen->err == ERR_PARTIAL && writes ? ACTION_PARTIAL : ACTION_FAULT;
 }
 
 static enum action decide_fd(enum diskio_kind kind, int fd)
@@ -121,14 +128,49 @@ static ssize_t iov_total(const struct iovec *iov, int n)
     return (ssize_t)total;
 }
 
+/* The first half of the bytes (rounded up); *count of them in an array to be freed. */
+static struct iovec *first_half(const struct iovec *iov, int n, int *count)
+{
+    size_t left = ((size_t)iov_total(iov, n) + 1) / 2;
+    struct iovec *half = xzmalloc((size_t)n * sizeof(*half));
+
+    for (*count = 0; *count < n && left; (*count)++) {
+        half[*count] = iov[*count];
+        half[*count].iov_len = cyr_min(left, iov[*count].iov_len);
+        left -= half[*count].iov_len;
+    }
+    return half;
+}
+
+/* off < 0: at the file position. */
+static ssize_t write_below(int fd, const struct iovec *iov, int n, off_t off)
+{
+    return off < 0 ? below->writev(fd, iov, n) : below->pwritev(fd, iov, n, off);
+}
+
+static ssize_t hook_writes(enum diskio_kind kind, int fd, const struct iovec *iov, int n, off_t off)
+{
+    enum action action = decide_fd(kind, fd);
+    int count;
+
+    if (action != ACTION_SHORT && action != ACTION_PARTIAL)
+        HOOKED(action, iov_total(iov, n), write_below(fd, iov, n, off));
+    struct iovec *half = first_half(iov, n, &count);
+    ssize_t done = write_below(fd, half, count, off);
+    free(half);
+    if (action == ACTION_SHORT || done < 0) return done;
+    errno = ENOSPC;
+    return -1;
+}
+
 static ssize_t hook_pwritev(int fd, const struct iovec *iov, int n, off_t off)
 {
-    HOOKED(decide_fd(DISKIO_PWRITE, fd), iov_total(iov, n), below->pwritev(fd, iov, n, off));
+    return hook_writes(DISKIO_PWRITE, fd, iov, n, off);
 }
 
 static ssize_t hook_writev(int fd, const struct iovec *iov, int n)
 {
-    HOOKED(decide_fd(DISKIO_WRITE, fd), iov_total(iov, n), below->writev(fd, iov, n));
+    return hook_writes(DISKIO_WRITE, fd, iov, n, -1);
 }
 
 static int hook_ftruncate(int fd, off_t len)
@@ -208,6 +250,56 @@ static ssize_t hook_copyrange(int from, off_t fromoff, int to, off_t tooff, size
     HOOKED(decide_fd(DISKIO_COPYRANGE, to), 0, below->copyrange(from, fromoff, to, tooff, len));
 }
 
+/* -- room -- */
+
+struct room {
+    char *substring;
+    uint64_t avail, total;
+};
+
+static struct room rooms[MAX_RULES];
+static int nrooms;
+
+/* In units of one byte, so that nothing is rounded. */
+static int hook_statvfs(const char *path, struct statvfs *vfs)
+{
+    for (int i = 0; i < nrooms; i++) {
+        if (!strstr(path, rooms[i].substring)) continue;
+        memset(vfs, 0, sizeof(*vfs));
+        vfs->f_bsize = vfs->f_frsize = 1;
+        vfs->f_blocks = rooms[i].total;
+        vfs->f_bfree = vfs->f_bavail = rooms[i].avail;
+        return 0;
+    }
+    return below->statvfs(path, vfs);
+}
+
+static int add_rooms(const char *specs)
+{
+    strarray_t *list = strarray_split(specs, ",", STRARRAY_TRIM);
+    int r = 0;
+
+    for (int i = 0; i < list->count && !r; i++) {
+        strarray_t *parts = strarray_split(strarray_nth(list, i), ":", STRARRAY_KEEPEMPTY);
+        struct room room = { 0 };
+
+        if (nrooms == MAX_RULES)
+            r = -E2BIG;
+        else if (parts->count != 3 || parse_u64_cstr(strarray_nth(parts, 1), &room.avail) ||
+                 parse_u64_cstr(strarray_nth(parts, 2), &room.total) || room.avail > room.total)
+            r = -EINVAL;
+        if (!r) {
+            room.substring = xstrdup(strarray_nth(parts, 0));
+            rooms[nrooms++] = room;
+        }
+        strarray_free(parts);
+    }
+    strarray_free(list);
+    return r;
+}
+
+/* -- all of it -- */
+
 static const struct diskio_ops *hook_table(void)
 {
     static struct diskio_ops ops;
@@ -233,6 +325,7 @@ static const struct diskio_ops *hook_table(void)
     ops.chmod = hook_chmod;
     ops.clone = hook_clone;
     ops.copyrange = hook_copyrange;
+    ops.statvfs = hook_statvfs;
     return &ops;
 }
 
@@ -261,6 +354,8 @@ static int errno_byname(const char *name)
 {
     uint32_t n;
 
+    if (!strcmp(name, "SHORT")) return ERR_SHORT;
+    if (!strcmp(name, "PARTIAL")) return ERR_PARTIAL;
     if (!parse_u32_cstr(name, &n)) return n > 0 && n < 4096 ? (int)n : 0;
     for (int i = 1; i < 200; i++) {
         const char *known = strerrorname_np(i);
@@ -322,6 +417,8 @@ static void remove_hooks(void)
 {
     for (int i = 0; i < nrules; i++) free(rules[i].substring);
     nrules = 0;
+    for (int i = 0; i < nrooms; i++) free(rooms[i].substring);
+    nrooms = 0;
     below = &diskio_real_ops;
     diskio_record_stop();
     diskio_set_ops(NULL);
@@ -337,12 +434,13 @@ int diskio_hooks_install(const struct diskio_hooks *hooks)
     if (hooks->fault) r = add_rules(hooks->fault, ACTION_FAULT);
     if (!r && hooks->skip) r = add_rules(hooks->skip, ACTION_SKIP);
     if (!r && hooks->kill) r = add_rules(hooks->kill, ACTION_KILL);
+    if (!r && hooks->space) r = add_rooms(hooks->space);
     if (!r && hooks->record) r = diskio_record_start(hooks->record, &below);
     if (r) {
         remove_hooks();
         return r;
     }
-    if (nrules)
+    if (nrules || nrooms)
         diskio_set_ops(hook_table());
     else if (hooks->record)
         diskio_set_ops(below);
@@ -356,9 +454,10 @@ void diskio_hooks_from_env(void)
         .fault = getenv("CYLINDER_DISKIO_FAULT"),
         .skip = getenv("CYLINDER_DISKIO_SKIP"),
         .kill = getenv("CYLINDER_DISKIO_KILL"),
+        .space = getenv("CYLINDER_DISKIO_SPACE"),
     };
 
-    if (!hooks.record && !hooks.fault && !hooks.skip && !hooks.kill) return;
+    if (!hooks.record && !hooks.fault && !hooks.skip && !hooks.kill && !hooks.space) return;
     int r = diskio_hooks_install(&hooks);
     if (r) {
         fprintf(stderr, "CYLINDER_DISKIO_*: %s\n", strerror(-r));

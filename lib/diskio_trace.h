@@ -104,13 +104,16 @@ const char *diskio_trace_kind_name(enum diskio_trace_kind kind);
  *   CYLINDER_DISKIO_FAULT=KIND:NTH:ERRNO[:SUBSTRING]  fail with "ENOSPC", "EIO"... or a number
  *   CYLINDER_DISKIO_SKIP=KIND[:SUBSTRING]     answer success without doing it (a mutant)
  *   CYLINDER_DISKIO_KILL=KIND:NTH[:SUBSTRING] _exit(137) instead of the call
- * SUBSTRING is looked for in the path (either path of two).
+ *   CYLINDER_DISKIO_SPACE=SUBSTRING:AVAIL:TOTAL  a file system on such a path has so many bytes
+ * SUBSTRING is looked for in the path (either path of two). ERRNO may be SHORT: a write does only the first half
+ * of its bytes and says so; or PARTIAL: it does that half and fails with ENOSPC, as a call that writes nothing does.
  */
 struct diskio_hooks {
     const char *record;
     const char *fault;
     const char *skip;
     const char *kill;
+    const char *space;
 };
 /* Puts the hooks in the door (NULL: takes them out); 0, or -EINVAL for a bad spec, or -errno. */
 int diskio_hooks_install(const struct diskio_hooks *hooks);

@@ -118,6 +118,17 @@ int diskio_setmtime(const char *path, time_t t)
     return diskio_utime(path, times);
 }
 
+int diskio_space(const char *dir, struct diskio_space *space)
+{
+    struct statvfs vfs;
+
+    if (diskio_ops_now->statvfs(dir, &vfs)) return -errno;
+    uint64_t unit = vfs.f_frsize ? vfs.f_frsize : vfs.f_bsize;
+    space->avail = (uint64_t)vfs.f_bavail * unit;
+    space->total = (uint64_t)vfs.f_blocks * unit;
+    return 0;
+}
+
 /* -- temporary files -- */
 
 /* Replaces the six X at the end until the name is new. */
