@@ -284,15 +284,8 @@ static int set_flags(struct mailbox *mailbox, const struct append_args *args,
         if (r) return r;
         if (!bit && *name != '\\') index_record_set_user_flag(rec, slot, true);
     }
-    *seen = (rec->system_flags & FLAG_SEEN) && !append_seen_is_internal(mailbox, args->userid);
-    if (*seen) rec->system_flags &= ~FLAG_SEEN;
+    *seen = mailbox_seen_in_record(mailbox, args->userid, index_flags_seen(rec->system_flags), rec);
     return 0;
-}
-
-bool append_seen_is_internal(const struct mailbox *mailbox, const char *userid)
-{
-    if (!userid || (mailbox_index_header(mailbox)->options & OPT_IMAP_SHAREDSEEN)) return true;
-    return mailbox_userid(mailbox) && !strcmp(userid, mailbox_userid(mailbox));
 }
 
 /* ---- limits ---- */

@@ -27,8 +27,7 @@ struct copy {
     struct mailbox *src, *dst;
     const char *userid;
     uint32_t rights;
-    struct seen_view *seen; /* of the copier in src; NULL: in the index */
-    bool dst_internal;      /* his \Seen in dst is in the index */
+    struct seen_view *seen; /* of the copier in src */
     bool same_user, same_root[2], has_annots;
     bool mapped[MAX_USER_FLAGS];
     int slot[MAX_USER_FLAGS]; /* of a flag of src in dst; -1: none */
@@ -69,15 +68,13 @@ static void copy_user_flags(struct copy *c, const struct index_record *from,
 static void copy_flags(struct copy *c, const struct index_record *from, struct index_record *to,
                        bool *seen)
 {
-    bool wasseen = c->seen ? seen_view_isseen(c->seen, from) : from->system_flags & FLAG_SEEN;
+    bool wasseen = (c->rights & ACL_SETSEEN) && seen_view_isseen(c->seen, from);
 
     to->system_flags = 0;
     if (c->rights & ACL_WRITE)
-        to->system_flags |= from->system_flags & FLAGS_SYSTEM & ~(FLAG_SEEN | FLAG_DELETED);
+        to->system_flags |= from->system_flags & FLAGS_SYSTEM & ~(uint32_t)FLAG_DELETED;
     if (c->rights & ACL_DELETEMSG) to->system_flags |= from->system_flags & FLAG_DELETED;
-    if (!(c->rights & ACL_SETSEEN)) wasseen = false;
-    if (wasseen && c->dst_internal) to->system_flags |= FLAG_SEEN;
-    *seen = wasseen && !c->dst_internal;
+    *seen = mailbox_seen_in_record(c->dst, c->userid, wasseen, to);
     copy_user_flags(c, from, to);
 }
 
@@ -179,12 +176,9 @@ static int begin_copy(struct copy *c)
     c->same_root[0] = links && roots_equal(partition_root(from), partition_root(to));
     c->same_root[1] = links && roots_equal(partition_archiveroot(from), partition_archiveroot(to));
     c->same_user = !strcmpnull(mailbox_userid(c->src), mailbox_userid(c->dst));
-    c->dst_internal = append_seen_is_internal(c->dst, c->userid);
     c->has_annots = mailbox_has_annotations(c->src);
     int r = mailbox_begin_change(c->dst);
-    if (!r && !append_seen_is_internal(c->src, c->userid))
-        r = seen_view_open(c->src, c->userid, &c->seen);
-    return r;
+    return r ? r : seen_view_open(c->src, c->userid, &c->seen);
 }
 
 int append_copy(struct mailbox *src, struct mailbox *dst, const uint32_t *uids, size_t n,

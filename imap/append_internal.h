@@ -8,8 +8,6 @@
 
 #include "append.h"
 
-/* Is \Seen of this user kept in the index? */
-bool append_seen_is_internal(const struct mailbox *mailbox, const char *userid);
 /* IMAP_QUOTA_EXCEEDED when the mailbox has as many messages as mailbox_maxmessages_* allows. */
 int append_check_limit(const struct mailbox *mailbox);
 

@@ -77,7 +77,7 @@ static void count_copies(const struct change *c, struct copy_counts *n)
         const struct conv_guidrec *g = &c->copies->recs[i];
         /* Values of old databases have no flags: such a copy exists and is unseen. */
         bool is_there = !g->version || exists(g->system_flags, g->internal_flags);
-        bool is_unseen = is_there && (!g->version || !(g->system_flags & (FLAG_SEEN | FLAG_DRAFT)));
+        bool is_unseen = is_there && (!g->version || !(index_flags_seen(g->system_flags) || (g->system_flags & FLAG_DRAFT)));
 
         n->records++;
         n->exists += is_there;

@@ -46,8 +46,7 @@ void index_fill_message(const struct index_state *st, uint32_t msgno,
     msg->msgno = msgno;
     msg->uid = rec->uid;
     msg->modseq = rec->modseq;
-    msg->system_flags = rec->system_flags & ~(uint32_t)FLAG_SEEN;
-    if (seen_view_isseen(st->seen, rec)) msg->system_flags |= FLAG_SEEN;
+    msg->system_flags = seen_view_flags(st->seen, rec);
     memcpy(msg->user_flags, rec->user_flags, sizeof(msg->user_flags));
     msg->recent = seqset_ismember(st->recent, rec->uid);
     msg->expunged = (rec->internal_flags & FLAG_INTERNAL_EXPUNGED) != 0;

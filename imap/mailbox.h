@@ -218,7 +218,13 @@ bool seen_view_internal(const struct seen_view *); /* state lives in the index (
 /* Whose seen.db is written; NULL: none, internal. seen_view_set and _set_recent lock that user, so a
  * transaction that may need it takes both users with txn_lock_users first (else: IMAP_AGAIN). */
 const char *seen_view_userid(const struct seen_view *);
-/* The same for one user and message without a view: APPEND, COPY. */
+/* System flags of a record, with \Seen as the user has it. */
+uint32_t seen_view_flags(const struct seen_view *, const struct index_record *rec);
+/*
+ * The same without a view, for a record that is to be appended (APPEND, COPY). Sets or clears its \Seen; true: that
+ * is not where this user's state lives, so mailbox_set_seen() has to be called when the record has its UID.
+ */
+bool mailbox_seen_in_record(const struct mailbox *, const char *userid, bool seen, struct index_record *rec);
 int mailbox_set_seen(struct mailbox *writable, const char *userid, uint32_t uid);
 void seen_view_free(struct seen_view **viewp);
 

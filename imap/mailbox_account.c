@@ -69,7 +69,7 @@ static struct share share_of(const struct index_record *rec, const struct annot_
     s.deleted = !!(rec->system_flags & FLAG_DELETED);
     s.answered = !!(rec->system_flags & FLAG_ANSWERED);
     s.flagged = !!(rec->system_flags & FLAG_FLAGGED);
-    s.unseen = !(rec->system_flags & FLAG_SEEN);
+    s.unseen = !index_flags_seen(rec->system_flags);
     s.used = rec->size;
     s.basic = sync_crc_record(rec, flagnames);
     if (sum) {

@@ -29,6 +29,11 @@ typedef uint64_t conversation_id_t; /* 0: none */
 #define FLAG_DELETED (1u << 2)
 #define FLAG_DRAFT (1u << 3)
 #define FLAG_SEEN (1u << 4) /* of the owner, or of everybody with shared seen */
+/* What is in the index says nothing of other users: whoever asks for a user goes through seen_view (mailbox.h). */
+static inline bool index_flags_seen(uint32_t system_flags)
+{
+    return (system_flags & FLAG_SEEN) != 0;
+}
 #define FLAGS_SYSTEM 0x0000ffffu
 /* internal flags */
 #define FLAG_INTERNAL_SNOOZED (1u << 26)

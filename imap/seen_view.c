@@ -116,6 +116,7 @@ static int change_seen(struct mailbox *mailbox, const char *userid, uint32_t uid
 
 /* ---- views ---- */
 
+/* The one rule of where a user's state lives. */
 static bool is_internal(const struct mailbox *mailbox, const char *userid)
 {
     if (!userid || (mailbox->hdr.options & OPT_IMAP_SHAREDSEEN)) return true;
@@ -198,8 +199,18 @@ const char *seen_view_userid(const struct seen_view *view)
 
 bool seen_view_isseen(const struct seen_view *view, const struct index_record *rec)
 {
-    if (!view->userid) return rec->system_flags & FLAG_SEEN;
+    if (!view->userid) return index_flags_seen(rec->system_flags);
     return seqset_ismember(view->seen, rec->uid);
+}
+
+static uint32_t with_seen(uint32_t system_flags, bool seen)
+{
+    return seen ? system_flags | FLAG_SEEN : system_flags & ~(uint32_t)FLAG_SEEN;
+}
+
+uint32_t seen_view_flags(const struct seen_view *view, const struct index_record *rec)
+{
+    return with_seen(rec->system_flags, seen_view_isseen(view, rec));
 }
 
 bool seen_view_isrecent(const struct seen_view *view, const struct index_record *rec)
@@ -223,7 +234,7 @@ int seen_view_set(struct seen_view *view, struct mailbox *writable, struct index
         if (!r) seqset_add(view->seen, rec->uid, seen);
         return r;
     }
-    rec->system_flags = seen ? rec->system_flags | FLAG_SEEN : rec->system_flags & ~FLAG_SEEN;
+    rec->system_flags = with_seen(rec->system_flags, seen);
     return mailbox_rewrite_record(writable, rec, flags);
 }
 
@@ -249,13 +260,22 @@ int seen_view_set_recent(struct seen_view *view, struct mailbox *writable, uint3
     return 0;
 }
 
+bool mailbox_seen_in_record(const struct mailbox *mailbox, const char *userid, bool seen,
+                            struct index_record *rec)
+{
+    bool internal = is_internal(mailbox, userid);
+
+    rec->system_flags = with_seen(rec->system_flags, seen && internal);
+    return seen && !internal;
+}
+
 int mailbox_set_seen(struct mailbox *mailbox, const char *userid, uint32_t uid)
 {
     struct index_record rec;
 
     if (!is_internal(mailbox, userid)) return change_seen(mailbox, userid, uid, true);
     int r = mailbox_find_uid(mailbox, uid, &rec);
-    if (r || (rec.system_flags & FLAG_SEEN)) return r;
-    rec.system_flags |= FLAG_SEEN;
+    if (r || index_flags_seen(rec.system_flags)) return r;
+    rec.system_flags = with_seen(rec.system_flags, true);
     return mailbox_rewrite_record(mailbox, &rec, 0);
 }
