@@ -274,7 +274,7 @@ static int compare_newest(const void *pa, const void *pb, void *rock)
     const struct thread_node *b = &t->nodes[*(const uint32_t *)pb];
 
     if (a->newest != b->newest) return a->newest < b->newest ? -1 : 1;
-    return compare_dates(pa, pb, rock);
+    return a->uid < b->uid ? -1 : a->uid > b->uid;
 }
 
 static void append_child(struct threader *t, uint32_t parent, uint32_t child)

@@ -48,12 +48,12 @@ static int check_rename(struct imap_session *s, const char *from, const char *to
 
     if (!from || !to) return IMAP_MAILBOX_BADNAME;
     if (partition && !s->isadmin) return IMAP_PERMISSION_DENIED;
-    if (!strcmp(from, to) && !s->isadmin) return IMAP_PERMISSION_DENIED;
     int r = mboxlist_lookup(from, &mbentry, NULL);
     if (r) return r;
     uint32_t rights = imap_rights(s, mbentry);
     mbentry_free(&mbentry);
-    if (s->isadmin || (rights & ACL_DELETEMBOX)) return 0;
+    bool same = !strcmp(from, to); /* another partition, then: for admins */
+    if (s->isadmin || ((rights & ACL_DELETEMBOX) && !same)) return 0;
     return rights & ACL_LOOKUP ? IMAP_PERMISSION_DENIED : IMAP_MAILBOX_NONEXISTENT;
 }
 

@@ -45,8 +45,7 @@ bool search_parsed(struct imap_session *s, struct buf *error)
 
 bool search_keys_charset(struct imap_session *s, struct search_keys *keys)
 {
-    if (s->c == ' ' && (s->c = getastring(s->in, s->out, &keys->charset)) >= 0)
-        return imap_arg_more(s);
+    if (s->c == ' ' && (s->c = getastring(s->in, s->out, &keys->charset)) == ' ') return true;
     imap_bad(s, "Missing charset");
     return false;
 }

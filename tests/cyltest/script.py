@@ -8,15 +8,19 @@ A script is text:
     setup A CREATE user.x      a command that has to succeed before the conversation; \\r\\n and \\xNN are bytes
     @ C                        a new session for C (C and D: cassandane, B: bob, A: admin)
     C: a1 NOOP                 what a client sends; lines that follow belong to it up to the next S:, @ or tag
-    S: a1 OK Completed         what the server answers to it, line by line
+    S: a1 OK Completed         what 3.6.1 answers to it, line by line
+    O: a1 OK Completed         the same for ours, where it differs on purpose; a remark above the block says why
 
 Bytes outside printable ASCII are \\xNN. Where the display of a literal has cut off
 its last CRLFs they are sent. Values that differ from run to run are written as <N>
-(UIDVALIDITY), <ID> (MAILBOXID), <DATE>, <T> (times), <CAPS>. In what a client sends <UV> is
+(UIDVALIDITY), <ID> (MAILBOXID), <DATE>, <T> (times), <CAPS>. Entries of METADATA and ANNOTATION,
+which come in any order, are sorted. In what a client sends <UV> is
 the UIDVALIDITY that was told last.
 """
 
 import re
+
+from cyltest.credentials import password
 
 USERS = {"A": "admin", "B": "bob", "C": "cassandane", "D": "cassandane"}
 _CLIENT = re.compile(r"([ABCD]): ?(.*)$")
@@ -51,6 +55,8 @@ _CHANGING = (
     (re.compile(r"\[CAPABILITY [^\]]*\]"), "[CAPABILITY <CAPS>]"),
     (re.compile(r"\b1[6-9]\d{8}\b"), "<N>"),
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "<ID>"),
+    (re.compile(r"(?<=MAILBOXID \()[a-z0-9]{24}(?=\))|(?<=uniqueid\" \")[a-z0-9]{24}(?=\")"), "<ID>"),
+    (re.compile(r'(modseq" ")\d+'), r"\1<N>"),
     (re.compile(r"SESSIONID=<[^>]*>"), "SESSIONID=<ID>"),
     (re.compile(r"\d+\.\d\d\d secs?( \d+ calls)?"), "<T>"),
     (re.compile(r'"[ \d]\d-[A-Z][a-z][a-z]-202[6-9] \d\d:\d\d:\d\d [+-]\d{4}"'), '"<DATE>"'),
@@ -66,11 +72,29 @@ def normal(line):
     return line
 
 
+_PAIR = re.compile(r'"[^"]*" (?:"[^"]*"|NIL|\{\d+\}\n[^ )]*)')
+
+
+def _sorted_entries(match):
+    return match.group(1) + " ".join(sorted(_PAIR.findall(match.group(2)))) + ")"
+
+
+def settled(lines):
+    """The lines with what is in no particular order in its order."""
+    text = re.sub(r'(\* METADATA [^(]*\()((?:%s ?)+)\)' % _PAIR.pattern, _sorted_entries, "\n".join(lines))
+    text = re.sub(r"\((value\.shared \S+) (value\.priv \S+?)\)", r"(\2 \1)", text)
+    # Nothing of URLAUTH is here.
+    return text.replace("* OK [URLMECH INTERNAL] Ok\n", "").split("\n")
+
+
 class Block:
-    """What one client sends at once, and the answer."""
+    """What one client sends at once, the answer, and ours (None: the same)."""
 
     def __init__(self, who, number):
-        self.who, self.number, self.sent, self.answer = who, number, [], []
+        self.who, self.number, self.sent, self.answer, self.ours = who, number, [], [], None
+
+    def wanted(self, ours):
+        return self.answer if self.ours is None or not ours else self.ours
 
     @property
     def tag(self):
@@ -87,6 +111,11 @@ class Script:
         self.conf, self.setup, self.steps = {}, [], []
         for number, line in enumerate(text.split("\n"), 1):
             self._line(number, line)
+
+    @classmethod
+    def load(cls, path):
+        with open(path, encoding="latin-1") as f:
+            return cls(f.read())
 
     def _line(self, number, line):
         match = _CLIENT.match(line)
@@ -105,16 +134,26 @@ class Script:
             self.steps[-1].sent.append(match.group(2))
         elif line.startswith("S:") and last:
             last.answer.append(line[3:])
+        elif line.startswith("O:") and last:
+            last.ours = (last.ours or []) + [line[3:]]
         elif line and not line.startswith("#"):
             raise ValueError(f"line {number}: {line!r}")
 
 
-class Player:
-    """Plays a script on a started server whose users have their passwords."""
+def prepare(server, script):
+    """Starts it as the script wants it."""
+    server.conf.update({"unixhierarchysep": False, "altnamespace": False, "conversations": False})
+    server.conf.update(script.conf)
+    server.add_user("cassandane")
+    server.start()
+    return server
 
-    def __init__(self, connect):
-        """connect(user): a logged-in cyltest Imap client."""
-        self._connect = connect
+
+class Player:
+    """Plays a script on a server that prepare() has started."""
+
+    def __init__(self, server):
+        self._server = server
         self._sessions = {}
         self._uidvalidity = b"0"
 
@@ -126,7 +165,8 @@ class Player:
     def begin(self, who):
         if who in self._sessions:
             self._sessions[who].close()
-        self._sessions[who] = self._connect(USERS[who])
+        client = self._sessions[who] = self._server.imap()
+        client.login(USERS[who], password(USERS[who]))
 
     def _session(self, who):
         if who not in self._sessions:
@@ -171,11 +211,11 @@ class Player:
             match = re.search(r"\[(?:UIDVALIDITY|APPENDUID) (\d+)", line)
             if match:
                 self._uidvalidity = match.group(1).encode()
-        return [normal(line) for line in answer]
+        return settled([normal(line) for line in answer])
 
 
-def run(script, player):
-    """Plays everything; what differs from the script, as text ("" when nothing does)."""
+def run(script, player, ours=True):
+    """Plays everything to our server, or to 3.6.1; what differs from the script, as text ("" when nothing does)."""
     differences = []
     player.setup(script)
     for step in script.steps:
@@ -183,9 +223,9 @@ def run(script, player):
             player.begin(step)
             continue
         got = player.play(step)
-        if got != step.answer:
+        if got != step.wanted(ours):
             differences.append("\n".join([f"line {step.number}: {step.who}: {step.sent[0]}"] +
-                                         [f"  wanted {line}" for line in step.answer] +
+                                         [f"  wanted {line}" for line in step.wanted(ours)] +
                                          [f"  got    {line}" for line in got]))
     player.close()
     return "\n".join(differences)
