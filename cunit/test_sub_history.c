@@ -594,6 +594,68 @@ START_TEST(a_history_with_bad_bytes)
 }
 END_TEST
 
+/* Damage that only the change itself meets: the record before it in the file's lists. */
+START_TEST(damage_where_the_change_goes)
+{
+    char *history = user_file("subhistory"), *kept = xasprintf("%s.damaged", history);
+    struct buf bytes = BUF_INITIALIZER;
+
+    subscribe("user.alice", true);
+    subscribe("user.alice.b", true);
+    stopped();
+    test_readfile(history, &bytes);
+    char *at = memmem(bytes.s, bytes.len, "NINBOX", 6);
+    ck_assert_ptr_nonnull(at);
+    at[-8] ^= 1; /* the checksum of its head */
+    test_writefile(history, bytes.s, bytes.len);
+    subscribe("user.alice.b", false);
+    subscribe("user.alice.a", true);
+    ck_assert(test_exists(kept));
+    assert_subs("user.alice user.alice.a");
+    struct sub_list list = SUB_LIST_INITIALIZER;
+    ck_assert_int_eq(sub_history_read("alice", &list), 0);
+    ck_assert(sub_list_find(&list, "user.alice")->on && sub_list_find(&list, "user.alice.a")->on);
+    ck_assert(!sub_list_find(&list, "user.alice.b") || !sub_list_find(&list, "user.alice.b")->on);
+    sub_list_fini(&list);
+    buf_free(&bytes);
+    free(history);
+    free(kept);
+}
+END_TEST
+
+/* ---- cost ---- */
+
+#define MANY 5000
+
+static uint64_t records_of_a_change(const char *name, bool on)
+{
+    uint64_t before = cyrusdb_records_read();
+
+    subscribe(name, on);
+    return cyrusdb_records_read() - before;
+}
+
+/* A search passes some records per level of the lists: of 5,000, not the 5,000. */
+START_TEST(a_change_reads_few_records)
+{
+    char name[64];
+
+    struct txn *txn = st_begin("alice");
+    for (int i = 0; i < MANY; i++) {
+        snprintf(name, sizeof(name), "user.alice.%d", i);
+        ck_assert_int_eq(sub_change(txn, "alice", name, true), 0);
+    }
+    st_commit(txn);
+    subscribe("user.alice", true); /* looks at all of it, if the commit of so many took more than a second */
+    for (int i = 0; i < 10; i++) {
+        snprintf(name, sizeof(name), "user.alice.%d", i * 487);
+        ck_assert_uint_lt(records_of_a_change(name, i % 2), 1000);
+        snprintf(name, sizeof(name), "user.alice.new%d", i * 487);
+        ck_assert_uint_lt(records_of_a_change(name, true), 1000);
+    }
+}
+END_TEST
+
 START_TEST(a_record_that_makes_no_sense)
 {
     static const char *const keys[] = { "NINBOX", "X", "\x1fVER\x1f", "\x1fLAST\x1f" };
@@ -711,6 +773,8 @@ Suite *sub_history_suite(void)
     tcase_add_loop_test(tc, a_damaged_history_is_made_anew, 0, 5);
     tcase_add_loop_test(tc, a_damaged_history_does_not_stop_a_change, 0, 5);
     tcase_add_loop_test(tc, a_history_with_bad_bytes, 0, 100);
+    tcase_add_test(tc, damage_where_the_change_goes);
+    tcase_add_test(tc, a_change_reads_few_records);
     tcase_add_loop_test(tc, a_record_that_makes_no_sense, 0, 4);
     tcase_add_test(tc, rename_leaves_subscriptions);
     tcase_add_test(tc, rename_moves_subscriptions);

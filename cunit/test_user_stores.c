@@ -6,6 +6,7 @@
 #include <config.h>
 
 #include <check.h>
+#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -232,6 +233,83 @@ START_TEST(seen_state)
     ck_assert_int_eq(n, 1);
     seen_freedata(&got);
     seen_freedata(&sd);
+}
+END_TEST
+
+static void raw_seen(const char *key, const char *value)
+{
+    struct user_meta *meta;
+    struct txn_db *db;
+
+    struct txn *txn = st_begin("alice");
+    ck_assert_int_eq(user_meta_lookup_or_legacy("alice", txn, &meta), 0);
+    ck_assert_int_eq(txn_db_open(txn, "twoskip", user_meta_path(meta, "seen"), TXN_DB_CREATE, &db), 0);
+    ck_assert_int_eq(txn_db_store(db, key, strlen(key), value, strlen(value)), 0);
+    st_commit(txn);
+    user_meta_free(&meta);
+}
+
+static void write_seen(const char *uniqueid, const char *set)
+{
+    struct seendata sd = { 1795310893, 5, 1795310893, xstrdup(set) };
+    struct txn *txn = st_begin("alice");
+
+    ck_assert_int_eq(seen_write(txn, "alice", uniqueid, &sd), 0);
+    ck_assert_int_eq(seen_write(txn, "alice", uniqueid, &sd), 0); /* what is kept is kept once */
+    st_commit(txn);
+    seen_freedata(&sd);
+}
+
+static int is_shown(const struct dirent *de)
+{
+    return de->d_name[0] != '.';
+}
+
+/* The contents of all that is kept, in the order of the names. */
+static void assert_kept(const char *want)
+{
+    char *dir = test_path(st_dir, "conf/lost+found");
+    struct buf got = BUF_INITIALIZER, bytes = BUF_INITIALIZER;
+    struct dirent **found = NULL;
+    int n = scandir(dir, &found, is_shown, alphasort);
+
+    for (int i = 0; i < n; i++) {
+        char *path = test_path(dir, "%s", found[i]->d_name);
+        test_readfile(path, &bytes);
+        buf_printf(&got, "%s{%.*s}", buf_len(&got) ? " " : "", (int)buf_len(&bytes), buf_base(&bytes));
+        free(path);
+        free(found[i]);
+    }
+    free(found);
+    ck_assert_str_eq(buf_cstring(&got), want);
+    buf_free(&got);
+    buf_free(&bytes);
+    free(dir);
+}
+
+START_TEST(an_unreadable_seen_record_is_kept)
+{
+    static const char *const ids[] = { "a/../b", "bad", "version" };
+    static const char *const values[] = { "1 1 5 1 1,x", "no record", "2 1 5 1 1:5 new" };
+    struct seendata got = SEENDATA_INITIALIZER;
+
+    raw_seen("good", "1 1 5 1 1:5");
+    for (size_t i = 0; i < array_size(ids); i++) raw_seen(ids[i], values[i]);
+    for (size_t i = 0; i < array_size(ids); i++) {
+        ck_assert_int_eq(seen_read("alice", ids[i], &got, NULL), 0);
+        ck_assert_str_eq(got.seenuids, "");
+    }
+    assert_kept(""); /* nothing is done by reading */
+    write_seen("good", "1:6");
+    assert_kept("");
+    for (size_t i = 0; i < array_size(ids); i++) write_seen(ids[i], "7");
+    assert_kept("{1 1 5 1 1,x} {no record} {2 1 5 1 1:5 new}");
+    raw_seen("bad", "bad once more");
+    write_seen("bad", "8");
+    assert_kept("{1 1 5 1 1,x} {no record} {bad once more} {2 1 5 1 1:5 new}");
+    ck_assert_int_eq(seen_read("alice", "bad", &got, NULL), 0);
+    ck_assert_str_eq(got.seenuids, "8");
+    seen_freedata(&got);
 }
 END_TEST
 
@@ -607,6 +685,7 @@ Suite *user_stores_suite(void)
         subscriptions,
         subscriptions_of_version_1,
         seen_state,
+        an_unreadable_seen_record_is_kept,
         quota_folds,
         quota_underflow_and_lost,
         quota_silent,

@@ -6,8 +6,8 @@
  * transaction that changes sub, so a crash can't part them. What another program has changed in sub is found when the
  * two are compared, or when sub is younger than the last stamp.
  *
- * sub decides what is subscribed. A history that can't be read is set aside as FILE.damaged (DBERROR in the log) and made
- * anew from sub; one that speaks of subscriptions while sub is gone as well, since nobody removes that file by unsubscribing.
+ * sub decides what is subscribed. A history that can't be read, or has no place for a change, is set aside as FILE.damaged
+ * (DBERROR in the log) and made anew from sub; one that speaks of subscriptions while sub is gone as well, since nobody removes that file by unsubscribing.
  */
 #include <config.h>
 
@@ -152,9 +152,8 @@ int sub_history_open(struct txn *txn, struct txn_db *sub, const char *userid, st
     user_meta_free(&meta);
     if (!h->path) return IMAP_MAILBOX_BADNAME;
     if (h->aside) return 0;
-    r = txn_db_open(txn, "twoskip", h->path, TXN_DB_CREATE, &h->db);
-    /* one that is damaged where a change has to go would keep everyone who changes anything of the user waiting */
-    if (!r) r = txn_db_check(h->db);
+    /* one that is damaged where a change has to go must not keep everyone waiting who changes anything of the user */
+    r = txn_db_open(txn, "twoskip", h->path, TXN_DB_CREATE | TXN_DB_DERIVED, &h->db);
     if (r) return sub_history_db_failed(h, r);
     return take_head(h);
 }
@@ -171,16 +170,15 @@ static int put_raw(struct history *h, const char *key, const struct sub_entry *e
     return r;
 }
 
+/* With every change: the file may have to be begun anew when it is applied, and this is all it has then. */
 static int put_head(struct history *h, uint64_t stamp)
 {
-    struct sub_entry last = { .stamp = stamp };
-    int r = h->known ? 0 : txn_db_store(h->db, SUB_VERSION_KEY, strlen(SUB_VERSION_KEY),
-                                       HISTORY_VERSION, strlen(HISTORY_VERSION));
+    if (stamp > h->last) h->last = stamp;
+    struct sub_entry last = { .stamp = h->last };
+    int r = txn_db_store(h->db, SUB_VERSION_KEY, strlen(SUB_VERSION_KEY), HISTORY_VERSION, strlen(HISTORY_VERSION));
 
     h->known = true;
-    if (r || stamp <= h->last) return r;
-    h->last = stamp;
-    return put_raw(h, LAST_KEY, &last);
+    return r ? r : put_raw(h, LAST_KEY, &last);
 }
 
 /* As it will be read; malloc'ed. NULL: the file of subscriptions can't say it. */

@@ -221,11 +221,6 @@ void txn_db_remove(struct txn *txn, const char *path);
 int txn_db_lock_key(struct txn_db *db, const char *key, size_t keylen);
 /* Does this transaction hold the lock of the database? */
 bool txn_db_is_locked(const struct txn_db *db);
-/*
- * Is the file sound as a whole, so that a change of it will not stop half-way? It reads all of it: for databases that can be made
- * anew. IMAP_MAILBOX_BADFORMAT.
- */
-int txn_db_check(struct txn_db *db);
 /* Of a database opened with TXN_DB_GLOBAL: wait for it before telling what was read. 0: nothing to wait for. */
 uint64_t txn_db_seen_lsn(const struct txn_db *db);
 const char *txn_db_path(const struct txn_db *db);

@@ -184,14 +184,6 @@ const char *txn_db_path(const struct txn_db *db)
     return db->path;
 }
 
-int txn_db_check(struct txn_db *db)
-{
-    int r = txn_db_open_file(db);
-    if (r || !db->db) return r;
-    r = cyrusdb_consistent(db->db);
-    return r == CYRUSDB_NOTIMPLEMENTED ? 0 : txn_db_error(r);
-}
-
 /* ---- reading ---- */
 
 static const struct kvmap_node *find_staged(const struct txn_db *db, const char *key, size_t keylen)

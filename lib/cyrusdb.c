@@ -249,6 +249,20 @@ int cyrusdb_open(const char *backend, const char *fname, unsigned flags, struct 
     return r;
 }
 
+int cyrusdb_begin_anew(const char *fname)
+{
+    struct db *db = find_open(fname);
+    void *priv;
+
+    if (!db) return 0;
+    if (db->intxn || db->frozen) return CYRUSDB_LOCKED;
+    int r = db->be->open(fname, db->flags | CYRUSDB_CREATE, &priv);
+    if (r) return r;
+    db->be->close(db->priv);
+    db->priv = priv;
+    return 0;
+}
+
 static void trim_idle(void)
 {
     unsigned idle = 0;

@@ -142,8 +142,19 @@ int cyrusdb_dump(struct db *db, unsigned detail, struct buf *out);
  * checked, and it is renamed. The source is left as it is on any error.
  */
 int cyrusdb_convert(const char *fname, const char *from, const char *backend, unsigned flags);
+/*
+ * The file was given another name: handles that this process has of it get a new, empty one in its place. LOCKED: a
+ * transaction is open on one.
+ */
+int cyrusdb_begin_anew(const char *fname);
 /* Removes the database; none there: 0. */
 int cyrusdb_unlink(const char *backend, const char *fname);
+
+/*
+ * Records of twoskip files that this process has looked at so far, those that a search passes included: what an operation
+ * costs, whatever the machine. For tests.
+ */
+uint64_t cyrusdb_records_read(void);
 
 /* ---- what can be read of a damaged file (cyrusdb_salvage.c) ---- */
 struct cyrusdb_salvage {

@@ -173,7 +173,8 @@ int journal_db_apply(struct journal_db_change *change)
     r = as_errno(apply_changes(change, false));
     if (r == -EBADMSG && (db->flags & JOURNAL_DB_DERIVED) && !journal_db_set_aside(db->path)) {
         change->changes = first;
-        r = as_errno(apply_changes(change, true));
+        r = as_errno(cyrusdb_begin_anew(db->path));
+        if (!r) r = as_errno(apply_changes(change, true));
     }
     if (apply->rewind && !r) note_rewound(apply, db->path);
     if (!r) return 0;

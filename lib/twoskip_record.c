@@ -136,11 +136,19 @@ static int bad_record(const struct twoskip *ts, uint64_t off, const char *what)
     return CYRUSDB_BADFORMAT;
 }
 
+static uint64_t records_read; /* of this process */
+
+uint64_t cyrusdb_records_read(void)
+{
+    return records_read;
+}
+
 int twoskip_read(struct twoskip *ts, uint64_t off, struct twoskip_record *rec)
 {
     const char *p;
     uint64_t avail;
 
+    records_read++;
     if (off < TWOSKIP_DUMMY || off % 8 || off >= ts->end) return bad_record(ts, off, "DBERROR: twoskip offset out of bounds");
     if (off >= ts->tailbase) {
         p = ts->tail.s + (off - ts->tailbase);
