@@ -335,6 +335,7 @@ int main(int argc, char **argv)
               stderr);
         exit(EX_CONFIG);
     }
+    txn_need_store();
     if (args.all)
         failed |= mboxlist_alluser(collect_user, &users);
     else

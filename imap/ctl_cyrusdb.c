@@ -128,6 +128,7 @@ static int redo_journal(struct journal_recovery *done)
 
     if (r) {
         syslog(LOG_ERR, "IOERROR: the store can't be put in order: %s", error_message(r));
+        fprintf(stderr, "ctl_cyrusdb: the store can't be put in order: %s; see the log\n", error_message(r));
         return r;
     }
     if (done->live)
@@ -316,6 +317,10 @@ int main(int argc, char **argv)
     if (do_recover == do_checkpoint || (leave_entries && !do_recover)) usage_error();
 
     cyrus_init(config, "ctl_cyrusdb", CYRUSINIT_TOOL, CONFIG_NEED_PARTITION_DATA);
+    if (do_recover)
+        txn_need_config_dir();
+    else
+        txn_need_store();
     int code = do_recover ? recover(leave_entries) : checkpoint();
     txn_shutdown();
     cyrusdb_done();

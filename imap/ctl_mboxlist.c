@@ -163,6 +163,7 @@ int main(int argc, char **argv)
     cyrus_std_options(argc, argv, usage);
     parse_options(argc, argv);
     cyrus_init(opt.config, "ctl_mboxlist", CYRUSINIT_TOOL, CONFIG_NEED_PARTITION_DATA);
+    txn_need_store();
     mboxlist_db_set_file(opt.file);
 
     int r = run(), status = EX_OK;

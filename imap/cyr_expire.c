@@ -208,6 +208,7 @@ int main(int argc, char **argv)
     parse(argc, argv, &o);
     cyrus_init(o.altconfig, "cyr_expire", CYRUSINIT_TOOL | CYRUSINIT_SIGNALS,
                CONFIG_NEED_PARTITION_DATA);
+    txn_need_store();
     time_t now = time(NULL);
     for (size_t i = 0; i < sizeof(jobs) / sizeof(jobs[0]) && !signals_shutdown(); i++)
         failed |= jobs[i](&o, now) != 0;

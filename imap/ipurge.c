@@ -245,6 +245,7 @@ int main(int argc, char **argv)
     parse(argc, argv, &o);
     cyrus_init(o.altconfig, "ipurge", CYRUSINIT_TOOL | CYRUSINIT_SIGNALS,
                CONFIG_NEED_PARTITION_DATA);
+    txn_need_store();
     if (mboxname_init_namespace(&ns, true)) fatal("bad configuration of mailbox names", EX_CONFIG);
     if (optind == argc) purge_pattern(&o, &ns, NULL);
     for (int i = optind; i < argc && !signals_shutdown(); i++) purge_pattern(&o, &ns, argv[i]);

@@ -178,6 +178,7 @@ static int read_index(struct mailbox *mailbox, uint64_t filesize)
     return 0;
 }
 
+/* IMAP_NOTFOUND: there is none, as when the mailbox went after its entry was looked up. */
 static int open_index(struct mailbox *mailbox)
 {
     struct stat st;
@@ -188,7 +189,7 @@ static int open_index(struct mailbox *mailbox)
     if (r) {
         if (fd >= 0) diskio_close(fd);
         mailbox_log(mailbox, r, "can't open cyrus.index", mailbox->index_path);
-        return r == -ENOENT ? IMAP_MAILBOX_NONEXISTENT : IMAP_IOERROR;
+        return r == -ENOENT ? IMAP_NOTFOUND : IMAP_IOERROR;
     }
     mailbox->index_fd = fd;
     mailbox->index_ino = st.st_ino;
@@ -230,13 +231,20 @@ static int refresh_entry(struct mailbox *mailbox)
     return r;
 }
 
+/* A mailbox that has its entry and no index is not gone, its disk may be: nobody may take it for deleted. */
+static int finish_load(struct mailbox *mailbox, int r)
+{
+    if (r == IMAP_NOTFOUND) return IMAP_IOERROR;
+    if (!r) r = read_header(mailbox);
+    return r ? r : mailbox_refuse_clash(mailbox, mailbox->mbentry);
+}
+
 /* The index at its path is another file by now, or there is none: moved, removed or repacked. */
 static int reload(struct mailbox *mailbox)
 {
     int r = refresh_entry(mailbox);
     if (!r) r = open_index(mailbox);
-    if (!r) r = read_header(mailbox);
-    return r ? r : mailbox_refuse_clash(mailbox, mailbox->mbentry);
+    return finish_load(mailbox, r);
 }
 
 /* ---- open ---- */
@@ -245,9 +253,9 @@ static int reload(struct mailbox *mailbox)
 static int load(struct mailbox *mailbox, bool entry_is_fresh)
 {
     int r = open_index(mailbox);
+    if (entry_is_fresh) return finish_load(mailbox, r);
     if (!r) r = read_header(mailbox);
-    if (entry_is_fresh) return r ? r : mailbox_refuse_clash(mailbox, mailbox->mbentry);
-    if (r != IMAP_MAILBOX_NONEXISTENT &&
+    if (r != IMAP_MAILBOX_NONEXISTENT && r != IMAP_NOTFOUND &&
         (r || (mailbox->header.name && !strcmp(mailbox->header.name, mailbox->mbentry->name))))
         return r;
     return reload(mailbox);

@@ -382,6 +382,7 @@ int main(int argc, char **argv)
     cyrus_std_options(argc, argv, usage);
     parse_options(argc, argv);
     cyrus_init(opt.config, "mbexamine", CYRUSINIT_TOOL, CONFIG_NEED_PARTITION_DATA);
+    txn_need_store();
     if (mboxname_init_namespace(&ns, true)) return EX_CONFIG;
     if (optind == argc) run(&ns, NULL);
     for (int i = optind; i < argc; i++) run(&ns, argv[i]);

@@ -21,6 +21,7 @@
 #include "mailbox_header.h"
 #include "mailbox_path.h"
 #include "mboxlist.h"
+#include "txn.h"
 #include "user.h"
 #include "utf7.h"
 #include "xmalloc.h"
@@ -239,11 +240,14 @@ static int show(const char *arg, const struct namespace *ns)
     mbentry_t *entry = NULL;
     char *name = name_of_arg(arg, ns);
     int status = EX_OK;
+    int r = name ? mboxlist_lookup(name, &entry, NULL) : IMAP_MAILBOX_NONEXISTENT;
 
-    if (!name || mboxlist_lookup(name, &entry, NULL)) {
-        if (!opt.quiet) fprintf(stderr, "Invalid mailbox name: '%s'\n", arg);
+    if (r) {
+        bool unknown = r == IMAP_MAILBOX_NONEXISTENT;
+        if (unknown && !opt.quiet) fprintf(stderr, "Invalid mailbox name: '%s'\n", arg);
+        if (!unknown) fprintf(stderr, "%s: %s\n", arg, error_message(r));
         free(name);
-        return EX_DATAERR;
+        return unknown ? EX_DATAERR : EX_TEMPFAIL;
     }
     if (mbentry_is_remote(entry, config_servername)) {
         status = print_remote(entry, arg);
@@ -274,6 +278,7 @@ int main(int argc, char **argv)
     cyrus_std_options(argc, argv, usage);
     parse_options(argc, argv);
     cyrus_init(opt.config, "mbpath", CYRUSINIT_TOOL, CONFIG_NEED_PARTITION_DATA);
+    txn_need_store();
     if (mboxname_init_namespace(&ns, true)) return EX_CONFIG;
     for (int i = optind; i < argc; i++) {
         status = show(argv[i], &ns);

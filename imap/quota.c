@@ -22,6 +22,7 @@
 #include "quota.h"
 #include "quota_fix.h"
 #include "strarray.h"
+#include "txn.h"
 #include "util.h"
 #include "xmalloc.h"
 
@@ -215,6 +216,7 @@ int main(int argc, char **argv)
     cyrus_std_options(argc, argv, usage);
     parse_options(argc, argv);
     cyrus_init(opt.config, "quota", CYRUSINIT_TOOL, CONFIG_NEED_PARTITION_DATA);
+    txn_need_store();
     r = mboxname_init_namespace(&ns, true);
     if (r) return exit_status(r);
 

@@ -288,6 +288,7 @@ int main(int argc, char **argv)
     parse(argc, argv, &o);
     cyrus_init(o.altconfig, "reconstruct", CYRUSINIT_TOOL | CYRUSINIT_SIGNALS,
                CONFIG_NEED_PARTITION_DATA);
+    txn_need_store();
     if (mboxname_init_namespace(&ns, true)) fatal("bad configuration of mailbox names", EX_CONFIG);
     o.ns = &ns;
     if (optind == argc) by_name(&o, NULL);

@@ -136,6 +136,7 @@ int main(int argc, char **argv)
     cyrus_std_options(argc, argv, usage_text);
     parse(argc, argv, &o);
     cyrus_init(o.altconfig, "relocate_by_id", CYRUSINIT_TOOL | CYRUSINIT_SIGNALS, CONFIG_NEED_PARTITION_DATA);
+    txn_need_store();
     if (mboxname_init_namespace(&o.ns, true)) fatal("bad configuration of mailbox names", EX_CONFIG);
     for (int i = optind; i < argc && !signals_shutdown(); i++) relocate_arg(&o, argv[i]);
     if (!o.status && signals_shutdown()) o.status = EX_TEMPFAIL;

@@ -340,6 +340,7 @@ int main(int argc, char **argv)
     cyrus_set_fatal_prefix("Fatal error: ");
     cyrus_init(alt_config, "sync_client", CYRUSINIT_TOOL | CYRUSINIT_SIGNALS,
                CONFIG_NEED_PARTITION_DATA);
+    txn_need_store();
     if (debug_sleep) sleep(debug_sleep);
     if (!run.sc.servername)
         run.sc.servername = config_getchannelstring(run.sc.channel, IMAPOPT_SYNC_HOST);

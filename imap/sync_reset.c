@@ -96,6 +96,7 @@ int main(int argc, char **argv)
     }
     cyrus_set_fatal_prefix("sync_reset: ");
     cyrus_init(alt_config, "sync_reset", CYRUSINIT_TOOL, CONFIG_NEED_PARTITION_DATA);
+    txn_need_store();
     for (int i = optind; i < argc; i++) {
         if (verbose) printf("Resetting user %s\n", argv[i]);
         int r = reset_user(argv[i], localonly);

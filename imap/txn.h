@@ -279,6 +279,9 @@ void *txn_attached(const struct txn *txn, const char *key);
 struct journal;
 /* The journal of this process, opened at the first use; *jp is borrowed. */
 int txn_journal(struct journal **jp);
+/* For a tool, at its start: one that can't use the store ends with 75 and says why. */
+void txn_need_store(void);
+void txn_need_config_dir(void); /* the same, of one that may find the journal in disorder */
 /*
  * Puts the store in order after a crash (ctl_cyrusdb -r), see journal_recover. While other processes
  * work it only finishes what dead ones left.

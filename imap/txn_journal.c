@@ -10,8 +10,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "diskio.h"
+#include "exitcodes.h"
 #include "imap_err.h"
 #include "journal.h"
 #include "libconfig.h"
@@ -35,7 +38,35 @@ static char *get_config(struct journal_config *config)
     return dir;
 }
 
-int txn_journal(struct journal **jp)
+/* One that is not there is not made: it may be on a file system that is not mounted. */
+static int check_config_dir(void)
+{
+    struct stat st;
+
+    if (!config_dir) {
+        xsyslog_errno(LOG_ERR, 0, "IOERROR: no configdirectory, so no journal", NULL);
+        return -EINVAL;
+    }
+    int r = diskio_stat(config_dir, &st);
+    if (r) xsyslog_errno(LOG_ERR, r, "IOERROR: can't use the configdirectory", "filename=<%s>", config_dir);
+    return r;
+}
+
+static int open_journal(void)
+{
+    struct journal_config config;
+    int r = check_config_dir();
+
+    if (r) return r;
+    char *dir = get_config(&config);
+    r = journal_open(&config, &the_journal);
+    owner = getpid();
+    free(dir);
+    return r;
+}
+
+/* 0 or -errno. */
+static int get_journal(struct journal **jp)
 {
     int r = 0;
     if (the_journal && owner != getpid()) {
@@ -45,28 +76,43 @@ int txn_journal(struct journal **jp)
         r = journal_after_fork(the_journal);
         owner = getpid();
     }
-    if (!the_journal) {
-        struct journal_config config;
-        if (!config_dir) {
-            xsyslog_errno(LOG_ERR, 0, "IOERROR: no configdirectory, so no journal", NULL);
-            return IMAP_IOERROR;
-        }
-        char *dir = get_config(&config);
-        r = journal_open(&config, &the_journal);
-        owner = getpid();
-        free(dir);
-    }
-    if (r) return IMAP_IOERROR;
+    if (!the_journal) r = open_journal();
     *jp = the_journal;
-    return 0;
+    return r;
+}
+
+int txn_journal(struct journal **jp)
+{
+    return get_journal(jp) ? IMAP_IOERROR : 0;
+}
+
+static void need(int r)
+{
+    if (!r) return;
+    char *text = xasprintf("can't use %s: %s", config_dir ? config_dir : "the configdirectory", strerror(-r));
+    fatal(text, EX_TEMPFAIL);
+}
+
+void txn_need_config_dir(void)
+{
+    need(check_config_dir());
+}
+
+void txn_need_store(void)
+{
+    struct journal *j;
+    need(get_journal(&j));
 }
 
 int txn_recover(struct journal_recovery *recovery)
 {
     struct journal_config config;
+    int r = check_config_dir();
+
+    if (r) return IMAP_IOERROR;
     char *dir = get_config(&config);
     journal_abandon(&the_journal);
-    int r = journal_recover(&config, recovery, &the_journal);
+    r = journal_recover(&config, recovery, &the_journal);
     owner = getpid();
     free(dir);
     return r ? IMAP_IOERROR : 0;

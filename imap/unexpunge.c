@@ -212,6 +212,7 @@ int main(int argc, char **argv)
     cyrus_std_options(argc, argv, usage_text);
     parse(argc, argv, &o);
     cyrus_init(o.altconfig, "unexpunge", CYRUSINIT_TOOL, CONFIG_NEED_PARTITION_DATA);
+    txn_need_store();
     if (mboxname_init_namespace(&ns, true)) fatal("bad configuration of mailbox names", EX_CONFIG);
     if (o.args.flag && o.args.flag[0] == '\\') fatal("can't set a system flag", EX_SOFTWARE);
     char *name = mboxname_from_external(extname_of(o.extname), &ns, NULL);

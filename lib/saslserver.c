@@ -199,9 +199,8 @@ static int set_properties(struct saslserver *s)
     return r;
 }
 
-int saslserver_reset(struct saslserver *s)
+static int renew(struct saslserver *s)
 {
-    forget(s);
     sasl_dispose(&s->conn);
     int r = sasl_server_new(s->service, s->servername, NULL, s->localaddr, s->remoteaddr,
                             s->callbacks, 0, &s->conn);
@@ -210,6 +209,12 @@ int saslserver_reset(struct saslserver *s)
     syslog(LOG_ERR, "SASL failed initializing: sasl_server_new(): %s",
            sasl_errstring(r, NULL, NULL));
     return IMAP_SASL_FAIL;
+}
+
+int saslserver_reset(struct saslserver *s)
+{
+    forget(s);
+    return renew(s);
 }
 
 int saslserver_new(const struct saslserver_args *args, struct saslserver **sp)
@@ -303,6 +308,7 @@ static enum saslserver_result failed(struct saslserver *s, int r)
     s->errtext = sasl_errstring(r, NULL, NULL);
     free(s->detail);
     s->detail = xstrdup(sasl_errdetail(s->conn));
+    renew(s); /* what libsasl has read of a user stays in memory as long as its connection */
     if (r == SASL_NOMECH) {
         s->errtext = "no mechanism available";
         return SASLSERVER_NOMECH;

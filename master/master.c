@@ -20,12 +20,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "buf.h"
+#include "diskio.h"
 #include "global.h"
 #include "libconfig.h"
 #include "master.h"
@@ -279,6 +281,17 @@ static void stop(void)
     syslog(LOG_NOTICE, "All children have exited, closing down");
 }
 
+/* Were it made here, a store whose disk is not mounted would begin anew. */
+static void need_config_dir(void)
+{
+    struct stat st;
+    int r = config_dir ? diskio_stat(config_dir, &st) : 0;
+
+    if (!r) return;
+    char *text = xasprintf("can't use the configdirectory %s: %s", config_dir, strerror(-r));
+    fatal(text, EX_CONFIG);
+}
+
 int main(int argc, char **argv)
 {
     cyrus_std_options(argc, argv, usage);
@@ -287,6 +300,7 @@ int main(int argc, char **argv)
     const char *config = parse_options(argc, argv);
 
     cyrus_init(config, "master", CYRUSINIT_KEEPUID, 0);
+    need_config_dir();
     if (!master.keep_stdio) close_stdio();
     if (master.daemon) pidfile_daemonize();
     pidfile_write();

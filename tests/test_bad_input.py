@@ -4,13 +4,16 @@
 Every server of these tests is checked at its end for crashes and unexpected ERROR lines.
 """
 
+import base64
 import os
 import socket
 import time
 
 import pytest
 
+from cyltest.clients import LineClient
 from cyltest.instance import StartFailed
+from cyltest.mallocpeak import MallocPeak
 
 GOOD = (b"From: a@example.com\r\nSubject: good\r\nMessage-ID: <good%d@example.com>\r\n"
         b"Date: Mon, 07 Feb 2022 10:00:00 +0100\r\n\r\nbody\r\n")
@@ -260,3 +263,100 @@ def test_quota_roots_that_are_none(factory):
     told = server.run("quota").stdout
     assert "user/alice" in told and ".." not in told
     server.wait_log(f"DBERROR: a quota root is no name.*bytes=<{key.encode().hex()}>", mark)
+
+
+# ---- lines and words without end, passwords that are wrong, at every server ----
+
+SERVICES = ("imap", "lmtp", "pop3", "csync")
+
+
+@pytest.fixture
+def all_services(factory):
+    server = factory(services=SERVICES)
+    server.start()
+    server.create_user("alice")
+    server.deliver(GOOD % 0, "alice")
+    return server
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_endless_line(all_services, service):
+    """A line that never ends is answered, or ends the session, long before it fills the memory."""
+    server = all_services
+    with LineClient(server.address(service)) as client:
+        client.readline()
+        peak = sent = 0
+        try:
+            while sent < 64 << 20:
+                client.send(b"x" * (1 << 20))
+                sent += 1 << 20
+                peak = max([peak, *(private_memory(pid) for pid in server.children())])
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        assert peak < 24 << 20, f"{peak >> 20} MB after {sent >> 20} MB"
+    still_works(server, 1)
+
+
+def private_memory(pid):
+    """Bytes that nobody shares; 0 when the process is gone."""
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as f:
+            return 1024 * sum(int(line.split()[1]) for line in f if line.startswith("Private_"))
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return 0
+
+
+def wrong_password(service, client):
+    """One try, in a session of the service; its answer."""
+    plain = base64.b64encode(b"\0alice\0wrong").decode()
+    if service == "imap":
+        answer = client.cmd("LOGIN alice wrong")
+        return answer.status == "NO" and answer.text
+    if service == "pop3":
+        client.ok("USER alice")
+        return client.err("PASS wrong").decode()
+    if service == "lmtp":
+        code, lines = client.cmd(f"AUTH PLAIN {plain}")
+        return code // 100 == 5 and lines[0]
+    answer = client.cmd(f"AUTHENTICATE PLAIN {plain}")
+    return answer.status == "NO" and answer.text
+
+
+def session(server, service):
+    return getattr(server, "sync" if service == "csync" else service)()
+
+
+def flood_server(factory, pause):
+    server = factory(services=SERVICES)
+    server.conf["failedloginpause"] = pause
+    server.service_entries["lmtp"]["cmd"] = "lmtpd"
+    return server.start()
+
+
+def test_wrong_passwords_cost_time(factory):
+    server = flood_server(factory, "1s")
+    for service in SERVICES:
+        with session(server, service) as client:
+            start = time.monotonic()
+            assert wrong_password(service, client)
+            assert time.monotonic() - start >= 0.99, service
+
+
+def test_wrong_passwords_leave_nothing(factory):
+    """A flood of them takes no memory, the password never gets into a log, and others are served meanwhile."""
+    server = flood_server(factory, 0)
+    server.stop()
+    peaks = {}
+    for tries in (50, 500):
+        with MallocPeak(server) as peak:
+            server.start()
+            for service in SERVICES:
+                with session(server, service) as client, server.imap("alice") as other:
+                    for _ in range(tries):
+                        assert wrong_password(service, client), service
+                    other.ok("NOOP")
+            server.stop()
+            peaks[tries] = [peak.of(program) for program in ("imapd", "lmtpd", "pop3d", "sync_server")]
+    grown = [many - few for few, many in zip(peaks[50], peaks[500])]
+    assert max(grown) < 16 << 10, (peaks, grown)
+    assert "wrong" not in server.log_text()
