@@ -61,6 +61,16 @@ int conversations_remove_mailbox(struct conversations_state *state, struct mailb
 int conversations_rename_mailbox(struct conversations_state *state, struct mailbox *mailbox,
                                  const char *newname, modseq_t modseq);
 
+/* ---- what clients ask for ---- */
+/* The B record, borrowed until the state is closed; *conv NULL: there is none. */
+int conversations_get(struct conversations_state *state, conversation_id_t cid,
+                      const struct conversation **conv);
+/* The flags that are counted, as index into struct conversation's counts. */
+const strarray_t *conversations_counted_flags(const struct conversations_state *state);
+/* Each mailbox of the user that has a copy of the message which is not expunged, once. A cb that does not return 0 ends it. */
+int conversations_mailboxes_of(struct conversations_state *state, const struct message_guid *guid,
+                               int (*cb)(const mbentry_t *mbentry, void *rock), void *rock);
+
 /* ---- F and Q records ---- */
 /* All zero for a folder without one. */
 int conversation_getstatus(struct conversations_state *state, struct mailbox *mailbox,

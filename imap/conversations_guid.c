@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * conversations_guid -- a copy of the same bytes that a new message can be linked to
+ * conversations_guid -- where the copies of a message are: for a new one to be linked to, and for clients
  */
 #include <config.h>
 
@@ -13,18 +13,25 @@
 #include "mailbox_path.h"
 #include "mboxlist.h"
 
+static int lookup(struct conversations_state *state, uint32_t foldernum, mbentry_t **entryp)
+{
+    const char *key = strarray_nth(&state->folders, (int)foldernum);
+
+    if (!key) return IMAP_NOTFOUND;
+    return state->byname ? mboxlist_lookup(key, entryp, state->txn)
+                         : mboxlist_lookup_by_uniqueid(key, entryp, false, state->txn);
+}
+
 /* The file of one copy, if it is on the partition and there. */
 static bool path_of(struct conversations_state *state, const struct conv_guidrec *g,
                     const char *partition, struct buf *path)
 {
-    const char *key = strarray_nth(&state->folders, (int)g->foldernum);
     bool archived = g->internal_flags & FLAG_INTERNAL_ARCHIVED;
     mbentry_t *entry = NULL;
     struct stat st;
 
-    if (!key || (g->internal_flags & FLAG_INTERNAL_UNLINKED)) return false;
-    int r = state->byname ? mboxlist_lookup(key, &entry, state->txn)
-                          : mboxlist_lookup_by_uniqueid(key, &entry, false, state->txn);
+    if (g->internal_flags & FLAG_INTERNAL_UNLINKED) return false;
+    int r = lookup(state, g->foldernum, &entry);
     bool found = false;
     if (!r && entry->partition && !strcmp(entry->partition, partition)) {
         struct mailbox_place place = mailbox_place_of(entry);
@@ -50,5 +57,26 @@ int conversations_find_guid(struct conversations_state *state, const struct mess
         if (path_of(state, &copies->recs[i], partition, &found)) r = 0;
     if (!r) *path = buf_newcstring(&found);
     buf_free(&found);
+    return r;
+}
+
+int conversations_mailboxes_of(struct conversations_state *state, const struct message_guid *guid,
+                               int (*cb)(const mbentry_t *mbentry, void *rock), void *rock)
+{
+    struct conv_copies *copies;
+
+    int r = conv_copies_get(state, guid, &copies);
+    for (size_t i = 0; !r && i < copies->n; i++) {
+        mbentry_t *entry = NULL;
+        bool again = copies->recs[i].internal_flags & FLAG_INTERNAL_EXPUNGED;
+        for (size_t j = 0; j < i && !again; j++)
+            again = copies->recs[j].foldernum == copies->recs[i].foldernum &&
+                    !(copies->recs[j].internal_flags & FLAG_INTERNAL_EXPUNGED);
+        if (again) continue;
+        r = lookup(state, copies->recs[i].foldernum, &entry);
+        if (!r) r = cb(entry, rock);
+        if (r == IMAP_NOTFOUND || r == IMAP_MAILBOX_NONEXISTENT) r = 0; /* a folder that has just gone */
+        mbentry_free(&entry);
+    }
     return r;
 }

@@ -76,6 +76,21 @@ int conv_entry_get(struct conversations_state *state, conversation_id_t cid,
     return 0;
 }
 
+int conversations_get(struct conversations_state *state, conversation_id_t cid,
+                      const struct conversation **conv)
+{
+    struct conv_entry *entry;
+
+    int r = conv_entry_get(state, cid, &entry);
+    *conv = r ? NULL : entry->conv;
+    return r;
+}
+
+const strarray_t *conversations_counted_flags(const struct conversations_state *state)
+{
+    return &state->counted_flags;
+}
+
 static int flush_entry(struct conversations_state *state, struct conv_entry *entry)
 {
     struct buf key = BUF_INITIALIZER, val = BUF_INITIALIZER;

@@ -45,6 +45,8 @@ enum {
     FETCH_RFC822 = 1u << 24,
     FETCH_SETSEEN = 1u << 25,       /* an item that marks as read */
     FETCH_CONVERSATIONS = 1u << 26, /* an item that needs `conversations: yes` */
+    FETCH_MAILBOXES = 1u << 27,     /* which of the user's have the same message */
+    FETCH_MAILBOXIDS = 1u << 28,
 };
 
 /* BODY[...]<o.n>, BINARY[...]<o.n>, BINARY.SIZE[...] */
@@ -92,6 +94,8 @@ struct fetch_message {
     struct buf
         locked; /* items that were written under the lock, each with a blank in front: ANNOTATION, PREVIEW, BASECID */
     struct buf basecid, preview;
+    extnames_t mailboxes;  /* that the user may see */
+    strarray_t mailboxids;
 };
 /* Under index_lock. IMAP_NOTFOUND: it has gone for good. */
 int fetch_load(struct imap_session *s, const struct fetch_request *req, uint32_t msgno,

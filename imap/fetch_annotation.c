@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * fetch_annotation -- per-message annotations in FETCH (RFC 5257), and what is made of them
+ * fetch_annotation -- per-message annotations in FETCH (RFC 5257)
  *
  * Read under the shared lock and kept as text until the response is written. An
  * entry that is named and has no value is NIL; a pattern also brings the entries that
@@ -15,7 +15,6 @@
 #include "fetch.h"
 #include "glob.h"
 #include "imap_err.h"
-#include "libconfig.h"
 #include "xmalloc.h"
 
 #define V "/vendor/cmu/cyrus-imapd/"
@@ -108,42 +107,4 @@ int fetch_annotations(struct imap_session *s, const struct fetch_request *req,
     entryattlist_free(&stored);
     strarray_fini(&entries);
     return r;
-}
-
-#define PREVIEW_MAX 256
-
-/* The value stays NULL where there is no preview to be had at all. */
-static void load_preview(struct imap_session *s, const struct index_record *rec, struct buf *out)
-{
-    const char *name = config_getstring(IMAPOPT_JMAP_PREVIEW_ANNOT);
-
-    if (!name || !strstarts(name, "/shared/")) return;
-    annotate_msg_lookup(index_mailbox(s->index), rec->uid, name + strlen("/shared"), "", out);
-    buf_cstring(out);
-    if (out->len <= PREVIEW_MAX) return;
-    size_t len = PREVIEW_MAX;
-    while (len && ((unsigned char)out->s[len] & 0xc0) == 0x80)
-        len--; /* not inside a UTF-8 character */
-    buf_truncate(out, len);
-}
-
-int fetch_load(struct imap_session *s, const struct fetch_request *req, uint32_t msgno,
-               struct fetch_message *fm)
-{
-    int r = index_read_record(s->index, msgno, &fm->rec);
-
-    if (r) return r;
-    index_fill_message(s->index, msgno, &fm->rec, &fm->msg);
-    if (req->items & FETCH_ANNOTATION) r = fetch_annotations(s, req, &fm->rec, &fm->locked);
-    if (req->items & FETCH_PREVIEW) load_preview(s, &fm->rec, &fm->preview);
-    if ((req->items & FETCH_BASECID) && (fm->rec.internal_flags & FLAG_INTERNAL_SPLITCONVERSATION))
-        annotate_msg_lookup(index_mailbox(s->index), fm->rec.uid, V "basethrid", "", &fm->basecid);
-    return r;
-}
-
-void fetch_message_fini(struct fetch_message *fm)
-{
-    buf_free(&fm->locked);
-    buf_free(&fm->basecid);
-    buf_free(&fm->preview);
 }

@@ -208,6 +208,26 @@ static void put_basecid(struct fetch_writer *w)
         prot_puts(w->s->out, "NIL");
 }
 
+static void put_mailboxes(struct fetch_writer *w)
+{
+    fetch_item(w, "MAILBOXES (");
+    for (size_t i = 0; i < w->fm->mailboxes.count; i++) {
+        if (i) prot_putc(' ', w->s->out);
+        imap_print_mailbox(w->s, w->fm->mailboxes.list[i]);
+    }
+    prot_putc(')', w->s->out);
+}
+
+static void put_mailboxids(struct fetch_writer *w)
+{
+    char *ids = strarray_join(&w->fm->mailboxids, " ");
+
+    fetch_item(w, "MAILBOXIDS (");
+    prot_puts(w->s->out, ids ? ids : "");
+    prot_putc(')', w->s->out);
+    free(ids);
+}
+
 static void put_folder(struct fetch_writer *w)
 {
     extname_t name = imap_extname(w->s, index_mboxname(w->s->index));
@@ -267,6 +287,8 @@ static const struct {
     { FETCH_SAVEDATE, put_savedate },
     { FETCH_CREATEDMODSEQ, put_createdmodseq },
     { FETCH_BASECID, put_basecid },
+    { FETCH_MAILBOXES, put_mailboxes },
+    { FETCH_MAILBOXIDS, put_mailboxids },
     { FETCH_FOLDER, put_folder },
     { FETCH_UIDVALIDITY, put_uidvalidity },
     { FETCH_ENVELOPE, put_envelope },

@@ -30,6 +30,7 @@ struct index_state {
     modseq_t told_modseq, deletedmodseq;
     uint32_t uidvalidity, uidnext;
     strarray_t flagnames; /* as told */
+    struct conversations_state *conversations; /* during a search that looks at them */
     uint32_t recno_hint;  /* recno where the last message was found */
 };
 

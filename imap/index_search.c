@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "annotate.h"
+#include "conversations.h"
 #include "imap_err.h"
 #include "index_priv.h"
 #include "index_search.h"
@@ -48,7 +49,30 @@ static int get_annotation(void *rock, const struct index_record *rec, const char
     return r;
 }
 
-void index_search_source(struct index_state *st, struct search_source *source)
+static int get_conversation(void *rock, conversation_id_t cid, const struct conversation **conv)
+{
+    struct index_state *st = rock;
+
+    return conversations_get(st->conversations, cid, conv);
+}
+
+/* Read without a lock, record by record; each is as it was at one time. */
+static int open_conversations(struct index_state *st, struct search_source *source)
+{
+    if (!st->mailbox) return 0;
+    int r = conversations_open_mbox(st->mailbox, &st->conversations);
+    if (r || !st->conversations) return r;
+    source->conversation = get_conversation;
+    source->counted_flags = conversations_counted_flags(st->conversations);
+    return 0;
+}
+
+void index_search_end(struct index_state *st)
+{
+    conversations_close(&st->conversations);
+}
+
+int index_search_source(struct index_state *st, bool conversations, struct search_source *source)
 {
     *source = (struct search_source){
         .rock = st,
@@ -60,6 +84,7 @@ void index_search_source(struct index_state *st, struct search_source *source)
         .message = get_message,
         .annotation = get_annotation,
     };
+    return conversations ? open_conversations(st, source) : 0;
 }
 
 struct item {

@@ -10,8 +10,12 @@
 /* Called in the order of message numbers, without a lock. source: what the search reads from, for sorters. */
 typedef void index_search_cb(const struct index_record *rec, const struct index_message *msg,
                              void *rock);
-/* What the search reads messages from; borrowed by *source as long as st lives. */
-void index_search_source(struct index_state *st, struct search_source *source);
+/*
+ * What the search reads messages from; borrowed by *source until index_search_end(), which is called in any
+ * case. conversations: keys or criteria look at them.
+ */
+int index_search_source(struct index_state *st, bool conversations, struct search_source *source);
+void index_search_end(struct index_state *st);
 /*
  * Holds the expression against every message of the view. IMAP_SEARCH_SLOW: longer than search_maxtime;
  * what was found so far has been called for.

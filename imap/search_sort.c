@@ -367,6 +367,13 @@ int sort_criteria_parse(struct protstream *in, struct protstream *out,
     return c;
 }
 
+bool sort_uses_conversations(const struct sort_criteria *crit)
+{
+    for (size_t i = 0; i < crit->n; i++)
+        if (crit->c[i].kind->conversations) return true;
+    return false;
+}
+
 void sort_criteria_free(struct sort_criteria **critp)
 {
     if (!*critp) return;

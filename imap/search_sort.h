@@ -21,6 +21,8 @@ struct sort_criteria;
 int sort_criteria_parse(struct protstream *in, struct protstream *out,
                         const struct search_syntax *syntax, struct sort_criteria **critp,
                         struct buf *error);
+/* Is the conversation callback needed at all? */
+bool sort_uses_conversations(const struct sort_criteria *crit);
 void sort_criteria_free(struct sort_criteria **critp); /* NULL is fine */
 
 struct search_sorter;

@@ -158,12 +158,15 @@ static int run(struct imap_session *s, struct search_args *args, struct hits *hi
 
     hits->usinguid = s->usinguid;
     if (index_gone(s->index)) return 0;
-    index_search_source(s->index, &source);
+    bool convs = search_uses_conversations(args->keys.expr) ||
+                 (args->crit && sort_uses_conversations(args->crit));
+    int r = index_search_source(s->index, convs, &source);
     source.saved = s->saved;
     source.progress = imap_progress;
     source.progress_rock = s;
     if (args->crit) hits->sorter = search_sorter_new(args->crit, &source);
-    int r = index_search(s->index, args->keys.expr, &source, found, hits);
+    if (!r) r = index_search(s->index, args->keys.expr, &source, found, hits);
+    index_search_end(s->index);
     if (hits->sorter) finish_sort(hits);
     /* What the session has not been told of yet must not be passed (RFC 7162 §3.1.2.1). */
     if (hits->highest > index_highestmodseq(s->index))

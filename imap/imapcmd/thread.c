@@ -47,12 +47,13 @@ static int run(struct imap_session *s, struct search_keys *keys, enum thread_alg
     struct collector c = { 0 };
     struct buf text = BUF_INITIALIZER;
 
-    index_search_source(s->index, &source);
+    int r = index_search_source(s->index, search_uses_conversations(keys->expr), &source);
     source.saved = s->saved;
     source.progress = imap_progress;
     source.progress_rock = s;
     c.threader = threader_new(algorithm, &source);
-    int r = index_search(s->index, keys->expr, &source, found, &c);
+    if (!r) r = index_search(s->index, keys->expr, &source, found, &c);
+    index_search_end(s->index);
     if (!r) {
         threader_write(c.threader, s->usinguid, &text);
         prot_printf(s->out, "* THREAD%s", buf_len(&text) ? " " : "");

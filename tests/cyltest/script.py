@@ -56,6 +56,7 @@ _CHANGING = (
     (re.compile(r"\b1[6-9]\d{8}\b"), "<N>"),
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "<ID>"),
     (re.compile(r"(?<=MAILBOXID \()[a-z0-9]{24}(?=\))|(?<=uniqueid\" \")[a-z0-9]{24}(?=\")"), "<ID>"),
+    (re.compile(r"(?<=MAILBOXIDS \()[^)]*(?=\))"), "<IDS>"),
     (re.compile(r'(modseq" ")\d+'), r"\1<N>"),
     (re.compile(r"SESSIONID=<[^>]*>"), "SESSIONID=<ID>"),
     (re.compile(r"\d+\.\d\d\d secs?( \d+ calls)?"), "<T>"),
