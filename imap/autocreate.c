@@ -19,6 +19,7 @@
 #include "quota.h"
 #include "specialuse.h"
 #include "user.h"
+#include "user_record.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
 
@@ -53,7 +54,7 @@ static bool is_wanted(const struct autocreate *ac)
     if (!ac->userid || !*ac->userid || !strcmp(ac->userid, "anonymous") || !ac->inbox) return false;
     if (is_listed(ac->auth, IMAPOPT_ADMINS) || is_listed(ac->auth, IMAPOPT_PROXYSERVERS))
         return false;
-    return is_listed(ac->auth, IMAPOPT_AUTOCREATE_USERS);
+    return is_listed(ac->auth, IMAPOPT_AUTOCREATE_USERS) && user_record_allows_autocreate(ac->userid);
 }
 
 /* ---- the INBOX ---- */

@@ -34,6 +34,7 @@
 #include "mboxname.h"
 #include "ptrarray.h"
 #include "txn.h"
+#include "user_ops.h"
 #include "util.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
@@ -41,12 +42,13 @@
 /* The global databases; all but quotalegacy are one file. */
 static const struct global_db {
     const char *name; /* below configdirectory */
-    enum imapopt path, backend;
+    enum imapopt path, backend; /* IMAPOPT_ZERO: not configured */
     bool archive, mboxsort;
 } global_dbs[] = {
     { "mailboxes.db", IMAPOPT_MBOXLIST_DB_PATH, IMAPOPT_MBOXLIST_DB, true, false },
     { "quotas.db", IMAPOPT_QUOTA_DB_PATH, IMAPOPT_QUOTA_DB, true, false },
     { "annotations.db", IMAPOPT_ANNOTATION_DB_PATH, IMAPOPT_ANNOTATION_DB, true, false },
+    { "users.db", IMAPOPT_ZERO, IMAPOPT_ZERO, true, false },
     { "deliver.db", IMAPOPT_DUPLICATE_DB_PATH, IMAPOPT_DUPLICATE_DB, false, false },
     { "tls_sessions.db", IMAPOPT_TLS_SESSIONS_DB_PATH, IMAPOPT_TLS_SESSIONS_DB, false, false },
     { "ptclient/ptscache.db", IMAPOPT_PTSCACHE_DB_PATH, IMAPOPT_PTSCACHE_DB, false, false },
@@ -68,9 +70,14 @@ static void usage_error(void)
     exit(EX_USAGE_OLD);
 }
 
+static const char *backend_of(const struct global_db *g)
+{
+    return g->backend ? config_getstring(g->backend) : USERS_DB_BACKEND;
+}
+
 static char *db_file(const struct global_db *g)
 {
-    const char *set = config_getstring(g->path);
+    const char *set = g->path ? config_getstring(g->path) : NULL;
 
     return set ? xstrdup(set) : xasprintf("%s/%s", config_dir, g->name);
 }
@@ -142,7 +149,7 @@ static int redo_journal(struct journal_recovery *done)
 /* A file of another backend than the configured one is converted. */
 static void convert_if_needed(const struct global_db *g)
 {
-    const char *backend = config_getstring(g->backend);
+    const char *backend = backend_of(g);
     char *file = db_file(g);
     const char *is = is_file(file) ? cyrusdb_detect(file) : NULL;
 
@@ -202,6 +209,18 @@ static int mend_splits(void)
     return r;
 }
 
+/* What another server has done to users meanwhile. */
+static int derive_users(bool live)
+{
+    unsigned count = 0;
+    int r = live ? 0 : user_derive_salvage();
+
+    if (!r) r = user_derive(&count);
+    if (count) syslog(LOG_NOTICE, "users.db: records of %u users follow mailboxes.db", count);
+    if (r) syslog(LOG_ERR, "DBERROR: users.db is not in order: %s", error_message(r));
+    return r;
+}
+
 static int recover(bool leave_entries)
 {
     struct journal_recovery done = { .force = false };
@@ -216,6 +235,7 @@ static int recover(bool leave_entries)
     if (!leave_entries) r = care_for_mboxlist(done.live);
     if (!r && !done.live) r = annotate_upgrade(); /* makes it, too */
     if (!r && !done.live && config_getswitch(IMAPOPT_CONVERSATIONS)) r = mend_splits();
+    if (!r && !leave_entries) r = derive_users(done.live);
     if (!r) r = drop_statuscache();
     syslog(LOG_NOTICE, "done recovering cyrus databases");
     return r ? EX_TEMPFAIL : EX_OK;
@@ -256,7 +276,7 @@ static int rotate_backups(const char *newest)
 /* Copies a database as it is between two changes of it, and looks at the copy. */
 static int archive(const struct global_db *g, const char *dir)
 {
-    const char *backend = config_getstring(g->backend);
+    const char *backend = backend_of(g);
     char *file = db_file(g), *slash = strrchr(file, '/');
     char *copy = xasprintf("%s/%s", dir, slash ? slash + 1 : file);
     struct db *db = NULL, *check = NULL;

@@ -24,6 +24,7 @@
 #include "sub_codec.h"
 #include "sub_entry.h"
 #include "times.h"
+#include "user_codec.h"
 #include "util.h"
 #include "xmalloc.h"
 
@@ -368,6 +369,37 @@ static int decode_userdeny(const struct record *rec, struct buf *out)
     return r;
 }
 
+static int decode_user(const struct record *rec, struct buf *out)
+{
+    struct user_record *user = NULL;
+
+    if (*rec->key == 'N' || *rec->key == 'M' || *rec->key == 'D') {
+        buf_appendcstr(out, *rec->key == 'N' ? "name" : *rec->key == 'M' ? "moving-in" : "deleted");
+        buf_appendcstr(out, " user=");
+        put_text(out, rec->key + 1, rec->keylen - 1);
+        if (rec->vallen) buf_appendcstr(out, " id=");
+        put_text(out, rec->val, rec->vallen);
+        return 0;
+    }
+    if (*rec->key != 'U' || user_record_decode(rec->key + 1, rec->keylen - 1, rec->val, rec->vallen, &user))
+        return IMAP_MAILBOX_BADFORMAT;
+    buf_appendcstr(out, "user");
+    put_word(out, "id", user->id);
+    put_word(out, "user", user->userid);
+    put_word(out, "state", user_state_name(user->state));
+    if (user->state == USER_DELETED) put_word(out, "before", user_state_name(user->before));
+    put_word(out, "server", user->server);
+    put_word(out, "reason", user->reason);
+    if (user->created) put_time(out, "created", user->created);
+    if (user->changed) put_time(out, "changed", user->changed);
+    for (size_t i = 0; i < user->nformer; i++) put_word(out, "former", user->former[i].userid);
+    for (size_t i = 0; i < user->nlimits; i++) put_word(out, "quotaroot", user->limits[i].root);
+    for (int i = 0; i < strarray_size(&user->subscribed); i++)
+        put_word(out, "subscribed", strarray_nth(&user->subscribed, i));
+    user_record_free(&user);
+    return 0;
+}
+
 static int decode_statuscache(const struct record *rec, struct buf *out)
 {
     if (rec->vallen < 4 || (rec->val[0] != 'I' && rec->val[0] != 'S') || rec->val[1] != ' ')
@@ -395,6 +427,7 @@ static const struct {
     { "deliver", "deliver.db", decode_duplicate },
     { "tls_sessions", "tls_sessions.db", decode_tls },
     { "userdeny", "user_deny.db", decode_userdeny },
+    { "users", "users.db", decode_user },
     { "statuscache", "statuscache.db", decode_statuscache },
 };
 

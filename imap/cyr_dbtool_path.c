@@ -4,7 +4,7 @@
  *
  *     --user U        conversations, seen, sub, subhistory, counters
  *     --mailbox M     annotations
- *     (neither)       mailboxes, annotations, quota, deliver, tls_sessions, userdeny, statuscache
+ *     (neither)       mailboxes, users, annotations, quota, deliver, tls_sessions, userdeny, statuscache
  */
 #include <config.h>
 

@@ -22,6 +22,7 @@
 #include "libconfig.h"
 #include "signals.h"
 #include "txn.h"
+#include "user_ops.h"
 #include "xsyslog.h"
 
 #define TOMBSTONE_LIFE (7 * 86400) /* seconds */
@@ -145,7 +146,9 @@ static int run_messages(const struct options *o, time_t now)
          n.expunged, n.messages, n.mailboxes);
     int r2 = expire_tombstones(&o->scope, now - TOMBSTONE_LIFE, &n);
     int r3 = expire_subscriptions(&o->scope, now - unsubscribed_life(o), &n);
-    return r ? r : r2 ? r2 : r3;
+    size_t users = 0;
+    int r4 = o->scope.prefix ? 0 : user_expire(now - unsubscribed_life(o), o->scope.userid, &users);
+    return r ? r : r2 ? r2 : r3 ? r3 : r4;
 }
 
 static int run_user_flags(const struct options *o, time_t now)

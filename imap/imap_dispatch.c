@@ -18,6 +18,7 @@
 #include "service.h"
 #include "signals.h"
 #include "times.h"
+#include "user_record.h"
 #include "userdeny.h"
 #include "xsyslog.h"
 
@@ -44,16 +45,20 @@ static void greeting(struct imap_session *s)
 
 bool imap_session_alert(struct imap_session *s)
 {
+    struct buf why = BUF_INITIALIZER;
     char text[TEXT_MAX];
     const char *p = text;
 
     if (!s->userid || s->isadmin) return false;
-    if (!shutdown_file(text, sizeof(text)) &&
-        !userdeny_check(s->userid, service_name(), text, sizeof(text)))
-        return false;
-    while (*p == '[') p++;
-    imap_bye(s, "[ALERT] %s", p);
-    return true;
+    bool closed = shutdown_file(text, sizeof(text)) || userdeny_check(s->userid, service_name(), text, sizeof(text));
+    if (!closed && user_record_refuses_now(s->userid, &s->refusal_asked, &why)) {
+        closed = true;
+        p = buf_cstring(&why);
+    }
+    while (closed && *p == '[') p++;
+    if (closed) imap_bye(s, "[ALERT] %s", p);
+    buf_free(&why);
+    return closed;
 }
 
 /* The input is at its end. */

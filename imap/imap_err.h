@@ -84,7 +84,8 @@
     X(IMAP_SEARCH_MUTABLE, "Search is mutable") \
     X(IMAP_SEARCH_NOT_SUPPORTED, "Search is not supported") \
     X(IMAP_BYE_LOGOUT, "LOGOUT received") \
-    X(IMAP_OK_COMPLETED, "Completed")
+    X(IMAP_OK_COMPLETED, "Completed") \
+    X(IMAP_USER_DISABLED, "Mailbox disabled, not accepting messages")
 
 enum imap_err {
     IMAP_ERR_BEFORE = -1904809473,

@@ -17,12 +17,25 @@
 #include "mboxlist.h"
 #include "mboxname.h"
 #include "txn.h"
+#include "user_record.h"
 #include "xmalloc.h"
+
+/* A user who is moving in is not there yet: only admins reach his mailboxes. */
+static bool is_hidden(const struct imap_session *s, const char *intname)
+{
+    if (s->isadmin || (s->userid && mboxname_userownsmailbox(s->userid, intname))) return false;
+    char *owner = mboxname_to_userid(intname);
+    bool hidden = owner && user_record_is_hidden(owner);
+    free(owner);
+    return hidden;
+}
 
 char *imap_intname(const struct imap_session *s, extname_t extname)
 {
     if (extname_isempty(extname)) return NULL;
-    return mboxname_from_external(extname, &s->ns, s->userid);
+    char *name = mboxname_from_external(extname, &s->ns, s->userid);
+    if (name && is_hidden(s, name)) xzfree(name);
+    return name;
 }
 
 extname_t imap_extname(const struct imap_session *s, const char *intname)

@@ -60,6 +60,7 @@ struct imap_session {
 
     /* who; userid NULL: not logged in */
     char *userid;
+    time_t refusal_asked; /* user_record_refuses_now() */
     struct auth_state *auth;
     bool isadmin, isproxyadmin;
     bool list_subscribed, list_dav; /* imapmagicplus: user+, user+dav */

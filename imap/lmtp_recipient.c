@@ -19,6 +19,7 @@
 #include "lmtp_session.h"
 #include "mboxlist.h"
 #include "quota.h"
+#include "user_record.h"
 #include "userdeny.h"
 #include "util.h"
 #include "xmalloc.h"
@@ -76,8 +77,9 @@ static int lookup_inbox(const char *userid, struct txn *txn, mbentry_t **entryp)
 /* The user as asked for, made if that is allowed. */
 static int find_user(struct lmtp_session *session, struct lmtp_rcpt *rcpt, mbentry_t **entryp)
 {
-    int r = lookup_inbox(rcpt->userid, NULL, entryp);
+    int r = user_record_delivery(rcpt->userid);
 
+    if (!r) r = lookup_inbox(rcpt->userid, NULL, entryp);
     if (!r) conversations_mend_split(*entryp);
     if (r != IMAP_MAILBOX_NONEXISTENT || !config_getswitch(IMAPOPT_AUTOCREATE_POST)) return r;
     if (autocreate_user(rcpt->userid, &session->ns)) return r;

@@ -20,6 +20,7 @@ static const struct reply {
     { IMAP_MAILBOX_MOVED, "451 4.2.1" },
     { IMAP_MAILBOX_RESERVED, "451 4.2.1" },
     { IMAP_MAILBOX_DISABLED, "451 4.2.1" },
+    { IMAP_USER_DISABLED, "550 5.2.1" },
     { IMAP_NOSPACE, "451 4.3.1" },
     { IMAP_SERVER_UNAVAILABLE, "451 4.4.3" },
     { IMAP_PROTOCOL_BAD_PARAMETERS, "501 5.5.4" },

@@ -26,6 +26,7 @@
 #include "mboxlist_db.h"
 #include "names_config.h"
 #include "user.h"
+#include "user_record.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
 
@@ -447,6 +448,7 @@ int mboxlist_update_entry(struct txn *txn, const char *name, const mbentry_t *en
         r = store(db, &key, &val);
     }
     mboxlist_db_close(&db);
+    if (!r && !other_file) r = user_record_follow(txn, name, old, entry);
     if (!r) forget_meta(txn, name, old, entry);
     if (!r) r = raise_counters(txn, name, entry);
     mbentry_free(&old);
@@ -474,6 +476,7 @@ int mboxlist_delete_entry(struct txn *txn, const char *name)
     }
     if (r == IMAP_MAILBOX_NONEXISTENT) r = 0;
     mboxlist_db_close(&db);
+    if (!r && !other_file) r = user_record_follow(txn, name, old, NULL);
     mbentry_free(&old);
     buf_free(&key);
     return r;

@@ -127,6 +127,8 @@ int autocreate_user(const char *userid, const struct namespace *ns);
 /* Remove what a user has beside mailboxes: quota roots, metadata files (DELETE of an INBOX). wipe: seen state too. Once in
  * a transaction is enough. */
 int user_deletedata(struct txn *txn, const char *userid, bool wipe);
+/* His quota limits and subscriptions go into the tombstone that this transaction will leave of him. Before anything is removed. */
+int user_keep_for_undelete(struct txn *txn, const char *userid);
 /* Remove a user as a whole: mailboxes (deleted ones too if `deleted`), quota roots, metadata files (UNUSER, XFER).
  * how: MBOXLIST_DELETE_*. */
 int user_remove(struct txn *txn, const char *userid, bool deleted, unsigned how);

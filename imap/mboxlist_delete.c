@@ -159,6 +159,7 @@ static int delete_user(const struct deletion *d, const char *inbox)
     int r = user_meta_lookup(userid, d->txn, &meta);
     if (r == IMAP_MAILBOX_NONEXISTENT) r = 0;
     user_meta_free(&meta);
+    if (!r) r = user_keep_for_undelete(d->txn, userid);
     if (!r) r = mboxlist_collect_tree(inbox, MBOXTREE_INTERMEDIATES, &entries);
     /* children first, so that none is left below a tombstone */
     for (int i = ptrarray_size(&entries) - 1; !r && i >= 0; i--)

@@ -15,6 +15,7 @@
 
 #include "acl.h"
 #include "glob.h"
+#include "user_record.h"
 #include "xmalloc.h"
 
 static void free_glob(void *p)
@@ -49,6 +50,7 @@ void find_init(struct find *f, const struct namespace *ns, extnames_t patterns, 
         ptrarray_append(&f->globs, glob);
         cut_literal(&f->literal, pattern, glob_literal_prefix(glob), i == 0);
     }
+    if (!isadmin) user_record_hidden(&f->hidden);
 }
 
 void find_fini(struct find *f)
@@ -58,6 +60,7 @@ void find_fini(struct find *f)
     mbname_free(&f->mbname);
     mbentry_free(&f->entry);
     extname_free(&f->extname);
+    strarray_fini(&f->hidden);
     strarray_fini(&f->above);
 }
 
@@ -95,6 +98,8 @@ bool find_isvisible(const struct find *f, const mbname_t *mbname, const mbentry_
     if (mbname_isdeleted(mbname) && !f->isadmin) return false;
     if (mboxname_isnonimapmailbox(entry->name, entry->mbtype)) return false;
     if (f->isadmin) return true;
+    if (strarray_size(&f->hidden) && mbname_userid(mbname) && strarray_contains(&f->hidden, mbname_userid(mbname)))
+        return false;
     if (entry->mbtype & MBTYPE_INTERMEDIATE) /* no ACL: only its owner */
         return f->userid && !strcmpnull(mbname_userid(mbname), f->userid);
     return cyrus_acl_myrights(f->auth, entry->acl) & ACL_LOOKUP;

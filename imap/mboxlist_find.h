@@ -16,6 +16,7 @@ struct find {
     void *rock;
     ptrarray_t globs;   /* struct glob */
     struct buf literal; /* all patterns begin with these bytes */
+    strarray_t hidden;  /* users that are moving in (user_record.h) */
     strarray_t above;   /* names pushed or shown that are above the last one, and that one */
     /* the name that waits for its successor, which tells whether it has children */
     mbname_t *mbname;

@@ -26,6 +26,7 @@
 #include "telemetry.h"
 #include "tls.h"
 #include "util.h"
+#include "user_record.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
 
@@ -189,13 +190,29 @@ static bool over_limits(struct pop3_session *s)
     return true;
 }
 
+/* The password is right, but nobody comes in as this user now: answered. */
+static bool refused(struct pop3_session *s)
+{
+    struct buf text = BUF_INITIALIZER;
+    bool no = user_record_refuses(s->userid, &text);
+
+    if (no) {
+        syslog(LOG_NOTICE, "badlogin: %s %s (%s) [%s]", s->client->clienthost, saslserver_mech(s->sasl), s->userid,
+               buf_cstring(&text));
+        pop3_err(s, "[SYS/PERM] %s", buf_cstring(&text));
+        logout(s);
+    }
+    buf_free(&text);
+    return no;
+}
+
 /* libsasl knows who it is: open the maildrop and answer. */
 static void login(struct pop3_session *s)
 {
     bool plain = !strcmp(saslserver_mech(s->sasl), "plaintext");
 
     s->userid = xstrdup(saslserver_identity(s->sasl)->userid);
-    if (over_limits(s)) return;
+    if (refused(s) || over_limits(s)) return;
     s->auth = auth_newstate(s->userid);
     log_good(s);
     int r = mboxname_init_namespace(&s->ns, false);

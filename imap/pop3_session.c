@@ -22,6 +22,7 @@
 #include "signals.h"
 #include "telemetry.h"
 #include "tls.h"
+#include "user_record.h"
 #include "userdeny.h"
 #include "util.h"
 #include "xmalloc.h"
@@ -162,13 +163,19 @@ static void run_line(struct pop3_session *s, struct buf *line)
 /* The administrator has closed the service, or denied it to this user: said. */
 static bool is_closed(struct pop3_session *s)
 {
+    struct buf why = BUF_INITIALIZER;
     char text[TEXT_MAX];
+    bool closed = shutdown_file(text, sizeof(text)) ||
+                  (s->userid && userdeny_check(s->userid, service_name(), text, sizeof(text)));
 
-    if (!shutdown_file(text, sizeof(text)) &&
-        !(s->userid && userdeny_check(s->userid, service_name(), text, sizeof(text))))
-        return false;
-    pop3_err(s, "[SYS/TEMP] %s", text);
-    return true;
+    if (closed)
+        pop3_err(s, "[SYS/TEMP] %s", text);
+    else if (s->userid && user_record_refuses_now(s->userid, &s->refusal_asked, &why)) {
+        closed = true;
+        pop3_err(s, "[SYS/PERM] %s", buf_cstring(&why));
+    }
+    buf_free(&why);
+    return closed;
 }
 
 /* A session that was idle for too long ends without a word (RFC 1939 §3). */

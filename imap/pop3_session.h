@@ -49,6 +49,7 @@ struct pop3_session {
 
     /* who and what, after login */
     char *userid;
+    time_t refusal_asked; /* user_record_refuses_now() */
     struct auth_state *auth;
     struct namespace ns;
     char *mboxname; /* internal */

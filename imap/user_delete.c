@@ -23,6 +23,7 @@
 #include "quota.h"
 #include "sync_log.h"
 #include "user.h"
+#include "user_record.h"
 #include "xmalloc.h"
 
 struct removal {
@@ -159,6 +160,35 @@ done:
     return r;
 }
 
+/* ---- what undelete needs ---- */
+
+struct keeping {
+    struct user_record *rec;
+    const char *inbox;
+};
+
+static int keep_limits(const struct quota *q, void *rock)
+{
+    const struct keeping *k = rock;
+
+    if (mboxname_is_prefix(q->root, k->inbox)) user_record_add_limits(k->rec, q);
+    return 0;
+}
+
+int user_keep_for_undelete(struct txn *txn, const char *userid)
+{
+    char *inbox = mboxname_user_mbox(userid, NULL);
+    struct keeping k = { user_record_new("", userid, USER_DELETED), inbox };
+
+    int r = inbox ? quota_foreach(inbox, keep_limits, &k) : IMAP_INVALID_USER;
+    /* subscriptions that can't be read are no reason to keep a user */
+    if (!r) (void)sub_list(userid, &k.rec->subscribed);
+    if (!r) r = user_record_keep(txn, userid, k.rec);
+    user_record_free(&k.rec);
+    free(inbox);
+    return r;
+}
+
 /* ---- the whole user ---- */
 
 static int collect_entry(const mbentry_t *mbentry, void *rock)
@@ -194,6 +224,7 @@ int user_remove(struct txn *txn, const char *userid, bool deleted, unsigned how)
     bool existed = !r;
 
     if (r == IMAP_MAILBOX_NONEXISTENT) r = 0;
+    if (!r && existed) r = user_keep_for_undelete(txn, userid);
     /* the files are found through the INBOX, so they are marked while it is there */
     if (!r && existed) r = user_deletedata(txn, userid, true);
     if (!r) r = remove_mailboxes(txn, userid, deleted, how);

@@ -22,6 +22,7 @@
 #include "partition_select.h"
 #include "sync_reserve.h"
 #include "txn.h"
+#include "user_record.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
 
@@ -36,7 +37,7 @@ struct move {
     const char *owner; /* NULL: nobody's */
     int (*copy)(struct sync_client *sc, const char *name);
     int (*verify)(struct sync_client *sc, const char *name);
-    int (*remove)(struct txn *txn, const char *name);
+    int (*remove)(struct txn *txn, const char *name, const char *server);
 };
 
 /* Is the other end this very server, under whatever name? It is given a file that nobody else has; if it then
@@ -76,12 +77,12 @@ int xfer_connect(struct sync_client *sc, const char *server, const char *partiti
 
 /* ---- steps ---- */
 
-static int remove_here(const struct move *move)
+static int remove_here(const struct move *move, const char *server)
 {
     struct txn *txn = NULL;
 
     int r = txn_begin(&txn);
-    if (!r) r = move->remove(txn, move->name);
+    if (!r) r = move->remove(txn, move->name, server);
     if (!r) r = txn_commit(&txn, NULL);
     txn_abort(&txn);
     return r;
@@ -106,7 +107,7 @@ static int finish(struct sync_client *sc, const struct move *move)
     sc->differences = 0;
     if (!r) r = move->verify(sc, move->name);
     if (!r && sc->differences) r = IMAP_SYNC_CHECKSUM;
-    if (!r) r = remove_here(move);
+    if (!r) r = remove_here(move, sc->servername);
     namelock_release(&lock);
     limit_silence(sc, usual);
     return r;
@@ -130,11 +131,12 @@ static int run(struct sync_client *sc, const struct move *move)
 
 /* ---- users ---- */
 
-static int remove_user(struct txn *txn, const char *userid)
+static int remove_user(struct txn *txn, const char *userid, const char *server)
 {
     int r = txn_lock_user(txn, userid);
 
-    return r ? r : user_remove(txn, userid, true, REMOVE_HOW);
+    if (!r) r = user_remove(txn, userid, true, REMOVE_HOW);
+    return r ? r : user_record_set_moved(txn, userid, server);
 }
 
 int xfer_user(struct sync_client *sc, const char *userid)
@@ -171,7 +173,7 @@ static int verify_mailbox(struct sync_client *sc, const char *name)
     return r;
 }
 
-static int remove_mailbox(struct txn *txn, const char *name)
+static int remove_mailbox(struct txn *txn, const char *name, const char *server)
 {
     int r = txn_lock_user(txn, NULL);
 

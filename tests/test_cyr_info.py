@@ -31,7 +31,8 @@ def debian_info(server, *args):
                           **server.account.popen_args()).stdout
 
 
-OWN = {"imap_progress_interval", "journal_", "log_file", "master_ready_file", "master_stop_timeout", "quota_enforce", "quota_report",
+OWN = {"disabled_user_delivery", "imap_progress_interval", "journal_", "log_file", "master_ready_file", "master_stop_timeout",
+       "quota_enforce", "quota_report",
        "rename_subscriptions"}
 
 

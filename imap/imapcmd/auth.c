@@ -18,6 +18,7 @@
 #include "sessionid.h"
 #include "signals.h"
 #include "tls.h"
+#include "user_record.h"
 #include "util.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
@@ -58,6 +59,23 @@ static bool over_limits(struct imap_session *s)
     saslserver_reset(s->sasl);
     imap_no(s, "%s", text);
     return true;
+}
+
+/* The password is right, but nobody comes in as this user now: answered. */
+static bool refused(struct imap_session *s)
+{
+    const char *userid = saslserver_identity(s->sasl)->userid;
+    struct buf text = BUF_INITIALIZER;
+    bool no = user_record_refuses(userid, &text);
+
+    if (no) {
+        syslog(LOG_NOTICE, "badlogin: %s %s (%s) [%s]", s->client->clienthost, saslserver_mech(s->sasl), userid,
+               buf_cstring(&text));
+        saslserver_reset(s->sasl);
+        imap_no(s, "[CONTACTADMIN] %s", buf_cstring(&text));
+    }
+    buf_free(&text);
+    return no;
 }
 
 /* The success line; `what` goes behind the capabilities. */
@@ -147,7 +165,7 @@ static void login(struct imap_session *s, struct buf *user, struct buf *password
         result = saslserver_checkpass(s->sasl, buf_cstring(user), buf_cstring(password));
     if (result != SASLSERVER_OK)
         login_failed(s, result, buf_cstring(user));
-    else if (!over_limits(s)) {
+    else if (!refused(s) && !over_limits(s)) {
         bool subscribed = s->list_subscribed, dav = s->list_dav;
         int r = imap_session_login(s);
         s->list_subscribed = subscribed;
@@ -211,7 +229,7 @@ static void auth_succeeded(struct imap_session *s)
 {
     struct buf what = BUF_INITIALIZER;
 
-    if (over_limits(s)) return;
+    if (refused(s) || over_limits(s)) return;
     int r = imap_session_login(s);
     if (r) {
         imap_result(s, r);
