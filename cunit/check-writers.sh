@@ -67,6 +67,7 @@ disk imap/annotate_upgrade.o databases of an older version are kept under anothe
 disk imap/ctl_cyrusdb.o backups of databases
 disk imap/mboxlist_relocate.o a symbolic link among a user's files, durable before the journal removes the old one
 disk imap/mboxlist_upgrade.o mailboxes.db of an older version is kept under another name
+disk imap/user_derive.o a damaged users.db is made anew from what can be read of it, and kept under another name
 disk imap/cyr_dbtool_damage.o a damaged database that is made anew on demand, and kept
 disk imap/lmtp_message.o a message on its way in
 disk imap/sync_log.o the log for sync_client, which is no store

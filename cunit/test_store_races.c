@@ -10,96 +10,23 @@
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "append.h"
 #include "imap_err.h"
 #include "mboxlist.h"
 #include "ops_testutil.h"
+#include "race_testutil.h"
 #include "util.h"
 #include "xmalloc.h"
 
 #define ROUNDS 10
 #define UNIQUEID "5b2e4f30-0000-4000-8000-000000000001"
 
-/* Error codes of the table fit in an exit code, one more than their number. */
-static int exit_code(int r)
-{
-    return r ? 1 + (r & 0x7f) : 0;
-}
-
-/* ---- processes that start together ---- */
-
-struct gate {
-    int ready[2], go[2];
-};
-
-/* In a process: said to be here, waits until all are. */
-static void pass(struct gate *gate)
-{
-    char byte = 'x';
-
-    close(gate->go[1]);
-    if (write(gate->ready[1], &byte, 1) != 1) _exit(99);
-    if (read(gate->go[0], &byte, 1) != 0) _exit(99);
-}
-
-typedef int racer_fn(struct gate *gate, unsigned round);
-
-static pid_t start(struct gate *gate, racer_fn *fn, unsigned round)
-{
-    pid_t pid = fork();
-
-    ck_assert_int_ge(pid, 0);
-    if (pid) return pid;
-    int r = fn(gate, round);
-    _exit(exit_code(r));
-}
-
-static int result_of(pid_t pid)
-{
-    int status;
-
-    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-    ck_assert_msg(WIFEXITED(status), "ended by signal %d", WTERMSIG(status));
-    return WEXITSTATUS(status);
-}
-
-static void race(racer_fn *one, racer_fn *two, unsigned round, int *r1, int *r2)
-{
-    struct gate gate;
-    char byte;
-
-    ck_assert_int_eq(pipe(gate.ready), 0);
-    ck_assert_int_eq(pipe(gate.go), 0);
-    pid_t a = start(&gate, one, round), b = start(&gate, two, round);
-    for (int i = 0; i < 2; i++) ck_assert_int_eq(read(gate.ready[0], &byte, 1), 1);
-    close(gate.go[1]);
-    *r1 = result_of(a);
-    *r2 = result_of(b);
-    close(gate.go[0]);
-    close(gate.ready[0]);
-    close(gate.ready[1]);
-}
-
-static void assert_one_of(int code, const int *allowed, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (code == exit_code(allowed[i])) return;
-    }
-    ck_abort_msg("unexpected result %d", code);
-}
-#define ASSERT_ONE_OF(code, ...)                          \
-    do {                                                  \
-        const int allowed_[] = { __VA_ARGS__ };           \
-        assert_one_of(code, allowed_, array_size(allowed_)); \
-    } while (0)
-
 /* ---- one uniqueid for two mailboxes ---- */
 
 /* The gate is behind all looks at the uniqueid and before the commit. */
-static int create_with_id(struct gate *gate, const char *name)
+static int create_with_id(struct race_gate *gate, const char *name)
 {
     struct mboxlist_createargs args = {
         .name = name, .uniqueid = UNIQUEID, .isadmin = true, .userid = "admin", .auth = ot_admin
@@ -107,16 +34,16 @@ static int create_with_id(struct gate *gate, const char *name)
     struct txn *txn = ot_begin();
 
     int r = mboxlist_createmailbox(txn, &args, NULL);
-    pass(gate);
+    race_pass(gate);
     return ot_end(txn, r);
 }
 
-static int create_for_alice(struct gate *gate, unsigned round)
+static int create_for_alice(struct race_gate *gate, unsigned round)
 {
     return create_with_id(gate, "user.alice.one");
 }
 
-static int create_for_bob(struct gate *gate, unsigned round)
+static int create_for_bob(struct race_gate *gate, unsigned round)
 {
     return create_with_id(gate, "user.bob.two");
 }
@@ -128,9 +55,9 @@ START_TEST(one_uniqueid_for_two_users)
 
     ot_must_create("user.alice");
     ot_must_create("user.bob");
-    race(create_for_alice, create_for_bob, 0, &a, &b);
+    race_run(create_for_alice, create_for_bob, 0, &a, &b);
     ck_assert_int_ne(!a, !b);
-    ck_assert_int_eq(a ? a : b, exit_code(IMAP_MAILBOX_MOVED));
+    ck_assert_int_eq(a ? a : b, race_exit_code(IMAP_MAILBOX_MOVED));
     ck_assert_int_eq(ot_exists("user.alice.one"), !a);
     ck_assert_int_eq(ot_exists("user.bob.two"), !b);
     ck_assert_int_eq(mboxlist_lookup_by_uniqueid(UNIQUEID, &entry, false, NULL), 0);
@@ -145,9 +72,9 @@ END_TEST
 
 /* ---- names ---- */
 
-static int create_same(struct gate *gate, unsigned round)
+static int create_same(struct race_gate *gate, unsigned round)
 {
-    pass(gate);
+    race_pass(gate);
     return ot_create("user.alice.same");
 }
 
@@ -157,24 +84,24 @@ START_TEST(one_name_for_two)
 
     ot_must_create("user.alice");
     for (unsigned i = 0; i < ROUNDS; i++) {
-        race(create_same, create_same, i, &a, &b);
+        race_run(create_same, create_same, i, &a, &b);
         ck_assert_int_ne(!a, !b);
-        ck_assert_int_eq(a ? a : b, exit_code(IMAP_MAILBOX_EXISTS));
+        ck_assert_int_eq(a ? a : b, race_exit_code(IMAP_MAILBOX_EXISTS));
         ot_check_store();
         ck_assert_int_eq(ot_delete_by("user.alice.same", "admin", ot_admin, 0), 0);
     }
 }
 END_TEST
 
-static int create_child(struct gate *gate, unsigned round)
+static int create_child(struct race_gate *gate, unsigned round)
 {
-    pass(gate);
+    race_pass(gate);
     return ot_create("user.alice.box.child");
 }
 
-static int rename_parent(struct gate *gate, unsigned round)
+static int rename_parent(struct race_gate *gate, unsigned round)
 {
-    pass(gate);
+    race_pass(gate);
     return ot_rename_to(round % 2 ? "user.alice.new" : "user.alice.box",
                         round % 2 ? "user.alice.box" : "user.alice.new");
 }
@@ -187,7 +114,7 @@ START_TEST(create_below_a_parent_that_moves)
     ot_must_create("user.alice");
     for (unsigned i = 0; i < ROUNDS; i++) {
         ot_must_create("user.alice.box");
-        race(create_child, rename_parent, 0, &a, &b);
+        race_run(create_child, rename_parent, 0, &a, &b);
         ck_assert_int_eq(a, 0);
         ck_assert_int_eq(b, 0);
         ck_assert_int_eq(ot_exists("user.alice.new"), 1);
@@ -216,15 +143,15 @@ static int deliver_to(const char *name)
     return ot_end(txn, r);
 }
 
-static int deliver(struct gate *gate, unsigned round)
+static int deliver(struct race_gate *gate, unsigned round)
 {
-    pass(gate);
+    race_pass(gate);
     return deliver_to("user.alice.box");
 }
 
-static int delete_box(struct gate *gate, unsigned round)
+static int delete_box(struct race_gate *gate, unsigned round)
 {
-    pass(gate);
+    race_pass(gate);
     return ot_delete_by("user.alice.box", "admin", ot_admin, round % 2 ? 0 : MBOXLIST_DELETE_IMMEDIATE);
 }
 
@@ -244,8 +171,8 @@ START_TEST(delivery_while_the_mailbox_is_deleted)
     ck_assert_int_eq(ot_setquota("user.alice", 1000000, -1, -1), 0);
     for (unsigned i = 0; i < ROUNDS; i++) {
         ot_must_create("user.alice.box");
-        race(deliver, delete_box, i, &a, &b);
-        ASSERT_ONE_OF(a, 0, IMAP_MAILBOX_NONEXISTENT);
+        race_run(deliver, delete_box, i, &a, &b);
+        RACE_ASSERT_ONE_OF(a, 0, IMAP_MAILBOX_NONEXISTENT);
         ck_assert_int_eq(b, 0);
         ck_assert_int_eq(ot_exists("user.alice.box"), 0);
         ot_check_store();
@@ -263,8 +190,8 @@ START_TEST(delivery_while_the_mailbox_moves)
     ot_must_create("user.alice.box");
     uint32_t accepted = 0;
     for (unsigned i = 0; i < ROUNDS; i++) {
-        race(deliver, rename_parent, i, &a, &b);
-        ASSERT_ONE_OF(a, 0, IMAP_MAILBOX_NONEXISTENT);
+        race_run(deliver, rename_parent, i, &a, &b);
+        RACE_ASSERT_ONE_OF(a, 0, IMAP_MAILBOX_NONEXISTENT);
         ck_assert_int_eq(b, 0);
         accepted += !a;
         ck_assert_uint_eq(exists_in(i % 2 ? "user.alice.box" : "user.alice.new"), accepted);
@@ -275,13 +202,13 @@ END_TEST
 
 /* ---- a view of what goes ---- */
 
-static int select_box(struct gate *gate, unsigned round)
+static int select_box(struct race_gate *gate, unsigned round)
 {
     struct index_record rec;
     struct mailbox *m;
     bool changed;
 
-    pass(gate);
+    race_pass(gate);
     int r = mailbox_open_irl("user.alice.box", &m);
     if (r) return r;
     for (uint32_t i = 1; !r && i <= mailbox_num_records(m); i++) r = mailbox_read_record(m, i, &rec);
@@ -299,8 +226,8 @@ START_TEST(select_while_the_mailbox_is_deleted)
     for (unsigned i = 0; i < ROUNDS; i++) {
         ot_must_create("user.alice.box");
         ck_assert_int_eq(deliver_to("user.alice.box"), 0);
-        race(select_box, delete_box, i, &a, &b);
-        ASSERT_ONE_OF(a, 0, IMAP_MAILBOX_NONEXISTENT);
+        race_run(select_box, delete_box, i, &a, &b);
+        RACE_ASSERT_ONE_OF(a, 0, IMAP_MAILBOX_NONEXISTENT);
         ck_assert_int_eq(b, 0);
         ot_check_store();
     }

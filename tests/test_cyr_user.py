@@ -387,6 +387,36 @@ def test_names_of_every_kind(server):
         json.loads(line)
 
 
+# ---- at one moment ----
+
+@pytest.mark.parametrize("autocreate", [False, True])
+def test_login_while_he_is_deleted(server, autocreate):
+    """Whoever comes second: the session is his or there is no user; no record is without an INBOX, no INBOX without a record."""
+    if autocreate:
+        server.conf["autocreate_quota"] = 0
+        server.restart()
+    server.allow_log("what=<can't open cyrus.index> mailbox=<user.alice>")  # gone between look-up and open
+    for n in range(8):
+        if "alice" not in listed(server):
+            user(server, "create", "alice")
+        deleting = server.popen("cyr_user", "delete", *(["--now"] if n % 2 else []), "alice")
+        for _ in range(4):
+            with server.imap("alice") as imap:
+                answer = imap.cmd("SELECT INBOX")
+                assert answer.status == "OK" or "does not exist" in answer.text, answer
+        assert deleting.wait(60) == 0
+        inboxes = json.loads(server.run("ctl_mboxlist", "-d").stdout)
+        live = [name for name, entry in inboxes.items() if name == "user.alice" and "d" not in entry["mbtype"]]
+        assert len(live) == len(listed(server)) <= 1
+        if live:
+            assert shown(server, "alice")["id"] == inboxes["user.alice"]["uniqueid"]
+        time.sleep(0.2)
+    before = records(server)
+    mark = server.log_mark()
+    server.restart()
+    assert records(server) == before and "follow mailboxes.db" not in server.log_text(mark)
+
+
 # ---- a file that is damaged or gone ----
 
 def test_file_is_gone(server):

@@ -136,7 +136,7 @@ def path_of(server, kind):
     }.get(kind, server.path("conf", kind))
 
 
-SIMPLE = ("mailboxes.db", "cyrus.header", "cyrus.cache", "cyrus.annotations", "annotations.db", "conversations.db",
+SIMPLE = ("mailboxes.db", "users.db", "cyrus.header", "cyrus.cache", "cyrus.annotations", "annotations.db", "conversations.db",
           "counters.db", "quotas.db", "seen", "subhistory", "deliver.db", "tls_sessions.db", "user_deny.db", "journal")
 
 

@@ -16,6 +16,7 @@
 #include "mboxname.h"
 #include "quota_codec.h"
 #include "seen_codec.h"
+#include "user_codec.h"
 #include "fuzz.h"
 
 static struct buf out;
@@ -134,10 +135,21 @@ static void names(const char *val, size_t len)
     free(text);
 }
 
+static void user(const char *val, size_t len)
+{
+    struct user_record *rec, *again;
+
+    if (user_record_decode("id", 2, val, len, &rec)) return;
+    user_record_encode(rec, &out);
+    if (user_record_decode("id", 2, out.s, out.len, &again)) abort();
+    user_record_free(&again);
+    user_record_free(&rec);
+}
+
 void fuzz_mbentry(const uint8_t *data, size_t size)
 {
     static void (*const kinds[])(const char *, size_t) = {
-        name_record, id_record, old_record, conversation, conversations_rest, small_records, names,
+        name_record, id_record, old_record, conversation, conversations_rest, small_records, names, user,
     };
 
     if (!size) return;

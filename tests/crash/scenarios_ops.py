@@ -120,6 +120,46 @@ def whole_users(r, env=None):
         assert "mailbox DELETED." not in r.state
 
 
+def users(r, env=None):
+    """cyr_user: created, with a place alone, disabled, renamed, deleted, brought back, gone; by IMAP, too."""
+    begin(r, env, delete_mode="delayed", allowusermoves=True, quota_db="twoskip")
+
+    def cyr_user(*args):
+        r.step(r.server.run, "cyr_user", *args)
+
+    def state(user):
+        """As the record says, or None."""
+        match = re.search(rf"^record users\.db U\S+ = %\(V 1 U {user} S (\S+) ", r.state, re.M)
+        return match and match.group(1)
+
+    cyr_user("create", "--quota", "5000", "carol")
+    assert state("carol") == "active" and r.usage("user.carol")
+    cyr_user("create", "--moving-in", "dora")
+    assert state("dora") == "moving-in"
+    cyr_user("disable", "--reason", "not paid", "alice")
+    assert r.step(r.server.deliver, message(85), "alice")
+    cyr_user("rename", "alice", "anna")
+    assert state("anna") == "disabled" and state("alice") is None
+    assert tree(r, "user.anna") == {"": 2, ".Work": 0, ".Work.Deep": 0}
+    r.step(r.server.run, "ctl_cyrusdb", "-c")
+    cyr_user("delete", "anna")
+    assert state("anna") == "deleted" and not names(r, "user.anna")
+    cyr_user("undelete", "anna")
+    assert state("anna") == "disabled" and r.stored("user.anna", message(85)) and r.usage("user.anna")
+    cyr_user("enable", "anna")
+    with r.server.imap("admin") as imap:
+        r.step(imap.ok, "CREATE user.dora")
+        assert state("dora") == "moving-in"
+        cyr_user("enable", "dora")
+        r.step(imap.ok, "RENAME user.dora user.emma")
+        r.step(imap.ok, "SETACL user.emma admin " + RIGHTS)
+        r.step(imap.ok, "DELETE user.emma")
+        assert state("emma") == "deleted"
+    cyr_user("delete", "--now", "bob")
+    cyr_user("create", "bob")
+    assert len(re.findall(r"^record users\.db U\S+ = %\(V 1 U bob ", r.state, re.M)) == 2
+
+
 def users_at_once(r, env=None):
     """A user with children and quota roots goes, nothing of him stays, another one takes his name."""
     begin(r, env, delete_mode="immediate", allowusermoves=True)

@@ -25,6 +25,8 @@ struct user_meta;
 void store_check_subs(const char *userid, struct user_meta *meta, struct buf *problems);
 /* The same of mailboxes.db by itself, and of the files of users. */
 void store_check_names(struct buf *problems);
+/* The same of users.db against mailboxes.db. */
+void store_check_users(struct buf *problems);
 /* A message to every INBOX, a checkpoint, and again store_check: can one go on from here? */
 void store_work(struct buf *problems);
 

@@ -408,6 +408,7 @@ void store_check(struct buf *problems)
     check_dbs(&c);
     check_ids(&c);
     store_check_names(problems);
+    store_check_users(problems);
     check_mailboxes(&c);
     check_quotas(&c);
     check_users(&c);

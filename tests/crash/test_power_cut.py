@@ -11,6 +11,7 @@ SCENARIOS = [scenarios.delivery, scenarios.imap, scenarios.first_start_and_creat
              scenarios.rename_and_delete, scenarios.subscriptions, scenarios.delete_at_once, scenarios.database_alone,
              scenarios.many_windows, scenarios.many_at_once,
              scenarios_ops.other_partition, scenarios_ops.archive, scenarios_ops.whole_users,
+             scenarios_ops.users,
              scenarios_ops.users_at_once, scenarios_ops.rights, scenarios_ops.special_use, scenarios_ops.quota_roots,
              scenarios_ops.expunged, scenarios_ops.annotations, scenarios_ops.conversations_merged]
 

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * store_users -- does users.db say what mailboxes.db does (doc/users.md)?
+ *
+ * Each INBOX has the record of its id, under its name; each other record is of somebody who has none and may have none; each key
+ * leads to a record that leads back. No recovery but that of the journal may be needed for that.
+ */
+#include <config.h>
+
+#include "store.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "imap_err.h"
+#include "mboxlist.h"
+#include "mboxname.h"
+#include "user_record.h"
+#include "xmalloc.h"
+
+static bool key_is(const struct buf *key, const char *want)
+{
+    struct txn_db *db = NULL;
+    const char *val;
+    size_t len;
+
+    bool is = !user_record_db_open(NULL, &db) && !txn_db_fetch(db, key->s, key->len, &val, &len) && len == strlen(want) &&
+              !memcmp(val, want, len);
+    txn_db_close(&db);
+    return is;
+}
+
+static int check_inbox(const mbentry_t *inbox, void *rock)
+{
+    struct user_record *rec = NULL;
+
+    if (!mboxname_isusermailbox(inbox->name, true) || mboxname_isdeletedmailbox(inbox->name, NULL)) return 0;
+    char *userid = mboxname_to_userid(inbox->name);
+    if (user_record_by_id(NULL, inbox->uniqueid, &rec))
+        buf_printf(rock, "%s has no record in users.db\n", userid);
+    else if (rec->state == USER_DELETED || strcmp(rec->userid, userid) != 0)
+        buf_printf(rock, "%s is %s in users.db, as %s\n", userid, user_state_name(rec->state), rec->userid);
+    user_record_free(&rec);
+    free(userid);
+    return 0;
+}
+
+static void check_keys(const struct user_record *rec, struct buf *problems)
+{
+    struct buf name = BUF_INITIALIZER, hidden = BUF_INITIALIZER, deleted = BUF_INITIALIZER;
+
+    user_key_name(rec->userid, &name);
+    user_key_hidden(rec->userid, &hidden);
+    user_key_deleted(rec->userid, rec->id, &deleted);
+    if (key_is(&name, rec->id) != (rec->state != USER_DELETED) || key_is(&hidden, rec->id) != (rec->state == USER_MOVING_IN) ||
+        key_is(&deleted, "") != (rec->state == USER_DELETED))
+        buf_printf(problems, "users.db: keys of %s (%s) are wrong\n", rec->userid, user_state_name(rec->state));
+    buf_free(&name);
+    buf_free(&hidden);
+    buf_free(&deleted);
+}
+
+static int check_record(const char *key, size_t keylen, const struct user_record *rec, void *rock)
+{
+    mbentry_t *inbox = NULL;
+
+    if (!rec) {
+        buf_printf(rock, "users.db: %.*s is no record\n", (int)keylen, key);
+        return 0;
+    }
+    check_keys(rec, rock);
+    char *name = mboxname_user_mbox(rec->userid, NULL);
+    bool his = name && !mboxlist_lookup(name, &inbox, NULL) && !strcmpnull(inbox->uniqueid, rec->id);
+    bool needs = rec->state == USER_ACTIVE || rec->state == USER_DISABLED, may = rec->state != USER_DELETED;
+    if ((needs && !his) || (his && !may))
+        buf_printf(rock, "users.db: %s is %s with%s INBOX\n", rec->userid, user_state_name(rec->state), his ? " an" : "out");
+    mbentry_free(&inbox);
+    free(name);
+    return 0;
+}
+
+static int check_key(void *rock, const char *key, size_t keylen, const char *data, size_t len)
+{
+    const char *sep = *key == 'D' ? memchr(key, USER_KEY_SEP, keylen) : NULL;
+    struct user_record *rec = NULL;
+    char *id = sep ? xstrndup(sep + 1, (size_t)(key + keylen - sep - 1)) : xstrndup(data, len);
+
+    if (*key == 'U') goto done;
+    if (!strchr("NMD", *key) || user_record_by_id(NULL, id, &rec))
+        buf_printf(rock, "users.db: %.*s leads nowhere\n", (int)keylen, key);
+done:
+    user_record_free(&rec);
+    free(id);
+    return 0;
+}
+
+void store_check_users(struct buf *problems)
+{
+    struct txn_db *db = NULL;
+
+    mboxlist_allmbox(NULL, check_inbox, problems, 0);
+    if (user_record_foreach(NULL, check_record, problems)) buf_appendcstr(problems, "users.db can't be read\n");
+    if (!user_record_db_open(NULL, &db) && txn_db_foreach(db, "", 0, check_key, problems))
+        buf_appendcstr(problems, "keys of users.db can't be read\n");
+    txn_db_close(&db);
+}
