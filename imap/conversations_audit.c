@@ -100,11 +100,36 @@ static bool same_status(const struct buf *x, const struct buf *y)
            a.emailexists == b.emailexists && a.emailunseen == b.emailunseen;
 }
 
+/*
+ * A change of an archived message leaves internal flags among its system flags, and archiving leaves the mark that
+ * the index has only until the old file is gone.
+ */
+static bool parse_copy(const struct buf *key, const struct buf *val, struct conv_guidrec *g)
+{
+    if (conv_guidrec_parse(buf_base(key), buf_len(key), buf_base(val), buf_len(val), g)) return false;
+    g->system_flags &= FLAGS_SYSTEM;
+    g->internal_flags &= ~FLAG_INTERNAL_NEEDS_CLEANUP;
+    return true;
+}
+
+static bool same_copy(const struct buf *key, const struct buf *x, const struct buf *y)
+{
+    struct conv_guidrec a, b;
+
+    return parse_copy(key, x, &a) && parse_copy(key, y, &b) && a.version == b.version &&
+           a.cid == b.cid && a.system_flags == b.system_flags &&
+           a.internal_flags == b.internal_flags && a.internaldate == b.internaldate;
+}
+
 static bool same_value(const struct buf *key, const struct buf *x, const struct buf *y)
 {
     if (buf_equal(x, y)) return true;
-    if (*buf_base(key) == 'B') return same_conversation(x, y);
-    return *buf_base(key) == 'F' && same_status(x, y);
+    switch (*buf_base(key)) {
+    case 'B': return same_conversation(x, y);
+    case 'F': return same_status(x, y);
+    case 'G': return same_copy(key, x, y);
+    default: return false;
+    }
 }
 
 /* ---- the walk ---- */

@@ -2,7 +2,7 @@
 /*
  * cyrusdb_quotalegacy -- the backend quotalegacy: one small file a key (handbook 01 §3.4)
  *
- * The "file" names the directory: what stands before its last component has quota/ and domain/. Keys are
+ * The "file" names the directory: what stands before its last component (`quotas.db`, `quota/`) has quota/ and domain/. Keys are
  * internal names of quota roots; one that can't be a file name can't be stored. A transaction is kept in
  * memory; its commit replaces the files one after the other, each with its lock held.
  * With NOSYNC nothing is synced: the journal writes each file again as a whole.
@@ -278,7 +278,9 @@ static int list_keys(struct quotalegacy *db, struct kvmap *keys)
 
 static int ql_open(const char *fname, unsigned flags, void **dbp)
 {
-    const char *slash = strrchr(fname, '/');
+    size_t len = strlen(fname);
+    while (len && fname[len - 1] == '/') len--;
+    const char *slash = memrchr(fname, '/', len);
     struct quotalegacy *db = xzmalloc(sizeof(*db));
 
     (void)flags;

@@ -158,7 +158,8 @@ def test_quotalegacy(server):
     out(server, "-n", db, "quotalegacy", "set", "user.alice", "%(S (1 2))")
     with open(server.path("conf", "quota", "a", "user.alice")) as f:
         assert f.read() == "%(S (1 2))\n"
-    assert out(server, db, "quotalegacy", "show") == "user.alice\t%(S (1 2))\n"
+    for name in (db, server.path("conf", "quota"), server.path("conf", "quota") + "/"):
+        assert out(server, name, "quotalegacy", "show") == "user.alice\t%(S (1 2))\n"
 
 
 def test_cvt_cyrusdb(server):

@@ -8,7 +8,7 @@ import time
 
 from . import model_ops
 from .clients import Rejected
-from .model import Store, inbox
+from .model import RESOURCES, Store, inbox
 from .model_view import View
 
 USERS = ("alice", "bob")
@@ -24,6 +24,10 @@ CLIENT_OPS = {"append": 14, "copy": 10, "move": 8, "store_flags": 20, "store_unc
               "subscribe": 2, "unsubscribe": 1, "set_acl": 2, "set_metadata": 2, "set_quota": 2, "undelete": 2}
 WORLD_OPS = {"deliver": 7, "together": 8, "unexpunge": 1, "expire": 0.4, "reconstruct": 0.4, "checkpoint": 0.3,
              "fix_quota": 0.3, "restart": 0.2, "kill_between": 0.2, "kill_during": 0.7}
+
+# Lines of a tool that are no complaint: a report of usage, names.
+HARMLESS = {"quota": re.compile(r"Quota +% Used +Used +Resource Root|(\d+ +){1,3}(" + "|".join(RESOURCES) + r") user\.\S+"),
+            "reconstruct": re.compile(r"(DELETED\.)?user\.[\w.]+")}
 
 
 class Wrong(AssertionError):
@@ -276,19 +280,18 @@ class World:
 
     # ---- the end ----
 
-    def nothing_to_repair(self, run=None):
-        """Of the tools of the build tree, or of those that run() runs."""
-        run = run or self.server.run
+    def complaints(self, command, run=None):
+        """What a tool of the build tree, or one that run() runs, finds to be wrong."""
+        done = (run or self.server.run)(*command)
         gone = {f"{root}: removed" for root in self.store.copy().end_roots()}
-        harmless = {
-            ("ctl_conversationsdb", "-A", "-r"): lambda line: False,
-            ("quota", "-f", "-n"): lambda line: line in gone or re.match(r"(Quota|\d+) |.* user\.\S+$", line),
-            ("reconstruct", "-n", "-G"): lambda line: re.fullmatch(r"(DELETED\.)?user\.[\w.]+", line),
-            ("ctl_mboxlist", "-v"): lambda line: False}
+        lines = [line.strip() for line in (done.stdout + done.stderr).splitlines()]
+        harmless = HARMLESS.get(command[0], re.compile(r"(?!)"))
+        return [f"{command[0]}: {line}" for line in lines if line and line not in gone and not harmless.fullmatch(line)]
+
+    def nothing_to_repair(self):
         found = []
-        for command, is_harmless in harmless.items():
-            done = run(*command)
-            lines = [line.strip() for line in (done.stdout + done.stderr).splitlines()]
-            found += [f"{command[0]}: {line}" for line in lines if line and not is_harmless(line)]
+        for command in (("ctl_conversationsdb", "-A", "-r"), ("quota", "-f", "-n"), ("reconstruct", "-n", "-G"),
+                        ("ctl_mboxlist", "-v")):
+            found += self.complaints(command)
         if found:
             raise Wrong(f"seed {self.seed}: to be repaired:\n" + "\n".join(found))
