@@ -49,7 +49,7 @@ system imap/dlist_print.o reads a file that is sent
 system imap/global.o stdin, stdout, stderr of a daemon; the owner of its lock
 system imap/metadata_entries.o reads annotation_definitions
 system imap/proc.o the proc file of a process, gone with it
-system imap/sync_client.o reads the list of users
+system imap/sync_client.o reads the list of users; stdin, stdout, stderr of a daemon
 system master/master.o stdin, stdout, stderr of the daemon
 system master/master_pidfile.o the pid file
 system master/master_socket.o socket files
@@ -70,6 +70,10 @@ disk imap/mboxlist_upgrade.o mailboxes.db of an older version is kept under anot
 disk imap/user_derive.o a damaged users.db is made anew from what can be read of it, and kept under another name
 disk imap/cyr_dbtool_damage.o a damaged database that is made anew on demand, and kept
 disk imap/lmtp_message.o a message on its way in
+disk imap/sync_client_roll.o the shutdown file, and who has a channel
+disk imap/sync_client_roll_retry.o what a channel has still to do
+disk imap/sync_client_roll_source.o the text log of a channel, when it is done with
+disk imap/sync_client_roll_status.o what monitors see of a channel
 disk imap/sync_log.o the log for sync_client, which is no store
 disk imap/sync_reserve.o messages on their way in
 disk imap/sync_sieve.o scripts, which are files that users give whole

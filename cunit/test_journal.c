@@ -501,6 +501,157 @@ START_TEST(test_reader_too_slow)
 }
 END_TEST
 
+/* ---- what is put away for readers ---- */
+
+static struct {
+    unsigned calls, events;
+    char name[32], last[64];
+    int result;
+} spilled;
+
+static int spill(const char *name, struct journal_reader *from)
+{
+    struct journal_event event;
+
+    spilled.calls++;
+    snprintf(spilled.name, sizeof(spilled.name), "%s", name);
+    while (!journal_reader_next(from, &event)) {
+        spilled.events++;
+        snprintf(spilled.last, sizeof(spilled.last), "%s", event.line);
+    }
+    return spilled.result;
+}
+
+static void with_spill(int result)
+{
+    memset(&spilled, 0, sizeof(spilled));
+    spilled.result = result;
+    jt_config.reader_max = 4000;
+    jt_config.spill = spill;
+    small_segments();
+}
+
+/* The one that is too far behind goes on behind what was put away, also one that is open meanwhile. */
+START_TEST(test_spill)
+{
+    struct journal_reader *slow, *quick;
+    struct journal_event event;
+
+    with_spill(0);
+    ck_assert_int_eq(journal_reader_open(jt, "slow", &slow), 0);
+    ck_assert_int_eq(journal_reader_open(jt, "quick", &quick), 0);
+    commit_events(0, 100);
+    expect_events(quick, 0, 100);
+    ck_assert_int_eq(journal_reader_commit(quick), 0);
+    ck_assert_int_eq(journal_checkpoint(jt, 0), 0);
+    ck_assert_uint_eq(spilled.calls, 1);
+    ck_assert_uint_eq(spilled.events, 100);
+    ck_assert_str_eq(spilled.name, "slow");
+    commit_events(100, 200);
+    ck_assert_int_eq(journal_checkpoint(jt, 0), 0);
+    commit_events(200, 210);
+    ck_assert_str_eq(spilled.last, "MAILBOX user.alice.199");
+
+    /* nothing is said to be lost, and an old place is not written over the new one */
+    ck_assert_int_eq(journal_reader_next(slow, &event), 0);
+    ck_assert_str_eq(event.line, "MAILBOX user.alice.200");
+    ck_assert_int_eq(journal_reader_next(quick, &event), 0);
+    journal_reader_close(&slow);
+    journal_reader_close(&quick);
+    ck_assert_int_eq(journal_reader_open(jt, "slow", &slow), 0);
+    expect_events(slow, 200, 210);
+    journal_reader_close(&slow);
+}
+END_TEST
+
+START_TEST(test_old_place_is_not_written_over_a_new_one)
+{
+    struct journal_reader *one, *two;
+
+    ck_assert_int_eq(journal_reader_open(jt, "x", &one), 0);
+    ck_assert_int_eq(journal_reader_open(jt, "x", &two), 0);
+    commit_events(0, 10);
+    expect_events(one, 0, 3);
+    expect_events(two, 0, 8);
+    ck_assert_int_eq(journal_reader_commit(two), 0);
+    ck_assert_int_eq(journal_reader_commit(one), 0);
+    journal_reader_close(&one);
+    journal_reader_close(&two);
+    ck_assert_int_eq(journal_reader_open(jt, "x", &one), 0);
+    expect_events(one, 8, 10);
+    journal_reader_close(&one);
+}
+END_TEST
+
+/* It can't be put away: then as without. */
+START_TEST(test_spill_fails)
+{
+    struct journal_reader *reader;
+    struct journal_event event;
+
+    with_spill(-ENOSPC);
+    ck_assert_int_eq(journal_reader_open(jt, "slow", &reader), 0);
+    commit_events(0, 100);
+    ck_assert_int_eq(journal_checkpoint(jt, 0), 0);
+    commit_events(100, 200);
+    ck_assert_int_eq(journal_checkpoint(jt, 0), 0);
+    ck_assert_int_eq(journal_reader_next(reader, &event), -ENODATA);
+    journal_reader_close(&reader);
+}
+END_TEST
+
+/* After a clean end there is no segment, whoever lags; after a crash only who lags too much has lost his place in them. */
+START_TEST(test_spill_at_the_end)
+{
+    struct journal_recovery recovery = { 0 };
+    struct journal_reader *reader;
+
+    with_spill(0);
+    ck_assert_int_eq(journal_reader_open(jt, "slow", &reader), 0);
+    journal_reader_close(&reader);
+    commit_events(0, 5);
+    ck_assert_int_eq(journal_checkpoint(jt, 0), 0);
+    ck_assert_uint_eq(spilled.calls, 0);
+    ck_assert_int_eq(journal_close(&jt), 0);
+    ck_assert_uint_eq(spilled.events, 5);
+    ck_assert_int_eq(journal_open(&jt_config, &jt), 0);
+    ck_assert_uint_eq(count_segments(), 0);
+
+    commit_events(5, 8);
+    jt_reboot(&recovery);
+    ck_assert_uint_eq(spilled.events, 5);
+    commit_events(8, 100);
+    jt_reboot(&recovery);
+    ck_assert_uint_eq(spilled.events, 100);
+    ck_assert_int_eq(journal_reader_open(jt, "slow", &reader), 0);
+    commit_events(100, 101);
+    expect_events(reader, 100, 101);
+    journal_reader_close(&reader);
+}
+END_TEST
+
+START_TEST(test_peek)
+{
+    struct journal_reader *reader, *peek;
+    struct journal_event event;
+
+    ck_assert(!journal_reader_exists(jt, "x"));
+    ck_assert_int_eq(journal_reader_peek(jt, "x", &peek), -ENOENT);
+    ck_assert_int_eq(journal_reader_open(jt, "x", &reader), 0);
+    ck_assert(journal_reader_exists(jt, "x"));
+    commit_events(0, 3);
+    ck_assert_int_eq(journal_reader_peek(jt, "x", &peek), 0);
+    expect_events(peek, 0, 3);
+    ck_assert_int_eq(journal_reader_next(peek, &event), 1);
+    ck_assert_int_eq(journal_reader_commit(peek), 0);
+    journal_reader_close(&peek);
+    ck_assert_int_eq(journal_reader_peek(jt, "x", &peek), 0);
+    expect_events(peek, 0, 3);
+    journal_reader_close(&peek);
+    journal_reader_close(&reader);
+}
+END_TEST
+
 START_TEST(test_reader_bad_names)
 {
     struct journal_reader *reader;
@@ -523,6 +674,24 @@ START_TEST(test_reader_place_lost)
     ck_assert_int_eq(journal_reader_next(reader, &event), 1);
     commit_events(1, 2);
     expect_events(reader, 1, 2);
+    journal_reader_close(&reader);
+}
+END_TEST
+
+/* A place beyond the end is one in another log. */
+START_TEST(test_reader_place_of_another_log)
+{
+    struct journal_reader *reader;
+    struct journal_event event;
+    test_writefile(jt_path("journal/reader.x"), "7fffffffffffffff\n", 17);
+    ck_assert_int_eq(journal_reader_open(jt, "x", &reader), 0);
+    ck_assert_int_eq(journal_reader_next(reader, &event), -ENODATA);
+    commit_events(0, 1);
+    expect_events(reader, 0, 1);
+    ck_assert_int_eq(journal_reader_commit(reader), 0);
+    journal_reader_close(&reader);
+    ck_assert_int_eq(journal_reader_open(jt, "x", &reader), 0);
+    ck_assert_int_eq(journal_reader_next(reader, &event), 1);
     journal_reader_close(&reader);
 }
 END_TEST
@@ -555,7 +724,9 @@ Suite *journal_suite(void)
         test_writer_died_before_moving_the_tail, test_writer_died_in_the_record, test_torn_last_record,
         test_damaged_log, test_segments_without_checkpoint_are_refused, test_copied_control_does_not_count,
         test_unusable_directory, test_segments_rotate_and_go, test_reader, test_reader_keeps_segments,
-        test_reader_too_slow, test_reader_bad_names, test_reader_place_lost, test_empty_segment,
+        test_reader_too_slow, test_reader_bad_names, test_reader_place_lost, test_reader_place_of_another_log,
+        test_spill, test_old_place_is_not_written_over_a_new_one, test_spill_fails, test_spill_at_the_end, test_peek,
+        test_empty_segment,
     };
     Suite *s = suite_create("journal");
     TCase *tc = tcase_create("log");

@@ -3,6 +3,8 @@
  * sync_client -- replicate users, mailboxes or metadata to another server (handbook 03 §13)
  *
  *     sync_client [-v] [-l] [-S host] ... -u user... | -m mailbox... | -s user... | -A [prefix]
+ *     sync_client [-v] [-l] [-n channel] ... -r | -R          all that happens, for ever
+ *     sync_client --status [--json] [-n channel]
  *
  * Each item is tried for itself: one that fails is reported, and the others go on, over a new
  * connection where the old one broke. Exit: 0 all done, 1 something failed or no
@@ -14,7 +16,9 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +34,7 @@
 #include "namespace.h"
 #include "saslclient.h"
 #include "signals.h"
+#include "sync_client_roll.h"
 #include "times.h"
 #include "txn.h"
 #include "xmalloc.h"
@@ -42,13 +47,18 @@ static const char usage_text[] =
     "  -m MAILBOX...   replicate these mailboxes\n"
     "  -s USER...      replicate seen state, subscriptions and scripts of these users\n"
     "  -A [PREFIX]     replicate all users and mailboxes\n"
+    "  -r              replicate all that happens, in the background (-f: not)\n"
+    "  -R              the same in the foreground\n"
+    "  --status        how far behind the channels are (--json: as JSON)\n"
     "  -v  a line for each action (-v -v: the protocol too)   -l  log actions\n"
     "  -S  replica (sync_host)       -n  channel              -p  partition on the replica\n"
-    "  -f  names from a file         -o  connect once         -z  insist on compression\n"
+    "  -f  names from a file (-r, -R: the log to read, once)  -z  insist on compression\n"
+    "  -o  connect once              -1  with -r, -R: what is there now, then end\n"
+    "  -d  seconds between runs      -t  seconds of a connection  -F  shutdown file\n"
     "  -O  no copy-back, force       -N  do not wait for locks -L  local mailboxes only\n"
     "  --verify  compare both ends afterwards, and name what differs\n";
 
-enum mode { MODE_NONE, MODE_USER, MODE_MAILBOX, MODE_META, MODE_ALL };
+enum mode { MODE_NONE, MODE_USER, MODE_MAILBOX, MODE_META, MODE_ALL, MODE_ROLL, MODE_STATUS };
 
 struct run {
     struct sync_client sc;
@@ -56,6 +66,8 @@ struct run {
     const char *namefile;
     strarray_t names;
     bool verify, failed;
+    struct sync_roll roll;
+    bool background, json;
 };
 
 /* What is done to each item: it is replicated, or compared. */
@@ -216,6 +228,8 @@ static void set_mode(struct run *run, enum mode mode)
 }
 
 #define OPT_VERIFY 256
+#define OPT_STATUS 257
+#define OPT_JSON 258
 
 static const struct option longopts[] = {
     { "user", no_argument, NULL, 'u' },
@@ -234,8 +248,25 @@ static const struct option longopts[] = {
     { "connect-once", no_argument, NULL, 'o' },
     { "require-compression", no_argument, NULL, 'z' },
     { "verify", no_argument, NULL, OPT_VERIFY },
+    { "rolling", no_argument, NULL, 'r' },
+    { "foreground-rolling", no_argument, NULL, 'R' },
+    { "once", no_argument, NULL, '1' },
+    { "delay", required_argument, NULL, 'd' },
+    { "timeout", required_argument, NULL, 't' },
+    { "shutdown-file", required_argument, NULL, 'F' },
+    { "status", no_argument, NULL, OPT_STATUS },
+    { "json", no_argument, NULL, OPT_JSON },
     { NULL, 0, NULL, 0 },
 };
+
+static int seconds(const char *text)
+{
+    char *end;
+    long n = strtol(text, &end, 10);
+
+    if (end == text || *end || n < 0 || n > INT_MAX) usage();
+    return (int)n;
+}
 
 static void parse_options(struct run *run, int argc, char **argv, const char **alt_config,
                           unsigned *debug_sleep)
@@ -243,7 +274,7 @@ static void parse_options(struct run *run, int argc, char **argv, const char **a
     struct sync_client *sc = &run->sc;
     int opt;
 
-    while ((opt = getopt_long(argc, argv, "C:AF:LNOS:d:f:lmn:op:st:uvw:z", longopts, NULL)) !=
+    while ((opt = getopt_long(argc, argv, "1AC:F:LNORS:d:f:lmn:op:rst:uvw:z", longopts, NULL)) !=
            EOF) {
         switch (opt) {
         case 'C': *alt_config = optarg; break;
@@ -264,9 +295,14 @@ static void parse_options(struct run *run, int argc, char **argv, const char **a
         case 'w': *debug_sleep = (unsigned)strtoul(optarg, NULL, 10); break;
         case 'z': sc->needcompress = true; break;
         case OPT_VERIFY: run->verify = true; break;
-        case 'F': /* of the rolling mode, accepted as by 3.6.1 */
-        case 'd':
-        case 't': break;
+        case 'r': run->background = true; /* fallthrough */
+        case 'R': set_mode(run, MODE_ROLL); break;
+        case '1': run->roll.once = true; break;
+        case 'F': run->roll.shutdown_file = optarg; break;
+        case 'd': run->roll.interval = seconds(optarg); break;
+        case 't': run->roll.lifetime = seconds(optarg); break;
+        case OPT_STATUS: set_mode(run, MODE_STATUS); break;
+        case OPT_JSON: run->json = true; break;
         default: usage();
         }
     }
@@ -310,7 +346,7 @@ static int run_mode(struct run *run, const struct work *work)
     case MODE_META: return run_users(run, work->do_meta, work->meta);
     case MODE_MAILBOX: return run_mailboxes(run, work);
     case MODE_ALL: return run_all(run, work);
-    case MODE_NONE: break;
+    default: break;
     }
     return 0;
 }
@@ -324,11 +360,54 @@ static void run_work(struct run *run, const struct work *work)
     run->failed = true;
 }
 
+/* ---- rolling ---- */
+
+/* What is said goes to the log. As in 3.6.1 we stay in the process group, by which master ends what it started. */
+static void go_to_background(void)
+{
+    pid_t pid = fork();
+
+    if (pid < 0) fatal("fork failed", EX_OSERR);
+    if (pid > 0) _exit(EX_OK);
+    int null = open("/dev/null", O_RDWR);
+    for (int fd = 0; null >= 0 && fd <= 2; fd++) (void)dup2(null, fd);
+    if (null > 2) close(null);
+}
+
+static int run_roll(struct run *run)
+{
+    struct sync_client *sc = &run->sc;
+
+    run->roll.sc = sc;
+    run->roll.file = run->namefile;
+    if (run->background && !run->namefile && !cyrus_isdaemon()) go_to_background();
+    return sync_client_roll(&run->roll);
+}
+
+static int run_items(struct run *run)
+{
+    unsigned long long began = monotonic_ms();
+
+    run->sc.complain = true;
+    run_work(run, &replicate);
+    if (run->verify && !signals_shutdown()) run_work(run, &verify);
+    summary(run, monotonic_ms() - began);
+    return run->failed || run->sc.differences ? 1 : EX_OK;
+}
+
+static void need_server(struct run *run)
+{
+    if (!run->sc.servername) run->sc.servername = config_getchannelstring(run->sc.channel, IMAPOPT_SYNC_HOST);
+    if (!run->sc.servername) fatal("sync_host not defined", EX_SOFTWARE);
+    if (saslclient_init()) fatal("could not init sasl", EX_SOFTWARE);
+}
+
 int main(int argc, char **argv)
 {
-    struct run run = { .names = STRARRAY_INITIALIZER };
+    struct run run = { .names = STRARRAY_INITIALIZER, .roll = { .interval = -1, .lifetime = 600 } };
     const char *alt_config = NULL;
     unsigned debug_sleep = 0;
+    int code;
 
     cyrus_std_options(argc, argv, usage_text);
     parse_options(&run, argc, argv, &alt_config, &debug_sleep);
@@ -336,26 +415,22 @@ int main(int argc, char **argv)
         fputs("No replication mode specified\n", stderr);
         usage();
     }
-    if (run.namefile) read_names(&run);
+    if (run.namefile && run.mode != MODE_ROLL) read_names(&run);
     cyrus_set_fatal_prefix("Fatal error: ");
     cyrus_init(alt_config, "sync_client", CYRUSINIT_TOOL | CYRUSINIT_SIGNALS,
                CONFIG_NEED_PARTITION_DATA);
     txn_need_store();
     if (debug_sleep) sleep(debug_sleep);
-    if (!run.sc.servername)
-        run.sc.servername = config_getchannelstring(run.sc.channel, IMAPOPT_SYNC_HOST);
-    if (!run.sc.servername) fatal("sync_host not defined", EX_SOFTWARE);
-    if (saslclient_init()) fatal("could not init sasl", EX_SOFTWARE);
-
-    run.sc.complain = true;
-    unsigned long long began = monotonic_ms();
-    run_work(&run, &replicate);
-    if (run.verify && !signals_shutdown()) run_work(&run, &verify);
-    summary(&run, monotonic_ms() - began);
+    if (run.mode != MODE_STATUS) need_server(&run);
+    switch (run.mode) {
+    case MODE_STATUS: code = sync_status_print(run.sc.channel, run.json); break;
+    case MODE_ROLL: code = run_roll(&run); break;
+    default: code = run_items(&run); break;
+    }
     sync_client_fini(&run.sc);
     strarray_fini(&run.names);
-    saslclient_done();
+    if (run.mode != MODE_STATUS) saslclient_done();
     txn_shutdown();
     cyrus_done();
-    return run.failed || run.sc.differences ? 1 : EX_OK;
+    return code;
 }

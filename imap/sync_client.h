@@ -160,6 +160,8 @@ int sync_do_full(struct sync_client *sc, const char *name);
 /* ---- _meta ---- */
 int sync_do_quotas(struct sync_client *sc, const strarray_t *roots, const ptrarray_t *remote);
 int sync_do_seen(struct sync_client *sc, const char *userid, const ptrarray_t *remote);
+/* One record, without asking for the replica's. */
+int sync_do_seen_record(struct sync_client *sc, const char *userid, const char *uniqueid);
 int sync_do_sieve(struct sync_client *sc, const char *userid, const struct sync_sieve_list *remote);
 int sync_do_meta(struct sync_client *sc, const char *userid);
 int sync_do_annotation(struct sync_client *sc, const char *name);
@@ -167,6 +169,9 @@ int sync_do_annotation(struct sync_client *sc, const char *name);
 /* ---- _subs ---- */
 /* remote: what the replica has as subscriptions, for one that keeps no history of them. */
 int sync_do_subs(struct sync_client *sc, const char *userid, const strarray_t *remote);
+
+/* One subscription, as it is here now. */
+int sync_do_sub(struct sync_client *sc, const char *userid, const char *name);
 
 /* ---- _user ---- */
 int sync_do_user(struct sync_client *sc, const char *userid);

@@ -107,6 +107,17 @@ int sync_do_seen(struct sync_client *sc, const char *userid, const ptrarray_t *r
     return r;
 }
 
+int sync_do_seen_record(struct sync_client *sc, const char *userid, const char *uniqueid)
+{
+    ptrarray_t local = PTRARRAY_INITIALIZER;
+    int r = sync_local_seen(userid, &local);
+    const struct sync_remote_seen *seen = sync_seen_find(&local, uniqueid);
+
+    if (!r && seen) r = do_seen(sc, userid, seen);
+    sync_seen_fini(&local);
+    return r;
+}
+
 /* ---- scripts, for a replica that does not take them as a mailbox ---- */
 
 static const struct sync_sieve *find_script(const struct sync_sieve_list *list,

@@ -179,7 +179,8 @@ int sync_do_reserve(struct sync_client *sc, const ptrarray_t *mbentries,
     if (!ptrarray_size(&state->folders)) return 0; /* nowhere to look */
     for (int i = 0; i < ptrarray_size(mbentries) && !r; i++) {
         const mbentry_t *mbentry = ptrarray_nth(mbentries, i);
-        if (!(mbentry->mbtype & MBTYPE_INTERMEDIATE)) r = collect(sc, mbentry, state, &all);
+        /* One that can't be read fails by name when its turn comes; the others go on. */
+        if (!(mbentry->mbtype & MBTYPE_INTERMEDIATE)) (void)collect(sc, mbentry, state, &all);
     }
     for (int i = 0; i < ptrarray_size(&all) && !r; i++) {
         const struct needed *need = ptrarray_nth(&all, i);

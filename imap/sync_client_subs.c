@@ -153,3 +153,14 @@ int sync_do_subs(struct sync_client *sc, const char *userid, const strarray_t *r
     if (!sc->nocopyback && backend_has(sc->backend, BACKEND_CAPA_SUBHISTORY)) return do_history(sc, userid);
     return do_set(sc, userid, remote);
 }
+
+int sync_do_sub(struct sync_client *sc, const char *userid, const char *name)
+{
+    strarray_t local = STRARRAY_INITIALIZER;
+
+    if (!sc->nocopyback && backend_has(sc->backend, BACKEND_CAPA_SUBHISTORY)) return do_history(sc, userid);
+    int r = sub_list(userid, &local);
+    if (!r) r = do_sub(sc, strarray_contains(&local, name) ? "SUB" : "UNSUB", userid, name);
+    strarray_fini(&local);
+    return r;
+}

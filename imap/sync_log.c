@@ -5,18 +5,25 @@
  * The text log is written by appending under an exclusive record lock, after making sure
  * that the name still belongs to the open file (a reader moves the log away under the writers' hands).
  * All lines of one transaction go out in one write, followed by one sync.
+ *
+ * A channel with a reader of its own in the journal ("sync", "sync-CHANNEL") needs no text log: its events are in
+ * the journal already, and are put away into the text log only when the reader is too far behind, or the server
+ * stops (doc/rolling.md).
  */
 #include <config.h>
 
 #include "sync_log.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
 #include <unistd.h>
 
 #include "buf.h"
 #include "diskio.h"
+#include "hash.h"
+#include "imap_err.h"
 #include "journal.h"
 #include "libconfig.h"
 #include "strarray.h"
@@ -94,12 +101,12 @@ static int open_locked(const char *path, int *fdp)
     return -EBUSY;
 }
 
-static void write_channel(const char *channel, const struct buf *lines)
+int sync_log_write(const char *channel, const struct buf *lines)
 {
     struct buf path = BUF_INITIALIZER;
     int fd = -1;
 
-    if (!buf_len(lines)) return;
+    if (!buf_len(lines)) return 0;
     sync_log_path(channel, &path);
     int r = open_locked(buf_cstring(&path), &fd);
     if (!r) r = diskio_write(fd, buf_base(lines), buf_len(lines));
@@ -109,6 +116,7 @@ static void write_channel(const char *channel, const struct buf *lines)
         xsyslog_errno(LOG_ERR, -r, "IOERROR: can't append to the sync log", "path=<%s>",
                       buf_cstring(&path));
     buf_free(&path);
+    return r;
 }
 
 static bool is_word_of(const char *word, const char *list)
@@ -120,35 +128,116 @@ static bool is_word_of(const char *word, const char *list)
     return found;
 }
 
+bool sync_log_takes_suppressed(const char *channel)
+{
+    const char *always = config_getstring(IMAPOPT_SYNC_LOG_UNSUPPRESSABLE_CHANNELS);
+
+    return always && is_word_of(channel && *channel ? channel : "\"\"", always);
+}
+
+static bool has_reader(const char *channel)
+{
+    struct buf name = BUF_INITIALIZER;
+    struct journal *j;
+    bool has = sync_log_reader(channel, &name) && !txn_journal(&j) && journal_reader_exists(j, buf_cstring(&name));
+
+    buf_free(&name);
+    return has;
+}
+
+/*
+ * Channels whose text log is to be written. Asked before the commit: a reader that is there by then sees it, one
+ * that comes later may not.
+ */
+static strarray_t *text_channels(void)
+{
+    const char *channels = config_getstring(IMAPOPT_SYNC_LOG_CHANNELS);
+    strarray_t *names = strarray_split(channels ? channels : "\"\"", NULL, 0);
+
+    for (int i = strarray_size(names) - 1; i >= 0; i--) {
+        if (!strcmp(strarray_nth(names, i), "\"\"")) strarray_set(names, i, "");
+        if (has_reader(strarray_nth(names, i))) free(strarray_remove(names, i));
+    }
+    return names;
+}
+
 /* Called when the transaction is over. */
 static void write_text_logs(uint64_t lsn, void *rock)
 {
+    strarray_t *names = rock;
     struct buf all = BUF_INITIALIZER, open = BUF_INITIALIZER;
     const struct journal_event *event;
 
-    if (!lsn) return;
-    for (size_t i = 0; (event = txn_done_event(i)); i++) {
+    for (size_t i = 0; lsn && (event = txn_done_event(i)); i++) {
         buf_printf(&all, "%s\n", event->line);
         if (!(event->flags & JOURNAL_EVENT_SUPPRESSED)) buf_printf(&open, "%s\n", event->line);
     }
-    const char *channels = config_getstring(IMAPOPT_SYNC_LOG_CHANNELS);
-    const char *always = config_getstring(IMAPOPT_SYNC_LOG_UNSUPPRESSABLE_CHANNELS);
-    strarray_t *names = strarray_split(channels ? channels : "\"\"", NULL, 0);
     for (int i = 0; i < strarray_size(names); i++) {
         const char *name = strarray_nth(names, i);
-        bool is_always = always && is_word_of(name, always);
-        write_channel(strcmp(name, "\"\"") ? name : NULL, is_always ? &all : &open);
+        (void)sync_log_write(name, sync_log_takes_suppressed(name) ? &all : &open);
     }
     strarray_free(names);
     buf_free(&all);
     buf_free(&open);
 }
 
+/* ---- readers of the journal ---- */
+
+#define READER "sync"
+
+bool sync_log_reader(const char *channel, struct buf *name)
+{
+    buf_setcstr(name, READER);
+    if (channel && *channel) buf_printf(name, "-%s", channel);
+    return journal_reader_goodname(buf_cstring(name));
+}
+
+/* NULL: the name is none of ours. */
+static const char *reader_channel(const char *name)
+{
+    if (strncmp(name, READER, strlen(READER)) != 0) return NULL;
+    name += strlen(READER);
+    return !*name ? name : *name == '-' ? name + 1 : NULL;
+}
+
+/* Every line once: each says only where to look. */
+int sync_log_spill(const char *name, struct journal_reader *from)
+{
+    const char *channel = reader_channel(name);
+    struct buf lines = BUF_INITIALIZER;
+    struct journal_event event;
+    hash_table seen;
+    int r;
+
+    if (!channel) return 1;
+    bool all = sync_log_takes_suppressed(channel);
+    construct_hash_table(&seen, 1024);
+    while (!(r = journal_reader_next(from, &event))) {
+        if ((event.flags & JOURNAL_EVENT_SUPPRESSED) && !all) continue;
+        if (hash_lookup(event.line, &seen)) continue;
+        hash_insert(event.line, &seen, &seen);
+        buf_printf(&lines, "%s\n", event.line);
+    }
+    if (r == 1) r = sync_log_write(channel, &lines);
+    free_hash_table(&seen, NULL);
+    buf_free(&lines);
+    return r;
+}
+
 /* ---- events ---- */
+
+static void log_line(struct txn *txn, const char *line)
+{
+    static int marker; /* any address that is not NULL */
+
+    txn_event(txn, line, suppress_events ? JOURNAL_EVENT_SUPPRESSED : 0);
+    if (txn_attached(txn, SYNC_LOG_KEY)) return;
+    txn_attach(txn, SYNC_LOG_KEY, &marker, NULL);
+    if (config_getswitch(IMAPOPT_SYNC_LOG)) txn_on_done(txn, write_text_logs, text_channels());
+}
 
 static void log_event(struct txn *txn, const char *type, const char *arg1, const char *arg2)
 {
-    static int marker; /* any address that is not NULL */
     struct buf line = BUF_INITIALIZER;
 
     if (!sync_log_line(type, arg1, arg2, &line)) {
@@ -156,12 +245,15 @@ static void log_event(struct txn *txn, const char *type, const char *arg1, const
         buf_free(&line);
         return;
     }
-    txn_event(txn, buf_cstring(&line), suppress_events ? JOURNAL_EVENT_SUPPRESSED : 0);
-    if (!txn_attached(txn, SYNC_LOG_KEY)) {
-        txn_attach(txn, SYNC_LOG_KEY, &marker, NULL);
-        if (config_getswitch(IMAPOPT_SYNC_LOG)) txn_on_done(txn, write_text_logs, NULL);
-    }
+    log_line(txn, buf_cstring(&line));
     buf_free(&line);
+}
+
+int sync_log_text(struct txn *txn, const char *line)
+{
+    if (!*line || strpbrk(line, "\r\n") || strlen(line) >= SYNC_LOG_MAXLINE) return IMAP_MAILBOX_BADNAME;
+    log_line(txn, line);
+    return 0;
 }
 
 void sync_log_user(struct txn *txn, const char *userid)

@@ -6,14 +6,15 @@
  *
  * An event travels in the journal record of the change that causes it, so neither can
  * be lost alone. With `sync_log: yes` the same lines are appended to the text log
- * of every channel once the transaction is durable, for the tools of 3.6.1; a text log that
- * can't be written is logged, and the commit stands.
+ * of every channel that has no reader in the journal once the transaction is durable, for the tools of 3.6.1; a
+ * text log that can't be written is logged, and the commit stands.
  *
  * Names are internal names. A name with CR or LF has no line; it is logged and skipped.
  */
 #include <stdbool.h>
 
 struct buf;
+struct journal_reader;
 struct txn;
 
 void sync_log_user(struct txn *txn, const char *userid);
@@ -29,6 +30,9 @@ void sync_log_annotation(struct txn *txn, const char *name); /* "": of the serve
 void sync_log_seen(struct txn *txn, const char *userid, const char *uniqueid);
 void sync_log_subscribe(struct txn *txn, const char *userid, const char *name);
 
+/* A line as it is; IMAP_MAILBOX_BADNAME: empty, too long, or more than one. */
+int sync_log_text(struct txn *txn, const char *line);
+
 /*
  * From now on the changes of this process are not to be replicated further (a replica without
  * sync_log_chain): their events go to the unsuppressable channels only.
@@ -39,5 +43,14 @@ void sync_log_suppress(bool suppressed);
 bool sync_log_line(const char *type, const char *arg1, const char *arg2, struct buf *line);
 /* The text log of a channel, NULL or "": the one without name; replaces *path. */
 void sync_log_path(const char *channel, struct buf *path);
+/* Appends whole lines to it, durably: 0, or -errno (logged). */
+int sync_log_write(const char *channel, const struct buf *lines);
+
+/* Name of the channel's reader in the journal; false: the channel's name is none for a reader. */
+bool sync_log_reader(const char *channel, struct buf *name);
+/* Does the channel get what a replica applies, too? */
+bool sync_log_takes_suppressed(const char *channel);
+/* A journal_spill for these readers: their events go to the text log. */
+int sync_log_spill(const char *name, struct journal_reader *from);
 
 #endif

@@ -19,6 +19,7 @@
 #include "journal.h"
 #include "libconfig.h"
 #include "namelock.h"
+#include "sync_log.h"
 #include "txn_internal.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
@@ -35,6 +36,7 @@ static char *get_config(struct journal_config *config)
     config->segment_size = config_getbytesize(IMAPOPT_JOURNAL_SEGMENT_SIZE);
     config->checkpoint_size = config_getbytesize(IMAPOPT_JOURNAL_CHECKPOINT_SIZE);
     config->reader_max = config_getbytesize(IMAPOPT_JOURNAL_READER_MAX);
+    config->spill = sync_log_spill;
     return dir;
 }
 

@@ -30,6 +30,7 @@ static struct journal *new_handle(const struct journal_config *config)
     j->segment_size = config->segment_size ? config->segment_size : DEFAULT_SEGMENT_SIZE;
     j->checkpoint_size = config->checkpoint_size ? config->checkpoint_size : DEFAULT_CHECKPOINT_SIZE;
     j->reader_max = config->reader_max ? config->reader_max : DEFAULT_READER_MAX;
+    j->spill = config->spill;
     j->lockfd = j->append.fd = j->read.fd = -1;
     j->pid = getpid();
     return j;

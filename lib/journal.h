@@ -34,11 +34,19 @@ struct journal;
 
 /* ---- open and close ---- */
 
+struct journal_reader;
+/*
+ * Puts what `from` hands out where the reader of that name will find it, durably, so that the log need not be
+ * kept for it: 0, 1 when this reader has no such place, or -errno.
+ */
+typedef int journal_spill(const char *name, struct journal_reader *from);
+
 struct journal_config {
     const char *dir;          /* <configdirectory>/journal; made if missing */
     uint64_t segment_size;    /* bytes after which a new segment begins; 0: 16 MB */
     uint64_t checkpoint_size; /* bytes of journal after which a checkpoint is due; 0: 64 MB */
     uint64_t reader_max;      /* bytes kept for readers that lag behind; 0: 1 GB */
+    journal_spill *spill;     /* called for a reader further behind, and for each that lags when the log ends; may be NULL */
 };
 
 /*
@@ -133,18 +141,24 @@ struct journal_recovery {
 int journal_recover(const struct journal_config *config, struct journal_recovery *recovery, struct journal **jp);
 
 /* ---- readers: the events of all transactions, in order ---- */
-struct journal_reader;
 /*
  * A reader by name (letters, digits, '-', '_'). Its place is kept in the journal's
  * directory; a new reader begins with the next event to come. Segments that it has not
- * read are kept, up to reader_max bytes.
+ * read are kept, up to reader_max bytes. What was spilled meanwhile (journal_spill) is not handed out.
  */
 int journal_reader_open(struct journal *j, const char *name, struct journal_reader **readerp);
+/* To look at what a reader has not read yet, without moving its place. -ENOENT: there is no such reader. */
+int journal_reader_peek(struct journal *j, const char *name, struct journal_reader **readerp);
+/* Is there one of that name? Costs one system call. */
+bool journal_reader_exists(struct journal *j, const char *name);
+bool journal_reader_goodname(const char *name);
 /*
  * The next durable event: 0 with *event (borrowed until the next call), 1 when there
  * is none now, -ENODATA when events before the next one were dropped (said once).
  */
 int journal_reader_next(struct journal_reader *reader, struct journal_event *event);
+/* Are there more events of the record that the last one was of? */
+bool journal_reader_midrecord(const struct journal_reader *reader);
 /* Remembers that all events handed out so far are dealt with; after a crash they may come again. */
 int journal_reader_commit(struct journal_reader *reader);
 /* Waits at most so long for journal_reader_next to have something; 0, or -ETIMEDOUT. */

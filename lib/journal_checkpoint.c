@@ -183,7 +183,8 @@ static int run_checkpoint(struct journal *j, bool final, bool again)
     int r = journal_checkpoint_read(j->dir, &cp);
     if (!r) r = end_window(j, &end);
     if (r) return r;
-    if (end == cp.lsn && (!(final || again) || cp.lazy == cp.lsn)) return 0;
+    bool spilled = journal_readers_spill(j, final ? 0 : j->reader_max);
+    if (end == cp.lsn && !spilled && (!(final || again) || cp.lazy == cp.lsn)) return 0;
     uint64_t readers = journal_readers_lsn(j); /* before the sync that makes it durable */
 
     /* From `lazy` on: what was removed last time is to become durable now. */

@@ -83,6 +83,7 @@ struct journal_segment {
 struct journal {
     char *dir;
     uint64_t segment_size, checkpoint_size, reader_max;
+    journal_spill *spill;
     int lockfd;
     pid_t pid; /* whose locks these are */
     struct journal_control *ctl;
@@ -178,5 +179,10 @@ int journal_segments_drop(struct journal *j, uint64_t lsn, uint64_t readers, boo
 /* journal_reader.c */
 /* The least LSN that a reader still needs, or UINT64_MAX. */
 uint64_t journal_readers_lsn(struct journal *j);
+/*
+ * Has what readers more than `most` bytes behind have not read put away, and moves their places, durably. A reader
+ * for which that does not work stays where it is. True: a place was moved.
+ */
+bool journal_readers_spill(struct journal *j, uint64_t most);
 
 #endif

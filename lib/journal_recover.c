@@ -209,7 +209,7 @@ int journal_do_recover(struct journal *j, struct journal_recovery *recovery)
     if (r) return r;
     free(starts);
 
-    uint64_t tail = cp.lsn, readers = journal_readers_lsn(j);
+    uint64_t tail = cp.lsn;
     recovery->checkpoint = cp.lsn;
     if (n) {
         r = redo_and_sync(j, &cp, recovery, &tail);
@@ -219,7 +219,8 @@ int journal_do_recover(struct journal *j, struct journal_recovery *recovery)
     }
     recovery->tail = tail;
     if (!r) r = journal_control_build(j, tail, cp.generation);
-    if (!r) r = journal_segments_drop(j, tail, readers, true);
+    if (!r) journal_readers_spill(j, j->reader_max);
+    if (!r) r = journal_segments_drop(j, tail, journal_readers_lsn(j), true);
     if (!r && recovery->records)
         syslog(LOG_NOTICE, "journal: recovered %s: %u records, %u operations redone, %u databases cut back, %u skipped",
                j->dir, recovery->records, recovery->ops, recovery->databases, recovery->skipped);

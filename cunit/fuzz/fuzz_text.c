@@ -17,6 +17,7 @@
 #include "seqset.h"
 #include "sub_codec.h"
 #include "sync_log.h"
+#include "sync_logline.h"
 #include "times.h"
 #include "utf7.h"
 
@@ -126,7 +127,11 @@ static void words(const char *s, size_t len)
     buf_setmap(&one, s, len);
     const char *text = buf_cstring(&one);
     buf_reset(&two);
-    (void)sync_log_line("MAILBOX", text, NULL, &two);
+    struct sync_logline line = SYNC_LOGLINE_INITIALIZER;
+    if (sync_log_line("MAILBOX", text, NULL, &two) && sync_logline_parse(buf_cstring(&two), &line) == SYNC_LOGREAD_OK)
+        check(!strcmp(buf_cstring(&line.args[0]), text));
+    (void)sync_logline_parse(text, &line);
+    sync_logline_fini(&line);
     (void)imparse_isatom(text);
     (void)imparse_istag(text);
     (void)imparse_isnumber(text);

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Lines of a sync log taken apart, and merged into what is to be done for each owner (handbook 03 §12.2, §13.3).
+ */
+#include <config.h>
+
+#include <check.h>
+#include <string.h>
+
+#include "sync_actions.h"
+#include "sync_log.h"
+#include "sync_logline.h"
+#include "testutil.h"
+#include "util.h"
+
+static const struct {
+    const char *text;
+    enum sync_logread what;
+    enum sync_logtype type;
+    const char *a, *b;
+} samples[] = {
+    { "USER alice", SYNC_LOGREAD_OK, SYNC_LOG_USER, "alice", "" },
+    { "user alice", SYNC_LOGREAD_OK, SYNC_LOG_USER, "alice", "" },
+    { "SIEVE alice", SYNC_LOGREAD_OK, SYNC_LOG_META, "alice", "" },
+    { "APPEND user.alice", SYNC_LOGREAD_OK, SYNC_LOG_MAILBOX, "user.alice", "" },
+    { "MAILBOX \"user.anna.A \\\"b\\\" \\{c\\}\"", SYNC_LOGREAD_OK, SYNC_LOG_MAILBOX, "user.anna.A \"b\" {c}", "" },
+    { "RENAME a \"b c\"", SYNC_LOGREAD_OK, SYNC_LOG_RENAME, "a", "b c" },
+    { "ANNOTATION \"\"", SYNC_LOGREAD_OK, SYNC_LOG_ANNOTATION, "", "" },
+    { "UNSUB alice user.alice", SYNC_LOGREAD_OK, SYNC_LOG_SUB, "alice", "user.alice" },
+    { "MAILBOX user.\xc3\xa4", SYNC_LOGREAD_OK, SYNC_LOG_MAILBOX, "user.\xc3\xa4", "" },
+    { "MAILBOX", SYNC_LOGREAD_IGNORED, 0, NULL, NULL },
+    { "NEVER heard", SYNC_LOGREAD_UNKNOWN, 0, NULL, NULL },
+    { "", SYNC_LOGREAD_GARBAGE, 0, NULL, NULL },
+    { " ", SYNC_LOGREAD_GARBAGE, 0, NULL, NULL },
+    { "USER  alice", SYNC_LOGREAD_GARBAGE, 0, NULL, NULL },
+    { "USER alice ", SYNC_LOGREAD_GARBAGE, 0, NULL, NULL },
+    { "USER alice bob", SYNC_LOGREAD_GARBAGE, 0, NULL, NULL },
+    { "RENAME a", SYNC_LOGREAD_GARBAGE, 0, NULL, NULL },
+    { "RENAME a b c", SYNC_LOGREAD_GARBAGE, 0, NULL, NULL },
+    { "MAILBOX \"user", SYNC_LOGREAD_GARBAGE, 0, NULL, NULL },
+    { "MAILBOX \"user\\", SYNC_LOGREAD_GARBAGE, 0, NULL, NULL },
+    { "MAILBOX \"user\"x", SYNC_LOGREAD_GARBAGE, 0, NULL, NULL },
+    { "MAILBOX a\tb", SYNC_LOGREAD_GARBAGE, 0, NULL, NULL },
+    { "MAILBOX a\r", SYNC_LOGREAD_GARBAGE, 0, NULL, NULL },
+    { "MAILBOX \"a\x01\"", SYNC_LOGREAD_GARBAGE, 0, NULL, NULL },
+};
+
+START_TEST(parse)
+{
+    struct sync_logline line = SYNC_LOGLINE_INITIALIZER;
+
+    for (size_t i = 0; i < array_size(samples); i++) {
+        ck_assert_msg(sync_logline_parse(samples[i].text, &line) == samples[i].what, "<%s>", samples[i].text);
+        if (samples[i].what != SYNC_LOGREAD_OK) continue;
+        ck_assert_msg(line.type == samples[i].type, "<%s>", samples[i].text);
+        ck_assert_str_eq(buf_cstring(&line.args[0]), samples[i].a);
+        ck_assert_str_eq(buf_cstring(&line.args[1]), samples[i].b);
+    }
+    sync_logline_fini(&line);
+}
+END_TEST
+
+/* What is written is read, whatever the name. */
+START_TEST(written_and_read)
+{
+    struct sync_logline line = SYNC_LOGLINE_INITIALIZER;
+    struct buf text = BUF_INITIALIZER;
+    char name[4] = "a?b";
+
+    for (int c = ' '; c < 0x7f; c++) {
+        name[1] = (char)c;
+        ck_assert(sync_log_line("RENAME", name, name + 1, &text));
+        ck_assert(sync_logline_parse(buf_cstring(&text), &line) == SYNC_LOGREAD_OK);
+        ck_assert_str_eq(buf_cstring(&line.args[0]), name);
+        ck_assert_str_eq(buf_cstring(&line.args[1]), name + 1);
+    }
+    buf_free(&text);
+    sync_logline_fini(&line);
+}
+END_TEST
+
+static struct sync_unit *unit(struct sync_actions *actions, int n, const char *owner)
+{
+    struct sync_unit *u = ptrarray_nth(&actions->units, n);
+
+    ck_assert_str_eq(u->owner, owner);
+    return u;
+}
+
+START_TEST(merge)
+{
+    static const char *const lines[] = {
+        "MAILBOX user.bob", "APPEND user.alice.Work", "MAILBOX user.alice.Work", "MAILBOX user.bob", "MAILBOX news",
+        "DOUBLEMAILBOX user.alice user.bob", "MAILBOX DELETED.user.bob.Old.6B083F4C", "SEEN alice 1234",
+        "SEEN alice 1234", "SUB alice news", "UNSUB alice news", "QUOTA user.bob", "ANNOTATION \"\"", "META alice",
+        "UNMAILBOX user.bob.Gone", "UNUSER carol", "USER dora", "garbage", "USER a/b", "MAILBOX \"\"",
+    };
+    struct sync_actions actions;
+
+    sync_actions_init(&actions);
+    for (size_t i = 0; i < array_size(lines); i++) sync_actions_add(&actions, lines[i], false);
+    ck_assert_int_eq(ptrarray_size(&actions.units), 5);
+    struct sync_unit *u = unit(&actions, 0, "bob");
+    ck_assert_int_eq(strarray_size(&u->mailboxes), 2);
+    ck_assert_str_eq(strarray_nth(&u->mailboxes, 1), "DELETED.user.bob.Old.6B083F4C");
+    ck_assert_int_eq(strarray_size(&u->quotas), 1);
+    ck_assert_int_eq(strarray_size(&u->unmailboxes), 1);
+    ck_assert(!u->user && !u->unuser && !u->meta);
+    u = unit(&actions, 1, "alice");
+    ck_assert_int_eq(strarray_size(&u->mailboxes), 3);
+    ck_assert_int_eq(strarray_size(&u->seen), 1);
+    ck_assert_int_eq(strarray_size(&u->subs), 1);
+    ck_assert(u->meta && !u->user);
+    u = unit(&actions, 2, "");
+    ck_assert_int_eq(strarray_size(&u->mailboxes), 1);
+    ck_assert_int_eq(strarray_size(&u->annotations), 1);
+    ck_assert(unit(&actions, 3, "carol")->unuser);
+    ck_assert(unit(&actions, 4, "dora")->user);
+    sync_actions_fini(&actions);
+}
+END_TEST
+
+/* It is a matter of both owners as wholes; shared mailboxes have none. */
+START_TEST(renames)
+{
+    struct sync_actions actions;
+
+    sync_actions_init(&actions);
+    sync_actions_add(&actions, "RENAME user.alice.A user.bob.A", false);
+    sync_actions_add(&actions, "RENAME user.alice.B news.b", true);
+    ck_assert_int_eq(ptrarray_size(&actions.units), 3);
+    struct sync_unit *u = unit(&actions, 0, "alice");
+    ck_assert(u->user && u->retried);
+    ck_assert_int_eq(strarray_size(&u->mailboxes), 4);
+    u = unit(&actions, 1, "bob");
+    ck_assert(u->user && !u->retried);
+    u = unit(&actions, 2, "");
+    ck_assert(!u->user);
+    ck_assert_int_eq(strarray_size(&u->mailboxes), 2);
+    sync_actions_fini(&actions);
+}
+END_TEST
+
+Suite *sync_actions_suite(void)
+{
+    Suite *s = suite_create("sync_actions");
+    TCase *tc = tcase_create("sync_actions");
+
+    tcase_add_test(tc, parse);
+    tcase_add_test(tc, written_and_read);
+    tcase_add_test(tc, merge);
+    tcase_add_test(tc, renames);
+    suite_add_tcase(s, tc);
+    return s;
+}

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * sync_actions -- the lines of a sync log, merged into what is to be done for each owner
+ *
+ * A rename belongs to both owners, and is a matter of whole users: the other names that
+ * changed with it may be in lines that have not come yet.
+ */
+#include <config.h>
+
+#include "sync_actions.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "mboxname.h"
+#include "sync_logline.h"
+#include "xmalloc.h"
+#include "xsyslog.h"
+
+void sync_actions_init(struct sync_actions *actions)
+{
+    memset(actions, 0, sizeof(*actions));
+    construct_hash_table(&actions->lines, 256);
+    construct_hash_table(&actions->byowner, 64);
+}
+
+static void free_unit(void *p)
+{
+    struct sync_unit *unit = p;
+
+    free(unit->owner);
+    strarray_fini(&unit->lines);
+    strarray_fini(&unit->mailboxes);
+    strarray_fini(&unit->unmailboxes);
+    strarray_fini(&unit->quotas);
+    strarray_fini(&unit->annotations);
+    strarray_fini(&unit->seen);
+    strarray_fini(&unit->subs);
+    free(unit);
+}
+
+void sync_actions_fini(struct sync_actions *actions)
+{
+    free_hash_table(&actions->lines, NULL);
+    free_hash_table(&actions->byowner, NULL);
+    ptrarray_fini_with(&actions->units, free_unit);
+}
+
+size_t sync_actions_count(const struct sync_actions *actions)
+{
+    return hash_numrecords(&actions->lines);
+}
+
+static struct sync_unit *unit_of(struct sync_actions *actions, const char *owner)
+{
+    /* no key is empty */
+    char *key = xasprintf("=%s", owner);
+    struct sync_unit *unit = hash_lookup(key, &actions->byowner);
+
+    if (!unit) {
+        unit = xzmalloc(sizeof(*unit));
+        unit->owner = xstrdup(owner);
+        ptrarray_append(&actions->units, unit);
+        hash_insert(key, unit, &actions->byowner);
+    }
+    free(key);
+    return unit;
+}
+
+static struct sync_unit *owner_of(struct sync_actions *actions, const char *mboxname)
+{
+    char *userid = mboxname_to_userid(mboxname);
+    struct sync_unit *unit = unit_of(actions, userid ? userid : "");
+
+    free(userid);
+    return unit;
+}
+
+static bool is_about_user(enum sync_logtype type)
+{
+    return type == SYNC_LOG_USER || type == SYNC_LOG_UNUSER || type == SYNC_LOG_META || type == SYNC_LOG_SEEN ||
+           type == SYNC_LOG_SUB;
+}
+
+static struct sync_unit *add_user_line(struct sync_actions *actions, const struct sync_logline *line, const char *a,
+                                       const char *b)
+{
+    struct sync_unit *unit = unit_of(actions, a);
+
+    if (line->type == SYNC_LOG_USER) unit->user = true;
+    if (line->type == SYNC_LOG_UNUSER) unit->unuser = true;
+    if (line->type == SYNC_LOG_META) unit->meta = true;
+    if (line->type == SYNC_LOG_SEEN) strarray_add(&unit->seen, b);
+    if (line->type == SYNC_LOG_SUB) strarray_add(&unit->subs, b);
+    return unit;
+}
+
+static void rename_touches(struct sync_unit *unit, const char *a, const char *b)
+{
+    strarray_add(&unit->mailboxes, a);
+    strarray_add(&unit->mailboxes, b);
+    if (*unit->owner) unit->user = true;
+}
+
+static struct sync_unit *add_mailbox_line(struct sync_actions *actions, const struct sync_logline *line,
+                                          const char *a, const char *b)
+{
+    struct sync_unit *unit = owner_of(actions, a);
+
+    switch (line->type) {
+    case SYNC_LOG_DOUBLEMAILBOX:
+        strarray_add(&unit->mailboxes, a);
+        strarray_add(&unit->mailboxes, b);
+        break;
+    case SYNC_LOG_RENAME:
+        rename_touches(unit, a, b);
+        rename_touches(owner_of(actions, b), a, b);
+        break;
+    case SYNC_LOG_UNMAILBOX: strarray_add(&unit->unmailboxes, a); break;
+    case SYNC_LOG_QUOTA: strarray_add(&unit->quotas, a); break;
+    case SYNC_LOG_ANNOTATION: strarray_add(&unit->annotations, a); break;
+    default: strarray_add(&unit->mailboxes, a); break;
+    }
+    return unit;
+}
+
+static bool is_possible(const struct sync_logline *line, const char *a, const char *b)
+{
+    if (is_about_user(line->type)) {
+        if (!*a || strchr(a, '/')) return false;
+        return *b || (line->type != SYNC_LOG_SEEN && line->type != SYNC_LOG_SUB);
+    }
+    if (line->type == SYNC_LOG_RENAME || line->type == SYNC_LOG_DOUBLEMAILBOX) return *a && *b;
+    return *a || line->type == SYNC_LOG_ANNOTATION;
+}
+
+static enum sync_logread add(struct sync_actions *actions, const char *text, bool retried)
+{
+    struct sync_logline line = SYNC_LOGLINE_INITIALIZER;
+    enum sync_logread what = sync_logline_parse(text, &line);
+
+    if (what == SYNC_LOGREAD_OK) {
+        const char *a = buf_cstring(&line.args[0]), *b = buf_cstring(&line.args[1]);
+        if (is_possible(&line, a, b)) {
+            struct sync_unit *unit = is_about_user(line.type) ? add_user_line(actions, &line, a, b)
+                                                              : add_mailbox_line(actions, &line, a, b);
+            strarray_append(&unit->lines, text);
+            unit->retried |= retried;
+        }
+        else {
+            what = SYNC_LOGREAD_GARBAGE;
+        }
+    }
+    sync_logline_fini(&line);
+    return what;
+}
+
+void sync_actions_add(struct sync_actions *actions, const char *text, bool retried)
+{
+    if (!*text) return;
+    if (hash_lookup(text, &actions->lines) && !retried) return;
+    enum sync_logread what = add(actions, text, retried);
+    if (what == SYNC_LOGREAD_OK) hash_insert(text, actions, &actions->lines);
+    if (what == SYNC_LOGREAD_UNKNOWN) xsyslog(LOG_ERR, "SYNCERROR: unknown type in a sync log", "line=<%s>", text);
+    if (what == SYNC_LOGREAD_GARBAGE)
+        xsyslog(LOG_ERR, "SYNCERROR: garbage in a sync log, the line is skipped", "line=<%s>", text);
+}

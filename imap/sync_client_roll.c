@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * sync_client_roll -- the rolling mode: what has changed is brought over, for ever (handbook 03 §13.2)
+ *
+ * One turn: read what is new, do it owner by owner, write down what has failed, and only then say that the
+ * events are done with. A crash anywhere repeats a turn, and every action may be repeated. One connection is kept, and made
+ * anew when it breaks, when it is sync_client -t seconds old, or when the replica says BYE. An owner at
+ * whom it breaks twice goes to what has failed, so that the others come through.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "diskio.h"
+#include "imap_err.h"
+#include "libconfig.h"
+#include "signals.h"
+#include "sync_client_roll.h"
+#include "sync_log.h"
+#include "times.h"
+#include "xsyslog.h"
+
+#define CONNECT_FIRST 15   /* seconds between two tries */
+#define LOCK_WAIT 60       /* seconds for another client to end */
+#define BREAKS_IN_A_ROW 3  /* after which we wait before we connect again */
+#define UNIT_BREAKS 2
+#define RESTART_EVERY 100  /* owners */
+
+struct rolling {
+    struct sync_roll *roll;
+    struct sync_client *sc;
+    struct sync_source *source;
+    struct sync_retry retry;
+    struct sync_roll_status status;
+    unsigned long long connected; /* of monotonic_ms() */
+    unsigned breaks;              /* in a row */
+    unsigned since_restart;       /* owners */
+    uint64_t messages;            /* sent, at the last RESTART */
+    int lockfd;
+    bool failed; /* something has, ever */
+};
+
+/* Wakes for a signal. */
+static void doze(int ms)
+{
+    (void)signals_poll_fds(NULL, 0, ms);
+}
+
+/* ---- the end ---- */
+
+static bool shutdown_file_is_there(const struct rolling *ro)
+{
+    const char *file = ro->roll->shutdown_file;
+
+    if (!file) file = config_getchannelstring(ro->sc->channel, IMAPOPT_SYNC_SHUTDOWN_FILE);
+    return file && !access(file, F_OK);
+}
+
+static bool must_end(const struct rolling *ro)
+{
+    return signals_shutdown() || shutdown_file_is_there(ro);
+}
+
+static void remove_shutdown_file(const struct rolling *ro)
+{
+    const char *file = ro->roll->shutdown_file;
+
+    if (!file) file = config_getchannelstring(ro->sc->channel, IMAPOPT_SYNC_SHUTDOWN_FILE);
+    if (file && !access(file, F_OK)) {
+        (void)diskio_unlink_quiet(file);
+        syslog(LOG_NOTICE, "sync_client: the shutdown file ends it");
+    }
+}
+
+/* ---- what is said about it ---- */
+
+static void set_state(struct rolling *ro, const char *state)
+{
+    if (ro->roll->file) return;
+    if (ro->status.state && !strcmp(ro->status.state, state)) return;
+    ro->status.state = state;
+    ro->status.since = time(NULL);
+    sync_status_write(&ro->status, &ro->retry);
+}
+
+static void note_error(struct rolling *ro, const char *what, const char *reason)
+{
+    buf_reset(&ro->status.last_error);
+    buf_printf(&ro->status.last_error, "%s: %s", what, reason);
+    (void)buf_cstring(&ro->status.last_error);
+    ro->status.last_error_time = time(NULL);
+}
+
+/* ---- the connection ---- */
+
+static bool is_once(const struct rolling *ro)
+{
+    return ro->roll->file || ro->roll->once;
+}
+
+/* False: we are to end. */
+static bool wait_seconds(struct rolling *ro, int seconds)
+{
+    for (unsigned long long until = monotonic_ms() + (unsigned long long)seconds * 1000; monotonic_ms() < until;) {
+        if (must_end(ro)) return false;
+        doze(200);
+    }
+    return !must_end(ro);
+}
+
+static int next_wait(int wait)
+{
+    int most = config_getduration(IMAPOPT_SYNC_RECONNECT_MAXWAIT);
+
+    wait = wait ? wait * 2 : CONNECT_FIRST;
+    return most > 0 && wait > most ? most : wait;
+}
+
+/* False: we are to end, or (once, with -o) the replica can't be reached. */
+static bool connect_again(struct rolling *ro)
+{
+    int wait = 0;
+
+    if (ro->sc->backend && !ro->sc->broken) return true;
+    if (ro->breaks >= BREAKS_IN_A_ROW && !wait_seconds(ro, wait = next_wait(wait))) return false;
+    for (;;) {
+        if (must_end(ro)) return false;
+        int r = sync_client_connect(ro->sc);
+        if (!r) break;
+        note_error(ro, "connect", error_message(r));
+        ro->status.state = NULL;
+        set_state(ro, "connecting");
+        if (ro->sc->connect_once && is_once(ro)) return false;
+        wait = next_wait(wait);
+        syslog(LOG_NOTICE, "Can not connect to server '%s', retrying in %d seconds", ro->sc->servername, wait);
+        if (!wait_seconds(ro, wait)) return false;
+    }
+    ro->connected = monotonic_ms();
+    ro->since_restart = 0;
+    ro->messages = ro->sc->messages;
+    return true;
+}
+
+/* The replica lets go of what it keeps for us; an old connection is given up after that. */
+static void rest(struct rolling *ro)
+{
+    bool old = ro->roll->lifetime > 0 &&
+               monotonic_ms() - ro->connected >= (unsigned long long)ro->roll->lifetime * 1000;
+
+    if (!ro->sc->backend || ro->sc->broken) return;
+    if (!old && ro->sc->messages == ro->messages && ++ro->since_restart < RESTART_EVERY) return;
+    int r = sync_client_restart(ro->sc);
+    if (r)
+        syslog(LOG_ERR, "sync_client RESTART failed: %s", error_message(r));
+    else if (old)
+        syslog(LOG_INFO, "sync_client RESTART succeeded");
+    ro->since_restart = 0;
+    ro->messages = ro->sc->messages;
+    if (old || r) sync_client_disconnect(ro->sc);
+}
+
+/* ---- a turn ---- */
+
+static void settle(struct rolling *ro, const struct sync_unit *unit, ptrarray_t *failures)
+{
+    for (int i = 0; i < ptrarray_size(failures); i++) {
+        const struct sync_failure *failure = ptrarray_nth(failures, i);
+        note_error(ro, failure->line, failure->reason);
+        if (ro->roll->file) fprintf(stderr, "%s: %s\n", failure->line, failure->reason);
+        ro->failed = true;
+    }
+    sync_retry_settle(&ro->retry, unit->owner, failures);
+    sync_failures_fini(failures);
+}
+
+static bool may_promote(const struct rolling *ro, const struct sync_unit *unit)
+{
+    struct buf line = BUF_INITIALIZER;
+    bool waits = !unit->retried && sync_log_line("USER", unit->owner, NULL, &line) &&
+                 sync_retry_has(&ro->retry, buf_cstring(&line));
+
+    buf_free(&line);
+    return !waits;
+}
+
+/* False: we are to end before it is done. */
+static bool do_unit(struct rolling *ro, struct sync_unit *unit)
+{
+    for (;;) {
+        ptrarray_t failures = PTRARRAY_INITIALIZER;
+        if (!connect_again(ro)) return false;
+        int r = sync_unit_run(ro->sc, unit, may_promote(ro, unit), &failures);
+        if (!r && !ro->sc->broken) {
+            ro->breaks = 0;
+            settle(ro, unit, &failures);
+            return true;
+        }
+        sync_failures_fini(&failures);
+        note_error(ro, *unit->owner ? unit->owner : "shared", sync_client_errtext(ro->sc, r));
+        syslog(LOG_ERR, "SYNCERROR: the connection broke at <%s>: %s", unit->owner, error_message(r));
+        sync_client_disconnect(ro->sc);
+        ro->breaks++;
+        if (++unit->broken < UNIT_BREAKS || signals_shutdown()) continue;
+        sync_unit_give_up(unit, error_message(r), &failures);
+        settle(ro, unit, &failures);
+        return true;
+    }
+}
+
+/* *n: owners that there was something to do for. False: we are to end. */
+static bool turn(struct rolling *ro, int *n)
+{
+    struct sync_actions actions;
+    bool whole = true;
+    size_t failed_before = hash_numrecords(&ro->retry.entries);
+
+    sync_actions_init(&actions);
+    sync_retry_take_due(&ro->retry, &actions);
+    int r = sync_source_read(ro->source, &actions);
+    if (r) ro->failed = true;
+    *n = ptrarray_size(&actions.units);
+    if (*n) set_state(ro, "working");
+    for (int i = 0; i < *n && whole; i++) {
+        whole = !must_end(ro) && do_unit(ro, ptrarray_nth(&actions.units, i));
+        if (whole) rest(ro);
+    }
+    sync_actions_fini(&actions);
+    if (!whole) return false;
+    if (!ro->roll->file && !sync_retry_save(&ro->retry) && !r) (void)sync_source_commit(ro->source);
+    if (*n) {
+        if (!hash_numrecords(&ro->retry.entries) || hash_numrecords(&ro->retry.entries) < failed_before)
+            ro->status.last_success = time(NULL);
+        ro->status.state = NULL;
+    }
+    return true;
+}
+
+static void pause_until_next(struct rolling *ro, unsigned long long began, int n)
+{
+    int interval = ro->roll->interval;
+
+    if (interval < 0) interval = config_getchannelduration(ro->sc->channel, IMAPOPT_SYNC_REPEAT_INTERVAL);
+    unsigned long long spent = monotonic_ms() - began;
+    if (n && spent < (unsigned long long)interval * 1000) {
+        doze((int)((unsigned long long)interval * 1000 - spent));
+    }
+    if (!n) sync_source_wait(ro->source, sync_retry_wait_ms(&ro->retry, interval ? 500 : 100));
+}
+
+static void roll_on(struct rolling *ro)
+{
+    int n;
+
+    if (!is_once(ro)) {
+        set_state(ro, "connecting");
+        if (!connect_again(ro)) return;
+    }
+    while (!must_end(ro)) {
+        unsigned long long began = monotonic_ms();
+        if (!turn(ro, &n)) {
+            ro->failed = true;
+            break;
+        }
+        if (is_once(ro) && !(ro->roll->once && n)) break;
+        set_state(ro, "idle");
+        if (!is_once(ro)) pause_until_next(ro, began, n);
+        if (!n) rest(ro);
+    }
+}
+
+/* ---- begin and end ---- */
+
+/* Two clients of one channel would each take the other's events for done. */
+static int lock_channel(struct rolling *ro)
+{
+    struct buf path = BUF_INITIALIZER;
+    int r = 0;
+
+    sync_channel_path(ro->sc->channel, "log-lock", &path);
+    r = diskio_mkparents(buf_cstring(&path), 0755);
+    if (!r) ro->lockfd = diskio_open(buf_cstring(&path), O_RDWR | O_CREAT, 0640);
+    if (!r && ro->lockfd < 0) r = ro->lockfd;
+    for (int i = 0; !r && i < LOCK_WAIT * 5; i++) {
+        r = diskio_lock(ro->lockfd, DISKIO_LOCK_EXCLUSIVE, DISKIO_LOCK_NONBLOCK);
+        if (r != -EWOULDBLOCK || signals_shutdown()) break;
+        if (!i) syslog(LOG_NOTICE, "another sync_client has the channel: waiting for its end");
+        doze(200);
+        r = 0;
+    }
+    if (r)
+        xsyslog_errno(LOG_ERR, -r, "IOERROR: can't have the channel for ourselves", "lock=<%s>", buf_cstring(&path));
+    buf_free(&path);
+    return r ? IMAP_IOERROR : 0;
+}
+
+static int begin(struct rolling *ro)
+{
+    int r = ro->roll->file ? 0 : lock_channel(ro);
+
+    if (!r) r = sync_source_open(ro->sc->channel, ro->roll->file, &ro->source);
+    if (ro->roll->file)
+        construct_hash_table(&ro->retry.entries, 16);
+    else if (!r)
+        r = sync_retry_open(&ro->retry, ro->sc->channel);
+    return r;
+}
+
+int sync_client_roll(struct sync_roll *roll)
+{
+    struct sync_client *sc = roll->sc;
+    struct rolling ro = { .roll = roll, .sc = sc, .lockfd = -1 };
+    int r;
+
+    ro.status.channel = sc->channel;
+    ro.status.server = sc->servername;
+    r = begin(&ro);
+    if (!r) {
+        roll_on(&ro);
+        if (!roll->file) (void)sync_retry_give_back(&ro.retry);
+        remove_shutdown_file(&ro);
+        ro.status.state = NULL;
+        set_state(&ro, "ended");
+        sync_retry_fini(&ro.retry);
+    }
+    sync_source_close(&ro.source);
+    buf_free(&ro.status.last_error);
+    diskio_close(ro.lockfd);
+    if (r) return EX_TEMPFAIL;
+    return roll->file && ro.failed ? 1 : EX_OK;
+}

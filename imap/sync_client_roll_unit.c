@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * sync_client_roll_unit -- what is to be done for one owner (handbook 03 §13.3)
+ *
+ * Mailboxes go over as one set. One that fails makes us look at its whole user; what still fails
+ * is named as a line of the log, so that it can be kept and tried again. A mailbox that we know nothing of is not
+ * asked for: it may be any bytes.
+ */
+#include <config.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "imap_err.h"
+#include "mboxlist.h"
+#include "mboxname.h"
+#include "mbtype.h"
+#include "sync_client_roll.h"
+#include "sync_log.h"
+#include "xmalloc.h"
+#include "xsyslog.h"
+
+struct work {
+    struct sync_client *sc;
+    const struct sync_unit *unit;
+    bool promote, exists, promoted;
+    ptrarray_t *failures;
+    bool meta; /* scripts that the replica does not take as a mailbox */
+};
+
+/* ---- failures ---- */
+
+static void add_failure(ptrarray_t *failures, const char *line, const char *reason, bool locked)
+{
+    struct sync_failure *failure = xzmalloc(sizeof(*failure));
+
+    failure->line = xstrdup(line);
+    failure->reason = xstrdup(reason);
+    failure->locked = locked;
+    ptrarray_append(failures, failure);
+}
+
+static void free_failure(void *p)
+{
+    struct sync_failure *failure = p;
+
+    free(failure->line);
+    free(failure->reason);
+    free(failure);
+}
+
+void sync_failures_fini(ptrarray_t *failures)
+{
+    ptrarray_fini_with(failures, free_failure);
+}
+
+static void failed(struct work *w, const char *type, const char *arg1, const char *arg2, int r)
+{
+    struct buf line = BUF_INITIALIZER;
+    const char *reason = sync_client_errtext(w->sc, r);
+
+    if (sync_log_line(type, arg1, arg2, &line)) {
+        syslog(LOG_ERR, "SYNCERROR: %s: %s; it is tried again later", buf_cstring(&line), reason);
+        add_failure(w->failures, buf_cstring(&line), reason, r == IMAP_MAILBOX_LOCKED);
+    }
+    buf_free(&line);
+}
+
+void sync_unit_give_up(const struct sync_unit *unit, const char *reason, ptrarray_t *failures)
+{
+    for (int i = 0; i < strarray_size(&unit->lines); i++)
+        add_failure(failures, strarray_nth(&unit->lines, i), reason, false);
+}
+
+/* ---- whole users ---- */
+
+static int inbox_exists(const char *userid, bool *existsp)
+{
+    mbentry_t *inbox = NULL;
+    char *name = mboxname_user_mbox(userid, NULL);
+    int r = mboxlist_lookup(name, &inbox, NULL);
+
+    *existsp = !r;
+    mbentry_free(&inbox);
+    free(name);
+    return r == IMAP_MAILBOX_NONEXISTENT ? 0 : r;
+}
+
+static int do_user(struct work *w)
+{
+    int r = sync_do_user(w->sc, w->unit->owner);
+
+    if (w->sc->broken) return r;
+    if (r) failed(w, "USER", w->unit->owner, NULL, r);
+    w->promoted = true;
+    return 0;
+}
+
+/*
+ * An item has failed, and the connection lives: as much of its user as can be brought over is. Without
+ * promotion the user is on the list of what is to be tried again.
+ */
+static int item_failed(struct work *w, const char *type, const char *arg1, const char *arg2, int r)
+{
+    if (w->sc->broken) return r;
+    if (!w->exists || r == IMAP_MAILBOX_LOCKED) {
+        failed(w, type, arg1, arg2, r);
+        return 0;
+    }
+    if (!w->promote || w->promoted) return 0;
+    syslog(LOG_NOTICE, "Promoting: %s %s -> USER %s", type, arg1, w->unit->owner);
+    return do_user(w);
+}
+
+/* ---- mailboxes ---- */
+
+/* Names that there is an entry of, be it a tombstone. */
+static void known_names(struct work *w, const strarray_t *all, strarray_t *known)
+{
+    for (int i = 0; i < strarray_size(all); i++) {
+        mbentry_t *mbentry = NULL;
+        int r = mboxlist_lookup_allow_all(strarray_nth(all, i), &mbentry, NULL);
+        if (!r && mbtype_isa(mbentry->mbtype) == MBTYPE_SIEVE && !w->sc->sieve_mailbox)
+            w->meta = true;
+        else if (r != IMAP_MAILBOX_NONEXISTENT)
+            strarray_append(known, strarray_nth(all, i));
+        mbentry_free(&mbentry);
+    }
+}
+
+/* The set has failed, and there is no user to look at as a whole: which of them is it? */
+static int one_by_one(struct work *w, const strarray_t *names)
+{
+    for (int i = 0; i < strarray_size(names); i++) {
+        strarray_t one = STRARRAY_INITIALIZER;
+        strarray_append(&one, strarray_nth(names, i));
+        int r = sync_do_mailboxes(w->sc, &one);
+        strarray_fini(&one);
+        if (r) r = item_failed(w, "MAILBOX", strarray_nth(names, i), NULL, r);
+        if (r) return r;
+    }
+    return 0;
+}
+
+static int do_mailboxes(struct work *w)
+{
+    strarray_t names = STRARRAY_INITIALIZER;
+
+    known_names(w, &w->unit->mailboxes, &names);
+    int r = strarray_size(&names) ? sync_do_mailboxes(w->sc, &names) : 0;
+    if (r && !w->sc->broken) {
+        if (!w->exists && strarray_size(&names) > 1)
+            r = one_by_one(w, &names);
+        else
+            r = item_failed(w, "MAILBOX", strarray_nth(&names, 0), NULL, r);
+    }
+    strarray_fini(&names);
+    return r;
+}
+
+/* Removed on the replica is what a tombstone says is gone, unless the mailbox lives on under another name. */
+static bool is_gone(const char *name)
+{
+    mbentry_t *entry = NULL, *byid = NULL;
+    int r = mboxlist_lookup_allow_all(name, &entry, NULL);
+    bool gone = !r && (entry->mbtype & MBTYPE_DELETED);
+
+    if (r == IMAP_MAILBOX_NONEXISTENT)
+        syslog(LOG_NOTICE, "SYNCNOTICE: attempt to UNMAILBOX without a tombstone: %s", name);
+    if (gone && !mboxlist_lookup_by_uniqueid(entry->uniqueid, &byid, false, NULL)) gone = false;
+    mbentry_free(&entry);
+    mbentry_free(&byid);
+    return gone;
+}
+
+static int do_unmailbox(struct work *w, const char *name)
+{
+    const char *cmd = w->sc->localonly ? "LOCAL_UNMAILBOX" : "UNMAILBOX";
+
+    if (!is_gone(name)) return 0;
+    sync_client_say(w->sc, "%s %s", cmd, name);
+    int r = sync_client_command(w->sc, "APPLY", dlist_newatom(NULL, cmd, name), NULL, NULL);
+    return r == IMAP_MAILBOX_NONEXISTENT ? 0 : r;
+}
+
+/* ---- the small things ---- */
+
+static int do_quota_root(struct work *w, const char *root)
+{
+    strarray_t roots = STRARRAY_INITIALIZER;
+    ptrarray_t nothing = PTRARRAY_INITIALIZER;
+
+    strarray_append(&roots, root);
+    int r = sync_do_quotas(w->sc, &roots, &nothing);
+    strarray_fini(&roots);
+    return r;
+}
+
+static int do_annotation(struct work *w, const char *name)
+{
+    int r = sync_do_annotation(w->sc, name);
+    return r == IMAP_MAILBOX_NONEXISTENT ? 0 : r;
+}
+
+static int do_seen(struct work *w, const char *uniqueid)
+{
+    return sync_do_seen_record(w->sc, w->unit->owner, uniqueid);
+}
+
+static int do_sub(struct work *w, const char *name)
+{
+    return sync_do_sub(w->sc, w->unit->owner, name);
+}
+
+/* user: the line names the owner first. */
+static int each(struct work *w, const char *type, const strarray_t *names, int (*fn)(struct work *w, const char *name),
+                bool user)
+{
+    for (int i = 0; i < strarray_size(names) && !w->promoted; i++) {
+        const char *name = strarray_nth(names, i);
+        int r = fn(w, name);
+        if (r) r = user ? item_failed(w, type, w->unit->owner, name, r) : item_failed(w, type, name, NULL, r);
+        if (r) return r;
+    }
+    return 0;
+}
+
+static int do_rest(struct work *w)
+{
+    const struct sync_unit *unit = w->unit;
+    int r = each(w, "QUOTA", &unit->quotas, do_quota_root, false);
+
+    if (!r) r = each(w, "ANNOTATION", &unit->annotations, do_annotation, false);
+    if (!r && !w->meta) r = each(w, "SEEN", &unit->seen, do_seen, true);
+    if (!r && !w->meta) r = each(w, "SUB", &unit->subs, do_sub, true);
+    if (!r) r = each(w, "UNMAILBOX", &unit->unmailboxes, do_unmailbox, false);
+    if (!r && w->meta && !w->promoted && *unit->owner) {
+        r = sync_do_meta(w->sc, unit->owner);
+        if (r) r = item_failed(w, "META", unit->owner, NULL, r);
+    }
+    return r;
+}
+
+static int do_unuser(struct work *w)
+{
+    int r = sync_do_unuser(w->sc, w->unit->owner);
+
+    if (r == IMAP_MAILBOX_NONEXISTENT || r == IMAP_INVALID_USER) r = 0;
+    return r ? item_failed(w, "UNUSER", w->unit->owner, NULL, r) : 0;
+}
+
+/* A user that is gone, and was not there before: nothing to say about him but what his mailboxes are. */
+static int do_parts(struct work *w)
+{
+    const struct sync_unit *unit = w->unit;
+
+    w->meta = unit->meta;
+    int r = do_mailboxes(w);
+    if (!r && unit->unuser) { /* his metadata go with him */
+        r = each(w, "UNMAILBOX", &unit->unmailboxes, do_unmailbox, false);
+        return r ? r : do_unuser(w);
+    }
+    return r || w->promoted ? r : do_rest(w);
+}
+
+int sync_unit_run(struct sync_client *sc, const struct sync_unit *unit, bool promote, ptrarray_t *failures)
+{
+    struct work w = { .sc = sc, .unit = unit, .promote = promote, .failures = failures };
+    int r = *unit->owner ? inbox_exists(unit->owner, &w.exists) : 0;
+
+    if (r) {
+        sync_unit_give_up(unit, error_message(r), failures);
+        return 0;
+    }
+    /* a user who was removed and is there again */
+    if (w.exists && (unit->user || unit->unuser)) return do_user(&w);
+    r = do_parts(&w);
+    return sc->broken ? r : 0;
+}
