@@ -13,7 +13,7 @@ SCRIPTS = sorted(glob.glob(os.path.join(HERE, "*.txt")))
 
 
 def test_there_are_scripts():
-    assert len(SCRIPTS) >= 13
+    assert len(SCRIPTS) >= 14
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=[os.path.basename(p)[:-4] for p in SCRIPTS])

@@ -7,6 +7,7 @@ A script is text:
     conf option value          imapd.conf of the server
     setup A CREATE user.x      a command that has to succeed before the conversation; \\r\\n and \\xNN are bytes
     @ C                        a new session for C (C and D: cassandane, B: bob, A: admin)
+    @ C -                      the same before LOGIN
     C: a1 NOOP                 what a client sends; lines that follow belong to it up to the next S:, @ or tag
     S: a1 OK Completed         what 3.6.1 answers to it, line by line
     O: a1 OK Completed         the same for ours, where it differs on purpose; a remark above the block says why
@@ -53,12 +54,13 @@ def complete(data):
 
 _CHANGING = (
     (re.compile(r"\[CAPABILITY [^\]]*\]"), "[CAPABILITY <CAPS>]"),
+    (re.compile(r"SESSIONID=<[^>]*>"), "SESSIONID=<ID>"),
+    (re.compile(r'^\* ID \("name" .*'), '* ID ("name" <ID>)'),
     (re.compile(r"\b1[6-9]\d{8}\b"), "<N>"),
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "<ID>"),
     (re.compile(r"(?<=MAILBOXID \()[a-z0-9]{24}(?=\))|(?<=uniqueid\" \")[a-z0-9]{24}(?=\")"), "<ID>"),
     (re.compile(r"(?<=MAILBOXIDS \()[^)]*(?=\))"), "<IDS>"),
     (re.compile(r'(modseq" ")\d+'), r"\1<N>"),
-    (re.compile(r"SESSIONID=<[^>]*>"), "SESSIONID=<ID>"),
     (re.compile(r"\d+\.\d\d\d secs?( \d+ calls)?"), "<T>"),
     (re.compile(r'"[ \d]\d-[A-Z][a-z][a-z]-202[6-9] \d\d:\d\d:\d\d [+-]\d{4}"'), '"<DATE>"'),
     (re.compile(r"DELETED\.(\S+)\.[0-9A-F]{8}\b"), r"DELETED.\1.<N>"),
@@ -145,7 +147,8 @@ def prepare(server, script):
     """Starts it as the script wants it."""
     server.conf.update({"unixhierarchysep": False, "altnamespace": False, "conversations": False})
     server.conf.update(script.conf)
-    server.add_user("cassandane")
+    for user in ("cassandane", *script.conf.get("proxyservers", "").split()):
+        server.add_user(user)
     server.start()
     return server
 
@@ -163,10 +166,12 @@ class Player:
             session.close()
         self._sessions = {}
 
-    def begin(self, who):
+    def begin(self, who, login=True):
         if who in self._sessions:
             self._sessions[who].close()
         client = self._sessions[who] = self._server.imap()
+        if not login:
+            return
         client.login(USERS[who], password(USERS[who]))
 
     def _session(self, who):
@@ -221,7 +226,7 @@ def run(script, player, ours=True):
     player.setup(script)
     for step in script.steps:
         if isinstance(step, str):
-            player.begin(step)
+            player.begin(step[0], not step.endswith(" -"))
             continue
         got = player.play(step)
         if got != step.wanted(ours):
