@@ -400,3 +400,11 @@ def test_progress_of_a_long_search(factory):
 
 def test_a_short_search_tells_no_progress(alice):
     assert alice.ok("SEARCH BODY body").find("* OK") == []
+
+
+def test_status_size(alice):
+    sizes = [int(re.search(rb"RFC822.SIZE (\d+)", line).group(1)) for line in alice.ok("FETCH 1:* (RFC822.SIZE)").untagged]
+    assert alice.ok("STATUS INBOX (SIZE)").untagged == [f"* STATUS INBOX (SIZE {sum(sizes)})".encode()]
+    alice.ok(r"STORE 1 +FLAGS (\Deleted)")
+    alice.ok("EXPUNGE")
+    assert alice.ok("STATUS INBOX (SIZE)").untagged == [f"* STATUS INBOX (SIZE {sum(sizes[1:])})".encode()]
