@@ -112,11 +112,9 @@ static const struct imap_command *uid_command(struct imap_session *s)
 
     if (!s->userid || !s->index) return imap_command_find("FETCH"); /* its state is what is wrong */
     if (imap_arg_word(s, &word)) {
-        cmd = imap_command_find(buf_cstring(&word));
-        if (!cmd || !(cmd->flags & CMD_UID)) {
-            cmd = NULL;
-            imap_bad(s, "Unrecognized UID subcommand");
-        }
+        if (s->c == ' ') cmd = imap_command_find(buf_cstring(&word));
+        if (cmd && !(cmd->flags & CMD_UID)) cmd = NULL;
+        if (!cmd) imap_bad(s, s->c == ' ' ? "Unrecognized UID subcommand" : "Missing required argument to Uid");
     }
     s->usinguid = true;
     capitalise(&word);
