@@ -13,6 +13,7 @@
 #include "libconfig.h"
 #include "mboxlist.h"
 #include "mboxlist_db.h"
+#include "mboxlist_former.h"
 #include "store_testutil.h"
 #include "user.h"
 #include "xmalloc.h"
@@ -160,18 +161,108 @@ START_TEST(bytes_of_a_rename)
 }
 END_TEST
 
-/* V4-2: the name gets another identity, the old one had no other name: it goes. */
+/* V4-2: the name gets another identity, the old one had no other name: it stays as a tombstone, which 3.6.1 removes. */
 START_TEST(another_identity)
 {
     ck_assert_int_eq(put("user.carol.p.q", "qsgnvvbb3o51i6h78hsrohgd", MBTYPE_DELETED), 0);
     ck_assert_str_ne(record("Iqsgnvvbb3o51i6h78hsrohgd"), "");
     ck_assert_int_eq(put("user.carol.p.q", "kgkmxuwvrlpv2inpwde7avkg", 0), 0);
-    ck_assert_str_eq(record("Iqsgnvvbb3o51i6h78hsrohgd"), "");
+    ck_assert_str_eq(record("Iqsgnvvbb3o51i6h78hsrohgd"),
+                     "%(T ed N user\x1f" "carol\x1fp\x1fq M R deleted H ())");
     ck_assert_int_eq(drop("user.carol.p.q"), 0);
     ck_assert_str_eq(record("Ikgkmxuwvrlpv2inpwde7avkg"), "");
     ck_assert_str_eq(record("Nuser\x1f"
                             "carol\x1fp\x1fq"),
                      "");
+}
+END_TEST
+
+static void must_be(const char *uniqueid, const char *name, enum mboxlist_fate wanted,
+                    const char *reason)
+{
+    enum mboxlist_fate fate;
+    mbentry_t *entry;
+
+    ck_assert_int_eq(mboxlist_lookup_fate(uniqueid, name, &fate, &entry), 0);
+    ck_assert_int_eq(fate, wanted);
+    ck_assert(!strcmpnull(entry ? entry->reason : NULL, reason));
+    ck_assert_int_eq(entry != NULL, wanted != MBOXLIST_NEVER_SEEN && wanted != MBOXLIST_UNKNOWN &&
+                                        wanted != MBOXLIST_DAMAGED);
+    mbentry_free(&entry);
+}
+
+/* What became of a mailbox, by its identity first. */
+START_TEST(fates)
+{
+    must_be("aaaa1", "user.alice.a", MBOXLIST_NEVER_SEEN, NULL);
+    put("user.alice.a", "aaaa1", 0);
+    must_be("aaaa1", "user.alice.elsewhere", MBOXLIST_ALIVE, NULL);
+    must_be("aaaa9", "user.alice.a", MBOXLIST_NAME_TAKEN, NULL);
+    put("user.alice.a", "aaaa1", MBTYPE_DELETED);
+    must_be("aaaa1", "user.alice.a", MBOXLIST_DELETED, NULL);
+    /* its name is used again, and deleted again */
+    put("user.alice.a", "aaaa2", 0);
+    must_be("aaaa1", "user.alice.a", MBOXLIST_DELETED, FORMER_DELETED);
+    put("user.alice.a", "aaaa2", MBTYPE_DELETED);
+    must_be("aaaa1", "user.alice.a", MBOXLIST_DELETED, FORMER_DELETED);
+    must_be("aaaa2", "user.alice.a", MBOXLIST_DELETED, NULL);
+    /* a tombstone of another one proves nothing */
+    must_be("aaaa9", "user.alice.a", MBOXLIST_UNKNOWN, NULL);
+    /* another identity in its place, without a deletion */
+    put("user.alice.b", "bbbb1", 0);
+    put("user.alice.b", "bbbb2", 0);
+    must_be("bbbb1", "user.alice.b", MBOXLIST_DELETED, FORMER_REPLACED "bbbb2");
+    /* what 3.6.1 leaves behind proves nothing, either */
+    write_raw("Icccc1", "%(T e N user\x1f" "alice\x1f" "c V 1 C 1 F 8 M 1795310143 H ())");
+    must_be("cccc1", "user.alice.c", MBOXLIST_UNKNOWN, NULL);
+    write_raw("Icccc2", "%(T ed N user\x1f" "alice\x1f" "c V 1 C 1 F 8 M 1795310143 H ())");
+    must_be("cccc2", "user.alice.c", MBOXLIST_UNKNOWN, NULL);
+}
+END_TEST
+
+/* A record that cannot be read is not an absent one; the other record of a tombstone may be. */
+START_TEST(fates_with_damage)
+{
+    put("user.alice.a", "aaaa1", MBTYPE_DELETED);
+    write_raw("Nuser\x1f" "alice\x1f" "a", "%(T ed I aaaa1");
+    must_be("aaaa1", "user.alice.a", MBOXLIST_DELETED, NULL);
+    write_raw("Iaaaa1", "%(T ed N");
+    must_be("aaaa1", "user.alice.a", MBOXLIST_DAMAGED, NULL);
+    must_be("aaaa9", "user.alice.a", MBOXLIST_DAMAGED, NULL);
+    put("user.alice.b", "bbbb1", MBTYPE_DELETED);
+    write_raw("Ibbbb1", "%(T ed N");
+    must_be("bbbb1", "user.alice.b", MBOXLIST_DELETED, NULL);
+    put("user.alice.c", "cccc1", 0);
+    write_raw("Nuser\x1f" "alice\x1f" "c", "%(T e I cccc1");
+    must_be("cccc1", "user.alice.c", MBOXLIST_DAMAGED, NULL);
+}
+END_TEST
+
+static int count_former(const char *name, const char *uniqueid, void *rock)
+{
+    ck_assert_str_eq(name, "user.alice.a");
+    ck_assert_str_eq(uniqueid, "aaaa1");
+    ++*(int *)rock;
+    return 0;
+}
+
+START_TEST(former_are_forgotten)
+{
+    int n = 0;
+
+    put("user.alice.a", "aaaa1", MBTYPE_DELETED);
+    put("user.alice.a", "aaaa2", 0);
+    ck_assert_int_eq(mboxlist_former_foreach(1000, count_former, &n), 0);
+    ck_assert_int_eq(n, 0);
+    ck_assert_int_eq(mboxlist_former_foreach(time(NULL) + 10, count_former, &n), 0);
+    ck_assert_int_eq(n, 1);
+    struct txn *txn = st_begin("alice");
+    ck_assert_int_eq(mboxlist_former_remove(txn, "aaaa2"), 0);
+    ck_assert_int_eq(mboxlist_former_remove(txn, "aaaa1"), 0);
+    st_commit(txn);
+    ck_assert_str_eq(record("Iaaaa1"), "");
+    ck_assert_str_ne(record("Iaaaa2"), "");
+    must_be("aaaa1", "user.alice.a", MBOXLIST_NAME_TAKEN, NULL);
 }
 END_TEST
 
@@ -453,6 +544,9 @@ Suite *mboxlist_suite(void)
         bytes_of_an_entry,
         bytes_of_a_rename,
         another_identity,
+        fates,
+        fates_with_damage,
+        former_are_forgotten,
         needs_the_lock,
         lookups,
         stale_identity_is_not_trusted,

@@ -13,7 +13,7 @@
 Suite *sync_full_suite(void);
 
 /* ours: LAST_UID 20, DELETEDMODSEQ 50; theirs: LAST_UID 10, HIGHESTMODSEQ 100 */
-static const struct full_numbers numbers = { 20, 50, 10, 100 };
+static const struct full_numbers numbers = { 20, 50, 10, 100, false };
 
 struct side {
     uint32_t uid; /* 0: not there */
@@ -107,6 +107,38 @@ START_TEST(test_full_table)
 }
 END_TEST
 
+/* Of another mailbox all that lives comes, whatever the numbers say; ours stay where they are. */
+START_TEST(test_full_absorb)
+{
+    static const struct row absorb[] = {
+        { "two messages", { 5, 'b', 7, 1, 0, false }, { 5, 'a', 60, 1, 0, false },
+          FULL_OURS_KEEP, FULL_THEIRS_COPYBACK, true },
+        { "two messages, theirs expunged", { 5, 'a', 7, 1, 0, false }, { 5, 'b', 60, 1, 0, true },
+          FULL_OURS_KEEP, FULL_THEIRS_KEEP, false },
+        { "one, expunged there", { 5, 'a', 70, 8, 0, false }, { 5, 'a', 7, 1, 0, true },
+          FULL_OURS_EXPUNGE, FULL_THEIRS_KEEP, false },
+        { "only here", { 10, 'a', 7, 1, 0, false }, NONE, FULL_OURS_KEEP, FULL_THEIRS_KEEP, false },
+        { "only there, below what was forgotten here", NONE, { 5, 'a', 49, 1, 0, false },
+          FULL_OURS_KEEP, FULL_THEIRS_COPYBACK, false },
+        { "only there, expunged", NONE, { 5, 'a', 49, 1, 0, true },
+          FULL_OURS_KEEP, FULL_THEIRS_KEEP, false },
+        { "only there, behind our last", NONE, { 21, 'a', 7, 1, 0, false },
+          FULL_OURS_KEEP, FULL_THEIRS_APPEND, false },
+    };
+    const struct full_numbers other = { 20, 50, 10, 100, true };
+
+    for (size_t i = 0; i < array_size(absorb); i++) {
+        struct sync_record ours, theirs;
+        struct full_decision d = full_decide(&other, fill(&absorb[i].ours, &ours),
+                                             fill(&absorb[i].theirs, &theirs));
+        ck_assert_msg(d.ours == absorb[i].do_ours, "%s: ours %d", absorb[i].what, d.ours);
+        ck_assert_msg(d.theirs == absorb[i].do_theirs, "%s: theirs %d", absorb[i].what, d.theirs);
+        sync_record_fini(&ours);
+        sync_record_fini(&theirs);
+    }
+}
+END_TEST
+
 /* Every field that two ends can disagree about makes a pair unequal. */
 START_TEST(test_full_every_field)
 {
@@ -144,6 +176,7 @@ Suite *sync_full_suite(void)
 
     tcase_add_test(tc, test_full_table);
     tcase_add_test(tc, test_full_every_field);
+    tcase_add_test(tc, test_full_absorb);
     suite_add_tcase(s, tc);
     return s;
 }

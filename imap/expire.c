@@ -23,6 +23,7 @@
 #include "libconfig.h"
 #include "mailbox.h"
 #include "mboxlist.h"
+#include "mboxlist_former.h"
 #include "mboxname.h"
 #include "sub_history.h"
 #include "txn.h"
@@ -406,14 +407,49 @@ static int remove_tombstone(struct txn *txn, const char *name, void *rock)
     return r;
 }
 
+struct former {
+    const struct expire_scope *scope;
+    struct expire_counts *counts;
+    const char *uniqueid;
+};
+
+static int forget_identity(struct txn *txn, const char *name, void *rock)
+{
+    struct former *f = rock;
+    int r = mboxlist_former_remove(txn, f->uniqueid);
+
+    (void)name;
+    if (!r) f->counts->expired++;
+    return r;
+}
+
+/* Tombstones of identities whose names others have, or nobody. */
+static int expire_former(const char *name, const char *uniqueid, void *rock)
+{
+    struct former *f = rock;
+    mbentry_t *entry = mbentry_new(name);
+    mbname_t *mbname = mbname_from_intname(name);
+    int r = 0;
+
+    f->uniqueid = uniqueid;
+    if (mbname && in_scope(f->scope, entry, mbname) && !should_stop(f->scope))
+        r = in_transaction(name, forget_identity, f);
+    mbname_free(&mbname);
+    mbentry_free(&entry);
+    return r;
+}
+
 int expire_tombstones(const struct expire_scope *scope, time_t before, struct expire_counts *counts)
 {
     struct collect collect = { .scope = scope, .want = is_old_tombstone, .rock = &before };
     int r = mboxlist_allmbox(NULL, collect_one, &collect, MBOXTREE_TOMBSTONES | MBOXTREE_DELETED);
 
+    struct former former = { scope, counts, NULL };
+
     if (!r) r = for_each(scope, &collect.names, remove_tombstone, counts, counts);
     strarray_fini(&collect.names);
-    return r;
+    int fr = mboxlist_former_foreach(before, expire_former, &former);
+    return r ? r : fr;
 }
 
 /* ---- conversations ---- */

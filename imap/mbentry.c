@@ -52,6 +52,7 @@ void mbentry_free(mbentry_t **entryp)
     free(e->server);
     free(e->acl);
     free(e->legacy_specialuse);
+    free(e->reason);
     for (size_t i = 0; i < e->nhistory; i++) free_former(&e->history[i]);
     free(e->history);
     xzfree(*entryp);
@@ -68,6 +69,7 @@ mbentry_t *mbentry_dup(const mbentry_t *entry)
     e->server = xstrdupnull(entry->server);
     e->acl = xstrdupnull(entry->acl);
     e->legacy_specialuse = xstrdupnull(entry->legacy_specialuse);
+    e->reason = xstrdupnull(entry->reason);
     e->history = entry->nhistory ? xcalloc(entry->nhistory, sizeof(*e->history)) : NULL;
     for (size_t i = 0; i < entry->nhistory; i++) {
         e->history[i] = entry->history[i];
@@ -182,6 +184,7 @@ static void print_common(const mbentry_t *e, time_t mtime, struct buf *out)
     print_number(out, " C ", e->createdmodseq);
     print_number(out, " F ", e->foldermodseq);
     buf_printf(out, " M %lld", (long long)mtime);
+    if (e->mbtype & MBTYPE_DELETED) print_string(out, " R ", e->reason);
     if (e->acl) {
         buf_appendcstr(out, " A ");
         cyrus_acl_print(e->acl, out);
@@ -309,6 +312,7 @@ static bool scan_member(struct dlist_scan *sc, mbentry_t *e, bool byid)
     if (dlist_scan_iskey(sc, "C")) return dlist_scan_u64(sc, &e->createdmodseq);
     if (dlist_scan_iskey(sc, "F")) return dlist_scan_u64(sc, &e->foldermodseq);
     if (dlist_scan_iskey(sc, "M")) return scan_time(sc, &e->mtime);
+    if (dlist_scan_iskey(sc, "R")) return dlist_scan_str(sc, &e->reason);
     if (dlist_scan_iskey(sc, "A")) return cyrus_acl_scan(sc, &e->acl);
     if (dlist_scan_iskey(sc, "H")) return scan_history(sc, e);
     return dlist_scan_skip(sc, dlist_scan_next(sc));

@@ -39,6 +39,7 @@ typedef struct mbentry {
     modseq_t createdmodseq, foldermodseq;
     time_t mtime;              /* of the record that was read */
     char *legacy_specialuse;   /* only from records of old formats */
+    char *reason;              /* of a tombstone (FORMER_* in mboxlist_former.h); NULL: none is told */
     struct former_id *history; /* newest first; only known from an I record */
     size_t nhistory;
 } mbentry_t;

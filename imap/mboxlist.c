@@ -24,6 +24,7 @@
 #include "libconfig.h"
 #include "mailbox_path.h"
 #include "mboxlist_db.h"
+#include "mboxlist_former.h"
 #include "names_config.h"
 #include "user.h"
 #include "user_record.h"
@@ -243,14 +244,14 @@ static int store(struct txn_db *db, struct buf *key, struct buf *val)
     return txn_db_store(db, buf_base(key), buf_len(key), buf_cstring(val), buf_len(val));
 }
 
-/* The I record of an identity that lost this name goes, if it still has it. */
-static int drop_stale_i(struct txn_db *db, const char *uniqueid, const char *name)
+/* The I record of an identity goes with its name, if it still has it. */
+static int drop_i(struct txn_db *db, const char *uniqueid, const char *name)
 {
     struct buf key = BUF_INITIALIZER;
     mbentry_t *i = NULL;
 
     int r = mboxlist_db_fetch_i(db, uniqueid, &i);
-    if (r == IMAP_MAILBOX_NONEXISTENT) return 0;
+    if (r == IMAP_MAILBOX_NONEXISTENT || r == IMAP_MAILBOX_BADFORMAT) return 0;
     if (!r && !strcmpnull(i->name, name)) {
         mbentry_key_uniqueid(uniqueid, &key);
         r = txn_db_delete(db, buf_base(&key), buf_len(&key));
@@ -427,6 +428,20 @@ static void forget_meta(struct txn *txn, const char *name, const mbentry_t *old,
     free(userid);
 }
 
+/* Another identity takes the name: that of a mailbox stays as a tombstone, that of a mere name goes. */
+static int retire_old(struct txn *txn, struct txn_db *db, const mbentry_t *old,
+                      const mbentry_t *entry)
+{
+    if (old->mbtype & (MBTYPE_INTERMEDIATE | MBTYPE_RESERVE))
+        return drop_i(db, old->uniqueid, old->name);
+    bool gone = old->mbtype & MBTYPE_DELETED;
+    char *reason = gone ? xstrdup(FORMER_DELETED)
+                        : xasprintf(FORMER_REPLACED "%s", entry->uniqueid ? entry->uniqueid : "");
+    int r = mboxlist_db_retire(txn, db, old->uniqueid, old->name, reason);
+    free(reason);
+    return r;
+}
+
 int mboxlist_update_entry(struct txn *txn, const char *name, const mbentry_t *entry)
 {
     struct buf key = BUF_INITIALIZER, val = BUF_INITIALIZER;
@@ -440,7 +455,7 @@ int mboxlist_update_entry(struct txn *txn, const char *name, const mbentry_t *en
     if (r == IMAP_MAILBOX_NONEXISTENT || r == IMAP_MAILBOX_BADFORMAT) r = 0;
     if (!r) r = mboxlist_racl_update(txn, db, name, old, entry);
     if (!r && old && old->uniqueid && strcmpnull(old->uniqueid, entry->uniqueid))
-        r = drop_stale_i(db, old->uniqueid, name);
+        r = retire_old(txn, db, old, entry);
     if (!r && entry->uniqueid) r = store_i(txn, db, name, entry);
     if (!r) {
         mbentry_key_name(name, &key);
@@ -457,7 +472,7 @@ int mboxlist_update_entry(struct txn *txn, const char *name, const mbentry_t *en
     return r;
 }
 
-int mboxlist_delete_entry(struct txn *txn, const char *name)
+static int delete_entry(struct txn *txn, const char *name, bool keep)
 {
     struct buf key = BUF_INITIALIZER;
     struct txn_db *db = NULL;
@@ -469,7 +484,9 @@ int mboxlist_delete_entry(struct txn *txn, const char *name)
     r = mboxlist_db_fetch_n(db, name, &old);
     if (r == IMAP_MAILBOX_BADFORMAT) r = 0;
     if (!r) r = mboxlist_racl_update(txn, db, name, old, NULL);
-    if (!r && old && old->uniqueid) r = drop_stale_i(db, old->uniqueid, name);
+    if (!r && old && old->uniqueid)
+        r = keep ? mboxlist_db_retire(txn, db, old->uniqueid, name, FORMER_DELETED)
+                 : drop_i(db, old->uniqueid, name);
     if (!r) {
         mbentry_key_name(name, &key);
         r = txn_db_delete(db, buf_base(&key), buf_len(&key));
@@ -480,4 +497,14 @@ int mboxlist_delete_entry(struct txn *txn, const char *name)
     mbentry_free(&old);
     buf_free(&key);
     return r;
+}
+
+int mboxlist_delete_entry(struct txn *txn, const char *name)
+{
+    return delete_entry(txn, name, false);
+}
+
+int mboxlist_purge_entry(struct txn *txn, const char *name)
+{
+    return delete_entry(txn, name, true);
 }

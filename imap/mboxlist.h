@@ -35,11 +35,13 @@ bool mboxlist_uniqueid_in_use(const char *uniqueid, struct txn *txn);
 uint64_t mboxlist_seen_lsn(void);
 
 /* ---- writing (inside txn, namespace lock of the owner held exclusively) ---- */
-/* Store N and I records of one name (handbook 01 §4.6); history is kept; a stale
- * I record of another uniqueid of this name is removed. */
+/* Store N and I records of one name (handbook 01 §4.6); history is kept; the I record of another
+ * mailbox that had this name until now stays as its tombstone (mboxlist_former.h). */
 int mboxlist_update_entry(struct txn *txn, const char *name, const mbentry_t *entry);
 /* Remove the name: N record and the I record that points to it. */
 int mboxlist_delete_entry(struct txn *txn, const char *name);
+/* The same, but the I record stays as the tombstone of the mailbox. */
+int mboxlist_purge_entry(struct txn *txn, const char *name);
 
 /* ---- iteration, in database order; callback's non-zero return stops. Without flags: live
  * mailboxes (also remote ones) outside the DELETED tree. Inside a transaction its changes are seen. ---- */

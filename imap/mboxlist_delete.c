@@ -14,6 +14,7 @@
 #include "annotate.h"
 #include "imap_err.h"
 #include "libconfig.h"
+#include "mboxlist_former.h"
 #include "mboxlist_ops.h"
 #include "mboxlist_specialuse.h"
 #include "sync_log.h"
@@ -72,6 +73,7 @@ static int leave_tombstone(struct txn *txn, const mbentry_t *entry, modseq_t fol
     left->uidvalidity = entry->uidvalidity;
     left->createdmodseq = entry->createdmodseq;
     left->foldermodseq = foldermodseq;
+    left->reason = xstrdupnull(mboxlist_moved_reason(txn));
     r = mboxlist_update_entry(txn, entry->name, left);
     mbentry_free(&left);
     return r;
@@ -103,7 +105,7 @@ int mboxlist_delete_one(struct txn *txn, const mbentry_t *entry, bool silent)
     }
     if (opened) r = mailbox_delete(mailbox);
     if (opened && r) return r;
-    r = mboxname_isdeletedmailbox(entry->name, NULL) ? mboxlist_delete_entry(txn, entry->name)
+    r = mboxname_isdeletedmailbox(entry->name, NULL) ? mboxlist_purge_entry(txn, entry->name)
                                                      : leave_tombstone(txn, entry, modseq);
     if (!r) sync_log_unmailbox(txn, entry->name);
     return r;

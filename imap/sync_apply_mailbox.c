@@ -298,7 +298,9 @@ static int apply_xconvmodseq(struct apply *a)
     if (mboxname_isdeletedmailbox(a->folder.name, NULL)) return 0;
     int r = conversations_open_mbox(a->mailbox, &state);
     if (r || !state) return r;
-    return conversation_setstatus_modseq(state, a->mailbox, a->folder.xconvmodseq, apply_force(a));
+    /* one that had the name before may have left a higher number */
+    return conversation_setstatus_modseq(state, a->mailbox, a->folder.xconvmodseq,
+                                         apply_force(a) || a->created);
 }
 
 static bool crcs_fit(const struct apply *a)

@@ -59,6 +59,8 @@ void sync_client_disconnect(struct sync_client *sc);
 void sync_client_fini(struct sync_client *sc); /* disconnects */
 /* "error", and what the replica said if that was not OK. Valid until the next call. */
 const char *sync_client_errtext(struct sync_client *sc, int r);
+/* Is the replica that host? */
+bool sync_client_is_server(const struct sync_client *sc, const char *host);
 /* One line about an action: printed with -v, logged with -l. */
 void sync_client_say(struct sync_client *sc, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
@@ -85,9 +87,18 @@ struct namelock;
 int sync_client_lock(struct sync_client *sc, const char *userid, struct namelock **lockp);
 
 /* ---- _state ---- */
+/* Of a mailbox that only the replica has (sync_client_absent.h). */
+enum sync_fate {
+    SYNC_FATE_STAY,
+    SYNC_FATE_DELETE, /* is to be deleted */
+    SYNC_FATE_MERGED, /* its messages are in one that the replica does not have yet */
+    SYNC_FATE_LATE,   /* is to be deleted, when the mailbox that has its messages is up to date */
+    SYNC_FATE_GONE
+};
 struct sync_remote { /* a mailbox of the replica */
     struct sync_folder folder;
     bool mark; /* it is here too */
+    enum sync_fate fate;
 };
 struct sync_remote_seen {
     char *uniqueid;
@@ -113,6 +124,7 @@ int sync_state_get(struct sync_client *sc, const char *what, const char *arg,
 int sync_state_getlist(struct sync_client *sc, const char *what, const strarray_t *args,
                        struct sync_state *state);
 struct sync_remote *sync_state_find(const struct sync_state *state, const char *uniqueid);
+struct sync_remote *sync_state_byname(const struct sync_state *state, const char *name);
 /* Lists of struct sync_remote_seen. */
 const struct sync_remote_seen *sync_seen_find(const ptrarray_t *list, const char *uniqueid);
 bool sync_seen_equal(const struct sync_remote_seen *a, const struct sync_remote_seen *b);
@@ -128,8 +140,8 @@ int sync_local_seen(const char *userid, ptrarray_t *list);           /* struct s
 
 /* ---- _folders ---- */
 /*
- * Bring these mailboxes (mbentry_t, in the order they are to be made) over. candelete: what the replica has beyond them may be removed where a tombstone
- * says so. *againp: renames were made, look at the replica anew.
+ * Bring these mailboxes (mbentry_t, in the order they are to be made) over. candelete: they are all that the user has, so what the replica has
+ * beyond them is decided about, too (sync_client_absent.h). *againp: renames were made or mailboxes came, look at both ends anew.
  */
 int sync_do_folders(struct sync_client *sc, const ptrarray_t *mbentries, struct sync_state *state,
                     bool candelete, bool *againp);
@@ -153,9 +165,17 @@ const char *sync_target_partition(const struct sync_client *sc, const mbentry_t 
 /* Bring one mailbox up to date; remote NULL: the replica does not have it. */
 int sync_do_mailbox(struct sync_client *sc, const mbentry_t *mbentry,
                     const struct sync_folder *remote, struct sync_sent *sent);
+/* Make one that the replica does not have, under another name there. */
+int sync_do_mailbox_as(struct sync_client *sc, const mbentry_t *mbentry, const char *name,
+                       struct sync_sent *sent);
 int sync_do_intermediate(struct sync_client *sc, const mbentry_t *mbentry);
 /* Compare all records with those of the replica, repair ours, and have the replica expunge what must go. */
 int sync_do_full(struct sync_client *sc, const char *name);
+/*
+ * The messages of another mailbox of the replica come into ours, with their UIDs where those are free. Nothing is expunged for it at
+ * either end, except what is expunged in the one under the same UID and GUID. Can be done again.
+ */
+int sync_do_absorb(struct sync_client *sc, const char *name, const char *theirname);
 
 /* ---- _meta ---- */
 int sync_do_quotas(struct sync_client *sc, const strarray_t *roots, const ptrarray_t *remote);

@@ -26,6 +26,14 @@
 
 /* ---- talk about it ---- */
 
+bool sync_client_is_server(const struct sync_client *sc, const char *host)
+{
+    size_t len = strcspn(sc->servername, ":");
+
+    return (strlen(host) == len && !strncasecmp(host, sc->servername, len)) ||
+           !strcasecmp(host, sc->servername);
+}
+
 void sync_client_say(struct sync_client *sc, const char *fmt, ...)
 {
     va_list args;

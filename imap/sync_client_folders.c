@@ -4,22 +4,25 @@
  *
  * A mailbox is known by its UNIQUEID. One that the replica has under another name is
  * renamed there, also when its old name belongs to somebody else; it is never
- * deleted and uploaded again. Deleted is only what a tombstone here says is gone,
- * and only when its UNIQUEID does not live on under another name.
+ * deleted and uploaded again. Who has a name that another one needs makes room first, by a
+ * name beside it, so no message is absent from the replica while names change.
+ * What only the replica has is in sync_client_absent.c.
  */
 #include <config.h>
 
 #include "sync_client.h"
+#include "sync_client_absent.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend.h"
 #include "imap_err.h"
 #include "mailbox.h"
 #include "mboxlist.h"
+#include "mboxname.h"
 #include "mbtype.h"
-#include "namelock.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
 
@@ -95,122 +98,227 @@ static void match(struct sync_client *sc, const ptrarray_t *mbentries, struct sy
     }
 }
 
-/* ---- deletions ---- */
+/* ---- renames ---- */
 
-static int do_unmailbox(struct sync_client *sc, const char *name)
+/*
+ * Renames that belong together. A replica that can do several in one transaction gets them all at the end; another one, each as it
+ * comes.
+ */
+struct batch {
+    struct sync_client *sc;
+    struct dlist *list; /* NULL: each by itself */
+};
+
+static void batch_begin(struct batch *batch, struct sync_client *sc)
 {
-    const char *cmd = sc->localonly ? "LOCAL_UNMAILBOX" : "UNMAILBOX";
-
-    sync_client_say(sc, "%s %s", cmd, name);
-    int r = sync_client_command(sc, "APPLY", dlist_newatom(NULL, cmd, name), NULL, NULL);
-    return r == IMAP_MAILBOX_NONEXISTENT ? 0 : r;
+    batch->sc = sc;
+    batch->list = NULL;
+    if (sc->backend && backend_has(sc->backend, BACKEND_CAPA_RENAMES))
+        batch->list = dlist_newlist(NULL, sc->localonly ? "LOCAL_RENAMES" : "RENAMES");
 }
 
-/* Does the mailbox live on here under another name? */
-static bool lives_elsewhere(const struct sync_folder *folder)
+static int batch_end(struct batch *batch, int r)
 {
-    mbentry_t *byid = NULL;
-    bool alive = !mboxlist_lookup_by_uniqueid(folder->uniqueid, &byid, false, NULL) &&
-                 strcmp(byid->name, folder->name) != 0;
-
-    if (alive)
-        syslog(LOG_NOTICE, "SYNCNOTICE: %s on the replica is %s here, it is not deleted",
-               folder->name, byid->name);
-    mbentry_free(&byid);
-    return alive;
-}
-
-static int delete_one(struct sync_client *sc, const struct sync_folder *folder)
-{
-    mbentry_t *entry = NULL;
-    int r = mboxlist_lookup_allow_all(folder->name, &entry, NULL);
-    bool tombstone = !r && (entry->mbtype & MBTYPE_DELETED);
-
-    mbentry_free(&entry);
-    if (!tombstone) {
-        syslog(LOG_ERR, "no tombstone for deleted mailbox %s (%s)", folder->name, error_message(r));
-        return 0;
-    }
-    return lives_elsewhere(folder) ? 0 : do_unmailbox(sc, folder->name);
-}
-
-static int do_deletions(struct sync_client *sc, const struct sync_state *state)
-{
-    int r = 0;
-
-    for (int i = 0; i < ptrarray_size(&state->folders) && !r; i++) {
-        const struct sync_remote *remote = ptrarray_nth(&state->folders, i);
-        if (!remote->mark) r = delete_one(sc, &remote->folder);
-    }
+    if (batch->list && batch->list->head && !r)
+        r = sync_client_command(batch->sc, "APPLY", batch->list, NULL, NULL);
+    else
+        dlist_free(&batch->list);
+    batch->list = NULL;
     return r;
 }
 
-/* ---- renames ---- */
-
-static int do_rename(struct sync_client *sc, const struct rename *ren)
+static int do_rename(struct batch *batch, const char *oldname, const char *newname,
+                     const char *partition, uint32_t uidvalidity)
 {
-    struct dlist *kl = dlist_newkvlist(NULL, sc->localonly ? "LOCAL_RENAME" : "RENAME");
+    struct sync_client *sc = batch->sc;
+    const char *cmd = sc->localonly ? "LOCAL_RENAME" : "RENAME";
+    struct dlist *kl = dlist_newkvlist(batch->list, batch->list ? NULL : cmd);
 
-    sync_client_say(sc, "%s %s -> %s (%s)", kl->name, ren->oldname, ren->newname, ren->partition);
-    dlist_setatom(kl, "OLDMBOXNAME", ren->oldname);
-    dlist_setatom(kl, "NEWMBOXNAME", ren->newname);
-    dlist_setatom(kl, "PARTITION", ren->partition);
-    dlist_setnum32(kl, "UIDVALIDITY", ren->uidvalidity);
-    return sync_client_command(sc, "APPLY", kl, NULL, NULL);
+    sync_client_say(sc, "%s %s -> %s (%s)", cmd, oldname, newname, partition);
+    dlist_setatom(kl, "OLDMBOXNAME", oldname);
+    dlist_setatom(kl, "NEWMBOXNAME", newname);
+    dlist_setatom(kl, "PARTITION", partition);
+    dlist_setnum32(kl, "UIDVALIDITY", uidvalidity);
+    return batch->list ? 0 : sync_client_command(sc, "APPLY", kl, NULL, NULL);
 }
 
-/* Its new name is not yet to be left by another one. */
-static bool is_free(const ptrarray_t *renames, const struct rename *ren)
+static bool is_used(const struct sync_state *state, const ptrarray_t *mbentries, const char *name)
+{
+    if (sync_state_byname(state, name)) return true;
+    for (int i = 0; i < ptrarray_size(mbentries); i++) {
+        const mbentry_t *mbentry = ptrarray_nth(mbentries, i);
+        if (!strcmp(mbentry->name, name)) return true;
+    }
+    return false;
+}
+
+/*
+ * A name beside that one, for a mailbox that must make room. It is one of the user's own, so the messages can be
+ * seen there all the time; the next round, or the next run, finds the mailbox by its UNIQUEID.
+ */
+static char *spare_name(const struct sync_state *state, const ptrarray_t *mbentries,
+                        const char *name, const char *uniqueid)
+{
+    for (unsigned n = 0;; n++) {
+        char *spare = xasprintf("%s~%.8s", name, uniqueid);
+        if (n) {
+            char *numbered = xasprintf("%s-%u", spare, n);
+            free(spare);
+            spare = numbered;
+        }
+        if (!is_used(state, mbentries, spare)) return spare;
+        free(spare);
+    }
+}
+
+/* An INBOX leads to the files of its user: it is never in the way, and makes no room. */
+static int make_room(struct batch *batch, const ptrarray_t *mbentries, struct sync_state *state,
+                     struct sync_remote *occupant)
+{
+    struct sync_folder *f = &occupant->folder;
+    if (mboxname_isusermailbox(f->name, true)) return IMAP_MAILBOX_MOVED;
+    char *spare = spare_name(state, mbentries, f->name, f->uniqueid);
+    int r = do_rename(batch, f->name, spare, f->partition, f->uidvalidity);
+
+    if (r) {
+        free(spare);
+        return r;
+    }
+    free(f->name);
+    f->name = spare;
+    return 0;
+}
+
+static struct rename *rename_from(const ptrarray_t *renames, const char *oldname)
 {
     for (int i = 0; i < ptrarray_size(renames); i++) {
-        const struct rename *other = ptrarray_nth(renames, i);
-        if (other != ren && !other->done && !strcmp(other->oldname, ren->newname)) return false;
+        struct rename *ren = ptrarray_nth(renames, i);
+        if (!ren->done && !strcmp(ren->oldname, oldname)) return ren;
     }
-    return true;
+    return NULL;
 }
 
-static int do_renames(struct sync_client *sc, ptrarray_t *renames, bool *againp)
+/* One that is done now or need not wait: the name is free, or who has it has nowhere to go. */
+static int try_rename(struct batch *batch, const ptrarray_t *mbentries, struct sync_state *state,
+                      const ptrarray_t *renames, struct rename *ren)
 {
-    int left = ptrarray_size(renames);
+    const struct rename *other = rename_from(renames, ren->newname);
+    if (other && other != ren) return 0;
+    struct sync_remote *occupant = other ? NULL : sync_state_byname(state, ren->newname);
+    int r = occupant ? make_room(batch, mbentries, state, occupant) : 0;
 
-    while (left) {
-        bool progress = false;
-        for (int i = 0; i < ptrarray_size(renames); i++) {
-            struct rename *ren = ptrarray_nth(renames, i);
-            if (ren->done || !is_free(renames, ren)) continue;
-            int r = do_rename(sc, ren);
-            if (r) return r;
-            ren->done = progress = *againp = true;
-            left--;
-        }
-        if (progress) continue;
-        syslog(LOG_ERR, "failed to order folders correctly at %s",
-               ((struct rename *)ptrarray_nth(renames, 0))->oldname);
-        *againp = true;
-        break;
+    if (!r) r = do_rename(batch, ren->oldname, ren->newname, ren->partition, ren->uidvalidity);
+    if (r) return r;
+    ren->done = true;
+    struct sync_remote *moved = sync_state_byname(state, ren->oldname);
+    if (moved) {
+        free(moved->folder.name);
+        moved->folder.name = xstrdup(ren->newname);
     }
     return 0;
 }
 
+/* Mailboxes that change names in a ring: one of them makes room for the others. */
+static int open_ring(struct batch *batch, const ptrarray_t *mbentries, struct sync_state *state,
+                     const ptrarray_t *renames)
+{
+    for (int i = 0; i < ptrarray_size(renames); i++) {
+        struct rename *ren = ptrarray_nth(renames, i);
+        struct sync_remote *remote = ren->done ? NULL : sync_state_byname(state, ren->oldname);
+        if (!remote || mboxname_isusermailbox(ren->oldname, true)) continue;
+        int r = make_room(batch, mbentries, state, remote);
+        if (r) return r;
+        free(ren->oldname);
+        ren->oldname = xstrdup(remote->folder.name);
+        return 0;
+    }
+    syslog(LOG_ERR, "failed to order folders correctly");
+    return IMAP_MAILBOX_MOVED;
+}
+
+static int order_renames(struct batch *batch, const ptrarray_t *mbentries,
+                         struct sync_state *state, const ptrarray_t *renames)
+{
+    int left = ptrarray_size(renames);
+
+    while (left) {
+        int before = left;
+        for (int i = 0; i < ptrarray_size(renames); i++) {
+            struct rename *ren = ptrarray_nth(renames, i);
+            if (ren->done) continue;
+            int r = try_rename(batch, mbentries, state, renames, ren);
+            if (r) return r;
+            left -= ren->done;
+        }
+        if (left < before) continue;
+        int r = open_ring(batch, mbentries, state, renames);
+        if (r) return r;
+    }
+    return 0;
+}
+
+static int do_renames(struct sync_client *sc, const ptrarray_t *mbentries, struct sync_state *state,
+                      const ptrarray_t *renames, bool *againp)
+{
+    struct batch batch;
+
+    if (!ptrarray_size(renames)) return 0;
+    *againp = true;
+    batch_begin(&batch, sc);
+    return batch_end(&batch, order_renames(&batch, mbentries, state, renames));
+}
+
 /* ---- the set ---- */
 
-static int update_one(struct sync_client *sc, const mbentry_t *mbentry,
-                      const struct sync_state *state, struct sync_sent *sent)
+/*
+ * Another mailbox has the name on the replica, and ours is not there. Ours is made beside it, of the messages that the replica has,
+ * then the two change places. Each message is there all the time.
+ */
+static int do_beside(struct sync_client *sc, const ptrarray_t *mbentries, const mbentry_t *mbentry,
+                     struct sync_state *state, struct sync_remote *occupant, struct sync_sent *sent)
+{
+    ptrarray_t one = PTRARRAY_INITIALIZER;
+    const char *partition = sync_target_partition(sc, mbentry);
+    struct batch places;
+    char *beside = spare_name(state, mbentries, mbentry->name, mbentry->uniqueid);
+
+    /* some may have come from there just now */
+    ptrarray_append(&one, (void *)mbentry);
+    int r = sync_do_reserve(sc, &one, state, sent);
+    ptrarray_fini(&one);
+    if (!r) r = sync_do_mailbox_as(sc, mbentry, beside, sent);
+    if (!r) {
+        batch_begin(&places, sc);
+        r = make_room(&places, mbentries, state, occupant);
+        if (!r) r = do_rename(&places, beside, mbentry->name, partition, mbentry->uidvalidity);
+        r = batch_end(&places, r);
+    }
+    free(beside);
+    return r;
+}
+
+static int update_one(struct sync_client *sc, const ptrarray_t *mbentries, const mbentry_t *mbentry,
+                      struct sync_state *state, struct sync_sent *sent, bool *againp)
 {
     if (is_intermediate(mbentry)) return sync_do_intermediate(sc, mbentry);
     const struct sync_remote *remote = sync_state_find(state, mbentry->uniqueid);
-    return sync_do_mailbox(sc, mbentry, remote ? &remote->folder : NULL, sent);
+    struct sync_remote *occupant = remote ? NULL : sync_state_byname(state, mbentry->name);
+    if (!occupant || !occupant->folder.last_uid || sc->nocopyback || !againp ||
+        !sync_folder_is_plain(&occupant->folder) || mboxname_isusermailbox(mbentry->name, true))
+        return sync_do_mailbox(sc, mbentry, remote ? &remote->folder : NULL, sent);
+    *againp = true;
+    return do_beside(sc, mbentries, mbentry, state, occupant, sent);
 }
 
 /* One bad mailbox does not stop the others; the first error is the result. */
-static int update_all(struct sync_client *sc, const ptrarray_t *mbentries,
-                      const struct sync_state *state, struct sync_sent *sent)
+static int update_all(struct sync_client *sc, const ptrarray_t *mbentries, struct sync_state *state,
+                      struct sync_sent *sent, bool *againp)
 {
     int first = 0;
 
     for (int i = 0; i < ptrarray_size(mbentries); i++) {
         const mbentry_t *mbentry = ptrarray_nth(mbentries, i);
-        int r = update_one(sc, mbentry, state, sent);
+        int r = update_one(sc, mbentries, mbentry, state, sent, againp);
         if (!r) continue;
         syslog(LOG_ERR, "IOERROR: mailbox replication failed: mailbox=<%s> error=<%s>",
                mbentry->name, error_message(r));
@@ -226,16 +334,24 @@ int sync_do_folders(struct sync_client *sc, const ptrarray_t *mbentries, struct 
 {
     struct sync_sent sent;
     ptrarray_t renames = PTRARRAY_INITIALIZER;
+    int undecided = 0;
 
     *againp = false;
     sync_sent_init(&sent);
     int r = find_moved(sc, mbentries, state);
-    if (!r) r = sync_do_reserve(sc, mbentries, state, &sent);
     if (!r) match(sc, mbentries, state, &renames);
-    if (!r && candelete) r = do_deletions(sc, state);
-    if (!r) r = do_renames(sc, &renames, againp);
-    if (!r && !*againp) r = update_all(sc, mbentries, state, &sent);
+    if (!r && candelete) undecided = sync_absent_decide(sc, state, againp);
+    if (sc->broken) r = undecided;
+    /* what is deleted may have messages that are in others now */
+    if (!r) r = sync_do_reserve(sc, mbentries, state, &sent);
+    if (!r) r = sync_absent_remove(sc, state, SYNC_FATE_DELETE);
+    if (!r) r = do_renames(sc, mbentries, state, &renames, againp);
+    if (!r && !*againp) {
+        r = update_all(sc, mbentries, state, &sent, candelete ? againp : NULL);
+        if (!r) r = sync_absent_remove(sc, state, SYNC_FATE_LATE);
+        if (!r && sync_absent_merged(state)) *againp = true;
+    }
     ptrarray_fini_with(&renames, rename_free);
     sync_sent_fini(&sent);
-    return r;
+    return r ? r : undecided;
 }

@@ -26,7 +26,7 @@
 
 void full_init(struct full *full, struct sync_client *sc, const char *name)
 {
-    *full = (struct full){ .sc = sc, .name = name };
+    *full = (struct full){ .sc = sc, .name = name, .theirname = name };
     sync_spool_init(&full->theirs);
     construct_hash_table(&full->lost, 16);
     bv_init(&full->copied);
@@ -80,7 +80,7 @@ static int full_line(struct sync_client *sc, struct dlist **dlp, void *rock)
 int full_get_remote(struct full *full)
 {
     struct dlist_itemsink records = { "RECORD", full_record, full };
-    int r = sync_client_itemcommand(full->sc, "GET", dlist_newatom(NULL, "FULLMAILBOX", full->name),
+    int r = sync_client_itemcommand(full->sc, "GET", dlist_newatom(NULL, "FULLMAILBOX", full->theirname),
                                     &records, full_line, full);
 
     if (!r && !full->remote.uniqueid) r = IMAP_MAILBOX_NONEXISTENT;
@@ -243,21 +243,39 @@ static int send_expunges(struct full *full)
     return full->sc->broken ? r : 0; /* what is left is found again by the next comparison */
 }
 
+static int run_full(struct full *full)
+{
+    int r = full_get_remote(full);
+    for (int round = 0; !r; round++) {
+        r = dry_pass(full);
+        if (r) break;
+        r = full_real_pass(full);
+        if (r != IMAP_AGAIN || round + 1 >= MAX_ROUNDS) break;
+        r = 0;
+    }
+    if (!r) say_decisions(full);
+    if (!r && full->nkuids && !full->numbers.absorb) r = send_expunges(full);
+    return r;
+}
+
 int sync_do_full(struct sync_client *sc, const char *name)
 {
     struct full full;
 
     full_init(&full, sc, name);
-    int r = full_get_remote(&full);
-    for (int round = 0; !r; round++) {
-        r = dry_pass(&full);
-        if (r) break;
-        r = full_real_pass(&full);
-        if (r != IMAP_AGAIN || round + 1 >= MAX_ROUNDS) break;
-        r = 0;
-    }
-    if (!r) say_decisions(&full);
-    if (!r && full.nkuids) r = send_expunges(&full);
+    int r = run_full(&full);
+    full_fini(&full);
+    return r;
+}
+
+int sync_do_absorb(struct sync_client *sc, const char *name, const char *theirname)
+{
+    struct full full;
+
+    full_init(&full, sc, name);
+    full.theirname = theirname;
+    full.numbers.absorb = true;
+    int r = run_full(&full);
     full_fini(&full);
     return r;
 }

@@ -47,6 +47,7 @@ struct full_numbers {
     modseq_t our_deletedmodseq;
     uint32_t their_last_uid; /* LAST_UID, or the last of its records if that is higher */
     modseq_t their_highestmodseq;
+    bool absorb; /* theirs is another mailbox: what it does not have is not missing there, and it is left alone */
 };
 struct full_decision {
     enum full_ours ours;
@@ -74,7 +75,7 @@ struct full_wanted { /* a message whose file is to be fetched */
 };
 struct full {
     struct sync_client *sc;
-    const char *name;
+    const char *name, *theirname;
     struct sync_folder remote;
     struct sync_spool theirs;
     int spool_error;               /* the first record that could not be kept; those after it are not */

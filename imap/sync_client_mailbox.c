@@ -42,7 +42,8 @@ struct snapshot {
     const mbentry_t *mbentry;
     const struct sync_folder *remote; /* NULL: none */
     struct sync_sent *sent;
-    bool usesince; /* the first try */
+    bool usesince;     /* the first try */
+    const char *there; /* its name on the replica; NULL: as here */
 
     struct sync_folder local;
     struct upload *files;
@@ -92,6 +93,10 @@ static int format_text(struct snapshot *snap, struct mailbox *mailbox)
     if (snap->sc->partition) {
         free(snap->local.partition);
         snap->local.partition = xstrdup(snap->sc->partition);
+    }
+    if (snap->there) {
+        free(snap->local.name);
+        snap->local.name = xstrdup(snap->there);
     }
     return sync_folder_format(&snap->local, &format, &snap->text);
 }
@@ -301,6 +306,19 @@ int sync_do_mailbox(struct sync_client *sc, const mbentry_t *mbentry,
     sync_client_say(sc, "FULLMAILBOX %s", name);
     r = sync_do_full(sc, name);
     return r ? r : try_again(sc, mbentry, sent);
+}
+
+int sync_do_mailbox_as(struct sync_client *sc, const mbentry_t *mbentry, const char *name,
+                       struct sync_sent *sent)
+{
+    struct snapshot snap = { .sc = sc, .mbentry = mbentry, .sent = sent, .there = name };
+
+    sync_client_say(sc, "%s %s (%s)", sc->localonly ? "LOCAL_MAILBOX" : "MAILBOX", name,
+                    mbentry->name);
+    int r = take(&snap);
+    if (!r && buf_len(&snap.text)) r = snapshot_send(&snap);
+    snapshot_fini(&snap);
+    return r;
 }
 
 int sync_do_intermediate(struct sync_client *sc, const mbentry_t *mbentry)

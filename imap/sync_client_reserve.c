@@ -118,8 +118,7 @@ static int collect(struct sync_client *sc, const mbentry_t *mbentry, const struc
     struct mailbox *mailbox = NULL;
     int r = mailbox_open_mbentry(mbentry, &mailbox);
 
-    if (r == IMAP_MAILBOX_NONEXISTENT) return 0; /* gone meanwhile */
-    if (r) return r;
+    if (r) return 0; /* gone meanwhile, or damaged: its update will tell */
     const struct sync_remote *remote = sync_state_find(state, mbentry->uniqueid);
     r = mailbox_foreach(mailbox, remote ? remote->folder.last_uid : 0, 0,
                         MAILBOX_ITER_SKIP_UNLINKED, collect_cb,

@@ -196,3 +196,12 @@ struct sync_remote *sync_state_find(const struct sync_state *state, const char *
     }
     return NULL;
 }
+
+struct sync_remote *sync_state_byname(const struct sync_state *state, const char *name)
+{
+    for (int i = 0; i < ptrarray_size(&state->folders); i++) {
+        struct sync_remote *remote = ptrarray_nth(&state->folders, i);
+        if (remote->fate != SYNC_FATE_GONE && !strcmp(remote->folder.name, name)) return remote;
+    }
+    return NULL;
+}

@@ -4,7 +4,7 @@
  *
  * A user is worked on by one sync client at a time per replica (the sync lock).
  * Renames change what there is to compare, so after them the replica is
- * asked anew, three rounds at most.
+ * asked anew, five rounds at most: renames, one mailbox in the place of another, and what is left.
  */
 #include <config.h>
 
@@ -21,7 +21,7 @@
 #include "namelock.h"
 #include "xsyslog.h"
 
-#define MAX_ROUNDS 3
+#define MAX_ROUNDS 5
 
 /* ---- a user ---- */
 
@@ -69,7 +69,8 @@ int sync_do_user(struct sync_client *sc, const char *userid)
 
     if (r) return r;
     sync_client_say(sc, "USER %s", userid);
-    for (int round = 0; round < MAX_ROUNDS && again && !r; round++) {
+    /* one that could not be decided about does not keep the others */
+    for (int round = 0; round < MAX_ROUNDS && again && !sc->broken; round++) {
         again = false;
         r = user_round(sc, userid, &again);
     }

@@ -35,6 +35,7 @@ static enum full_ours decide_pair(const struct sync_record *ours, const struct s
 
 static enum full_ours decide_ours_only(const struct full_numbers *n, const struct sync_record *ours)
 {
+    if (n->absorb) return FULL_OURS_KEEP;
     if (ours->rec.uid <= n->their_last_uid)
         return is_expunged(ours) ? FULL_OURS_KEEP : FULL_OURS_RENUMBER;
     return ours->rec.modseq <= n->their_highestmodseq ? FULL_OURS_BUMP : FULL_OURS_KEEP;
@@ -45,6 +46,7 @@ static enum full_theirs decide_theirs_only(const struct full_numbers *n,
 {
     if (is_expunged(theirs)) return FULL_THEIRS_KEEP;
     if (theirs->rec.uid > n->our_last_uid) return FULL_THEIRS_APPEND;
+    if (n->absorb) return FULL_THEIRS_COPYBACK;
     return theirs->rec.modseq < n->our_deletedmodseq ? FULL_THEIRS_EXPUNGE : FULL_THEIRS_COPYBACK;
 }
 
@@ -66,7 +68,7 @@ struct full_decision full_decide(const struct full_numbers *n, const struct sync
         d.ours = decide_pair(ours, theirs);
     }
     else {
-        if (!is_expunged(ours)) d.ours = FULL_OURS_RENUMBER;
+        if (!is_expunged(ours) && !n->absorb) d.ours = FULL_OURS_RENUMBER;
         if (!is_expunged(theirs)) d.theirs = FULL_THEIRS_COPYBACK;
         d.theirs_first = message_guid_cmp(&theirs->rec.guid, &ours->rec.guid) < 0;
     }

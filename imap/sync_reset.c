@@ -18,6 +18,7 @@
 #include "imap_err.h"
 #include "libconfig.h"
 #include "mboxlist.h"
+#include "mboxlist_former.h"
 #include "mboxname.h"
 #include "proc.h"
 #include "ptrarray.h"
@@ -51,6 +52,22 @@ static int remove_left_over(struct txn *txn, const char *userid, unsigned how)
     return r;
 }
 
+struct reset {
+    struct txn *txn;
+    const char *userid;
+};
+
+/* Nothing may say afterwards that a mailbox of the user was deleted: the next sync brings it back. */
+static int forget_former(const char *name, const char *uniqueid, void *rock)
+{
+    const struct reset *reset = rock;
+    char *owner = mboxname_to_userid(name);
+    int r = strcmpnull(owner, reset->userid) ? 0 : mboxlist_former_remove(reset->txn, uniqueid);
+
+    free(owner);
+    return r;
+}
+
 static int reset_user(const char *userid, bool localonly)
 {
     unsigned how = MBOXLIST_DELETE_SILENT | MBOXLIST_DELETE_IMMEDIATE | MBOXLIST_DELETE_FORCE;
@@ -67,6 +84,10 @@ static int reset_user(const char *userid, bool localonly)
         r = user_deletedata(txn, userid, true);
     }
     if (!r) r = remove_left_over(txn, userid, how);
+    if (!r) {
+        struct reset reset = { txn, userid };
+        r = mboxlist_former_foreach(0, forget_former, &reset);
+    }
     if (!r) r = txn_commit(&txn, NULL);
     txn_abort(&txn);
     mbentry_free(&inbox);

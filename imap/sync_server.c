@@ -69,6 +69,7 @@ static void put_banner(struct server *s)
         prot_puts(s->out, "* SIEVE-MAILBOX\r\n");
     }
     if (!capa_is_disabled("X-SUBHISTORY")) prot_puts(s->out, "* X-SUBHISTORY\r\n");
+    if (!capa_is_disabled("X-RENAMES")) prot_puts(s->out, "* X-RENAMES\r\n");
     prot_printf(s->out, "* OK %s Cyrus sync server %s\r\n", config_servername, cyrus_version());
     buf_free(&mechs);
 }

@@ -31,6 +31,9 @@ int user_meta_legacy(const char *userid, struct user_meta **metap);
 /* As user_meta_lookup, but a user without INBOX gets his legacy files (seen, sub). */
 int user_meta_lookup_or_legacy(const char *userid, struct txn *txn, struct user_meta **metap);
 /* The INBOX of this user got another identity in this transaction: look it up anew. */
+/* When the INBOX of the one has become that of the other: in this transaction the files of both are the same, so that other mailboxes
+ * can follow one by one. */
+int user_meta_follow(struct txn *txn, const char *olduser, const char *newuser);
 void user_meta_forget(struct txn *, const char *userid);
 const char *user_meta_userid(const struct user_meta *);   /* NULL: shared */
 const char *user_meta_uniqueid(const struct user_meta *); /* NULL: legacy */

@@ -259,6 +259,26 @@ int user_meta_lookup(const char *userid, struct txn *txn, struct user_meta **met
     return r;
 }
 
+int user_meta_follow(struct txn *txn, const char *olduser, const char *newuser)
+{
+    mbentry_t *from = NULL, *to = NULL;
+    char *oldname = mboxname_user_mbox(olduser, NULL), *newname = mboxname_user_mbox(newuser, NULL);
+    int r = oldname && newname ? mboxlist_lookup_allow_all(oldname, &from, txn) : IMAP_MAILBOX_NONEXISTENT;
+
+    if (!r) r = mboxlist_lookup(newname, &to, txn);
+    if (!r && (from->mbtype & MBTYPE_DELETED) && to->uniqueid && !(to->mbtype & MBTYPE_LEGACY_DIRS) &&
+        !strcmpnull(from->uniqueid, to->uniqueid)) {
+        struct user_meta *meta = meta_new(olduser, to->uniqueid, NULL);
+        known_set(txn, meta);
+        user_meta_free(&meta);
+    }
+    mbentry_free(&from);
+    mbentry_free(&to);
+    free(oldname);
+    free(newname);
+    return r == IMAP_MAILBOX_NONEXISTENT ? 0 : r;
+}
+
 int user_meta_lookup_or_legacy(const char *userid, struct txn *txn, struct user_meta **metap)
 {
     int r = user_meta_lookup(userid, txn, metap);

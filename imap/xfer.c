@@ -17,6 +17,7 @@
 #include "libconfig.h"
 #include "makeuuid.h"
 #include "mboxlist.h"
+#include "mboxlist_former.h"
 #include "mboxname.h"
 #include "namelock.h"
 #include "partition_select.h"
@@ -82,6 +83,7 @@ static int remove_here(const struct move *move, const char *server)
     struct txn *txn = NULL;
 
     int r = txn_begin(&txn);
+    if (!r) mboxlist_moved_to(txn, server);
     if (!r) r = move->remove(txn, move->name, server);
     if (!r) r = txn_commit(&txn, NULL);
     txn_abort(&txn);

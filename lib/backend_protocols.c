@@ -28,6 +28,7 @@ static const struct backend_capaname imap_capas[] = {
     { "LITERAL+", BACKEND_CAPA_LITERALPLUS, NULL },
     { "X-RAWQUOTA", BACKEND_CAPA_QUOTARAW, NULL },
     { "X-SUBHISTORY", BACKEND_CAPA_SUBHISTORY, NULL },
+    { "X-RENAMES", BACKEND_CAPA_RENAMES, NULL },
     { NULL, 0, NULL },
 };
 
@@ -37,6 +38,7 @@ static const struct backend_capaname csync_capas[] = {
     { "COMPRESS", BACKEND_CAPA_COMPRESS, "DEFLATE" },
     { "SIEVE-MAILBOX", BACKEND_CAPA_SIEVEMAILBOX, NULL },
     { "X-SUBHISTORY", BACKEND_CAPA_SUBHISTORY, NULL },
+    { "X-RENAMES", BACKEND_CAPA_RENAMES, NULL },
     { NULL, 0, NULL },
 };
 

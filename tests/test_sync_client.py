@@ -126,8 +126,31 @@ def test_a_message_that_the_replica_has_lost_does_not_block(pair):
 
 
 def test_one_bad_mailbox_does_not_stop_the_others(pair):
+    """The index of one is damaged here: it is named, and the rest is brought over."""
     fill_user(pair.primary)
-    # the replica has another mailbox under the name of Sent, with a message in it
+    index, = glob.glob(pair.primary.path("spool/uuid", "*", "*", inbox_id(pair.primary, "user.anna.Sent"), "cyrus.index"))
+    with open(index, "r+b") as f:
+        whole = f.read()
+        f.truncate(40)
+    for server in (pair.primary, pair.replica):
+        server.allow_log("SYNCERROR|SYNCNOTICE|IOERROR|DBERROR")
+    done = sync(pair, "-u", "anna", check=False)
+    assert done.returncode == 1
+    assert "user.anna.Sent: " in done.stderr
+    with open(index, "wb") as f:
+        f.write(whole)
+    ours, theirs = user_state(pair.primary), user_state(pair.replica)
+    for name in ("user.anna", "user.anna.Work"):
+        assert ours["MAILBOX"][name] == theirs["MAILBOX"][name]
+    assert "user.anna.Sent" not in theirs["MAILBOX"]
+    assert theirs["LSUB"] == ours["LSUB"] and theirs["QUOTA"] == ours["QUOTA"]
+    assert sync(pair, "-u", "anna").returncode == 0
+    assert_same(pair.primary, pair.replica)
+
+
+def test_another_mailbox_is_replaced_by_force(pair):
+    """-O: what the replica has under that name goes, and the master does not change."""
+    fill_user(pair.primary)
     with login(pair.replica) as csync:
         csync.ok("APPLY " + mailbox("user.anna", UNIQUEID=inbox_id(pair.primary), LAST_UID=0,
                                     HIGHESTMODSEQ=1, UIDVALIDITY=1))
@@ -136,20 +159,14 @@ def test_one_bad_mailbox_does_not_stop_the_others(pair):
                                     UNIQUEID="foreignsent", LAST_UID=1))
     for server in (pair.primary, pair.replica):
         server.allow_log("SYNCERROR|SYNCNOTICE|IOERROR")
-    done = sync(pair, "-u", "anna", check=False)
-    assert done.returncode == 1
-    assert "user.anna.Sent: " in done.stderr
-    ours, theirs = user_state(pair.primary), user_state(pair.replica)
-    for name in ("user.anna", "user.anna.Work"):
-        assert ours["MAILBOX"][name] == theirs["MAILBOX"][name]
-    assert theirs["LSUB"] == ours["LSUB"] and theirs["QUOTA"] == ours["QUOTA"]
+    before = user_state(pair.primary)
     assert sync(pair, "-O", "-u", "anna").returncode == 0
-    assert_same(pair.primary, pair.replica)
+    assert assert_same(pair.primary, pair.replica) and user_state(pair.primary) == before
 
 
-def inbox_id(server):
+def inbox_id(server, name="user.anna"):
     with login(server) as csync:
-        return full(csync, "user.anna")["UNIQUEID"].decode()
+        return full(csync, name)["UNIQUEID"].decode()
 
 
 def test_all_users_and_shared_mailboxes(pair):

@@ -2,7 +2,8 @@
 /*
  * apply_rename -- APPLY RENAME: one mailbox gets another name or partition (handbook 03 §6.5)
  *
- * Silent, without quota checks; children come by commands of their own.
+ * Silent, without quota checks; children come by commands of their own. APPLY RENAMES (X-RENAMES,
+ * doc/sync-extensions.md) does several in one transaction, one after the other.
  */
 #include <config.h>
 
@@ -17,13 +18,33 @@
 #include "mboxname.h"
 #include "quota.h"
 #include "sync_name.h"
+#include "user.h"
+#include "xmalloc.h"
 
-static int begin_both(const char *oldname, const char *newname, struct txn **txnp)
+struct renaming {
+    const char *oldname, *newname, *partition;
+    uint32_t uidvalidity;
+};
+
+static bool parse(const struct dlist *dl, struct renaming *rn)
+{
+    if (!sync_getname(dl, "OLDMBOXNAME", &rn->oldname) ||
+        !sync_getname(dl, "NEWMBOXNAME", &rn->newname) ||
+        !dlist_getatom(dl, "PARTITION", &rn->partition))
+        return false;
+    rn->uidvalidity = 0;
+    (void)dlist_getnum32(dl, "UIDVALIDITY", &rn->uidvalidity);
+    return true;
+}
+
+static int begin(const struct renaming *v, size_t n, struct txn **txnp)
 {
     strarray_t users = STRARRAY_INITIALIZER;
 
-    strarray_appendm(&users, mboxname_to_userid(oldname));
-    strarray_appendm(&users, mboxname_to_userid(newname));
+    for (size_t i = 0; i < n; i++) {
+        strarray_appendm(&users, mboxname_to_userid(v[i].oldname));
+        strarray_appendm(&users, mboxname_to_userid(v[i].newname));
+    }
     int r = txn_begin(txnp);
     if (!r) r = txn_lock_users(*txnp, &users);
     if (r) txn_abort(txnp);
@@ -31,34 +52,69 @@ static int begin_both(const char *oldname, const char *newname, struct txn **txn
     return r;
 }
 
-static bool is_user_rename(const char *oldname, const char *newname)
+/* A master renames a user mailbox by mailbox, the INBOX first. */
+static int follow_inbox(struct txn *txn, const struct renaming *rn)
 {
-    return mboxname_isusermailbox(oldname, true) && mboxname_isusermailbox(newname, true) &&
-           strcmp(oldname, newname) != 0;
+    char *olduser = mboxname_to_userid(rn->oldname), *newuser = mboxname_to_userid(rn->newname);
+    bool both = olduser && newuser && strcmp(olduser, newuser);
+    int r = both ? user_meta_follow(txn, olduser, newuser) : 0;
+
+    free(olduser);
+    free(newuser);
+    return r;
+}
+
+static bool is_user_rename(const struct renaming *rn)
+{
+    return mboxname_isusermailbox(rn->oldname, true) && mboxname_isusermailbox(rn->newname, true) &&
+           strcmp(rn->oldname, rn->newname) != 0;
+}
+
+static int rename_one(struct txn *txn, const struct renaming *rn)
+{
+    unsigned how = MBOXLIST_RENAME_SILENT | MBOXLIST_RENAME_NOCHECK | MBOXLIST_RENAME_FORCEUSER;
+    mbentry_t *old = NULL;
+    int r = follow_inbox(txn, rn);
+
+    if (!r) r = mboxlist_lookup(rn->oldname, &old, txn);
+    if (!r && is_user_rename(rn) && !config_getswitch(IMAPOPT_ALLOWUSERMOVES))
+        r = IMAP_MAILBOX_NOTSUPPORTED;
+    if (!r)
+        r = mboxlist_renamemailbox(txn, old, rn->newname, rn->partition, rn->uidvalidity, true,
+                                   NULL, NULL, how);
+    mbentry_free(&old);
+    return r;
+}
+
+static int rename_all(const struct renaming *v, size_t n)
+{
+    struct txn *txn = NULL;
+    int r = begin(v, n, &txn);
+
+    if (r) return r;
+    quota_set_silent(txn);
+    for (size_t i = 0; i < n && !r; i++) r = rename_one(txn, &v[i]);
+    return synccmd_end(&txn, r);
 }
 
 int synccmd_apply_rename(struct synccmd_session *session, const struct dlist *dl, unsigned flags)
 {
-    const char *oldname, *newname, *partition;
-    unsigned how = MBOXLIST_RENAME_SILENT | MBOXLIST_RENAME_NOCHECK | MBOXLIST_RENAME_FORCEUSER;
-    uint32_t uidvalidity = 0;
-    struct txn *txn = NULL;
-    mbentry_t *old = NULL;
+    struct renaming rn;
 
-    if (!sync_getname(dl, "OLDMBOXNAME", &oldname) ||
-        !sync_getname(dl, "NEWMBOXNAME", &newname) || !dlist_getatom(dl, "PARTITION", &partition))
-        return IMAP_PROTOCOL_BAD_PARAMETERS;
-    (void)dlist_getnum32(dl, "UIDVALIDITY", &uidvalidity);
+    return parse(dl, &rn) ? rename_all(&rn, 1) : IMAP_PROTOCOL_BAD_PARAMETERS;
+}
 
-    int r = begin_both(oldname, newname, &txn);
-    if (r) return r;
-    quota_set_silent(txn);
-    r = mboxlist_lookup(oldname, &old, txn);
-    if (!r && is_user_rename(oldname, newname) && !config_getswitch(IMAPOPT_ALLOWUSERMOVES))
-        r = IMAP_MAILBOX_NOTSUPPORTED;
-    if (!r)
-        r = mboxlist_renamemailbox(txn, old, newname, partition, uidvalidity, true, NULL, NULL,
-                                   how);
-    mbentry_free(&old);
-    return synccmd_end(&txn, r);
+int synccmd_apply_renames(struct synccmd_session *session, const struct dlist *dl, unsigned flags)
+{
+    size_t n = 0, max = 0;
+
+    for (const struct dlist *item = dl->head; item; item = item->next) max++;
+    if (!max) return IMAP_PROTOCOL_BAD_PARAMETERS;
+    struct renaming *v = xcalloc(max, sizeof(*v));
+    bool ok = true;
+    for (const struct dlist *item = dl->head; item && ok; item = item->next)
+        ok = parse(item, &v[n++]);
+    int r = ok ? rename_all(v, n) : IMAP_PROTOCOL_BAD_PARAMETERS;
+    free(v);
+    return r;
 }

@@ -67,7 +67,7 @@ synccmd_fn synccmd_get_annotation, synccmd_get_fetch, synccmd_get_fetch_sieve,
     synccmd_get_uniqueids, synccmd_get_user;
 synccmd_fn synccmd_apply_activate_sieve, synccmd_apply_annotation, synccmd_apply_capabilities,
     synccmd_apply_expunge, synccmd_apply_force, synccmd_apply_mailbox, synccmd_apply_message,
-    synccmd_apply_quota, synccmd_apply_rename, synccmd_apply_reserve, synccmd_apply_seen,
+    synccmd_apply_quota, synccmd_apply_rename, synccmd_apply_renames, synccmd_apply_reserve, synccmd_apply_seen,
     synccmd_apply_sieve, synccmd_apply_sub, synccmd_apply_subhistory, synccmd_apply_unactivate_sieve,
     synccmd_apply_unannotation, synccmd_apply_unmailbox, synccmd_apply_unquota,
     synccmd_apply_unsieve, synccmd_apply_unsub, synccmd_apply_unuser;
