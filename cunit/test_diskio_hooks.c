@@ -288,6 +288,7 @@ START_TEST(test_fault)
     ck_assert_int_eq(diskio_pwrite(fd, "a", 1, 0), 0);
     ck_assert_int_eq(diskio_pwrite(fd, "b", 1, 1), -ENOSPC);
     ck_assert_int_eq(diskio_pwrite(fd, "c", 1, 2), 0);
+    ck_assert_uint_eq(diskio_hooks_taken(), 1);
 
     install(NULL, "sync:2+:EIO", NULL, NULL);
     ck_assert_int_eq(diskio_fsync(fd), 0);

@@ -73,19 +73,28 @@ void twoskip_free(struct twoskip *ts)
     free(ts);
 }
 
-/* The first 336 bytes of an empty file. */
-int twoskip_init_file(struct twoskip *ts, uint64_t generation)
+/* The bytes of an empty file. */
+static void empty_file(uint64_t generation, struct twoskip_header *header, char base[TWOSKIP_FIRST])
 {
     static const uint64_t ptrs[TWOSKIP_MAXLEVEL + 1];
-    char base[TWOSKIP_FIRST], head[TWOSKIP_HEADMAX];
+    char head[TWOSKIP_HEADMAX];
 
-    ts->header = (struct twoskip_header){ .generation = generation, .repack_size = TWOSKIP_FIRST,
-                                          .current_size = TWOSKIP_FIRST };
-    twoskip_header_write(&ts->header, base);
+    *header = (struct twoskip_header){ .generation = generation, .repack_size = TWOSKIP_FIRST,
+                                       .current_size = TWOSKIP_FIRST };
+    twoskip_header_write(header, base);
     twoskip_make_head('=', TWOSKIP_MAXLEVEL, 0, 0, ptrs, 0, head);
     memcpy(base + TWOSKIP_DUMMY, head, TWOSKIP_FIRST - TWOSKIP_DUMMY);
+}
+
+int twoskip_init_file(struct twoskip *ts, uint64_t generation)
+{
+    char base[TWOSKIP_FIRST];
+
+    empty_file(generation, &ts->header, base);
     int r = diskio_pwrite(ts->fd, base, sizeof(base), 0);
     if (!r) r = diskio_fsync(ts->fd);
+    /* What was written of it must not be taken for a damaged file. */
+    if (r) (void)diskio_ftruncate(ts->fd, 0);
     ts->made = true;
     return r ? twoskip_ioerror(ts, r, "DBERROR: can't make twoskip file") : 0;
 }
@@ -125,18 +134,24 @@ static int lock_file(struct twoskip *ts, enum diskio_lock type, struct stat *st)
 }
 
 /*
- * Empty, or the zeros that a power cut leaves of a file that had been made and not yet synced: nothing was
- * ever committed to it.
+ * Empty, or the zeros that a power cut leaves of a file that had been made and not yet synced, or a part of the bytes that
+ * make it, with a whole header: nothing was ever committed to it.
  */
 static int is_unmade(struct twoskip *ts, const struct stat *st, bool *unmade)
 {
     static const char zeros[TWOSKIP_FIRST];
+    struct twoskip_header header;
+    char made[TWOSKIP_FIRST];
 
     *unmade = st->st_size == 0;
     if (*unmade || st->st_size > (off_t)sizeof(zeros)) return 0;
     int r = twoskip_refresh(ts, (uint64_t)st->st_size);
-    if (!r) *unmade = !memcmp(ts->map.base, zeros, (size_t)st->st_size);
-    return r;
+    if (r) return r;
+    *unmade = !memcmp(ts->map.base, zeros, (size_t)st->st_size);
+    if (*unmade || st->st_size < TWOSKIP_HEADER || st->st_size == TWOSKIP_FIRST) return 0;
+    empty_file(1, &header, made);
+    *unmade = !memcmp(ts->map.base, made, (size_t)st->st_size);
+    return 0;
 }
 
 /* The header under the lock; *repair: the last writer did not finish. */

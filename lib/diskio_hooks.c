@@ -43,6 +43,7 @@ struct rule {
 #define MAX_RULES 16
 static struct rule rules[MAX_RULES];
 static int nrules;
+static unsigned taken; /* calls that a rule decided */
 static const struct diskio_ops *below = &diskio_real_ops;
 
 #define BIT(kind) (UINT32_C(1) << (kind))
@@ -79,6 +80,7 @@ static enum action decide(enum diskio_kind kind, const char *path, const char *p
         if (now && !chosen) chosen = rule;
     }
     if (!chosen) return ACTION_NONE;
+    taken++;
     if (chosen->action == ACTION_KILL) _exit(137);
     if (chosen->action != ACTION_FAULT) return chosen->action;
     bool writes = KINDS_WRITE & BIT(kind);
@@ -424,11 +426,17 @@ static void remove_hooks(void)
     diskio_set_ops(NULL);
 }
 
+unsigned diskio_hooks_taken(void)
+{
+    return taken;
+}
+
 int diskio_hooks_install(const struct diskio_hooks *hooks)
 {
     int r = 0;
 
     remove_hooks();
+    taken = 0;
     if (!hooks) return 0;
 
     if (hooks->fault) r = add_rules(hooks->fault, ACTION_FAULT);

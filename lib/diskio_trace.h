@@ -117,6 +117,8 @@ struct diskio_hooks {
 };
 /* Puts the hooks in the door (NULL: takes them out); 0, or -EINVAL for a bad spec, or -errno. */
 int diskio_hooks_install(const struct diskio_hooks *hooks);
+/* How many calls a rule has decided since then. */
+unsigned diskio_hooks_taken(void);
 /* From the environment; a bad spec is fatal, a test must not pass by a typing error. */
 void diskio_hooks_from_env(void);
 

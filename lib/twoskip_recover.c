@@ -3,7 +3,8 @@
  * twoskip_recover -- a twoskip file after a crash (handbook 01 §2.8, doc/journal.md §7)
  *
  * Three ways. The walk trusts list 0 as the last commit left it, and is right when the machine went on:
- * one of the two slots of list 0 has the committed state. The rewind trusts no pointer, and is right
+ * one of the two slots of list 0 has the committed state; a head that a failing disk left half-written is
+ * set anew as the rewind does it. The rewind trusts no pointer, and is right
  * after a power cut that kept any part of several unsynced transactions: heads are set anew from the log.
  * The rescue is for damaged files: what can be read gets a new file, nothing else is touched.
  */
@@ -166,8 +167,44 @@ static int rescue(struct twoskip *ts, uint64_t size)
     return r;
 }
 
+/* ---- heads from the log ---- */
+
+int twoskip_relink(struct twoskip *ts, const struct twoskip_replay *rp, uint64_t end, uint64_t *fixed)
+{
+    uint64_t next[TWOSKIP_MAXLEVEL + 1] = { 0 };
+    struct twoskip_record rec;
+    int r = 0;
+
+    /* From the end to the beginning: what comes behind is known then. */
+    for (const struct kvmap_node *node = kvmap_before(&rp->live, NULL, 0); !r && node;
+         node = kvmap_before(&rp->live, node->key, node->keylen)) {
+        if (twoskip_parse(ts->map.base, end, node->number, &rec) < 0) return CYRUSDB_BADFORMAT;
+        r = put_pointers(ts, &rec, next, fixed);
+        for (unsigned i = 1; i <= rec.level; i++) next[i] = node->number;
+    }
+    if (r) return r;
+    if (twoskip_parse(ts->map.base, end, TWOSKIP_DUMMY, &rec) < 0) return CYRUSDB_BADFORMAT;
+    return put_pointers(ts, &rec, next, fixed);
+}
+
+/* Every record is whole up to end, where a transaction ends: all heads are written as they must be. */
+static int heads_anew(struct twoskip *ts, uint64_t end, uint64_t *num, uint64_t *fixed)
+{
+    struct twoskip_replay rp;
+
+    int r = twoskip_replay(&rp, ts->cmp, ts->map.base, end, false);
+    if (!r && (rp.open || rp.damaged)) r = CYRUSDB_BADFORMAT;
+    if (!r) r = twoskip_relink(ts, &rp, end, fixed);
+    *num = rp.live.count;
+    twoskip_replay_fini(&rp);
+    return r;
+}
+
+/* ---- the way that fits ---- */
+
 int twoskip_recover(struct twoskip *ts)
 {
+    bool dirty = ts->header.flags & TWOSKIP_DIRTY;
     double start = now();
     uint64_t num = 0, fixed = 0, end = ts->header.current_size;
     int r = 0;
@@ -189,6 +226,8 @@ int twoskip_recover(struct twoskip *ts)
     ts->flags &= ~CYRUSDB_NOCRC;
     r = walk(ts, &num, &fixed);
     ts->flags = flags;
+    /* The writer may have left a head half-written. */
+    if (r == CYRUSDB_BADFORMAT && dirty) r = heads_anew(ts, end, &num, &fixed);
     if (!r) r = finish(ts, num, true);
     if (!r) {
         syslog(LOG_NOTICE, "twoskip: recovered %s (%llu records, %llu bytes) in %2.3f seconds - fixed %llu offsets",
@@ -200,37 +239,13 @@ int twoskip_recover(struct twoskip *ts)
 
 /* ---- the rewind ---- */
 
-int twoskip_relink(struct twoskip *ts, const struct twoskip_replay *rp, uint64_t end, uint64_t *fixed)
-{
-    uint64_t next[TWOSKIP_MAXLEVEL + 1] = { 0 };
-    struct twoskip_record rec;
-    int r = 0;
-
-    /* From the end to the beginning: what comes behind is known then. */
-    for (const struct kvmap_node *node = kvmap_before(&rp->live, NULL, 0); !r && node;
-         node = kvmap_before(&rp->live, node->key, node->keylen)) {
-        if (twoskip_parse(ts->map.base, end, node->number, &rec) < 0) return CYRUSDB_BADFORMAT;
-        r = put_pointers(ts, &rec, next, fixed);
-        for (unsigned i = 1; i <= rec.level; i++) next[i] = node->number;
-    }
-    if (r) return r;
-    if (twoskip_parse(ts->map.base, end, TWOSKIP_DUMMY, &rec) < 0) return CYRUSDB_BADFORMAT;
-    return put_pointers(ts, &rec, next, fixed);
-}
-
 static int cut_back(struct twoskip *ts, uint64_t end, uint64_t size)
 {
-    struct twoskip_replay rp;
     uint64_t fixed = 0, num = 0;
 
     if (size < end) return CYRUSDB_BADFORMAT;
     int r = twoskip_refresh(ts, end);
-    if (r) return r;
-    r = twoskip_replay(&rp, ts->cmp, ts->map.base, end, false);
-    if (!r && (rp.open || rp.damaged)) r = CYRUSDB_BADFORMAT;
-    if (!r) r = twoskip_relink(ts, &rp, end, &fixed);
-    num = rp.live.count;
-    twoskip_replay_fini(&rp);
+    if (!r) r = heads_anew(ts, end, &num, &fixed);
     if (r) return r;
     ts->header.current_size = end;
     if (ts->header.repack_size > end) ts->header.repack_size = TWOSKIP_FIRST;

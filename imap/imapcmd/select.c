@@ -318,10 +318,16 @@ void cmd_examine(struct imap_session *s)
 void cmd_close(struct imap_session *s)
 {
     uint32_t count;
+    int r = 0;
 
     if (!imap_arg_end(s)) return;
     if (!index_gone(s->index) && (index_rights(s->index) & ACL_EXPUNGE))
-        index_expunge(s->index, NULL, &count);
+        r = index_expunge(s->index, NULL, &count);
+    /* An OK would say that what is marked \Deleted is gone: the mailbox stays selected. */
+    if (r) {
+        imap_result(s, r);
+        return;
+    }
     index_close(&s->index);
     imap_ok(s, "Completed");
 }

@@ -20,6 +20,7 @@
 #include "diskio_trace.h"
 #include "imap_session.h"
 #include "journal.h"
+#include "libconfig.h"
 #include "lmtp_session.h"
 #include "saslserver.h"
 #include "service.h"
@@ -150,6 +151,7 @@ static void arm(const struct fault_how *how)
 
 static void disarm(struct fault_answer *answer, struct journal *j)
 {
+    answer->taken = diskio_hooks_taken() != 0;
     diskio_hooks_install(NULL);
     answer->changes = count_changes();
     answer->failed = journal_failed(j);
@@ -166,7 +168,7 @@ static bool answered_ok(const struct buf *out, const char *ok)
 }
 
 /* Untagged lines before the answer are of the command, too. */
-static bool imap_ok(struct buf *out)
+static bool session_ok(struct buf *out)
 {
     buf_cstring(out);
     return answered_ok(out, "OK");
@@ -203,12 +205,12 @@ static void run_imap(const struct fault_step *step, const struct fault_how *how,
         bool goes_on = imap_session_command(&session);
         prot_flush(out);
         disarm(answer, j);
-        answer->ok = imap_ok(&said);
+        answer->ok = session_ok(&said);
         if (!answer->ok && how->retry && goes_on) {
             answer->retried = true;
             (void)imap_session_command(&session);
             prot_flush(out);
-            answer->ok_again = imap_ok(&said);
+            answer->ok_again = session_ok(&said);
         }
     }
     imap_session_fini(&session);
@@ -247,7 +249,7 @@ static bool deliver(const struct fault_step *step)
     session.out = prot_writebuf(&said);
     lmtp_run(&session);
     prot_flush(session.out);
-    bool ok = count_lines(&said, "250 2.1.5 Ok SESSIONID") == step->nrcpt;
+    bool ok = count_lines(&said, "250 2.1.5 Success ") == step->nrcpt;
     prot_free(session.in);
     prot_free(session.out);
     saslserver_free(&session.sasl);

@@ -37,6 +37,7 @@ struct fault_answer {
     bool ok;          /* it was answered so */
     bool failed;      /* the journal is read-only now */
     bool retried, ok_again; /* asked once more, with a disk that is well */
+    bool taken;       /* the fault came; not of tools */
     unsigned changes; /* calls that change the disk; not of tools */
 };
 

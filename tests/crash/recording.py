@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A server whose disk operations are recorded, and what may be left of them after a power cut."""
+"""A server whose disk operations are recorded, and what may be left of them after a power cut or on a disk that fails."""
 
 import glob
 import hashlib
@@ -10,9 +10,12 @@ import subprocess
 import threading
 import zlib
 
+from cyltest.clients import Imap, Lmtp, Sync
+
 MARKER = 18  # DISKIO_TRACE_MARKER
-# Images tried of each recording.
+# Images tried of each recording, and faults of each command in it; 0: all faults.
 STATES = int(os.environ.get("CRASH_STATES", "100"))
+FAULTS = int(os.environ.get("CRASH_FAULTS", "6"))
 SEED = int(os.environ.get("CRASH_SEED", "1"))
 
 
@@ -31,6 +34,66 @@ def marker(text):
                        0, 0, len(data))
     crc = zlib.crc32(data, zlib.crc32(head + b"\0\0\0\0"))
     return head + struct.pack(">I", crc) + data
+
+
+def append_command(mailbox, data, flags=None, date=None):
+    """As Imap.append sends it, but for the literal, which does not wait."""
+    options = (f"({flags}) " if flags else "") + (f'"{date}" ' if date else "")
+    return f'APPEND "{mailbox}" {options}{{{len(data)}+}}\r\n'.encode() + data
+
+
+class Steps:
+    """What each command was, so that it can be done again (fault_step.h)."""
+
+    def __init__(self):
+        self._selected = {}
+
+    def describe(self, parts, fn, *args):
+        """Bytes of a step's file; None: nothing that can be done again."""
+        whole = "PARTS" if parts else "WHOLE"
+        who, name = getattr(fn, "__self__", None), getattr(fn, "__name__", "")
+        if isinstance(who, Imap) and name in ("ok", "append"):
+            command = append_command(*args) if name == "append" else args[0].encode()
+            before = self._selected.get(id(who), b"")
+            if re.match(rb"(SELECT|EXAMINE) ", command):
+                self._selected[id(who)] = b"c " + command + b"\r\n"
+            elif command in (b"CLOSE", b"UNSELECT"):
+                self._selected.pop(id(who), None)
+            return self._imap(whole, who.user, before, command)
+        if isinstance(who, Sync) and name == "ok" and args[0].startswith("APPLY "):
+            return self._imap(whole, "admin", b"", b"SYNC" + args[0].encode())
+        if isinstance(who, Lmtp) and name == "deliver":
+            return self._lmtp(whole, *args)
+        if name == "deliver":
+            return self._lmtp(whole, args[0], args[1:])
+        if name == "run" and args[0] != "ctl_cyrusdb":
+            return "\n".join([f"tool {whole}", who.program(args[0]), *map(str, args[1:])]).encode()
+        return None
+
+    @staticmethod
+    def _imap(whole, user, before, command):
+        return f"imap {whole} {user} {len(before)}\n".encode() + before + b"op " + command + b"\r\n"
+
+    @staticmethod
+    def _lmtp(whole, data, users):
+        users = [users] if isinstance(users, str) else users
+        lines = ["LHLO client.test", "MAIL FROM:<sender@example.com>", *[f"RCPT TO:<{user}>" for user in users], "DATA", ""]
+        return f"lmtp {whole} {len(users)}\n".encode() + "\r\n".join(lines).encode() + data + b".\r\nQUIT\r\n"
+
+
+class Faults:
+    """What faultcheck says."""
+
+    NUMBERS = re.compile(r"(\d+) commands, (\d+) faults: (\d+) done, (\d+) refused, (\d+) killed, "
+                         r"(\d+) times read-only; (\d+) wrong")
+
+    def __init__(self, done):
+        self.output = done.stdout + done.stderr
+        match = self.NUMBERS.search(done.stdout)
+        assert match, f"faultcheck ends with {done.returncode}:\n{self.output}"
+        self.summary = match.group()
+        (self.commands, self.tried, self.done, self.refused, self.killed, self.readonly,
+         self.wrong) = map(int, match.groups())
 
 
 class Result:
@@ -68,6 +131,7 @@ class Recording:
         for path in (self.copy, self.oracle):
             server.account.mkdir(path)
         self._mutex = threading.Lock()
+        self._steps = Steps()
         self._delivered = []
 
     def fill(self):
@@ -120,6 +184,10 @@ class Recording:
         number = self.number + 1
         if parts or each:
             self._append("each" if each else "parts", str(number))
+        step = self._steps.describe(parts or each, fn, *args)
+        if step:
+            with open(os.path.join(self.oracle, f"step.{number}"), "wb") as f:
+                f.write(step)
         self.mark(f"begin {number}")
         answer = fn(*args)
         self.mark(f"answered {number}")
@@ -205,6 +273,15 @@ class Recording:
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=900,
                               **self.server.account.popen_args())
         return Result(done)
+
+    def faults(self, count, *args, env=None):
+        """Each command again, with so many faults; Faults."""
+        self.server.allow_log("")  # what tools say of their faults
+        work = self.server.path("tmp", "work")
+        self.server.account.mkdir(work)
+        done = self.server.run("faultcheck", "-r", self.server.root, "-b", self.copy, "-t", self.trace,
+                               "-o", self.oracle, "-w", work, "-n", count, "-s", SEED, *args, check=False, timeout=3600)
+        return Faults(done)
 
     def middle(self):
         """A position in the middle of the trace, about: records are not of one size."""

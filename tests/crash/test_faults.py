@@ -5,39 +5,27 @@ import re
 
 import pytest
 
+import scenarios
 from recording import message
 
 
-FAULTS_TOLD = re.compile(r"\d+ faults: (\d+) operations done, (\d+) refused, (\d+) killed, "
-                         r"(\d+) times read-only; (\d+) wrong")
-
-
-def faultcheck(recording, *args):
-    server = recording.server
-    return server.run("faultcheck", "-r", server.root, "-b", recording.copy, *args, check=False,
-                      timeout=600)
-
-
 def test_every_call_fails_once(recording):
-    """Each change of the disk in a delivery, a create and a rename; in one process, others go on."""
-    recording.fill()
-    recording.copy_tree()
-    done = faultcheck(recording)
-    print("\n" + done.stdout)
-    counted = FAULTS_TOLD.search(done.stdout)
-    assert counted, done.stdout + done.stderr
-    *numbers, wrong = map(int, counted.groups())
-    assert not wrong, done.stdout
-    assert all(numbers), f"not everything has happened: {done.stdout}"
+    """Each change of the disk in deliveries, in each way; all that may come of it has come."""
+    scenarios.delivery(recording)
+    recording.stop()
+    faults = recording.faults(0)
+    print("\n" + faults.summary)
+    assert not faults.wrong, faults.output
+    assert faults.done and faults.refused and faults.killed and faults.readonly, f"not everything has happened: {faults.output}"
 
 
 def test_forgotten_error(recording):
     """A mutant: writes go on behind a failed sync."""
-    recording.fill()
-    recording.copy_tree()
+    scenarios.delivery(recording)
+    recording.stop()
     recording.server.env["CYLINDER_MUTANT"] = "sync-error-forgotten"
-    done = faultcheck(recording, "-1")
-    assert "WRONG" in done.stdout, f"nobody would notice\n{done.stdout}{done.stderr}"
+    faults = recording.faults(10, "-1")
+    assert faults.wrong, f"nobody would notice\n{faults.output}"
 
 
 def deliver(server, n, size=200):

@@ -1,25 +1,28 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The power fails while the server works: what was answered is there, and nothing is half-done."""
+"""The power fails, or the disk does, while the server works: what was answered is there, and nothing is half-done."""
 
 import pytest
 
 import scenarios
-import scenarios_ops
-from recording import STATES
+from recording import FAULTS, STATES
 
 SCENARIOS = [scenarios.delivery, scenarios.imap, scenarios.first_start_and_create,
              scenarios.rename_and_delete, scenarios.subscriptions, scenarios.delete_at_once, scenarios.database_alone,
              scenarios.many_windows, scenarios.many_at_once,
-             scenarios_ops.other_partition, scenarios_ops.archive, scenarios_ops.whole_users,
-             scenarios_ops.users,
-             scenarios_ops.users_at_once, scenarios_ops.rights, scenarios_ops.special_use, scenarios_ops.quota_roots,
-             scenarios_ops.expunged, scenarios_ops.annotations, scenarios_ops.conversations_merged]
+             scenarios.other_partition, scenarios.archive, scenarios.whole_users, scenarios.users,
+             scenarios.users_at_once, scenarios.rights, scenarios.special_use, scenarios.quota_roots,
+             scenarios.expunged, scenarios.annotations, scenarios.conversations_merged]
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
 def test_power_cut(recording, scenario):
+    """And then each of its commands by itself, on a disk that fails (test_faults.py has more of that)."""
     scenario(recording)
     recording.stop()
     result = recording.check(STATES, "-v")
     print(f"\n{scenario.__name__}: {result.summary}")
     assert not result.wrong, result.output
+    faults = recording.faults(FAULTS)
+    print(f"{scenario.__name__}: {faults.summary}")
+    assert not faults.wrong, faults.output
+    assert faults.commands or scenario is scenarios.many_at_once, "no command was tried"

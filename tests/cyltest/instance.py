@@ -423,6 +423,7 @@ class Instance:
     def imap(self, user=None, service="imap", **kwargs):
         """An IMAP session, logged in when a user is given."""
         client = Imap(self.address(service), tls=service.startswith("imaps"), **kwargs)
+        client.user = user
         if user:
             client.login(user, password(user))
         return client
