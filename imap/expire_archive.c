@@ -26,7 +26,8 @@ struct archive {
     uint64_t maxsize; /* bytes; 0: none */
     bool everything;  /* a DELETED mailbox */
     bool keepflagged, no_age;
-    bool same_root, same_fs;
+    bool same_root, same_fs; /* as what is not archived */
+    bool other_cache;        /* of archived messages; also without a root of their own */
     struct index_record *todo;
     size_t ntodo;
 };
@@ -91,13 +92,16 @@ static int archive_one(struct archive *a, struct mailbox *mailbox, struct index_
         free(from);
         return 0;
     }
-    if (!a->same_root) r = mailbox_cache_bytes(mailbox, rec, &cache, &crc, &version);
+    if (a->other_cache) r = mailbox_cache_bytes(mailbox, rec, &cache, &crc, &version);
     rec->internal_flags |= FLAG_INTERNAL_ARCHIVED;
     const char *to = mailbox_record_fname(mailbox, rec);
-    if (!r && !a->same_root) {
+    if (!r && a->other_cache)
         r = mailbox_stage_cache(mailbox, rec, buf_base(&cache), buf_len(&cache), crc, version);
-        if (!r && a->same_fs) txn_link(mailbox_txn(mailbox), from, to);
-        if (!r && !a->same_fs) r = copy_file(mailbox, rec, from, to);
+    if (!r && !a->same_root) {
+        if (a->same_fs)
+            txn_link(mailbox_txn(mailbox), from, to);
+        else
+            r = copy_file(mailbox, rec, from, to);
         if (!r) txn_unlink_lazy(mailbox_txn(mailbox), from);
     }
     if (!r) r = mailbox_rewrite_record(mailbox, rec, MAILBOX_SILENT);
@@ -124,6 +128,7 @@ static void begin(struct archive *a, struct mailbox *mailbox)
     a->keepflagged = config_getswitch(IMAPOPT_ARCHIVE_KEEPFLAGGED);
     a->no_age = type == MBTYPE_CALENDAR || type == MBTYPE_ADDRESSBOOK;
     a->everything = mboxname_isdeletedmailbox(mailbox_name(mailbox), NULL);
+    a->other_cache = mailbox_cache_has_archive(mailbox_partition(mailbox));
     a->same_root = spool && archive && !strcmp(spool, archive);
     a->same_fs = spool && archive && on_one_fs(spool, archive);
 }
@@ -137,10 +142,10 @@ int expire_archive_mailbox(struct mailbox *mailbox, const struct expire_archive_
     int r = mailbox_foreach(mailbox, 0, 0, 0, choose, &a);
     *more = r == IMAP_AGAIN;
     if (*more) r = 0;
-    if (!r && a.ntodo && !a.same_root) r = mailbox_make_dirs(mailbox_txn(mailbox), &mailbox->place);
+    if (!r && a.ntodo && (!a.same_root || a.other_cache)) r = mailbox_make_dirs(mailbox_txn(mailbox), &mailbox->place);
     for (size_t i = 0; !r && i < a.ntodo; i++) r = archive_one(&a, mailbox, &a.todo[i]);
     /* Cache records that were left behind go. */
-    if (!r && a.ntodo && !a.same_root && !*more) r = mailbox_repack(mailbox);
+    if (!r && a.ntodo && a.other_cache && !*more) r = mailbox_repack(mailbox);
     free(a.todo);
     return r;
 }

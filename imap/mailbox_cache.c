@@ -203,10 +203,8 @@ static int open_file(struct mailbox *mailbox, struct cache_file *cf)
 }
 
 /* Without a partition for the archive both kinds of records are in one file. */
-bool mailbox_cache_has_archive(const struct mailbox *mailbox)
+bool mailbox_cache_has_archive(const char *partition)
 {
-    const char *partition = mailbox->place.partition;
-
     return strcmpnull(partition_metaroot(partition, META_CACHE),
                       partition_metaroot(partition, META_ARCHIVECACHE)) != 0;
 }
@@ -215,7 +213,7 @@ int mailbox_cache_number(const struct mailbox *mailbox, const struct index_recor
 {
     bool archived = rec->internal_flags & FLAG_INTERNAL_ARCHIVED;
 
-    return archived && mailbox_cache_has_archive(mailbox) ? 1 : 0;
+    return archived && mailbox_cache_has_archive(mailbox->place.partition) ? 1 : 0;
 }
 
 static struct cache_file *file_of(struct mailbox *mailbox, const struct index_record *rec)
@@ -375,6 +373,74 @@ int mailbox_cache_bytes(struct mailbox *mailbox, const struct index_record *rec,
     buf_init_ro(view, buf_base(&mailbox->rebuilt), buf_len(&mailbox->rebuilt));
     *version = MAILBOX_CACHE_MINOR_VERSION;
     return 0;
+}
+
+/* ---- another place ---- */
+
+struct cache_move {
+    struct taken {
+        struct index_record rec;
+        size_t off, len; /* of bytes */
+        uint32_t crc, version;
+    } *taken;
+    size_t n, alloc;
+    struct buf bytes;
+};
+
+static int take_record(struct mailbox *mailbox, const struct index_record *rec, void *rock)
+{
+    struct cache_move *mv = rock;
+    struct taken taken = { .rec = *rec, .off = buf_len(&mv->bytes) };
+    struct buf view = BUF_INITIALIZER;
+
+    if (!(rec->internal_flags & FLAG_INTERNAL_ARCHIVED)) return 0;
+    /* One that can't be had or made anew is no reason to stay. */
+    if (mailbox_cache_bytes(mailbox, rec, &view, &taken.crc, &taken.version)) return 0;
+    taken.len = buf_len(&view);
+    buf_append(&mv->bytes, &view);
+    buf_free(&view);
+    if (mv->n == mv->alloc) {
+        mv->alloc = grow_alloc(mv->alloc, mv->n + 1);
+        mv->taken = xreallocarray(mv->taken, mv->alloc, sizeof(*mv->taken));
+    }
+    mv->taken[mv->n++] = taken;
+    return 0;
+}
+
+int mailbox_cache_take(struct mailbox *mailbox, const char *partition, struct cache_move **movep)
+{
+    *movep = NULL;
+    if (mailbox_cache_has_archive(partition) == mailbox_cache_has_archive(mailbox->place.partition)) return 0;
+    /* The file that moves is known by what it is here. */
+    int r = open_file(mailbox, &mailbox->cache[0]);
+    if (r) return r;
+    *movep = xzmalloc(sizeof(**movep));
+    return mailbox_foreach(mailbox, 0, 0, MAILBOX_ITER_SKIP_UNLINKED, take_record, *movep);
+}
+
+int mailbox_cache_put(struct mailbox *mailbox, struct cache_move *mv)
+{
+    int r = 0;
+
+    for (size_t i = 0; !r && mv && i < mv->n; i++) {
+        struct taken *taken = &mv->taken[i];
+
+        r = mailbox_stage_cache(mailbox, &taken->rec, buf_base(&mv->bytes) + taken->off, taken->len, taken->crc,
+                                taken->version);
+        if (!r) r = mailbox_rewrite_record(mailbox, &taken->rec, MAILBOX_SILENT);
+    }
+    return r;
+}
+
+void mailbox_cache_move_free(struct cache_move **movep)
+{
+    struct cache_move *mv = *movep;
+
+    *movep = NULL;
+    if (!mv) return;
+    free(mv->taken);
+    buf_free(&mv->bytes);
+    free(mv);
 }
 
 /* A record that the caller still holds as it was; only its cache fields change, in silence. */

@@ -170,10 +170,10 @@ int mailbox_write_deleted(struct mailbox *mailbox)
 
 struct move {
     const struct mailbox_place *to;
-    bool archived;
-    const char *root; /* of the new place */
-    bool same_fs;
-    bool settled; /* no file is left that was to go */
+    bool archived;       /* what is moved now lies with the archived messages */
+    const char *root[2]; /* of the new place; [1]: of archived messages */
+    bool same_fs[2];     /* as what is moved now */
+    bool settled;        /* no file is left that was to go */
 };
 
 static int copy_file(struct mailbox *mailbox, const char *root, const char *from, const char *to)
@@ -192,23 +192,28 @@ static int copy_file(struct mailbox *mailbox, const char *root, const char *from
     return r < 0 && fd < 0 ? IMAP_IOERROR : r;
 }
 
-static bool is_of_record(struct mailbox *mailbox, uint32_t uid, const char *path)
+/* *archived: whether the record says so; where both kinds lie in one directory the file does not tell. */
+static bool is_of_record(struct mailbox *mailbox, uint32_t uid, const char *path, bool *archived)
 {
     struct index_record rec;
 
-    return !mailbox_find_uid(mailbox, uid, &rec) && !(rec.internal_flags & FLAG_INTERNAL_UNLINKED) &&
-           !strcmp(path, mailbox_record_fname(mailbox, &rec));
+    if (mailbox_find_uid(mailbox, uid, &rec) || (rec.internal_flags & FLAG_INTERNAL_UNLINKED) ||
+        strcmp(path, mailbox_record_fname(mailbox, &rec)))
+        return false;
+    *archived = rec.internal_flags & FLAG_INTERNAL_ARCHIVED;
+    return true;
 }
 
 /*
  * A file that no record has is somebody's to find, unless it is only to go at the next checkpoint: in
  * the new place nothing would remove it.
  */
-static int is_there_to_stay(struct mailbox *mailbox, struct move *mv, uint32_t uid, const char *path, bool *stays)
+static int is_there_to_stay(struct mailbox *mailbox, struct move *mv, uint32_t uid, const char *path, bool *stays,
+                            bool *archived)
 {
     struct stat st;
 
-    *stays = is_of_record(mailbox, uid, path);
+    *stays = is_of_record(mailbox, uid, path, archived);
     if (*stays) return 0;
     int r = mv->settled ? 0 : txn_checkpoint_again();
     mv->settled = true;
@@ -221,21 +226,23 @@ static int move_message(struct mailbox *mailbox, const char *dir, const char *na
     struct move *mv = rock;
     struct buf to = BUF_INITIALIZER;
     uint32_t uid = mailbox_path_parse_uid(name);
-    bool stays = false;
+    bool stays = false, archived = mv->archived;
 
     if (!uid) return 0;
     char *from = xasprintf("%s/%s", dir, name);
-    int r = is_there_to_stay(mailbox, mv, uid, from, &stays);
-    if (!r && stays) r = mailbox_path_message(mv->to, mv->archived, uid, &to);
+    int r = is_there_to_stay(mailbox, mv, uid, from, &stays, &archived);
+    if (!r && stays) r = mailbox_path_message(mv->to, archived, uid, &to);
     if (r || !stays) {
         free(from);
         return r;
     }
-    if (mv->same_fs)
-        txn_link(mailbox->txn, from, buf_cstring(&to));
-    else
-        r = copy_file(mailbox, mv->root, from, buf_cstring(&to));
-    if (!r) txn_unlink_lazy(mailbox->txn, from);
+    if (buf_cmpcstr(&to, from)) {
+        if (mv->same_fs[archived])
+            txn_link(mailbox->txn, from, buf_cstring(&to));
+        else
+            r = copy_file(mailbox, mv->root[archived], from, buf_cstring(&to));
+        if (!r) txn_unlink_lazy(mailbox->txn, from);
+    }
     free(from);
     buf_free(&to);
     return r;
@@ -244,22 +251,18 @@ static int move_message(struct mailbox *mailbox, const char *dir, const char *na
 static int move_messages(struct mailbox *mailbox, const struct mailbox_place *to, bool archived)
 {
     struct buf from = BUF_INITIALIZER;
-    struct buf there = BUF_INITIALIZER;
     struct stat a, b;
-    struct move mv = { .to = to, .archived = archived };
+    struct move mv = { .to = to, .archived = archived,
+                       .root = { partition_root(to->partition), partition_archiveroot(to->partition) } };
 
-    mv.root = archived ? partition_archiveroot(to->partition) : partition_root(to->partition);
+    if (!mv.root[0] || !mv.root[1]) return IMAP_PARTITION_UNKNOWN;
     int r = archived ? mailbox_path_archivedir(&mailbox->place, &from)
                      : mailbox_path_dir(&mailbox->place, &from);
-    if (!r) r = archived ? mailbox_path_archivedir(to, &there) : mailbox_path_dir(to, &there);
-    if (!r && !mv.root) r = IMAP_PARTITION_UNKNOWN;
-    if (!r && !buf_equal(&from, &there)) {
-        mv.same_fs = !diskio_stat(buf_cstring(&from), &a) && !diskio_stat(mv.root, &b) &&
-                     a.st_dev == b.st_dev;
-        r = foreach_file(mailbox, buf_cstring(&from), move_message, &mv);
-    }
+    bool there = !r && !diskio_stat(buf_cstring(&from), &a);
+    for (int i = 0; there && i < 2; i++)
+        mv.same_fs[i] = !diskio_stat(mv.root[i], &b) && a.st_dev == b.st_dev;
+    if (there) r = foreach_file(mailbox, buf_cstring(&from), move_message, &mv);
     buf_free(&from);
-    buf_free(&there);
     return r;
 }
 
@@ -285,6 +288,23 @@ static int move_metafile(struct mailbox *mailbox, const struct mailbox_place *to
     return r;
 }
 
+/*
+ * A cache of archived messages that is a file of its own here, and is to be none there, or the other way round: its
+ * records are put into the other one (mailbox_cache_put).
+ */
+static int move_cache_of_archive(struct mailbox *mailbox, const struct mailbox_place *to)
+{
+    struct buf path = BUF_INITIALIZER;
+    struct stat st;
+
+    if (!mailbox_cache_has_archive(mailbox->place.partition)) return 0;
+    if (mailbox_cache_has_archive(to->partition)) return move_metafile(mailbox, to, META_ARCHIVECACHE);
+    int r = mailbox_path_meta(&mailbox->place, META_ARCHIVECACHE, &path);
+    if (!r && !diskio_stat(buf_cstring(&path), &st)) txn_unlink(mailbox->txn, buf_cstring(&path));
+    buf_free(&path);
+    return r;
+}
+
 /* Are archived messages in a directory of their own? */
 static bool has_archive(const struct mailbox_place *place)
 {
@@ -307,8 +327,10 @@ int mailbox_move_files(struct mailbox *mailbox, const mbentry_t *newentry)
     }
     int r = mailbox_make_dirs(mailbox->txn, &to);
     for (int file = 0; !r && file < META_NUMFILES; file++) {
-        if (file != META_LOCK) r = move_metafile(mailbox, &to, (enum mailbox_metafile)file);
+        if (file != META_LOCK && file != META_ARCHIVECACHE)
+            r = move_metafile(mailbox, &to, (enum mailbox_metafile)file);
     }
+    if (!r) r = move_cache_of_archive(mailbox, &to);
     if (!r) r = move_messages(mailbox, &to, false);
     if (!r && has_archive(&mailbox->place)) r = move_messages(mailbox, &to, true);
     if (!r) r = mailbox_path_alldirs(&mailbox->place, &dirs);

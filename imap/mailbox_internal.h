@@ -141,9 +141,17 @@ int mailbox_stage_cache(struct mailbox *mailbox, struct index_record *rec, const
 void mailbox_cache_close(struct mailbox *mailbox);
 /* Number of the cache file that has the record: 1 the archive's, where that is a file of its own. */
 int mailbox_cache_number(const struct mailbox *mailbox, const struct index_record *rec);
-bool mailbox_cache_has_archive(const struct mailbox *mailbox);
+bool mailbox_cache_has_archive(const char *partition);
 /* The files have other paths from now on. */
 int mailbox_cache_paths(struct mailbox *mailbox);
+/*
+ * A mailbox moves to a partition on which archived messages have a cache of their own, or share the other one, and here they do
+ * not: their records are taken before it moves, and put when it is in its new place. *movep NULL: there is nothing to do.
+ */
+struct cache_move;
+int mailbox_cache_take(struct mailbox *mailbox, const char *partition, struct cache_move **movep);
+int mailbox_cache_put(struct mailbox *mailbox, struct cache_move *move);
+void mailbox_cache_move_free(struct cache_move **movep);
 /* Stages the file operations of what was added. */
 int mailbox_cache_commit(struct mailbox *mailbox);
 /* The options that decide how a message is read. */

@@ -169,16 +169,20 @@ static int change_place(struct mailbox *mailbox, const mbentry_t *newentry)
 {
     struct mailbox_place to = mailbox_place_of(newentry);
     strarray_t a = STRARRAY_INITIALIZER, b = STRARRAY_INITIALIZER;
+    struct cache_move *cache = NULL;
     int r = mailbox_path_alldirs(&mailbox->place, &a);
 
     if (!r) r = mailbox_path_alldirs(&to, &b);
     bool moves = !r && strarray_cmp(&a, &b) != 0;
     strarray_fini(&a);
     strarray_fini(&b);
-    if (moves && !mailbox->created) r = mailbox_move_files(mailbox, newentry);
-    if (moves && mailbox->created) r = mailbox_make_dirs(mailbox->txn, &to);
+    if (!r && moves && !mailbox->created) r = mailbox_cache_take(mailbox, to.partition, &cache);
+    if (!r && moves && !mailbox->created) r = mailbox_move_files(mailbox, newentry);
+    if (!r && moves && mailbox->created) r = mailbox_make_dirs(mailbox->txn, &to);
     if (!r) r = mailbox_set_mbentry(mailbox, newentry);
     if (!r && moves) r = mailbox_cache_paths(mailbox);
+    if (!r) r = mailbox_cache_put(mailbox, cache);
+    mailbox_cache_move_free(&cache);
     return r;
 }
 

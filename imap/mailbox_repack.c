@@ -213,7 +213,7 @@ static int write_files(struct repack *rp)
 
 static int place_files(struct repack *rp)
 {
-    int n = mailbox_cache_has_archive(rp->mailbox) ? 2 : 1, r = 0;
+    int n = mailbox_cache_has_archive(rp->mailbox->place.partition) ? 2 : 1, r = 0;
 
     txn_place(rp->mailbox->txn, rp->index, rp->mailbox->index_path);
     for (int i = 0; !r && i < n; i++) r = place_cache(rp, &rp->cache[i]);

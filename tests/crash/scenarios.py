@@ -38,11 +38,11 @@ def tree(r, root):
 
 
 def two_partitions(r, **conf):
-    """Index files apart from messages, and an archive."""
+    """Index files apart from messages, and an archive; `plain` has neither."""
     def directory(name):
         return r.server.account.mkdir(r.server.path(name))
 
-    return {"partition-second": directory("spool-second"), "metapartition-second": directory("spool-meta"),
+    return {"partition-plain": directory("spool-plain"), "partition-second": directory("spool-second"), "metapartition-second": directory("spool-meta"),
             "metapartition_files": "header index", "archive_enabled": True,
             "archivepartition-default": directory("spool-archive"),
             "archivepartition-second": directory("spool-archive2"), "allowusermoves": True, **conf}
@@ -254,7 +254,10 @@ def archive(r, env=None):
         r.step(r.server.run, "unexpunge", "-u", "user.alice.Work.Deep", "1")
         assert len(r.messages("user.alice.Work.Deep")) >= 2
     with r.server.imap("admin") as imap:
-        r.step(imap.ok, "RENAME user.alice.Work.Deep user.alice.Work.Deep second")
+        before = r.messages("user.alice.Work.Deep")
+        for partition in ("second", "plain", "second"):
+            r.step(imap.ok, f"RENAME user.alice.Work.Deep user.alice.Work.Deep {partition}")
+            assert r.messages("user.alice.Work.Deep") == before and r.partition("user.alice.Work.Deep") == partition
         later()
         r.step(r.server.run, "cyr_expire", "-X", "0", "-c", "-p", "user.alice.Work.Deep")
         r.step(r.server.run, "ctl_cyrusdb", "-c")
