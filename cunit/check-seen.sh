@@ -33,7 +33,7 @@ bit imap/imap_report.c flags of struct index_message, as the user has them
 bit imap/search_match.c flags of struct index_message, as the user has them
 bit imap/index.h says what its flags mean
 bit imap/index_store.c flags that a user asks for
-bit imap/imapcmd/append.c flags that a user asks for
+bit imap/append_store.c flags that a user asks for
 index imap/mailbox_index.h where it is defined
 index imap/seen_view.c the place
 index imap/append.c flags that a user asks for, on their way to the place
@@ -41,6 +41,7 @@ index imap/mailbox_account.c the header counts what is unseen in the index
 index imap/conversations_update.c conversations count what is unseen in the index
 db imap/seen_view.o the place
 db imap/mailbox_version.o the owner's state, of an old index
+db imap/user_strays.o a second file of the user, whose records are joined
 db imap/synccmd/get_meta.o replication: whole records
 db imap/synccmd/apply_meta.o replication: whole records
 db imap/sync_client_local.o replication: whole records

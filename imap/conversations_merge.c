@@ -23,6 +23,7 @@
 #include "libconfig.h"
 #include "mboxlist.h"
 #include "mboxname.h"
+#include "user_aside.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
 
@@ -165,24 +166,6 @@ static int merge_counters(struct txn *txn, struct user_meta *meta, struct user_m
     return r ? r : counters_merge(txn, meta, &counters);
 }
 
-/* The file is kept where nobody takes it for the user's. */
-static int keep(struct txn *txn, const char *path, struct conv_merged *done)
-{
-    char *dir = xasprintf("%s/lost+found", config_dir), *to = NULL;
-    struct stat st;
-
-    for (int64_t when = txn_time(txn); !to || !diskio_stat(to, &st); when++) {
-        free(to);
-        to = xasprintf("%s/%s.%" PRId64, dir, strrchr(path, '/') + 1, when);
-    }
-    txn_mkdir(txn, dir, 0700);
-    int r = txn_move(txn, config_dir, path, to);
-    strarray_append(&done->kept, to);
-    free(to);
-    free(dir);
-    return r;
-}
-
 void conv_merged_fini(struct conv_merged *done)
 {
     strarray_fini(&done->kept);
@@ -200,7 +183,7 @@ int conversations_merge_second(struct txn *txn, struct user_meta *meta, struct c
         if (strarray_contains(&paths, path)) r = merge_conversations(txn, meta, path, done);
         if (!r) r = merge_counters(txn, meta, legacy, done);
         if (!r) r = conversations_rebuild_user(txn, meta, NULL, NULL);
-        for (int i = 0; !r && i < strarray_size(&paths); i++) r = keep(txn, strarray_nth(&paths, i), done);
+        for (int i = 0; !r && i < strarray_size(&paths); i++) r = user_file_aside(txn, strarray_nth(&paths, i), &done->kept);
     }
     strarray_fini(&paths);
     user_meta_free(&legacy);

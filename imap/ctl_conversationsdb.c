@@ -23,6 +23,7 @@
 #include "strarray.h"
 #include "txn.h"
 #include "user.h"
+#include "user_strays.h"
 
 static const char usage_text[] =
     "usage: ctl_conversationsdb [-C <altconfig>] [-v] [-n] [-S] [-T <dir>]\n"
@@ -35,7 +36,7 @@ static const char usage_text[] =
     "  -S  with -R: split conversations larger than conversations_max_thread\n"
     "  -A  audit: compare with counts recalculated from the mailboxes\n"
     "  -F  check the list of folders\n"
-    "  -M  merge a second database that an older server left on the legacy path\n"
+    "  -M  merge files that an older server left on the legacy path\n"
     "  -n  with -u, -z, -b, -R, -M: only say what would be done\n"
     "  -r  all users\n"
     "  -T  taken for compatibility, nothing is stored there\n"
@@ -214,16 +215,48 @@ static int check_folders(const struct job *job, struct user_meta *meta)
 
 /* ---- -M ---- */
 
+static void print_kept(const struct job *job, const strarray_t *kept)
+{
+    for (int i = 0; !job->dryrun && i < strarray_size(kept); i++)
+        printf("%s: kept as %s\n", job->userid, strarray_nth(kept, i));
+}
+
+static void print_found(const struct job *job, const strarray_t *paths)
+{
+    for (int i = 0; i < strarray_size(paths); i++)
+        printf("%s: %s stands beside the one of the INBOX's id\n", job->userid, strarray_nth(paths, i));
+}
+
+/* The user's other files. */
+static int merge_strays(const struct job *job, struct user_meta *meta, bool *any)
+{
+    strarray_t paths = STRARRAY_INITIALIZER;
+    struct user_strays_done done = { .kept = STRARRAY_INITIALIZER };
+    int r = user_strays_find(meta, &paths);
+
+    *any = strarray_size(&paths) > 0;
+    print_found(job, &paths);
+    if (!r && *any) r = user_strays_mend(job->userid, job->dryrun, &done);
+    if (!r && *any) {
+        printf("%s: %s, %zu seen records and %zu subscriptions have more there%s\n", job->userid,
+               job->dryrun ? "would be merged" : "merged", done.seen, done.subs,
+               done.damaged ? "; not all of it can be read" : "");
+        print_kept(job, &done.kept);
+    }
+    user_strays_done_fini(&done);
+    strarray_fini(&paths);
+    return r;
+}
+
 static int merge(const struct job *job, struct user_meta *meta)
 {
     strarray_t paths = STRARRAY_INITIALIZER;
     struct txn *txn = NULL;
     struct conv_merged done = { .kept = STRARRAY_INITIALIZER };
+    bool others = false;
     int r = conversations_find_second(meta, &paths);
 
-    for (int i = 0; !r && i < strarray_size(&paths); i++)
-        printf("%s: %s stands beside the one of the INBOX's id\n", job->userid,
-               strarray_nth(&paths, i));
+    if (!r) print_found(job, &paths);
     if (!r && strarray_size(&paths)) {
         r = begin(job, &txn);
         if (!r) r = conversations_merge_second(txn, meta, &done);
@@ -232,12 +265,10 @@ static int merge(const struct job *job, struct user_meta *meta)
             printf("%s: %s, %zu message ids were only there%s\n", job->userid,
                    job->dryrun ? "would be merged" : "merged", done.msgids,
                    done.damaged ? "; not all of it can be read" : "");
-        for (int i = 0; !r && !job->dryrun && i < strarray_size(&done.kept); i++)
-            printf("%s: kept as %s\n", job->userid, strarray_nth(&done.kept, i));
+        if (!r) print_kept(job, &done.kept);
     }
-    else if (!r && job->verbose) {
-        printf("%s: nothing to merge\n", job->userid);
-    }
+    if (!r) r = merge_strays(job, meta, &others);
+    if (!r && job->verbose && !others && !strarray_size(&paths)) printf("%s: nothing to merge\n", job->userid);
     conv_merged_fini(&done);
     strarray_fini(&paths);
     return r;

@@ -35,6 +35,7 @@
 #include "ptrarray.h"
 #include "txn.h"
 #include "user_ops.h"
+#include "user_strays.h"
 #include "util.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
@@ -194,15 +195,15 @@ static int collect_inbox(const mbentry_t *mbentry, void *rock)
     return 0;
 }
 
-/* An older server may have left users with two sets of conversations. */
-static int mend_splits(void)
+/* An older server may have left users with two sets of files. */
+static int mend_files(void)
 {
     ptrarray_t inboxes = PTRARRAY_INITIALIZER;
 
     int r = mboxlist_allmbox("", collect_inbox, &inboxes, 0);
     for (int i = 0; i < ptrarray_size(&inboxes); i++) {
         mbentry_t *inbox = ptrarray_nth(&inboxes, i);
-        if (!r) conversations_mend_split(inbox);
+        if (!r) user_mend_files(inbox);
         mbentry_free(&inbox);
     }
     ptrarray_fini(&inboxes);
@@ -234,7 +235,7 @@ static int recover(bool leave_entries)
         convert_if_needed(&global_dbs[i]);
     if (!leave_entries) r = care_for_mboxlist(done.live);
     if (!r && !done.live) r = annotate_upgrade(); /* makes it, too */
-    if (!r && !done.live && config_getswitch(IMAPOPT_CONVERSATIONS)) r = mend_splits();
+    if (!r && !done.live) r = mend_files();
     if (!r && !leave_entries) r = derive_users(done.live);
     if (!r) r = drop_statuscache();
     syslog(LOG_NOTICE, "done recovering cyrus databases");

@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "acl.h"
-#include "conversations.h"
 #include "cyrusdb.h"
 #include "imap_err.h"
 #include "imap_policy.h"
@@ -25,6 +24,7 @@
 #include "sessionid.h"
 #include "telemetry.h"
 #include "tls.h"
+#include "user_strays.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
 
@@ -126,7 +126,7 @@ static void check_inbox(struct imap_session *s)
     if (r == IMAP_MAILBOX_NONEXISTENT && !s->isadmin && strcmp(s->userid, "anonymous"))
         r = autocreate_user(s->userid, &s->ns);
     else if (!r)
-        conversations_mend_split(mbentry);
+        user_mend_files(mbentry);
     s->ns.accessible[NAMESPACE_INBOX] = !r && !s->isadmin;
     mbentry_free(&mbentry);
     free(inbox);

@@ -13,13 +13,13 @@
 
 #include "acl.h"
 #include "annotate.h"
-#include "conversations.h"
 #include "imap_err.h"
 #include "libconfig.h"
 #include "lmtp_session.h"
 #include "mboxlist.h"
 #include "quota.h"
 #include "user_record.h"
+#include "user_strays.h"
 #include "userdeny.h"
 #include "util.h"
 #include "xmalloc.h"
@@ -80,7 +80,7 @@ static int find_user(struct lmtp_session *session, struct lmtp_rcpt *rcpt, mbent
     int r = user_record_delivery(rcpt->userid);
 
     if (!r) r = lookup_inbox(rcpt->userid, NULL, entryp);
-    if (!r) conversations_mend_split(*entryp);
+    if (!r) user_mend_files(*entryp);
     if (r != IMAP_MAILBOX_NONEXISTENT || !config_getswitch(IMAPOPT_AUTOCREATE_POST)) return r;
     if (autocreate_user(rcpt->userid, &session->ns)) return r;
     return lookup_inbox(rcpt->userid, NULL, entryp);

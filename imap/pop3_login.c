@@ -12,7 +12,6 @@
 #include <string.h>
 
 #include "acl.h"
-#include "conversations.h"
 #include "imap_err.h"
 #include "libconfig.h"
 #include "maildrop.h"
@@ -27,6 +26,7 @@
 #include "tls.h"
 #include "util.h"
 #include "user_record.h"
+#include "user_strays.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
 
@@ -104,7 +104,7 @@ static void mend_split(const struct pop3_session *s)
     char *inbox = mboxname_user_mbox(s->userid, NULL);
     mbentry_t *mbentry = NULL;
 
-    if (inbox && !mboxlist_lookup(inbox, &mbentry, NULL)) conversations_mend_split(mbentry);
+    if (inbox && !mboxlist_lookup(inbox, &mbentry, NULL)) user_mend_files(mbentry);
     mbentry_free(&mbentry);
     free(inbox);
 }

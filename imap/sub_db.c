@@ -46,19 +46,21 @@ struct list_rock {
     strarray_t *names;
 };
 
+char *sub_record_name(bool version2, const char *key, size_t keylen, const char *userid, bool *control)
+{
+    *control = version2 ? !memcmp_len(key, keylen, SUB_VERSION_KEY, strlen(SUB_VERSION_KEY))
+                        : !keylen || key[0] == '\x1f';
+    if (*control) return NULL;
+    return version2 ? sub_key_parse(key, keylen, userid) : mboxname_from_sync(syncname_of(key, keylen));
+}
+
 static int list_cb(void *rock, const char *key, size_t keylen, const char *data, size_t datalen)
 {
     struct list_rock *lr = rock;
-    char *name = NULL;
+    bool control;
+    char *name = sub_record_name(lr->version2, key, keylen, lr->userid, &control);
 
-    if (!lr->version2) {
-        if (!keylen || key[0] == '\x1f') return 0; /* no subscription */
-        name = mboxname_from_sync(syncname_of(key, keylen));
-    }
-    else {
-        if (!memcmp_len(key, keylen, SUB_VERSION_KEY, strlen(SUB_VERSION_KEY))) return 0;
-        name = sub_key_parse(key, keylen, lr->userid);
-    }
+    if (control) return 0;
     if (name)
         strarray_appendm(lr->names, name);
     else

@@ -14,6 +14,11 @@
 /* The file of a user; txn NULL: for reading, give it back with txn_db_close. */
 int sub_file_open(const char *userid, struct txn *txn, unsigned flags, struct txn_db **dbp);
 int sub_file_list(struct txn_db *db, const char *userid, strarray_t *names); /* internal names, sorted */
+/*
+ * The internal name of a record, malloc'ed; NULL: it is none. *control: a record that is no subscription, such as the version,
+ * which comes first in files of version 2.
+ */
+char *sub_record_name(bool version2, const char *key, size_t keylen, const char *userid, bool *control);
 /* Stage the change, and its SUB event; nothing if it is so already. */
 int sub_file_set(struct txn *txn, struct txn_db *db, const char *userid, const char *name, bool subscribe);
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What clients do while a server is recorded. Each scenario is given a Recording that has not begun."""
 
+import os
 import re
 import shutil
 import threading
@@ -476,14 +477,19 @@ def annotations(r, env=None):
 
 
 def conversations_merged(r, env=None):
-    """A second database that an older server left is merged at the start, with counts anew; nothing has begun then."""
+    """Second files that an older server left are merged at the start, conversations with counts anew; nothing has begun then."""
     r.fill()
     own = r.user_file("alice", "conversations.db")
     other = r.server.path("conf", "user", "a", "alice.conversations")
     r.server.account.mkdir(r.server.path("conf", "user", "a"))
     shutil.copy(own, other)
     r.server.account.give(other)
+    subscriptions = r.server.path("conf", "user", "a", "alice.sub")
+    with open(subscriptions, "wb") as f:
+        f.write(b"user.alice.Work\t\n")
+    r.server.account.give(subscriptions)
     r.start(env)
+    assert r.subscriptions("alice") == ["user.alice.Work"] and not os.path.exists(subscriptions)
     assert "merged a second set of conversations" in r.server.log_text()
     with r.server.imap("alice") as imap:
         r.step(imap.append, "INBOX", message(1))
