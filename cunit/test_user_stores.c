@@ -442,7 +442,8 @@ START_TEST(quota_checks)
 
     quota_init(&q, "user.alice");
     q.useds[QUOTA_STORAGE] = 1024;
-    ck_assert_int_eq(quota_check(&q, QUOTA_STORAGE, INT64_MAX), 0); /* unlimited */
+    ck_assert_int_eq(quota_check(&q, QUOTA_STORAGE, INT64_MAX - 1024), 0); /* unlimited */
+    ck_assert_int_eq(quota_check(&q, QUOTA_STORAGE, INT64_MAX - 1023), IMAP_QUOTA_EXCEEDED); /* but not to be counted */
     q.limits[QUOTA_STORAGE] = 1;
     ck_assert_int_eq(quota_check(&q, QUOTA_STORAGE, 0), 0);
     ck_assert_int_eq(quota_check(&q, QUOTA_STORAGE, 1), IMAP_QUOTA_EXCEEDED);
@@ -454,6 +455,64 @@ START_TEST(quota_checks)
     ck_assert_int_eq(quota_check(&q, QUOTA_MESSAGE, 1), IMAP_QUOTA_EXCEEDED);
     q.limits[QUOTA_STORAGE] = INT64_MAX;
     ck_assert_int_eq(quota_check(&q, QUOTA_STORAGE, 1), 0);
+    q.useds[QUOTA_STORAGE] = INT64_MAX;
+    ck_assert_int_eq(quota_check(&q, QUOTA_STORAGE, 0), 0);
+    ck_assert_int_eq(quota_check(&q, QUOTA_STORAGE, 1), IMAP_QUOTA_EXCEEDED);
+    quota_free(&q);
+}
+END_TEST
+
+START_TEST(quota_bounds)
+{
+    const int64_t kb = INT64_MAX / 1024;
+    const struct {
+        int64_t used, limit; /* messages */
+        int64_t percent;
+    } rows[] = {
+        { 0, 1, 0 }, { 29, 100, 29 }, { 57, 100, 57 }, { 1, 3, 33 }, { 7, 3, 233 }, { -5, 10, 0 },
+        { INT32_MAX, (int64_t)INT32_MAX + 1, 99 }, { 1LL << 32, 1LL << 32, 100 }, { 29LL << 56, 100LL << 56, 29 },
+        { (29LL << 56) - 1, 100LL << 56, 28 }, { INT64_MAX - 1, INT64_MAX, 99 }, { INT64_MAX, INT64_MAX, 100 },
+        { INT64_MAX, INT64_MAX / 2, 200 }, { INT64_MAX, 100, INT64_MAX }, { INT64_MAX, 1, INT64_MAX },
+    };
+    struct quota q;
+
+    quota_init(&q, "user.alice");
+    ck_assert_int_eq(quota_bound(&q, QUOTA_STORAGE), INT64_MAX);
+    for (int res = 0; res < QUOTA_NUMRESOURCES; res++) q.limits[res] = kb;
+    ck_assert_int_eq(quota_bound(&q, QUOTA_STORAGE), kb * 1024);
+    ck_assert_int_eq(quota_bound(&q, QUOTA_MESSAGE), kb);
+    q.limits[QUOTA_STORAGE] = kb + 1;
+    ck_assert_int_eq(quota_bound(&q, QUOTA_STORAGE), INT64_MAX);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        q.useds[QUOTA_MESSAGE] = rows[i].used;
+        q.limits[QUOTA_MESSAGE] = rows[i].limit;
+        ck_assert_msg(quota_percent(&q, QUOTA_MESSAGE) == rows[i].percent, "row %zu: %lld", i,
+                      (long long)quota_percent(&q, QUOTA_MESSAGE));
+    }
+    quota_free(&q);
+}
+END_TEST
+
+/* A usage that can't be counted stays at the end of the range, instead of going to the other end. */
+START_TEST(quota_beyond_all_bounds)
+{
+    struct quota q;
+
+    set_limits("user.alice", INT64_MAX, INT64_MAX);
+    add_usage("user.alice", INT64_MAX - 5, 1LL << 32);
+    add_usage("user.alice", 5, 1LL << 33);
+    ck_assert_int_eq(quota_read("user.alice", NULL, &q), 0);
+    ck_assert_int_eq(q.useds[QUOTA_STORAGE], INT64_MAX);
+    ck_assert_int_eq(q.useds[QUOTA_MESSAGE], 3LL << 32);
+    ck_assert_int_eq(q.limits[QUOTA_STORAGE], INT64_MAX);
+    quota_free(&q);
+    add_usage("user.alice", 1, 0);
+    ck_assert_int_eq(quota_read("user.alice", NULL, &q), 0);
+    ck_assert_int_eq(q.useds[QUOTA_STORAGE], INT64_MAX);
+    quota_free(&q);
+    add_usage("user.alice", -INT64_MAX, 0);
+    ck_assert_int_eq(quota_read("user.alice", NULL, &q), 0);
+    ck_assert_int_eq(q.useds[QUOTA_STORAGE], 0);
     quota_free(&q);
 }
 END_TEST
@@ -691,6 +750,8 @@ Suite *user_stores_suite(void)
         quota_silent,
         quota_roots,
         quota_checks,
+        quota_bounds,
+        quota_beyond_all_bounds,
         quotalegacy_files,
         quota_races,
         duplicates,

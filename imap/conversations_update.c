@@ -18,6 +18,7 @@
 #include "libconfig.h"
 #include "message_conv.h"
 #include "message_section.h"
+#include "quota_codec.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
 
@@ -187,8 +188,8 @@ static int count_quota(struct change *c)
     int r = conv_quota_get(c->state);
     if (r) return r;
     struct conv_quota *q = &c->state->quota;
-    q->emails += d;
-    q->storage += d * (int64_t)c->rec->size;
+    (void)quota_add(&q->emails, d);
+    (void)quota_add(&q->storage, d * (int64_t)c->rec->size);
     if (q->emails < 0) q->emails = 0;
     if (q->storage < 0) q->storage = 0;
     c->state->quota_dirty = true;

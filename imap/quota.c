@@ -119,7 +119,7 @@ static void print_line(const struct quota *q, enum quota_resource res, const cha
     int64_t used = q->useds[res] / quota_units[res], limit = q->limits[res];
 
     if (limit > 0)
-        printf(" %7" PRId64 " %8" PRId64, limit, (int64_t)((double)used / (double)limit * 100.0));
+        printf(" %7" PRId64 " %8" PRId64, limit, quota_percent(q, res));
     else if (limit == 0)
         printf("       0         ");
     else
@@ -135,7 +135,7 @@ static json_t *json_of(const struct quota *q)
         json_t *item = json_object();
         json_object_set_new(item, "used", json_integer(q->useds[res]));
         if (q->limits[res] > 0)
-            json_object_set_new(item, "limit", json_integer(q->limits[res] * quota_units[res]));
+            json_object_set_new(item, "limit", json_integer(quota_bound(q, (enum quota_resource)res)));
         json_object_set_new(root, quota_names[res], item);
     }
     return root;

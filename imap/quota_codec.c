@@ -33,6 +33,50 @@ int quota_name_to_resource(const char *name)
     return -1;
 }
 
+int64_t quota_bound(const struct quota *q, enum quota_resource res)
+{
+    int64_t bound;
+
+    if (q->limits[res] < 0 || __builtin_mul_overflow(q->limits[res], quota_units[res], &bound))
+        return INT64_MAX;
+    return bound;
+}
+
+/* part * 100 / whole, exactly, of numbers whose product is none; part < whole < 2^63. */
+static int64_t percent_of(uint64_t part, uint64_t whole)
+{
+    uint64_t rest = 0;
+    int64_t percent = 0;
+
+    for (unsigned bit = 64; bit; bit >>= 1) { /* of 100, from the left */
+        rest *= 2;
+        percent = 2 * percent + (rest >= whole);
+        if (rest >= whole) rest -= whole;
+        if (!(100 & bit)) continue;
+        rest += part;
+        percent += rest >= whole;
+        if (rest >= whole) rest -= whole;
+    }
+    return percent;
+}
+
+int64_t quota_percent(const struct quota *q, enum quota_resource res)
+{
+    int64_t limit = q->limits[res], used = q->useds[res] / quota_units[res], percent;
+
+    if (used < 0) return 0;
+    if (__builtin_mul_overflow(used / limit, 100, &percent)) return INT64_MAX;
+    (void)quota_add(&percent, percent_of((uint64_t)(used % limit), (uint64_t)limit));
+    return percent;
+}
+
+bool quota_add(int64_t *used, int64_t more)
+{
+    if (!__builtin_add_overflow(*used, more, used)) return true;
+    *used = more > 0 ? INT64_MAX : INT64_MIN;
+    return false;
+}
+
 static int db_name_to_resource(const char *s, size_t len)
 {
     for (int res = 0; res < QUOTA_NUMRESOURCES; res++) {

@@ -32,6 +32,12 @@ struct quota {
     int64_t scanuseds[QUOTA_NUMRESOURCES];
 };
 
+/* The limit as raw usage; INT64_MAX: there is none, or it lies beyond all that can be counted. */
+int64_t quota_bound(const struct quota *q, enum quota_resource res);
+/* What part of a limit above 0 is used, rounded down; at most INT64_MAX. */
+int64_t quota_percent(const struct quota *q, enum quota_resource res);
+/* *used + more, neither below INT64_MIN nor above INT64_MAX; false: it would have been. */
+bool quota_add(int64_t *used, int64_t more);
 /* Resource of a wire name (any case), or -1. */
 int quota_name_to_resource(const char *name);
 void quota_init(struct quota *q, const char *root); /* nothing used, no limits; root is copied */

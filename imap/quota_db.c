@@ -152,12 +152,11 @@ int quota_foreach(const char *prefix, int (*cb)(const struct quota *, void *), v
 
 int quota_check(const struct quota *q, enum quota_resource res, int64_t delta)
 {
-    int64_t limit = q->limits[res], bound, after;
+    int64_t after = q->useds[res];
 
-    if (limit < 0 || delta < 0) return 0;
-    if (__builtin_mul_overflow(limit, quota_units[res], &bound)) return 0;
-    if (__builtin_add_overflow(q->useds[res], delta, &after)) return IMAP_QUOTA_EXCEEDED;
-    return after > bound ? IMAP_QUOTA_EXCEEDED : 0;
+    if (delta < 0) return 0;
+    /* What can't be counted is refused without a limit, too. */
+    return !quota_add(&after, delta) || after > quota_bound(q, res) ? IMAP_QUOTA_EXCEEDED : 0;
 }
 
 /* ---- writing, by commit hooks ---- */

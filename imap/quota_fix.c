@@ -159,9 +159,9 @@ static void add_usage(struct fix *fix, const char *root, const struct mailbox *m
     const struct index_header *hdr = mailbox_index_header(mailbox);
     struct count *count = count_of(fix, root);
 
-    count->used[QUOTA_STORAGE] += (int64_t)hdr->quota_mailbox_used;
-    count->used[QUOTA_MESSAGE] += hdr->exists;
-    count->used[QUOTA_ANNOTSTORAGE] += (int64_t)hdr->quota_annot_used;
+    (void)quota_add(&count->used[QUOTA_STORAGE], (int64_t)hdr->quota_mailbox_used);
+    (void)quota_add(&count->used[QUOTA_MESSAGE], hdr->exists);
+    (void)quota_add(&count->used[QUOTA_ANNOTSTORAGE], (int64_t)hdr->quota_annot_used);
     count->used[QUOTA_NUMFOLDERS]++;
 }
 

@@ -196,8 +196,9 @@ int quota_deleteroot(struct txn *txn, const char *root)
 
 static void add(struct quota *q, const struct quota_fold *fold, enum quota_resource res, bool quiet)
 {
-    if (__builtin_add_overflow(q->useds[res], fold->diff[res], &q->useds[res]))
-        q->useds[res] = INT64_MAX;
+    if (!quota_add(&q->useds[res], fold->diff[res]) && !quiet)
+        xsyslog_errno(LOG_ERR, 0, "IOERROR: quota usage beyond all bounds, quota -f counts it anew",
+                      "root=<%s> resource=<%s>", q->root, quota_names[res]);
     if (q->useds[res] >= 0) return;
     if (!quiet)
         syslog(LOG_INFO,

@@ -14,6 +14,7 @@
 #include "mboxlist.h"
 #include "mboxname.h"
 #include "quota_usage.h"
+#include "util.h"
 #include "xmalloc.h"
 
 /* ---- GETQUOTA, GETQUOTAROOT ---- */
@@ -132,7 +133,7 @@ void cmd_getquotaroot(struct imap_session *s)
 /* "(RES limit ...)". *unknown: a resource that is none. */
 static bool parse_limits(struct imap_session *s, int64_t limits[QUOTA_NUMRESOURCES], bool *unknown)
 {
-    struct buf word = BUF_INITIALIZER;
+    struct buf word = BUF_INITIALIZER, number = BUF_INITIALIZER;
     int64_t limit;
     bool ok = s->c == ' ' && (s->c = prot_getc(s->in)) == '(';
 
@@ -140,8 +141,9 @@ static bool parse_limits(struct imap_session *s, int64_t limits[QUOTA_NUMRESOURC
         s->c = getword(s->in, &word);
         if (s->c == ')' && !buf_len(&word)) break;
         ok = s->c == ' ' && buf_len(&word);
-        if (ok) s->c = getint64(s->in, &limit);
-        ok = ok && s->c >= 0 && limit >= QUOTA_UNLIMITED;
+        if (ok) s->c = getword(s->in, &number);
+        ok = ok && s->c >= 0 && !parse_i64(buf_base(&number), buf_len(&number), &limit) &&
+             limit >= QUOTA_UNLIMITED;
         if (!ok) break;
         int res = quota_name_to_resource(buf_cstring(&word));
         if (res < 0)
@@ -156,6 +158,7 @@ static bool parse_limits(struct imap_session *s, int64_t limits[QUOTA_NUMRESOURC
     else
         imap_bad(s, "Invalid quota list in %s", buf_cstring(&s->cmdname));
     buf_free(&word);
+    buf_free(&number);
     return ok;
 }
 

