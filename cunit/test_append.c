@@ -324,7 +324,7 @@ static void rename_to(struct txn *txn, const char *oldname, const char *name, co
     free(entry->partition);
     entry->partition = xstrdup(partition);
     entry->mbtype = mbtype;
-    ck_assert_int_eq(mailbox_set_name(w, entry), 0);
+    ck_assert_int_eq(mailbox_set_name(w, entry, 0), 0);
     if (strcmp(name, oldname) != 0) ck_assert_int_eq(mboxlist_delete_entry(txn, oldname), 0);
     ck_assert_int_eq(mboxlist_update_entry(txn, name, entry), 0);
     mbentry_free(&entry);

@@ -228,7 +228,7 @@ START_TEST(relock_after_delete_and_rename)
     entry = mbentry_dup(mailbox_mbentry(w));
     free(entry->name);
     entry->name = xstrdup("user.alice.c");
-    ck_assert_int_eq(mailbox_set_name(w, entry), 0);
+    ck_assert_int_eq(mailbox_set_name(w, entry, 0), 0);
     ck_assert_int_eq(mboxlist_delete_entry(txn, "user.alice.b"), 0);
     ck_assert_int_eq(mboxlist_update_entry(txn, "user.alice.c", entry), 0);
     mbentry_free(&entry);

@@ -86,6 +86,9 @@ int conversations_read_quota(struct conversations_state *state, struct conv_quot
  */
 int conversations_find_guid(struct conversations_state *state, const struct message_guid *guid,
                             const char *partition, char **path);
+/* The conversation in which the user has copies of this message; 0: none. */
+int conversations_find_cid(struct conversations_state *state, const struct message_guid *guid,
+                           conversation_id_t *cid);
 
 /*
  * Forgets message-ids last added to before that time (UTC seconds); the counts are added to *seen

@@ -5,7 +5,8 @@
  * The database is rebuilt inside a transaction that never commits, and then both are walked side by side. Message-ids
  * can't be derived and are left out; modseqs, and the dates of senders and of messages with several copies,
  * may rightly be others than the mailboxes tell, so the newer one counts on both sides. The F record of a folder
- * that is gone stays, with nothing in it, and the mailboxes know nothing of it.
+ * that is gone stays, with nothing in it, and the mailboxes know nothing of it; so does the quota when all
+ * messages are gone. Bits of a G record that 3.6.1 leaves there and nobody reads (doc/cyrus-3.6.1.md) are no difference.
  */
 #include <config.h>
 
@@ -163,12 +164,20 @@ static void differ(struct audit *audit, enum conv_audit_kind kind, struct cursor
     if (audit->cb) audit->cb(kind, &at->key, &at->val, audit->rock);
 }
 
-static bool is_gone_folder(const struct cursor *at)
+/* The F record of a folder that is gone, the quota of a user who has no message. */
+static bool is_nothing(const struct cursor *at)
 {
+    const char *val = buf_base(&at->val);
     struct conv_status st;
+    struct conv_quota q;
 
-    return *buf_base(&at->key) == 'F' && !conv_status_parse(buf_base(&at->val), buf_len(&at->val), &st) &&
-           !st.threadexists && !st.threadunseen && !st.emailexists && !st.emailunseen;
+    switch (*buf_base(&at->key)) {
+    case 'F':
+        return !conv_status_parse(val, buf_len(&at->val), &st) && !st.threadexists &&
+               !st.threadunseen && !st.emailexists && !st.emailunseen;
+    case 'Q': return !conv_quota_parse(val, buf_len(&at->val), &q) && !q.emails && !q.storage;
+    default: return false;
+    }
 }
 
 static int step(struct audit *audit, struct cursor *real, struct cursor *temp)
@@ -182,7 +191,7 @@ static int step(struct audit *audit, struct cursor *real, struct cursor *temp)
             audit->cb(CONV_AUDIT_TEMP, &temp->key, &temp->val, audit->rock);
         }
     }
-    if (cmp < 0 && !is_gone_folder(real)) differ(audit, CONV_AUDIT_REALONLY, real);
+    if (cmp < 0 && !is_nothing(real)) differ(audit, CONV_AUDIT_REALONLY, real);
     if (cmp > 0) differ(audit, CONV_AUDIT_TEMPONLY, temp);
     int r = cmp <= 0 ? advance(real) : 0;
     return !r && cmp >= 0 ? advance(temp) : r;

@@ -73,15 +73,24 @@ static int match_msgids(struct assignment *a)
     return 0;
 }
 
-static int match_guid(struct assignment *a)
+int conversations_find_cid(struct conversations_state *state, const struct message_guid *guid,
+                           conversation_id_t *cid)
 {
     struct conv_copies *copies;
-    int r = conv_copies_get(a->state, &a->rec->guid, &copies);
 
-    if (r || !copies->n || !copies->recs[0].cid) return r;
-    a->cid = copies->recs[0].cid;
-    a->keep = true;
-    return 0;
+    *cid = 0;
+    if (!state) return 0;
+    int r = conv_copies_get(state, guid, &copies);
+    if (!r && copies->n) *cid = copies->recs[0].cid;
+    return r;
+}
+
+static int match_guid(struct assignment *a)
+{
+    int r = conversations_find_cid(a->state, &a->rec->guid, &a->cid);
+
+    if (!r && a->cid) a->keep = true;
+    return r;
 }
 
 static int choose(struct assignment *a)

@@ -166,8 +166,9 @@ int mailbox_set_quotaroot(struct mailbox *, const char *quotaroot); /* moves usa
 /* Another name, partition or type. When the place of the files changes by that (legacy paths,
  * another partition), they move. Conversations follow: removed when the new name is DELETED or of another user,
  * added there, renamed else; a user who is renamed with his INBOX keeps them. Not the quota root
- * (mailbox_set_quotaroot), no modseq (mailbox_next_modseq). */
-int mailbox_set_name(struct mailbox *, const mbentry_t *newentry);
+ * (mailbox_set_quotaroot), no modseq (mailbox_next_modseq). A message of which the other user has copies
+ * already takes their conversation id, unless MAILBOX_SILENT: then the master tells it. */
+int mailbox_set_name(struct mailbox *, const mbentry_t *newentry, unsigned flags);
 /* Recompute counts and sync CRCs from the records. */
 int mailbox_recalc_counters(struct mailbox *);
 

@@ -135,11 +135,50 @@ static int add_to_conversations(struct mailbox *mailbox, const struct index_reco
     return conversations_update_record(mailbox->conv, mailbox, NULL, rec, false);
 }
 
-static int enter_conversations(struct mailbox *mailbox)
+/* Messages whose copies with this user have another conversation id. */
+struct adoption {
+    struct index_record *recs; /* with that id */
+    size_t n;
+};
+
+static int find_other_cid(struct mailbox *mailbox, const struct index_record *rec, void *rock)
+{
+    struct adoption *a = rock;
+    conversation_id_t cid;
+    int r = conversations_find_cid(mailbox->conv, &rec->guid, &cid);
+
+    if (r || !cid || cid == rec->cid) return r;
+    a->recs = xgrow(a->recs, a->n, sizeof(*a->recs));
+    a->recs[a->n] = *rec;
+    /* Where the conversation began is the other user's matter. */
+    a->recs[a->n].internal_flags &= ~FLAG_INTERNAL_SPLITCONVERSATION;
+    a->recs[a->n++].cid = cid;
+    return 0;
+}
+
+/*
+ * All copies of a message are in one conversation, or the sums, which count it once, would be those of one and
+ * of another. These mailboxes are not in the database yet, so only their index changes.
+ */
+static int adopt_cids(struct mailbox *mailbox)
+{
+    struct conversations_state *conv = mailbox->conv;
+    struct adoption a = { NULL, 0 };
+    int r = mailbox_foreach(mailbox, 0, 0, MAILBOX_ITER_SKIP_UNLINKED, find_other_cid, &a);
+
+    mailbox->conv = NULL;
+    for (size_t i = 0; !r && i < a.n; i++) r = mailbox_rewrite_record(mailbox, &a.recs[i], 0);
+    mailbox->conv = conv;
+    free(a.recs);
+    return r;
+}
+
+static int enter_conversations(struct mailbox *mailbox, unsigned flags)
 {
     mailbox->conv_opened = false;
     mailbox->conv = NULL;
     int r = mailbox_open_conversations(mailbox);
+    if (!r && mailbox->conv && !(flags & MAILBOX_SILENT)) r = adopt_cids(mailbox);
     if (!r) r = conversations_add_mailbox(mailbox->conv, mailbox, mailbox->hdr.highestmodseq);
     if (r || !mailbox->conv) return r;
     return mailbox_foreach(mailbox, 0, 0, MAILBOX_ITER_SKIP_UNLINKED, add_to_conversations, NULL);
@@ -186,7 +225,7 @@ static int change_place(struct mailbox *mailbox, const mbentry_t *newentry)
     return r;
 }
 
-int mailbox_set_name(struct mailbox *mailbox, const mbentry_t *newentry)
+int mailbox_set_name(struct mailbox *mailbox, const mbentry_t *newentry, unsigned flags)
 {
     bool same;
 
@@ -207,5 +246,5 @@ int mailbox_set_name(struct mailbox *mailbox, const mbentry_t *newentry)
     user_meta_free(&mailbox->meta);
     mailbox->modseq_begun = false;
     mailbox->shared_modseq = NULL;
-    return renamed && !same ? enter_conversations(mailbox) : 0;
+    return renamed && !same ? enter_conversations(mailbox, flags) : 0;
 }

@@ -108,7 +108,7 @@ static int move_mailbox(const struct relocation *rl)
     if (r == IMAP_MAILBOX_NONEXISTENT) r = 0;
     if (!r) r = mailbox_open_mbentry_iwl(rl->txn, rl->old, &mailbox);
     if (!r) r = mboxlist_update_entry(rl->txn, rl->entry->name, rl->entry);
-    return r ? r : mailbox_set_name(mailbox, rl->entry);
+    return r ? r : mailbox_set_name(mailbox, rl->entry, 0);
 }
 
 /* ---- the user ---- */

@@ -86,7 +86,7 @@ static int change_mailbox(struct txn *txn, struct mailbox *mailbox, const struct
 {
     int r = move_quota(txn, mailbox, entry->name);
 
-    if (!r) r = mailbox_set_name(mailbox, entry);
+    if (!r) r = mailbox_set_name(mailbox, entry, args->silent ? MAILBOX_SILENT : 0);
     if (!r && strcmpnull(entry->acl, args->old->acl)) r = mailbox_set_acl(mailbox, entry->acl);
     if (!r && args->uidvalidity) {
         struct mailbox_header_update u = { .set_uidvalidity = true,

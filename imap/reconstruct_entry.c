@@ -132,7 +132,7 @@ int reconstruct_entry(struct repair *rp)
         rp->changed = true;
         r = mboxlist_update_entry(mailbox_txn(rp->mailbox), entry->name, entry);
         if (!r && strcmpnull(entry->uniqueid, mailbox_mbentry(rp->mailbox)->uniqueid))
-            r = mailbox_set_name(rp->mailbox, entry);
+            r = mailbox_set_name(rp->mailbox, entry, 0);
     }
     mbentry_free(&entry);
     return r;

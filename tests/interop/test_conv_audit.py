@@ -139,6 +139,47 @@ def test_each_part_of_a_copy_that_counts_is_compared(debian, factory):
         assert [d.key for d in told(ours)["carol"]] == [key], offset
 
 
+def two_users(server):
+    """Both have the message 1, alice without the thread that it answers; a folder of hers goes to bob."""
+    server.conf.update(CONF)
+    server.start()
+    for user in ("alice", "bob"):
+        server.create_user(user, "a")
+    with server.imap("bob") as imap:
+        for n in range(2):
+            imap.append("INBOX", mail(n), date=DAYS[n])
+    with server.imap("alice") as imap:
+        other = mail(2).replace(b"<r@", b"<s@").replace(b"thread", b"another")
+        for text in (mail(1), other):
+            imap.append("INBOX.a", text, date=DAYS[0])
+    with server.imap("admin") as imap:
+        imap.ok("RENAME user.alice.a user.bob.c")
+        imap.ok("SETACL user.bob.c bob lrswipkxte")
+    with server.imap("bob") as imap:
+        imap.ok("SELECT INBOX")
+        imap.ok(r"STORE 2 +FLAGS (\Deleted)")
+        imap.ok("SELECT INBOX.c")
+        imap.ok(r"STORE 1 +FLAGS (\Seen)")
+    server.stop()
+
+
+def test_a_folder_that_goes_to_another_user(debian_factory, factory):
+    """3.6.1 leaves both databases as they were. Of a message all copies of a user are in one conversation: else one of the two
+    would count copies of the other."""
+    ours, debian = factory(services=("imap",)), debian_factory("debian", services=("imap",))
+    two_users(debian)
+    found = theirs(debian)
+    assert [d.key for d in found["alice"] if d.kind == "REALONLY" and d.key[0] == "B"]
+    assert [d.key for d in found["bob"] if d.kind == "TEMPONLY" and d.key[0] == "G"]
+    two_users(ours)
+    assert told(ours) == {"alice": [], "bob": []}
+    found = theirs(ours)
+    assert [d for d in found["bob"] if not is_known(d)] == []
+    assert [(d.kind, d.key, d.real) for d in found["alice"]] == [("REALONLY", "Q", "1 %(E 0 S 0)")]  # as of its own
+    for _, count, true in unseen_in_copies(database(ours, "user.bob")):
+        assert count == true
+
+
 def test_with_skiplist_361_finds_nothing(debian):
     """The default of conversations_db; -A of 3.6.1 compares the file with itself, then."""
     path = database(debian, "user.dave")
