@@ -2,6 +2,8 @@
 """ctl_conversationsdb -A beside the packaged one, on what the packaged server leaves: where it calls its own store broken, and
 where it can't find a fault (doc/cyrus-3.6.1.md)."""
 
+import re
+
 import pytest
 
 from conftest import Factory
@@ -178,6 +180,40 @@ def test_a_folder_that_goes_to_another_user(debian_factory, factory):
     assert [(d.kind, d.key, d.real) for d in found["alice"]] == [("REALONLY", "Q", "1 %(E 0 S 0)")]  # as of its own
     for _, count, true in unseen_in_copies(database(ours, "user.bob")):
         assert count == true
+
+
+def test_a_folder_that_comes_back_after_its_message_came_again(factory):
+    """Meanwhile the message was put into another conversation, because a newer one has what it answers."""
+    ours = factory(services=("imap",))
+    ours.conf.update(CONF)
+    ours.start()
+    ours.create_user("alice", "f")
+
+    def text(name, *refs, subject="s"):
+        answers = "References: " + " ".join(f"<{ref}@example.com>" for ref in refs) + "\r\n" if refs else ""
+        return f"From: a@example.com\r\nSubject: {subject}\r\nMessage-ID: <{name}@example.com>\r\n{answers}\r\n{name}\r\n".encode()
+
+    def cids(imap, mailbox):
+        imap.ok(f"EXAMINE {mailbox}")
+        return [re.search(rb"CID (\w+)", line)[1] for line in imap.ok("FETCH 1:* CID").find("* ") if b"CID" in line]
+
+    with ours.imap("alice") as imap, ours.imap("admin") as admin:
+        names = [f"n{i}" for i in range(15)]
+        imap.append("INBOX", text("first"))
+        imap.append("INBOX.f", text("answer", "first", *names))
+        (old,) = cids(imap, "INBOX.f")
+        assert cids(imap, "INBOX") == [old]
+        imap.ok("DELETE INBOX.f")
+        # Drafts have no subject yet, so they match; of all ids that its references lead to, the message takes the largest.
+        for name in names:
+            imap.append("INBOX", text(name, subject=name), flags=r"\Draft")
+        imap.append("INBOX", text("answer", "first", *names))
+        new = cids(imap, "INBOX")[-1]
+        (line,) = admin.ok('LIST "" DELETED.user.alice.*').find("* LIST")
+        admin.ok(f"RENAME {line.decode().split()[-1]} user.alice.f")
+        assert new > old and cids(imap, "INBOX.f") == [new]
+    ours.stop()
+    assert told(ours) == {"alice": []}
 
 
 def test_with_skiplist_361_finds_nothing(debian):
