@@ -3,15 +3,18 @@
  * userdeny -- user_deny.db: who may not use which services
  *
  * A record is `2 TAB SERVICES TAB MESSAGE`; SERVICES are comma-separated wildmat
- * patterns, the first that fits decides, `!` in front means "not denied". Reading
- * only; cyr_deny writes. What can't be read denies nobody.
+ * patterns, the first that fits decides, `!` in front means "not denied". cyr_deny writes. What
+ * can't be read denies nobody.
  */
 #include <config.h>
 
 #include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 
+#include "diskio.h"
 #include "imap_err.h"
 #include "libconfig.h"
 #include "strarray.h"
@@ -49,21 +52,50 @@ static bool denies(const char *services, const char *service)
     return denied;
 }
 
+struct denial {
+    char *services, *message; /* message "": the default one */
+};
+
+static void denial_fini(struct denial *d)
+{
+    free(d->services);
+    free(d->message);
+}
+
+/* What a client is told stays on its line. */
+static void tame(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < ' ' && *text != '\t') *text = ' ';
+}
+
+/* "2 TAB SERVICES TAB MESSAGE"; version 1 has no message. A message may hold TABs. */
+static bool parse(const char *userid, const char *val, size_t len, struct denial *d)
+{
+    const char *end = val + len, *tab = memchr(val, '\t', len);
+    bool known = tab && tab == val + 1 && (*val == '1' || *val == '2');
+
+    *d = (struct denial){ NULL, NULL };
+    if (!known) {
+        syslog(LOG_ERR, "DENYDB_ERROR: invalid entry for '%s'", userid);
+        return false;
+    }
+    const char *services = tab + 1;
+    tab = memchr(services, '\t', (size_t)(end - services));
+    d->services = xstrndup(services, (size_t)((tab ? tab : end) - services));
+    d->message = tab ? xstrndup(tab + 1, (size_t)(end - tab - 1)) : xstrdup("");
+    tame(d->message);
+    return true;
+}
+
 static bool check_record(const char *userid, const char *val, size_t len, const char *service,
                          char *message, size_t size)
 {
-    strarray_t *fields = strarray_nsplit(val, len, "\t", STRARRAY_KEEPEMPTY);
-    const char *version = strarray_nth(fields, 0), *services = strarray_nth(fields, 1);
-    const char *text = strarray_nth(fields, 2);
-    bool denied = false;
+    struct denial d;
+    bool denied = parse(userid, val, len, &d) && denies(d.services, service);
 
-    if (!version || !services || (strcmp(version, "1") && strcmp(version, "2")))
-        syslog(LOG_ERR, "DENYDB_ERROR: invalid entry for '%s'", userid);
-    else
-        denied = denies(services, service);
-    if (denied && message)
-        snprintf(message, size, "%s", text && *text ? text : USERDENY_DEFAULT_MESSAGE);
-    strarray_free(fields);
+    if (denied && message) snprintf(message, size, "%s", *d.message ? d.message : USERDENY_DEFAULT_MESSAGE);
+    denial_fini(&d);
     return denied;
 }
 
@@ -81,4 +113,83 @@ bool userdeny_check(const char *userid, const char *service, char *message, size
     txn_db_close(&db);
     free(path);
     return denied;
+}
+
+/* ---- writing ---- */
+
+static int open_for_writing(struct txn *txn, struct txn_db **dbp)
+{
+    char *path = userdeny_path();
+    int r = txn_db_open(txn, userdeny_backend(), path, TXN_DB_CREATE | TXN_DB_GLOBAL, dbp);
+
+    free(path);
+    return r;
+}
+
+static bool has_controls(const char *text, const char *allowed)
+{
+    for (; *text; text++)
+        if (((unsigned char)*text < ' ' || *text == 0x7f) && !strchr(allowed, *text)) return true;
+    return false;
+}
+
+int userdeny_deny(struct txn *txn, const char *userid, const char *services, const char *message)
+{
+    struct txn_db *db = NULL;
+
+    if (!*userid || has_controls(userid, "")) return IMAP_INVALID_USER;
+    if (!services) services = "*";
+    if (!message) message = USERDENY_DEFAULT_MESSAGE;
+    if (has_controls(services, "") || has_controls(message, "\t")) return IMAP_INVALID_IDENTIFIER;
+    char *value = xasprintf("2\t%s\t%s", services, message);
+    int r = open_for_writing(txn, &db);
+    if (!r) r = txn_db_store(db, userid, strlen(userid), value, strlen(value));
+    txn_db_close(&db);
+    free(value);
+    return r;
+}
+
+int userdeny_allow(struct txn *txn, const char *userid)
+{
+    struct txn_db *db = NULL;
+    int r = open_for_writing(txn, &db);
+
+    if (!r) r = txn_db_fetch(db, userid, strlen(userid), NULL, NULL);
+    if (!r) r = txn_db_delete(db, userid, strlen(userid));
+    txn_db_close(&db);
+    return r == IMAP_NOTFOUND ? 0 : r;
+}
+
+/* ---- all of it ---- */
+
+struct each {
+    userdeny_cb *cb;
+    void *rock;
+};
+
+static int each_one(void *rock, const char *key, size_t keylen, const char *data, size_t len)
+{
+    const struct each *each = rock;
+    char *userid = xstrndup(key, keylen);
+    struct denial d;
+    int r = parse(userid, data, len, &d) ? each->cb(userid, d.services, d.message, each->rock) : 0;
+
+    denial_fini(&d);
+    free(userid);
+    return r;
+}
+
+int userdeny_foreach(userdeny_cb *cb, void *rock)
+{
+    struct each each = { cb, rock };
+    char *path = userdeny_path();
+    struct txn_db *db = NULL;
+    struct stat st;
+
+    int r = diskio_stat(path, &st) ? IMAP_NOTFOUND : 0;
+    if (!r) r = txn_db_open(NULL, userdeny_backend(), path, 0, &db);
+    if (!r) r = txn_db_foreach(db, "", 0, each_one, &each);
+    txn_db_close(&db);
+    free(path);
+    return r;
 }
