@@ -30,6 +30,7 @@
 #include "journal.h"
 #include "libconfig.h"
 #include "mboxlist.h"
+#include "mboxlist_racl.h"
 #include "mboxlist_upgrade.h"
 #include "mboxname.h"
 #include "ptrarray.h"
@@ -310,6 +311,8 @@ static int checkpoint(void)
     syslog(LOG_NOTICE, "checkpointing cyrus databases");
     int r = txn_checkpoint();
     if (r) syslog(LOG_ERR, "IOERROR: checkpoint failed: %s", error_message(r));
+    int racls = mboxlist_racl_renew();
+    if (racls) syslog(LOG_ERR, "DBERROR: reverse ACLs can't be looked at: %s", error_message(racls));
     int bad = rotate_backups(dir);
     for (size_t i = 0; !bad && i < array_size(global_dbs); i++)
         if (global_dbs[i].archive && archive(&global_dbs[i], dir)) r = IMAP_IOERROR;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * ctl_mboxlist_verify -- does every entry have its directory, and every directory its entry?
+ * ctl_mboxlist_verify -- does every entry have its directory and its reverse ACLs, and every directory its entry?
  *
  * Directories are found by their cyrus.header, below whatever path: uuid directories and those of
  * old mailboxes alike. A directory is right when an entry leads to just that place.
@@ -20,6 +20,7 @@
 #include "mailbox_header.h"
 #include "mailbox_path.h"
 #include "mboxlist.h"
+#include "mboxlist_racl.h"
 #include "txn.h"
 #include "xmalloc.h"
 
@@ -131,11 +132,43 @@ static void check_partition(const char *partition, const char *dir, void *rock)
     walk(v, root, 0);
 }
 
+/* ---- reverse ACLs ---- */
+
+/* Control bytes of the key as \\xNN, as cyr_dbtool shows them. */
+static void print_stale(const char *key, size_t keylen)
+{
+    printf("stale reverse ACL record of no mailbox: '");
+    for (size_t i = 0; i < keylen; i++) {
+        unsigned char c = (unsigned char)key[i];
+        if (c < ' ' || c >= 0x7f)
+            printf("\\x%02x", c);
+        else
+            putchar(c);
+    }
+    printf("'\n");
+}
+
+static int told_racl(enum racl_problem problem, const char *key, size_t keylen, const char *identifier,
+                     const char *name, void *rock)
+{
+    struct verify *v = rock;
+
+    v->differs = true;
+    if (problem == RACL_MISSING)
+        printf("'%s' has no reverse ACL record of '%s'\n", name, identifier);
+    else if (name)
+        printf("'%s' has a stale reverse ACL record of '%s'\n", name, identifier);
+    else
+        print_stale(key, keylen);
+    return 0;
+}
+
 int ctl_mboxlist_verify(void)
 {
     struct verify v = { .differs = false };
 
     int r = mboxlist_allmbox(NULL, check_entry, &v, MBOXTREE_DELETED);
+    if (!r) r = mboxlist_racl_verify(told_racl, &v);
     if (!r) config_foreachpartition(check_partition, &v);
     strarray_fini(&v.seen);
     return r ? r : v.differs ? IMAP_MAILBOX_BADFORMAT : 0;

@@ -25,6 +25,7 @@
 #include "mailbox_path.h"
 #include "mboxlist_db.h"
 #include "mboxlist_former.h"
+#include "mboxlist_racl.h"
 #include "names_config.h"
 #include "user.h"
 #include "user_record.h"
@@ -36,7 +37,7 @@ static uint64_t seen_lsn;      /* of this process: a signal between reading and 
 
 /* ---- the database ---- */
 
-int mboxlist_db_open(struct txn *txn, struct txn_db **dbp)
+static int open_db(struct txn *txn, unsigned flags, struct txn_db **dbp)
 {
     struct buf path = BUF_INITIALIZER;
     struct names_config cfg;
@@ -48,9 +49,19 @@ int mboxlist_db_open(struct txn *txn, struct txn_db **dbp)
     else
         buf_printf(&path, "%s/mailboxes.db", cfg.configdirectory);
     int r = txn_db_open(txn, config_getstring(IMAPOPT_MBOXLIST_DB), buf_cstring(&path),
-                        TXN_DB_CREATE | TXN_DB_GLOBAL, dbp);
+                        TXN_DB_CREATE | TXN_DB_GLOBAL | flags, dbp);
     buf_free(&path);
     return r;
+}
+
+int mboxlist_db_open(struct txn *txn, struct txn_db **dbp)
+{
+    return open_db(txn, 0, dbp);
+}
+
+int mboxlist_db_open_locked(struct txn *txn, struct txn_db **dbp)
+{
+    return open_db(txn, TXN_DB_RMW, dbp);
 }
 
 void mboxlist_db_set_file(const char *path)
@@ -453,7 +464,7 @@ int mboxlist_update_entry(struct txn *txn, const char *name, const mbentry_t *en
     if (r) return r;
     r = mboxlist_db_fetch_n(db, name, &old);
     if (r == IMAP_MAILBOX_NONEXISTENT || r == IMAP_MAILBOX_BADFORMAT) r = 0;
-    if (!r) r = mboxlist_racl_update(txn, db, name, old, entry);
+    if (!r) mboxlist_racl_changed(txn, name);
     if (!r && old && old->uniqueid && strcmpnull(old->uniqueid, entry->uniqueid))
         r = retire_old(txn, db, old, entry);
     if (!r && entry->uniqueid) r = store_i(txn, db, name, entry);
@@ -483,7 +494,7 @@ static int delete_entry(struct txn *txn, const char *name, bool keep)
     if (r) return r;
     r = mboxlist_db_fetch_n(db, name, &old);
     if (r == IMAP_MAILBOX_BADFORMAT) r = 0;
-    if (!r) r = mboxlist_racl_update(txn, db, name, old, NULL);
+    if (!r) mboxlist_racl_changed(txn, name);
     if (!r && old && old->uniqueid)
         r = keep ? mboxlist_db_retire(txn, db, old->uniqueid, name, FORMER_DELETED)
                  : drop_i(db, old->uniqueid, name);

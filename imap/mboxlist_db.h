@@ -2,7 +2,7 @@
 #ifndef INCLUDED_MBOXLIST_DB_H
 #define INCLUDED_MBOXLIST_DB_H
 /*
- * mboxlist_db -- what the files of mboxlist share: the open database, reverse ACLs
+ * mboxlist_db -- what the files of mboxlist share: the open database
  */
 #include <stdbool.h>
 
@@ -14,6 +14,8 @@ struct namespace;
 
 /* mailboxes.db, inside txn or (NULL) for reading what is committed. Given back with _close. */
 int mboxlist_db_open(struct txn *txn, struct txn_db **dbp);
+/* The same for a transaction whose hook of TXN_ORDER_GLOBAL looks at it while nobody else changes it. */
+int mboxlist_db_open_locked(struct txn *txn, struct txn_db **dbp);
 /* For tools (ctl_mboxlist -f): this file instead of the configured one; NULL: the configured one. Borrowed. */
 void mboxlist_db_set_file(const char *path);
 /* Notes how new the things read were (mboxlist_seen_lsn). NULL is fine. */
@@ -29,14 +31,5 @@ int mboxlist_db_fetch_i(struct txn_db *db, const char *uniqueid, mbentry_t **ent
 /* Replaces *out by the key prefix of all names that begin with an internal name; "" or NULL: of all
  * names. A trailing dot stands for the level separator. */
 void mboxlist_db_prefix(const char *prefix, struct buf *out);
-
-/*
- * Reverse ACLs (handbook 01 §4.8): brings the A keys of a name in line when its entry changes
- * from oldentry to newentry (NULL: none). Does nothing unless the database has the marker.
- */
-int mboxlist_racl_update(struct txn *txn, struct txn_db *db, const char *name,
-                         const mbentry_t *oldentry, const mbentry_t *newentry);
-/* Are reverse ACLs on in this database? */
-bool mboxlist_racl_ison(struct txn_db *db);
 
 #endif

@@ -4,8 +4,8 @@
  *
  * The own tree is read as a whole and sorted. Other users', shared and deleted mailboxes
  * stream in database order, which is their LIST order; only the part of the database is read that
- * can match: the literal start of the patterns is turned into a key prefix. With reverse ACLs an
- * ordinary user's foreign mailboxes are found from the A records alone.
+ * can match: the literal start of the patterns is turned into a key prefix. With reverse ACLs that are
+ * known to be right an ordinary user's foreign mailboxes are found from the A records alone.
  */
 #include <config.h>
 
@@ -16,6 +16,7 @@
 #include "imap_err.h"
 #include "mboxlist_db.h"
 #include "mboxlist_find.h"
+#include "mboxlist_racl.h"
 #include "names_config.h"
 #include "xmalloc.h"
 
@@ -266,16 +267,17 @@ static int find_racl(struct find *f, struct txn_db *db, enum mbname_category cat
 {
     struct stream s = { .f = f, .category = category };
     strarray_t ids = STRARRAY_INITIALIZER, names = STRARRAY_INITIALIZER;
-    struct buf key = BUF_INITIALIZER, data = BUF_INITIALIZER;
+    struct buf key = BUF_INITIALIZER, data = BUF_INITIALIZER, prefix = BUF_INITIALIZER;
     int r = 0;
 
-    if (!key_prefix(f, category, &key, &s.only_first)) goto done;
+    if (!key_prefix(f, category, &prefix, &s.only_first)) goto done;
     strarray_append(&ids, auth_userid(f->auth));
     strarray_append(&ids, "anyone");
     if (f->auth) strarray_cat(&ids, auth_groups(f->auth));
     for (int i = 0; !r && i < strarray_size(&ids); i++) {
         buf_reset(&key);
         mbentry_key_racl(category == MBNAME_OTHERUSER, strarray_nth(&ids, i), NULL, &key);
+        buf_appendmap(&key, buf_base(&prefix) + 1, buf_len(&prefix) - 1); /* without the N */
         r = txn_db_foreach(db, buf_base(&key), buf_len(&key), racl_cb, &names);
     }
     strarray_sort(&names, NULL);
@@ -297,6 +299,7 @@ done:
     strarray_fini(&names);
     buf_free(&key);
     buf_free(&data);
+    buf_free(&prefix);
     return r == FOUND_ENOUGH ? 0 : r;
 }
 
@@ -310,7 +313,7 @@ int mboxlist_findall(const struct namespace *ns, extnames_t patterns, bool isadm
 
     find_init(&f, ns, patterns, isadmin, userid, auth, cb, rock);
     int r = mboxlist_db_open(txn_current(), &db);
-    bool racl = !r && !isadmin && mboxlist_racl_ison(db);
+    bool racl = !r && !isadmin && mboxlist_racl_isusable(db, auth);
     if (!r) r = find_own(&f);
     if (!r && ns->accessible[NAMESPACE_USER])
         r = racl ? find_racl(&f, db, MBNAME_OTHERUSER) : find_stream(&f, db, MBNAME_OTHERUSER);

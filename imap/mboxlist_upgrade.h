@@ -19,7 +19,5 @@ int mboxlist_upgrade(bool *upgraded);
  * their cyrus.header (or a new one).
  */
 int mboxlist_tidy(void);
-/* Makes or removes the reverse ACL records as the option reverseacls says (§4.8). */
-int mboxlist_set_racls(bool on);
 
 #endif

@@ -221,6 +221,25 @@ void txn_db_remove(struct txn *txn, const char *path);
 int txn_db_lock_key(struct txn_db *db, const char *key, size_t keylen);
 /* Does this transaction hold the lock of the database? */
 bool txn_db_is_locked(const struct txn_db *db);
+/* Has this transaction staged something for it? */
+bool txn_db_has_changes(const struct txn_db *db);
+
+/* ---- the seal of a global database with derived records (lib/journal_seal.h; there is one in a store) ---- */
+/*
+ * Is the file as it is now one whose derived records were found right by these rules, or which was changed since only by
+ * transactions that kept them so? Staged changes aside.
+ */
+bool txn_db_is_sealed(struct txn_db *db, uint64_t rules);
+/*
+ * Between the two the caller, a hook of TXN_ORDER_GLOBAL or later, looks at the derived records as they are committed.
+ * txn_db_seal says that they were right: of the file as it was at txn_db_seal_begin.
+ */
+struct cyrusdb_state;
+int txn_db_seal_begin(struct txn_db *db, struct cyrusdb_state *state);
+void txn_db_seal(struct txn_db *db, const struct cyrusdb_state *state, uint64_t rules);
+/* What this transaction changes keeps them right by these rules: likewise. Without it the commit breaks the seal. */
+void txn_db_keep_seal(struct txn_db *db, uint64_t rules);
+
 /* Of a database opened with TXN_DB_GLOBAL: wait for it before telling what was read. 0: nothing to wait for. */
 uint64_t txn_db_seen_lsn(const struct txn_db *db);
 const char *txn_db_path(const struct txn_db *db);

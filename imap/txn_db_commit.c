@@ -154,6 +154,7 @@ static int prepare(struct txn_db *db)
         r = journal_db_set_aside(db->path) ? IMAP_IOERROR : 0;
     if (r || db->removed) return r;
     if (db->flags & TXN_DB_DERIVED) db->op.flags |= JOURNAL_DB_DERIVED;
+    if (db->keeps_seal) db->op.flags |= JOURNAL_DB_SEALED;
     if (db->db) {
         struct stat st;
         r = cyrusdb_get_mark(db->db, &mark);
@@ -257,7 +258,7 @@ static void repack(struct txn_db *db)
     if (!db->db || !cyrusdb_repack_due(db->db)) return;
     if (db->lockname) {
         if (namelock_acquire(db->lockname, NAMELOCK_EXCLUSIVE, NAMELOCK_NONBLOCK, &lock)) return;
-        if (!txn_wait(namelock_seen_lsn(lock))) cyrusdb_repack(db->db);
+        if (!txn_wait(namelock_seen_lsn(lock))) txn_db_repack_sealed(db);
         namelock_release(&lock);
         return;
     }

@@ -32,6 +32,7 @@ struct txn_db {
     struct journal_op op; /* JOURNAL_OP_DB */
     bool skip;            /* nothing to do after all */
     bool removed;         /* the file goes: what was staged is void */
+    bool keeps_seal;      /* what the seal says stays true */
 };
 
 /* imap_err code of a CYRUSDB_*; the cause has been logged. */
@@ -43,6 +44,8 @@ static inline bool txn_db_is_staged(const struct txn_db *db) { return db->staged
 void txn_db_unsettle(struct txn_db *db);
 /* Closes the file. */
 void txn_db_close_file(struct txn_db *db);
+/* Repacks a global database under its lock; a seal that held goes on to do so. */
+void txn_db_repack_sealed(struct txn_db *db);
 /* Ends everything in the handle but the handle itself. */
 void txn_db_release(struct txn_db *db);
 

@@ -579,6 +579,16 @@ bool cyrusdb_backend_has_marks(const char *backend)
     return need_backend(backend)->has_marks;
 }
 
+int cyrusdb_get_state(struct db *db, bool known, struct cyrusdb_state *state)
+{
+    return db->be->get_state ? db->be->get_state(db->priv, known, state) : CYRUSDB_NOTIMPLEMENTED;
+}
+
+int cyrusdb_get_repack(struct db *db, struct cyrusdb_state *from, struct cyrusdb_state *to)
+{
+    return db->be->get_repack ? db->be->get_repack(db->priv, from, to) : CYRUSDB_NOTIMPLEMENTED;
+}
+
 int cyrusdb_get_mark(struct db *db, struct cyrusdb_mark *mark)
 {
     return db->be->get_mark ? db->be->get_mark(db->priv, mark) : CYRUSDB_NOTIMPLEMENTED;

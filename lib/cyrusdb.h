@@ -185,6 +185,14 @@ bool cyrusdb_backend_has_marks(const char *backend);
 bool cyrusdb_needs_no_sync(const struct db *db);
 /* The mark of the file now. NOTIMPLEMENTED: it has none. */
 int cyrusdb_get_mark(struct db *db, struct cyrusdb_mark *mark);
+/* Which file it is, and its mark: equal when nobody has changed it. */
+struct cyrusdb_state {
+    uint64_t dev, ino, generation, end;
+};
+/* The state now; known: as this process saw it last under the file's lock, its own last commit included. NOTIMPLEMENTED. */
+int cyrusdb_get_state(struct db *db, bool known, struct cyrusdb_state *state);
+/* What the last repack that this process has made of it found and left. NOTFOUND: none. */
+int cyrusdb_get_repack(struct db *db, struct cyrusdb_state *from, struct cyrusdb_state *to);
 /*
  * Cuts a file that a power cut left in any state behind the mark back to its content at the mark: to
  * the oldest of these whose generation is on disk; *cut tells whether one was. The file must not be

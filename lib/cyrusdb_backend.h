@@ -49,6 +49,8 @@ struct cyrusdb_backend {
     int (*consistent)(void *db);
     int (*dump)(void *db, unsigned detail, struct buf *out);
     int (*get_mark)(void *db, struct cyrusdb_mark *mark);
+    int (*get_state)(void *db, bool known, struct cyrusdb_state *state);
+    int (*get_repack)(void *db, struct cyrusdb_state *from, struct cyrusdb_state *to);
     int (*unlink)(const char *fname); /* NULL: unlink(2) */
     /* Puts all records that can be read into the map (which copies them); NULL: it can't. */
     void (*salvage)(const char *base, size_t len, struct kvmap *map, struct cyrusdb_bad *bad);

@@ -495,6 +495,21 @@ static int ts_get_mark(void *db, struct cyrusdb_mark *mark)
     return r;
 }
 
+static int ts_get_state(void *db, bool known, struct cyrusdb_state *state)
+{
+    int r = known ? 0 : with_lock(db, DISKIO_LOCK_SHARED, nothing);
+    twoskip_state(db, state);
+    return r;
+}
+
+static int ts_get_repack(void *db, struct cyrusdb_state *from, struct cyrusdb_state *to)
+{
+    const struct twoskip *ts = db;
+    *from = ts->repacked_from;
+    *to = ts->repacked_to;
+    return ts->repacked_to.ino ? 0 : CYRUSDB_NOTFOUND;
+}
+
 static int ts_dump(void *db, unsigned detail, struct buf *out)
 {
     struct twoskip *ts = db;
@@ -527,5 +542,7 @@ const struct cyrusdb_backend cyrusdb_twoskip = {
     .consistent = ts_consistent,
     .dump = ts_dump,
     .get_mark = ts_get_mark,
+    .get_state = ts_get_state,
+    .get_repack = ts_get_repack,
     .salvage = twoskip_salvage,
 };

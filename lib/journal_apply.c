@@ -224,7 +224,7 @@ int journal_redo_record(struct journal *j, const struct journal_view *view, uint
 
     journal_plan_init(&plan);
     journal_plan_add(&plan, view);
-    struct journal_apply apply = { .plan = &plan };
+    struct journal_apply apply = { .j = j, .plan = &plan };
     int r = journal_apply_record(&apply, view, JOURNAL_APPLY_LATE | JOURNAL_APPLY_EARLY, done);
     journal_plan_fini(&plan);
     return r;

@@ -16,7 +16,9 @@
 struct journal;
 struct journal_dbs;
 
+struct journal;
 struct journal_apply {
+    struct journal *j; /* whose seal is moved; NULL: there is none yet */
     const char *path; /* file open for changes of its bytes; NULL: none. Borrowed from the record */
     int fd;
     const struct journal_plan *plan; /* redo: leaves out what later operations void; NULL: first time */

@@ -160,7 +160,7 @@ static int apply_early(struct journal *j, const struct journal_view *view, struc
 {
     uint32_t bits = early_bits(view);
     if (!bits) return 0;
-    struct journal_apply apply = { 0 };
+    struct journal_apply apply = { .j = j };
     int r = journal_apply_record(&apply, view, JOURNAL_APPLY_EARLY, 0);
     /* Half done: whoever takes such a lock next does it again. */
     if (!r) j->slot->done |= bits;

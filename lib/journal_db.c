@@ -21,6 +21,7 @@
 #include "diskio.h"
 #include "hash.h"
 #include "journal_plan.h"
+#include "journal_seal.h"
 #include "mutant.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
@@ -140,6 +141,7 @@ static int apply_changes(struct journal_db_change *change, bool anew)
 {
     const struct journal_op *op = change->db;
     unsigned flags = CYRUSDB_NOCOMPACT | CYRUSDB_KEEP;
+    struct cyrusdb_state before, after;
     struct db *db;
 
     if (op->flags & JOURNAL_DB_CREATE) flags |= CYRUSDB_CREATE;
@@ -150,8 +152,10 @@ static int apply_changes(struct journal_db_change *change, bool anew)
     /* A file with marks whose record has none is just being converted. */
     bool nosync = !anew && cyrusdb_needs_no_sync(db) && !(cyrusdb_has_marks(db) && (op->flags & JOURNAL_DB_NOMARK));
     r = cyrusdb_begin(db, nosync ? CYRUSDB_NOSYNC : 0);
+    bool sealed = !r && (op->flags & JOURNAL_DB_SEALED) && change->apply->j && !cyrusdb_get_state(db, true, &before);
     if (!r) r = change_all(change, db);
     if (!r) r = cyrusdb_commit(db);
+    if (!r && sealed && !cyrusdb_get_state(db, true, &after)) journal_seal_move(change->apply->j, &before, &after);
     cyrusdb_abort(db);
     cyrusdb_close(db);
     return r;

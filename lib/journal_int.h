@@ -69,6 +69,7 @@ struct journal_control {
     _Atomic uint64_t synced;
     _Atomic uint64_t checkpoint; /* all before is in the files, durable */
     _Atomic uint64_t window;     /* the checkpoint to come, or the same: databases announced before don't count */
+    _Atomic uint64_t seal, seal_rules; /* journal_seal.h; 0: broken, or none */
     _Atomic uint64_t lock_lsn[JOURNAL_LOCK_LSNS]; /* by hash of the name: LSN of the newest record */
     struct journal_announced announced[JOURNAL_ANNOUNCED];
     struct journal_slot slots[JOURNAL_SLOTS];

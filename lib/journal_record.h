@@ -49,6 +49,7 @@ enum journal_op_kind {
 #define JOURNAL_DB_ABSENT 4u  /* there was no file before this record */
 #define JOURNAL_DB_NOMARK 8u  /* the backend has no marks */
 #define JOURNAL_DB_CONVERT 16u /* it may have been a file of another backend */
+#define JOURNAL_DB_SEALED 64u /* what the seal says stays true (journal_seal.h) */
 #define JOURNAL_DB_DERIVED 32u /* when it is damaged it is set aside, and begun anew */
 
 struct journal_op {

@@ -76,6 +76,7 @@ struct twoskip {
     enum diskio_lock lock;
     uint64_t locked_at; /* milliseconds, for the log */
 
+    struct cyrusdb_state repacked_from, repacked_to; /* ino 0: not repacked by this handle */
     bool frozen; /* nobody changes the file: as under the last lock, without it */
     bool made; /* by us, and its name not yet durable */
     bool intxn, shared, nosync;
@@ -170,6 +171,8 @@ int twoskip_recover(struct twoskip *ts);
 int twoskip_relink(struct twoskip *ts, const struct twoskip_replay *rp, uint64_t end, uint64_t *fixed);
 
 /* ---- twoskip_care.c ---- */
+/* As under the last lock. */
+void twoskip_state(const struct twoskip *ts, struct cyrusdb_state *state);
 int twoskip_repack(struct twoskip *ts);
 bool twoskip_repack_due(const struct twoskip *ts);
 /* With a lock. */

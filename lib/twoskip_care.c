@@ -99,6 +99,12 @@ static int replace(struct twoskip *ts, struct twoskip *to, const char *tmp)
     return r ? twoskip_ioerror(ts, r, "DBERROR: twoskip file can't be replaced") : 0;
 }
 
+void twoskip_state(const struct twoskip *ts, struct cyrusdb_state *state)
+{
+    *state = (struct cyrusdb_state){ (uint64_t)ts->dev, (uint64_t)ts->ino, ts->header.generation,
+                                     ts->header.current_size };
+}
+
 int twoskip_repack(struct twoskip *ts)
 {
     char *tmp = xasprintf("%s.NEW", ts->fname);
@@ -107,11 +113,14 @@ int twoskip_repack(struct twoskip *ts)
     uint64_t before = ts->header.current_size;
 
     clock_gettime(CLOCK_MONOTONIC, &start);
+    twoskip_state(ts, &ts->repacked_from);
+    ts->repacked_to.ino = 0;
     int r = twoskip_check(ts);
     if (!r) r = cyrusdb_error(diskio_unlink_quiet(tmp));
     if (!r) r = twoskip_open_file(tmp, (ts->flags & CYRUSDB_MBOXSORT) | CYRUSDB_CREATE, &to);
     if (!r) r = build(ts, to);
     if (!r) r = replace(ts, to, tmp);
+    if (!r) twoskip_state(to, &ts->repacked_to);
     clock_gettime(CLOCK_MONOTONIC, &end);
     if (!r)
         syslog(LOG_INFO, "twoskip: checkpointed %s (%llu records, %llu => %llu bytes) in %2.3f seconds", ts->fname,

@@ -42,6 +42,7 @@
 #include "imap_err.h"
 #include "journal.h"
 #include "libconfig.h"
+#include "mboxlist_racl.h"
 #include "mboxlist_upgrade.h"
 #include "message_guid.h"
 #include "store.h"
@@ -78,6 +79,15 @@ static void collect_log(int pri, const char *line, void *rock)
     if ((pri & 7) <= LOG_WARNING && log->len < 4000) buf_printf(log, "    log: %s\n", line);
 }
 
+/* Before they would be mended: a commit changes them with the entry. */
+static int collect_racl(enum racl_problem problem, const char *key, size_t keylen, const char *identifier,
+                        const char *name, void *rock)
+{
+    buf_printf(rock, "reverse record %s: of %s, for %s\n", problem == RACL_MISSING ? "missing" : "too many",
+               name ? name : "nothing", identifier ? identifier : "nobody");
+    return 0;
+}
+
 /* What ctl_cyrusdb -r does. */
 static void recover(struct buf *problems)
 {
@@ -87,6 +97,7 @@ static void recover(struct buf *problems)
     int r = txn_recover(&done);
     if (!r) r = mboxlist_upgrade(&upgraded);
     if (!r) r = mboxlist_tidy();
+    if (!r && config_getswitch(IMAPOPT_REVERSEACLS)) r = mboxlist_racl_verify(collect_racl, problems);
     if (!r) r = mboxlist_set_racls(config_getswitch(IMAPOPT_REVERSEACLS));
     if (r) buf_printf(problems, "recovery fails: %s\n", error_message(r));
 }
