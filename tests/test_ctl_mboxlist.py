@@ -95,3 +95,40 @@ def test_verify(server):
     assert path + "x" in told and "but no DB entry" in told
     os.rename(path + "x", path)
     assert server.run("ctl_mboxlist", "-v").stdout == ""
+
+
+def test_verify_reverse_acls(server):
+    """What is missing, stale or rubbish is named, also without the marker; ctl_cyrusdb -c or -r mends it."""
+    path = server.path("conf", "mailboxes.db")
+
+    def told():
+        return server.run("ctl_mboxlist", "-v", check=False).stdout
+
+    def change(action, key, *value):
+        server.run("cyr_dbtool", path, "twoskip", action, key, *value)
+
+    server.conf["reverseacls"] = True
+    server.write_conf()
+    server.run("ctl_cyrusdb", "-r")
+    assert told() == ""
+    change("delete", "AS\x1eanyone\x1eshared")
+    change("set", "AS\x1ecarol\x1eshared", "")
+    change("set", "AU\x1ebob\x1euser\x1fgone", "")
+    change("set", "AUx", "")  # of no kind that we know
+    assert told() == ("'shared' has no reverse ACL record of 'anyone'\n"
+                      "stale reverse ACL record of no mailbox: 'AU\\x1ebob\\x1euser\\x1fgone'\n"
+                      "'shared' has a stale reverse ACL record of 'carol'\n")
+    assert server.run("ctl_mboxlist", "-v", check=False).returncode == 65
+    server.run("ctl_cyrusdb", "-c")
+    assert told() == ""
+    assert "reverse ACLs of mailboxes.db: 1 records made, 2 removed" in server.log_text()
+    change("delete", "AS\x1e")
+    assert "'shared' has a stale reverse ACL record of 'anyone'\n" in told()
+    server.run("ctl_cyrusdb", "-c")  # makes none where there are none
+    assert "stale" in told()
+    server.conf["reverseacls"] = False
+    server.write_conf()
+    server.run("ctl_cyrusdb", "-r")
+    assert told() == ""
+    assert [line for line in server.run("cyr_dbtool", path, "twoskip", "show").stdout.split("\n")
+            if line.startswith("A")] == ["AUx\t"]
