@@ -77,6 +77,7 @@ disk imap/sync_client_roll_status.o what monitors see of a channel
 disk imap/sync_log.o the log for sync_client, which is no store
 disk imap/sync_reserve.o messages on their way in
 disk imap/sync_sieve.o scripts, which are files that users give whole
+disk imap/verified.o which files were found whole: it may be lost
 disk imap/mailbox_repack.o a new cyrus.index and cyrus.cache, durable before the journal names them
 index imap/mailbox_*.o the mailbox module
 index imap/expire_archive.o moves a message and its cache record to the archive, by the mailbox module

@@ -623,7 +623,7 @@ START_TEST(a_missing_message_is_an_error)
     struct mailbox *m = st_read("user.alice");
     read_uid(m, 1, &rec);
     ck_assert_int_eq(truncate(path, 20), 0);
-    ck_assert_int_eq(mailbox_map_record(m, &rec, &msg), IMAP_IOERROR);
+    ck_assert_int_eq(mailbox_map_record(m, &rec, &msg), IMAP_MESSAGE_DAMAGED);
     ck_assert_int_eq(diskio_unlink(path), 0);
     ck_assert_int_eq(mailbox_map_record(m, &rec, &msg), IMAP_IOERROR);
     free(path);

@@ -96,11 +96,16 @@ struct fetch_message {
     struct buf basecid, preview;
     extnames_t mailboxes;  /* that the user may see */
     strarray_t mailboxids;
+    struct buf file; /* mapped, when fetch_open was called */
+    bool have_file;
+    int file_error; /* why it can't be had */
 };
 /* Under index_lock. IMAP_NOTFOUND: it has gone for good. */
 int fetch_load(struct imap_session *s, const struct fetch_request *req, uint32_t msgno,
                struct fetch_message *fm);
 void fetch_message_fini(struct fetch_message *fm);
+/* Maps the message file, once; without a lock. Its error comes with each item that needs the file, too. */
+int fetch_open(struct imap_session *s, struct fetch_message *fm);
 /*
  * Writes "* n FETCH (...)". An item that can't be had is left out and its error returned, IMAP_NO_UNKNOWN_CTE for
  * BINARY; nothing is written when nothing is left.
@@ -113,8 +118,7 @@ struct fetch_writer {
     const struct fetch_request *req;
     struct fetch_message *fm;
     bool started; /* "* n FETCH (" was written */
-    bool have_file, have_cache;
-    struct buf file; /* mapped message */
+    bool have_cache;
     struct buf cacheview;
     struct cacherecord cache;
     int r; /* first error */

@@ -65,11 +65,11 @@ static bool find(struct fetch_writer *w, const struct fetch_section *sec,
     if (!fetch_file(w)) return false;
     if (is_whole(sec) && sec->kind == FETCH_SECTION_BODY) {
         memset(range, 0, sizeof(*range));
-        range->size = (uint32_t)w->file.len;
+        range->size = (uint32_t)w->fm->file.len;
         return true;
     }
     if (!fetch_cache(w)) return false;
-    int r = section_find(&w->cache, w->fm->rec.cache_version, w->file.len, &sec->spec, range);
+    int r = section_find(&w->cache, w->fm->rec.cache_version, w->fm->file.len, &sec->spec, range);
     *found = r != IMAP_NOTFOUND;
     if (r && *found && !w->r) w->r = r;
     return !r || !*found;
@@ -85,7 +85,7 @@ static void body_section(struct fetch_writer *w, const struct fetch_section *sec
     if (!found)
         prot_puts(w->s->out, "NIL");
     else
-        literal(w, cut(sec, section_view(&range, w->file.s, w->file.len, 0, UINT64_MAX)), false);
+        literal(w, cut(sec, section_view(&range, w->fm->file.s, w->fm->file.len, 0, UINT64_MAX)), false);
 }
 
 /* Fields of the top header that the cache holds need no message file. */
@@ -108,7 +108,7 @@ static void fields_section(struct fetch_writer *w, const struct fetch_section *s
     else {
         if (!find(w, sec, &range, &found)) return;
         if (found)
-            section_fields(&range, w->file.s, w->file.len, &sec->fields,
+            section_fields(&range, w->fm->file.s, w->fm->file.len, &sec->fields,
                            sec->spec.what == SECTION_FIELDS_NOT, &text);
     }
     head(w, sec, "BODY");
@@ -127,7 +127,7 @@ static bool decode(struct fetch_writer *w, const struct fetch_section *sec, bool
 
     if (!find(w, sec, &range, found)) return false;
     if (!*found) return true;
-    int r = section_binary(&range, w->file.s, w->file.len, text);
+    int r = section_binary(&range, w->fm->file.s, w->fm->file.len, text);
     if (r == IMAP_NOTFOUND)
         *found = false;
     else if (r) {
@@ -181,7 +181,7 @@ void fetch_sections(struct fetch_writer *w)
 /* Bytes of the header: what the index says, as far as the file has them. */
 static size_t header_size(const struct fetch_writer *w)
 {
-    return cyr_min((size_t)w->fm->rec.header_size, w->file.len);
+    return cyr_min((size_t)w->fm->rec.header_size, w->fm->file.len);
 }
 
 static void header_lines(struct fetch_writer *w)
@@ -189,7 +189,7 @@ static void header_lines(struct fetch_writer *w)
     struct buf text = BUF_INITIALIZER;
 
     if (!fetch_file(w)) return;
-    message_header_filter(w->file.s, header_size(w), &w->req->header_lines,
+    message_header_filter(w->fm->file.s, header_size(w), &w->req->header_lines,
                           w->req->header_lines_not, &text);
     buf_appendcstr(&text, "\r\n");
     fetch_item(w, "RFC822.HEADER ");
@@ -205,15 +205,15 @@ void fetch_rfc822(struct fetch_writer *w)
         size_t split = header_size(w);
         if (wanted & FETCH_HEADER) {
             fetch_item(w, "RFC822.HEADER ");
-            literal(w, (struct msgtext){ w->file.s, split }, false);
+            literal(w, (struct msgtext){ w->fm->file.s, split }, false);
         }
         if (wanted & FETCH_TEXT) {
             fetch_item(w, "RFC822.TEXT ");
-            literal(w, (struct msgtext){ w->file.s + split, w->file.len - split }, false);
+            literal(w, (struct msgtext){ w->fm->file.s + split, w->fm->file.len - split }, false);
         }
         if (wanted & FETCH_RFC822) {
             fetch_item(w, "RFC822 ");
-            literal(w, text_of(&w->file), false);
+            literal(w, text_of(&w->fm->file), false);
         }
     }
     if (w->req->have_header_lines) header_lines(w);

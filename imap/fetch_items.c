@@ -43,13 +43,19 @@ static bool failed(struct fetch_writer *w, int r)
     return r != 0;
 }
 
+int fetch_open(struct imap_session *s, struct fetch_message *fm)
+{
+    if (fm->have_file) return fm->file_error;
+    fm->have_file = true;
+    struct mailbox *mailbox = index_mailbox(s->index);
+    fm->file_error = mailbox ? mailbox_map_record(mailbox, &fm->rec, &fm->file)
+                             : IMAP_MAILBOX_NONEXISTENT;
+    return fm->file_error;
+}
+
 bool fetch_file(struct fetch_writer *w)
 {
-    if (w->have_file) return w->file.s != NULL;
-    w->have_file = true;
-    struct mailbox *mailbox = index_mailbox(w->s->index);
-    if (!mailbox) return !failed(w, IMAP_MAILBOX_NONEXISTENT);
-    return !failed(w, mailbox_map_record(mailbox, &w->fm->rec, &w->file));
+    return !failed(w, fetch_open(w->s, w->fm));
 }
 
 bool fetch_cache(struct fetch_writer *w)
@@ -159,7 +165,7 @@ static void put_filesize(struct fetch_writer *w)
 {
     if (!fetch_file(w)) return;
     fetch_item(w, "RFC822.FILESIZE ");
-    prot_printf(w->s->out, "%zu", w->file.len);
+    prot_printf(w->s->out, "%zu", w->fm->file.len);
 }
 
 static void put_sha1(struct fetch_writer *w)
@@ -167,7 +173,7 @@ static void put_sha1(struct fetch_writer *w)
     struct message_guid guid;
 
     if (!fetch_file(w)) return;
-    message_guid_generate(&guid, w->file.s, w->file.len);
+    message_guid_generate(&guid, w->fm->file.s, w->fm->file.len);
     guid_item(w, "RFC822.SHA1 ", &guid);
 }
 
@@ -307,7 +313,6 @@ int fetch_print(struct imap_session *s, const struct fetch_request *req, struct 
     fetch_rfc822(&w);
     fetch_sections(&w);
     if (w.started) prot_puts(s->out, ")\r\n");
-    buf_free(&w.file);
     buf_free(&w.cacheview);
     return w.r;
 }

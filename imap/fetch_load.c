@@ -81,6 +81,7 @@ void fetch_message_fini(struct fetch_message *fm)
     buf_free(&fm->locked);
     buf_free(&fm->basecid);
     buf_free(&fm->preview);
+    buf_free(&fm->file);
     extnames_fini(&fm->mailboxes);
     strarray_fini(&fm->mailboxids);
 }

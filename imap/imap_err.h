@@ -5,7 +5,7 @@
  * imap_err -- the error codes of the mail store and their texts (handbook 04 §2.7)
  *
  * 0 is success. Codes are negative; the first is the base that com_err computes
- * for a table called "imap", the others follow in the order of this table.
+ * for a table called "imap", the others follow in the order of this table; our own are at its end.
  */
 #define IMAP_ERR_TABLE(X) \
     X(IMAP_INTERNAL, "Internal Error") \
@@ -85,7 +85,8 @@
     X(IMAP_SEARCH_NOT_SUPPORTED, "Search is not supported") \
     X(IMAP_BYE_LOGOUT, "LOGOUT received") \
     X(IMAP_OK_COMPLETED, "Completed") \
-    X(IMAP_USER_DISABLED, "Mailbox disabled, not accepting messages")
+    X(IMAP_USER_DISABLED, "Mailbox disabled, not accepting messages") \
+    X(IMAP_MESSAGE_DAMAGED, "[CORRUPTION] Message file is damaged")
 
 enum imap_err {
     IMAP_ERR_BEFORE = -1904809473,

@@ -103,8 +103,14 @@ int mailbox_foreach(struct mailbox *, uint32_t since_uid, modseq_t since_modseq,
                     mailbox_iter_cb *cb, void *rock);
 
 /* Message file, mapped read-only into buf (buf_free unmaps). Sees messages
- * staged in the same txn. Missing or short file: IMAP_IOERROR, logged. */
+ * staged in the same txn. Errors are logged: IMAP_IOERROR, it is missing or can't be read;
+ * IMAP_MESSAGE_DAMAGED, it has another size, or its bytes are not those of the GUID. How often they are compared the
+ * options message_verify and message_verify_age say (doc/checksums.md). */
 int mailbox_map_record(struct mailbox *, const struct index_record *rec, struct buf *buf);
+/* The same without looking at the GUID: for repair. */
+int mailbox_map_bytes(struct mailbox *, const struct index_record *rec, struct buf *buf);
+/* Are these the bytes of the GUID? IMAP_MESSAGE_DAMAGED, logged. */
+int mailbox_verify_bytes(struct mailbox *, const struct index_record *rec, const struct buf *bytes);
 /* Path of the message file (valid until the next call on this handle). */
 const char *mailbox_record_fname(struct mailbox *, const struct index_record *rec);
 

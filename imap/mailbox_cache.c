@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "crc32.h"
 #include "imap_err.h"
@@ -23,6 +24,7 @@
 #include "mailbox_salvage.h"
 #include "message_cache.h"
 #include "util.h"
+#include "verified.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
 
@@ -75,27 +77,87 @@ static int read_fd(int fd, size_t len, struct buf *buf)
     return r;
 }
 
-int mailbox_map_record(struct mailbox *mailbox, const struct index_record *rec, struct buf *buf)
+/* The bytes, and what the file was before they were read; st_size -1: they are in memory. */
+static int map_bytes(struct mailbox *mailbox, const struct index_record *rec, struct buf *buf,
+                     struct stat *st)
 {
     const struct staged_file *file = staged_file(mailbox, rec);
-    struct stat st;
 
     buf_free(buf);
+    st->st_size = -1;
     if (file && file->base) {
         buf_init_ro(buf, file->base, file->len);
         return 0;
     }
     const char *path = file ? file->path : mailbox_record_fname(mailbox, rec);
     int fd = diskio_open(path, O_RDONLY, 0);
-    int r = fd < 0 ? fd : diskio_fstat(fd, &st);
-    if (!r && (uint64_t)st.st_size != rec->size) r = -EUCLEAN;
+    int r = fd < 0 ? fd : diskio_fstat(fd, st);
+    bool resized = !r && (uint64_t)st->st_size != rec->size;
+    if (resized) r = -EUCLEAN;
     if (!r) r = read_fd(fd, rec->size, buf);
     if (fd >= 0) diskio_close(fd);
     if (!r) return 0;
     buf_free(buf);
-    mailbox_log(mailbox, r,
-                r == -EUCLEAN ? "message file has another size" : "can't read message file", path);
-    return IMAP_IOERROR;
+    mailbox_log(mailbox, r, resized ? "message file has another size" : "can't read message file",
+                path);
+    return resized ? IMAP_MESSAGE_DAMAGED : IMAP_IOERROR;
+}
+
+int mailbox_map_bytes(struct mailbox *mailbox, const struct index_record *rec, struct buf *buf)
+{
+    struct stat st;
+
+    return map_bytes(mailbox, rec, buf, &st);
+}
+
+static bool known_as_whole(const struct stat *st, const struct index_record *rec)
+{
+    if (config_getenum(IMAPOPT_MESSAGE_VERIFY) != IMAP_ENUM_MESSAGE_VERIFY_ONCE) return false;
+    int age = config_getduration(IMAPOPT_MESSAGE_VERIFY_AGE);
+    time_t when = verified_when(st, &rec->guid), now = time(NULL);
+
+    return when && when <= now && (age <= 0 || now - when < age);
+}
+
+static void log_other_bytes(struct mailbox *mailbox, const struct index_record *rec,
+                            const struct message_guid *found)
+{
+    const char *uniqueid = mailbox_uniqueid(mailbox);
+    char is[MESSAGE_GUID_STRLEN], should[MESSAGE_GUID_STRLEN];
+
+    xsyslog_errno(LOG_ERR, 0, "IOERROR: message file is damaged",
+            "mailbox=<%s> uniqueid=<%s> uid=<%u> filename=<%s> guid=<%s> found=<%s>",
+            mailbox->mbentry->name, uniqueid ? uniqueid : "", rec->uid,
+            mailbox_record_fname(mailbox, rec), message_guid_encode(&rec->guid, should),
+            message_guid_encode(found, is));
+}
+
+int mailbox_verify_bytes(struct mailbox *mailbox, const struct index_record *rec,
+                         const struct buf *bytes)
+{
+    struct message_guid found;
+
+    message_guid_generate(&found, buf_len(bytes) ? buf_base(bytes) : "", buf_len(bytes));
+    if (message_guid_equal(&found, &rec->guid)) return 0;
+    log_other_bytes(mailbox, rec, &found);
+    return IMAP_MESSAGE_DAMAGED;
+}
+
+/* What this transaction has staged is its own, and a record without a GUID proves nothing. */
+int mailbox_map_record(struct mailbox *mailbox, const struct index_record *rec, struct buf *buf)
+{
+    struct stat st;
+
+    int r = map_bytes(mailbox, rec, buf, &st);
+    if (r || st.st_size < 0 || message_guid_isnull(&rec->guid)) return r;
+    if (config_getenum(IMAPOPT_MESSAGE_VERIFY) == IMAP_ENUM_MESSAGE_VERIFY_NEVER) return 0;
+    if (known_as_whole(&st, rec)) return 0;
+    r = mailbox_verify_bytes(mailbox, rec, buf);
+    if (r)
+        buf_free(buf);
+    else
+        verified_note(&st, &rec->guid);
+    return r;
 }
 
 void mailbox_message_config(struct message_config *config)

@@ -288,7 +288,7 @@ static int compare_message(struct mailbox *mailbox, const struct index_record *r
     struct message_guid guid;
     char a[64], b[64];
 
-    int r = mailbox_map_record(mailbox, rec, &msg);
+    int r = mailbox_map_bytes(mailbox, rec, &msg);
     if (r) {
         snprintf(a, sizeof(a), "%" PRIu32, rec->uid);
         differs("uid", a, error_message(r));

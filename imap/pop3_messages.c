@@ -85,8 +85,10 @@ static bool send(struct pop3_session *s, uint32_t n, bool whole, uint32_t lines)
 {
     struct buf message = BUF_INITIALIZER;
 
-    if (maildrop_read(s->drop, n, &message)) {
-        pop3_err(s, "[SYS/PERM] Could not read message file");
+    int r = maildrop_read(s->drop, n, &message);
+    if (r) {
+        pop3_err(s, "[SYS/PERM] %s", r == IMAP_MESSAGE_DAMAGED ? "Message file is damaged"
+                                                                : "Could not read message file");
         return false;
     }
     size_t len = buf_len(&message);

@@ -33,6 +33,7 @@
 
 struct upload {
     struct message_guid guid;
+    uint32_t uid;
     uint64_t size;
     char *path;
 };
@@ -69,8 +70,9 @@ static int upload_cb(struct mailbox *mailbox, const struct index_record *rec, vo
     if (!(snap->nfiles & (snap->nfiles - 1)))
         snap->files = xrealloc(snap->files,
                                (snap->nfiles ? 2 * snap->nfiles : 1) * sizeof(*snap->files));
-    snap->files[snap->nfiles++] = (struct upload){ rec->guid, rec->size,
-                                                   xstrdup(mailbox_record_fname(mailbox, rec)) };
+    snap->files[snap->nfiles++] = (struct upload){
+        rec->guid, rec->uid, rec->size, xstrdup(mailbox_record_fname(mailbox, rec))
+    };
     sync_sent_add(snap->sent, partition, &rec->guid);
     return 0;
 }
@@ -149,6 +151,25 @@ static int send_files(struct snapshot *snap)
     return r;
 }
 
+/* What the replica did not get because its file here is damaged is told with mailbox and UID. */
+static void name_damaged(const struct snapshot *snap)
+{
+    struct mailbox *mailbox = NULL;
+    struct index_record rec;
+    struct buf bytes = BUF_INITIALIZER;
+
+    if (mailbox_open_irl(snap->mbentry->name, &mailbox)) return;
+    for (size_t i = 0; i < snap->nfiles; i++) {
+        if (mailbox_find_uid(mailbox, snap->files[i].uid, &rec) ||
+            (rec.internal_flags & FLAG_INTERNAL_UNLINKED) ||
+            mailbox_map_bytes(mailbox, &rec, &bytes))
+            continue;
+        (void)mailbox_verify_bytes(mailbox, &rec, &bytes);
+        buf_free(&bytes);
+    }
+    mailbox_close(&mailbox);
+}
+
 static int snapshot_send(struct snapshot *snap)
 {
     int r = txn_wait(snap->lsn);
@@ -159,6 +180,7 @@ static int snapshot_send(struct snapshot *snap)
                                     snap->sc->localonly ? "LOCAL_MAILBOX" : "MAILBOX", &snap->text,
                                     NULL, NULL);
     if (!r) snap->sc->mailboxes++;
+    if (r == IMAP_SYNC_CHECKSUM) name_damaged(snap);
     return r;
 }
 

@@ -32,8 +32,7 @@ def debian_info(server, *args):
 
 
 OWN = {"disabled_user_delivery", "imap_progress_interval", "journal_", "log_file", "master_ready_file", "master_stop_timeout",
-       "quota_enforce", "quota_report",
-       "rename_subscriptions"}
+       "message_verify", "quota_enforce", "quota_report", "rename_subscriptions"}
 
 
 @needs_debian

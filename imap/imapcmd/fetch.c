@@ -49,48 +49,100 @@ static int set_seen(struct imap_session *s, const struct seqset *batch, struct s
     return 0;
 }
 
-static int load_batch(struct imap_session *s, const struct fetch_request *req,
-                      const struct seqset *batch, struct fetch_message *msgs, size_t *np)
-{
-    size_t n = 0;
+/* The messages of a command, in pieces. */
+struct batch {
+    const struct seqset *msgnos;
+    struct fetch_message *msgs;
+    size_t n;
+    int one_bad; /* the first error that concerns a single message; the others are answered */
+};
 
+static void forget(struct batch *b)
+{
+    for (size_t i = 0; i < b->n; i++) fetch_message_fini(&b->msgs[i]);
+    free(b->msgs);
+    b->msgs = NULL;
+    b->n = 0;
+}
+
+/* all: whatever CHANGEDSINCE says. */
+static int load_batch(struct imap_session *s, const struct fetch_request *req, struct batch *b,
+                      bool all)
+{
+    b->msgs = xcalloc(seqset_count(b->msgnos) + 1, sizeof(*b->msgs));
     int r = index_lock(s->index);
     if (r) return r;
-    for (uint32_t m = seqset_after(batch, 0); m; m = seqset_after(batch, m)) {
-        struct fetch_message *fm = &msgs[n];
-        memset(fm, 0, sizeof(*fm));
+    for (uint32_t m = seqset_after(b->msgnos, 0); m; m = seqset_after(b->msgnos, m)) {
+        struct fetch_message *fm = &b->msgs[b->n];
         int one = fetch_load(s, req, m, fm);
-        if (!one && (!req->has_changedsince || fm->rec.modseq > req->changedsince))
-            n++;
-        else
+        if (!one && (all || !req->has_changedsince || fm->rec.modseq > req->changedsince)) {
+            b->n++;
+        }
+        else {
             fetch_message_fini(fm);
-        if (one && one != IMAP_NOTFOUND) r = one;
+            memset(fm, 0, sizeof(*fm));
+        }
+        if (one && one != IMAP_NOTFOUND && !b->one_bad) b->one_bad = one;
     }
     uint64_t lsn = index_seen_lsn(s->index);
     index_unlock(s->index);
-    *np = n;
-    int wait = txn_wait(lsn);
-    return wait ? wait : r;
+    return txn_wait(lsn);
+}
+
+/* Both are in rising order of UID. */
+static void move_files(struct batch *from, struct batch *to)
+{
+    size_t i = 0;
+
+    for (size_t n = 0; n < to->n; n++) {
+        struct fetch_message *fm = &to->msgs[n];
+
+        while (i < from->n && from->msgs[i].rec.uid < fm->rec.uid) i++;
+        if (i == from->n || from->msgs[i].rec.uid != fm->rec.uid) continue;
+        fm->file = from->msgs[i].file;
+        fm->have_file = from->msgs[i].have_file;
+        fm->file_error = from->msgs[i].file_error;
+        from->msgs[i].file = (struct buf)BUF_INITIALIZER;
+    }
+}
+
+/* Whose file can't be had is not \Seen with that: its files are opened before. */
+static int see_batch(struct imap_session *s, const struct fetch_request *req, struct batch *b,
+                     struct seqset **seen)
+{
+    struct batch opened = { .msgnos = b->msgnos };
+    struct seqset *good = seqset_init(0, SEQ_SPARSE);
+
+    int r = load_batch(s, req, &opened, true);
+    for (size_t i = 0; !r && i < opened.n; i++)
+        if (!fetch_needs_file(req) || !fetch_open(s, &opened.msgs[i]))
+            seqset_add(good, opened.msgs[i].msg.msgno, true);
+    if (!r && !seqset_isempty(good)) r = set_seen(s, good, seen);
+    if (!r) r = load_batch(s, req, b, false);
+    if (!r) move_files(&opened, b);
+    forget(&opened);
+    seqset_free(good);
+    return r;
 }
 
 static int fetch_batch(struct imap_session *s, const struct fetch_request *req,
-                       const struct seqset *batch)
+                       const struct seqset *msgnos, int *one_bad)
 {
-    struct fetch_message *msgs = xcalloc(seqset_count(batch) + 1, sizeof(*msgs));
+    struct batch b = { .msgnos = msgnos };
     struct seqset *seen = NULL;
-    size_t n = 0;
-    int r = 0;
 
-    if (req->items & FETCH_SETSEEN) r = set_seen(s, batch, &seen);
-    if (!r) r = load_batch(s, req, batch, msgs, &n);
-    for (size_t i = 0; i < n; i++) {
-        msgs[i].told_flags = seen && seqset_ismember(seen, msgs[i].rec.uid);
-        int one = prot_error(s->out) ? 0 : fetch_print(s, req, &msgs[i]);
-        if (one && !r) r = one;
-        fetch_message_fini(&msgs[i]);
+    int r = req->items & FETCH_SETSEEN ? see_batch(s, req, &b, &seen)
+                                       : load_batch(s, req, &b, false);
+    for (size_t i = 0; !r && i < b.n; i++) {
+        struct fetch_message *fm = &b.msgs[i];
+        fm->told_flags = seen && seqset_ismember(seen, fm->rec.uid);
+        int one = prot_error(s->out) ? 0 : fetch_print(s, req, fm);
+        if (one && !b.one_bad) b.one_bad = one;
+        buf_free(&fm->file);
     }
+    if (!*one_bad) *one_bad = b.one_bad;
+    forget(&b);
     seqset_free(seen);
-    free(msgs);
     return r;
 }
 
@@ -151,22 +203,21 @@ static int fetch_all(struct imap_session *s, const struct fetch_request *req, co
     struct seqset *msgnos = imap_sequence_msgnos(s, set);
     size_t max = req->items & FETCH_SETSEEN ? BATCH_BODIES : BATCH_RECORDS;
     uint32_t last = 0;
-    int r = 0;
+    int r = 0, one_bad = 0;
 
     if (!s->usinguid && seqset_isempty(msgnos) && !imap_sequence_is_saved(set))
         r = IMAP_NO_NOSUCHMSG;
     if (!r && req->vanished) r = print_vanished(s, req, set);
     if (!r && req->has_partial) r = only_partial(s, req, msgnos);
-    while (!r || r == IMAP_NO_UNKNOWN_CTE) {
+    while (!r) {
         struct seqset *batch = next_batch(msgnos, &last, max);
         bool end = seqset_isempty(batch);
-        int one = end || prot_error(s->out) || s->closing ? 0 : fetch_batch(s, req, batch);
+        if (!end && !prot_error(s->out) && !s->closing) r = fetch_batch(s, req, batch, &one_bad);
         seqset_free(batch);
-        if (one) r = one;
         if (end || prot_error(s->out) || s->closing) break;
     }
     seqset_free(msgnos);
-    return r;
+    return r ? r : one_bad;
 }
 
 void cmd_fetch(struct imap_session *s)

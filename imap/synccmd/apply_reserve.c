@@ -36,12 +36,11 @@ struct reserve {
 static bool file_is_right(struct mailbox *mailbox, const struct index_record *rec)
 {
     struct buf data = BUF_INITIALIZER;
-    struct message_guid guid;
 
-    if (mailbox_map_record(mailbox, rec, &data)) return false;
-    message_guid_generate(&guid, buf_base(&data), buf_len(&data));
+    if (mailbox_map_bytes(mailbox, rec, &data)) return false;
+    int r = mailbox_verify_bytes(mailbox, rec, &data);
     buf_free(&data);
-    return message_guid_equal(&guid, &rec->guid);
+    return !r;
 }
 
 static int reserve_record(struct mailbox *mailbox, const struct index_record *rec, void *rock)
