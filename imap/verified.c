@@ -2,7 +2,7 @@
 /*
  * verified -- which message files were found whole, and when
  *
- * A table of fixed size on disk, read and written with one system call each and without a lock. An entry
+ * A table of fixed size on disk, mapped for reading, written with one system call, and without a lock. An entry
  * holds all that identifies a file, and a CRC: one that two processes wrote at once, zeros, or rubbish are
  * nobody's entry. A file has its place in a small group of entries; the oldest of them gives way. Errors are
  * no matter: the file is hashed again.
@@ -24,6 +24,7 @@
 #define GROUP 4u  /* entries that one file may have */
 #define ENTRY 64u /* bytes */
 #define GROUP_BYTES (GROUP * ENTRY)
+#define TABLE_BYTES ((uint64_t)ENTRIES * ENTRY)
 #define SETTLED 0.1 /* seconds; several steps of the clock of a file system */
 
 /* Offsets in an entry; numbers are big-endian. */
@@ -41,19 +42,33 @@ enum {
 /* The table of this process; it is opened once. */
 static struct {
     bool tried;
-    int fd;
+    int fd;                /* -1: none */
+    struct diskio_map map; /* sees what any process writes */
 } table;
 
-static int table_fd(void)
+/* Its size never changes: what is mapped stays there. */
+static int open_table(const char *path)
 {
-    if (table.tried) return table.fd;
-    table.tried = true;
-    table.fd = -1;
-    if (!config_dir) return -1;
-    char *path = xasprintf("%s/verified", config_dir);
-    table.fd = diskio_open(path, O_RDWR | O_CREAT, 0600);
-    free(path);
-    return table.fd;
+    struct stat st;
+    int fd = diskio_open(path, O_RDWR | O_CREAT, 0600);
+    int r = fd < 0 ? fd : diskio_fstat(fd, &st);
+
+    if (!r && (uint64_t)st.st_size < TABLE_BYTES) r = diskio_ftruncate(fd, TABLE_BYTES);
+    if (!r) r = diskio_map_refresh(&table.map, fd, TABLE_BYTES);
+    if (!r) return fd;
+    if (fd >= 0) diskio_close(fd);
+    return -1;
+}
+
+static bool have_table(void)
+{
+    if (!table.tried && config_dir) {
+        char *path = xasprintf("%s/verified", config_dir);
+        table.fd = open_table(path);
+        table.tried = true;
+        free(path);
+    }
+    return table.tried && table.fd >= 0;
 }
 
 static uint64_t nanoseconds(const struct timespec *ts)
@@ -84,41 +99,38 @@ static bool is_whole(const char *entry)
     return get_be32(entry + AT_CRC) == crc32_map(entry, AT_CRC);
 }
 
-/* Behind the end of the table are no entries: zeros, whose CRC is wrong. */
-static int read_group(const struct stat *st, char *group)
+static const char *group_of(const struct stat *st)
 {
-    int fd = table_fd();
-    ssize_t n = fd < 0 ? fd : diskio_pread(fd, group, GROUP_BYTES, group_offset(st));
-
-    if (n < 0) return -1;
-    memset(group + n, 0, GROUP_BYTES - (size_t)n);
-    return 0;
+    return table.map.base + group_offset(st);
 }
 
 time_t verified_when(const struct stat *st, const struct message_guid *guid)
 {
-    char group[GROUP_BYTES], mine[ENTRY];
+    char mine[ENTRY], e[ENTRY];
 
-    if (read_group(st, group)) return 0;
+    if (!have_table()) return 0;
     identify(st, guid, mine);
-    for (const char *e = group; e < group + GROUP_BYTES; e += ENTRY)
+    const char *group = group_of(st);
+    for (size_t at = 0; at < GROUP_BYTES; at += ENTRY) {
+        if (memcmp(group + at, mine, AT_TIME)) continue;
+        memcpy(e, group + at, ENTRY); /* it may change meanwhile */
         if (!memcmp(e, mine, AT_TIME) && is_whole(e)) return (time_t)get_be32(e + AT_TIME);
+    }
     return 0;
 }
 
 /* The entry of the same file, of nobody, or the oldest. */
-static const char *victim(const char *group, const char *mine)
+static uint64_t victim(const char *group, const char *mine)
 {
-    const char *worst = group;
-    uint64_t lowest = UINT64_MAX;
+    uint64_t worst = 0, lowest = UINT64_MAX;
 
-    for (const char *e = group; e < group + GROUP_BYTES; e += ENTRY) {
-        uint64_t age = is_whole(e) ? get_be32(e + AT_TIME) : 0;
+    for (size_t at = 0; at < GROUP_BYTES; at += ENTRY) {
+        uint64_t age = is_whole(group + at) ? get_be32(group + at + AT_TIME) : 0;
 
-        if (!memcmp(e, mine, AT_SIZE)) return e;
+        if (!memcmp(group + at, mine, AT_SIZE)) return at;
         if (age >= lowest) continue;
         lowest = age;
-        worst = e;
+        worst = at;
     }
     return worst;
 }
@@ -135,12 +147,11 @@ static bool is_settled(const struct stat *st)
 
 void verified_note(const struct stat *st, const struct message_guid *guid)
 {
-    char group[GROUP_BYTES], mine[ENTRY];
+    char mine[ENTRY];
 
-    if (!is_settled(st) || read_group(st, group)) return;
+    if (!have_table() || !is_settled(st)) return;
     identify(st, guid, mine);
     put_be32(mine + AT_TIME, (uint32_t)time(NULL));
     put_be32(mine + AT_CRC, crc32_map(mine, AT_CRC));
-    uint64_t off = group_offset(st) + (uint64_t)(victim(group, mine) - group);
-    (void)diskio_pwrite(table.fd, mine, ENTRY, off);
+    (void)diskio_pwrite(table.fd, mine, ENTRY, group_offset(st) + victim(group_of(st), mine));
 }
