@@ -111,6 +111,9 @@ int mailbox_map_record(struct mailbox *, const struct index_record *rec, struct 
 int mailbox_map_bytes(struct mailbox *, const struct index_record *rec, struct buf *buf);
 /* Are these the bytes of the GUID? IMAP_MESSAGE_DAMAGED, logged. */
 int mailbox_verify_bytes(struct mailbox *, const struct index_record *rec, const struct buf *bytes);
+/* These bytes, which must have the GUID, become the message file of a record that stays as it is; writable handle. base is borrowed
+ * until the transaction ends. */
+int mailbox_replace_file(struct mailbox *, const struct index_record *rec, const char *base, size_t len);
 /* Path of the message file (valid until the next call on this handle). */
 const char *mailbox_record_fname(struct mailbox *, const struct index_record *rec);
 

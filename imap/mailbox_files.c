@@ -81,6 +81,25 @@ int mailbox_check_writable(struct mailbox *mailbox)
     return r;
 }
 
+int mailbox_replace_file(struct mailbox *mailbox, const struct index_record *rec, const char *base,
+                         size_t len)
+{
+    bool archived = rec->internal_flags & FLAG_INTERNAL_ARCHIVED;
+    const char *partition = mailbox_partition(mailbox);
+    const char *root = archived ? partition_archiveroot(partition) : partition_root(partition);
+    struct buf bytes = BUF_INITIALIZER;
+    struct txn_staged *staged;
+
+    if (!root) return IMAP_PARTITION_UNKNOWN;
+    buf_init_ro(&bytes, base, len);
+    int r = len == rec->size ? mailbox_verify_bytes(mailbox, rec, &bytes) : IMAP_MESSAGE_DAMAGED;
+    if (!r) r = mailbox_make_dirs(mailbox->txn, &mailbox->place);
+    if (!r)
+        r = txn_stage(mailbox->txn, root, base, len, MAILBOX_FILE_MODE, rec->internaldate, &staged);
+    if (!r) txn_place(mailbox->txn, staged, mailbox_record_fname(mailbox, rec));
+    return r;
+}
+
 /* ---- removing ---- */
 
 static int remove_file(struct mailbox *mailbox, const char *dir, const char *name, void *rock)

@@ -22,14 +22,17 @@
 #include "mboxlist.h"
 #include "mboxname.h"
 #include "reconstruct.h"
+#include "saslclient.h"
 #include "signals.h"
+#include "sync_client.h"
 #include "tool_select.h"
 #include "txn.h"
 #include "util.h"
 #include "xmalloc.h"
 
 #define VERSION_NONE -1
-#define OPT_ACCEPT_LOSS 256
+
+enum { OPT_ACCEPT_LOSS = 256, OPT_FROM_REPLICA, OPT_SERVER };
 
 static const char usage_text[] =
     "Usage: reconstruct [OPTIONS] [MAILBOX...]\n"
@@ -55,13 +58,18 @@ static const char usage_text[] =
     "-u                 give usernames instead of mailbox prefixes\n"
     "-P                 give paths to cyrus.header files instead of mailbox prefixes\n"
     "                   (this option ONLY repairs/creates mailboxes.db records)\n"
-    "--accept-loss      all messages of a mailbox may be gone\n";
+    "--accept-loss      all messages of a mailbox may be gone\n"
+    "--from-replica[=<channel>]\n"
+    "                   fetch missing and damaged message files from the replica\n"
+    "--server <host>    with --from-replica: this one, instead of sync_host\n";
 
 struct options {
     const char *altconfig, *partition;
     bool fresh, recurse, discover, quiet, users, paths;
     int version; /* 0: the newest; VERSION_NONE: not asked for */
     struct reconstruct rc;
+    bool replica; /* message files come from there */
+    struct sync_client sc;
     const struct namespace *ns;
     strarray_t done; /* internal names, so that none comes twice */
     int status;
@@ -108,6 +116,8 @@ static bool take_repair_flag(struct options *o, int c)
 static void parse(int argc, char **argv, struct options *o)
 {
     static const struct option longs[] = { { "accept-loss", no_argument, NULL, OPT_ACCEPT_LOSS },
+                                           { "from-replica", optional_argument, NULL, OPT_FROM_REPLICA },
+                                           { "server", required_argument, NULL, OPT_SERVER },
                                            { NULL, 0, NULL, 0 } };
     int c;
 
@@ -127,10 +137,18 @@ static void parse(int argc, char **argv, struct options *o)
         case 'g':
         case 'k': fprintf(stderr, "reconstruct: deprecated option -%c ignored\n", c); break;
         case OPT_ACCEPT_LOSS: o->rc.flags |= RECONSTRUCT_ACCEPT_LOSS; break;
+        case OPT_FROM_REPLICA:
+            o->replica = true;
+            o->sc.channel = optarg;
+            o->rc.flags |= RECONSTRUCT_KEEP_LOST;
+            break;
+        case OPT_SERVER: o->sc.servername = optarg; break;
         default: usage(NULL);
         }
     }
     if (o->users && o->paths) usage(NULL);
+    if (o->sc.servername && !o->replica) usage(NULL);
+    if (o->replica && (o->paths || o->partition || o->version != VERSION_NONE)) usage(NULL);
     if (optind == argc && (o->recurse || o->users || o->paths || o->partition))
         usage("please specify a mailbox to recurse from");
 }
@@ -158,6 +176,28 @@ static void convert(struct options *o, const char *name, extname_t ext)
     o->rc.failed++;
 }
 
+/* A mailbox that can't be opened is repaired first, its files come then. */
+static int with_replica(struct options *o, const char *name)
+{
+    unsigned left = o->rc.left;
+    int r = sync_refill_mailbox(&o->sc, &o->rc, name);
+    bool later = r == IMAP_MAILBOX_BADFORMAT || r == IMAP_MAILBOX_CHECKSUM;
+
+    if (r && !later) {
+        if (r != IMAP_MAILBOX_NONEXISTENT) o->rc.failed++;
+        return r;
+    }
+    r = reconstruct_mailbox(&o->rc, name);
+    if (r || !later || (o->rc.flags & RECONSTRUCT_DRYRUN)) return r;
+    r = sync_refill_mailbox(&o->sc, &o->rc, name);
+    if (r) {
+        o->rc.failed++;
+        return r;
+    }
+    o->rc.left = left; /* what the files were needed for */
+    return reconstruct_mailbox(&o->rc, name);
+}
+
 static void one(struct options *o, const char *name)
 {
     extname_t ext = mboxname_to_shown(name, o->ns, NULL);
@@ -173,7 +213,7 @@ static void one(struct options *o, const char *name)
         return;
     }
     if (!(o->rc.flags & RECONSTRUCT_DRYRUN)) syslog(LOG_NOTICE, "reconstructing %s", name);
-    int r = reconstruct_mailbox(&o->rc, name);
+    int r = o->replica ? with_replica(o, name) : reconstruct_mailbox(&o->rc, name);
     if (r && r != IMAP_MAILBOX_NONEXISTENT)
         fprintf(stderr, "%s: %s\n", name,
                 r == IMAP_MAILBOX_NOTSUPPORTED
@@ -279,6 +319,13 @@ static int status(const struct options *o)
     return EX_OK;
 }
 
+static void begin_replica(struct sync_client *sc)
+{
+    if (!sc->servername) sc->servername = config_getchannelstring(sc->channel, IMAPOPT_SYNC_HOST);
+    if (!sc->servername) fatal("sync_host not defined", EX_CONFIG);
+    if (saslclient_init()) fatal("could not init sasl", EX_SOFTWARE);
+}
+
 int main(int argc, char **argv)
 {
     struct options o = { .version = VERSION_NONE, .rc = { .say = say } };
@@ -291,10 +338,15 @@ int main(int argc, char **argv)
     txn_need_store();
     if (mboxname_init_namespace(&ns, true)) fatal("bad configuration of mailbox names", EX_CONFIG);
     o.ns = &ns;
+    if (o.replica) begin_replica(&o.sc);
     if (optind == argc) by_name(&o, NULL);
     for (int i = optind; i < argc && !signals_shutdown(); i++) argument(&o, argv[i]);
     if (reconstruct_finish(&o.rc)) o.rc.failed++;
     strarray_fini(&o.done);
+    if (o.replica) {
+        sync_client_fini(&o.sc);
+        saslclient_done();
+    }
     txn_shutdown();
     cyrus_done();
     return status(&o);

@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 #include "mbentry.h"
+#include "message_guid.h"
 #include "ptrarray.h"
 #include "strarray.h"
 
@@ -28,6 +29,7 @@ enum {
     RECONSTRUCT_PREFER_MBOXLIST = 1 << 7, /* -M: UIDVALIDITY of mailboxes.db wins */
     RECONSTRUCT_NEW_UNIQUEID = 1 << 8,    /* -I */
     RECONSTRUCT_ACCEPT_LOSS = 1 << 9,     /* all messages of a mailbox may be gone */
+    RECONSTRUCT_KEEP_LOST = 1 << 10,      /* records whose files are not there stay: the files may come back */
 };
 
 struct reconstruct {
@@ -62,5 +64,24 @@ int reconstruct_discover(struct reconstruct *rc, const char *top, strarray_t *fo
 int reconstruct_create(struct reconstruct *rc, const char *name, const char *partition, bool fresh);
 /* Another version of the index (0: the newest); *was is the old one. */
 int reconstruct_version(struct reconstruct *rc, const char *name, int version, int *was);
+
+/* A record whose file is not the message, and why. */
+struct reconstruct_message {
+    uint32_t uid;
+    struct message_guid guid;
+    const char *fault;
+};
+struct reconstruct_refill {
+    struct reconstruct_message *v;
+    size_t n;
+};
+/* All such records of a mailbox; every file is read. Nothing is changed or told. */
+int reconstruct_find_refill(const char *name, struct reconstruct_refill *refill);
+void reconstruct_free_refill(struct reconstruct_refill *refill);
+/*
+ * The file at `path` becomes that of the record, if its bytes have the GUID and the fault is still there: one transaction.
+ * IMAP_NOTFOUND: there is no such record any more.
+ */
+int reconstruct_put_back(const char *name, const struct reconstruct_message *m, const char *path);
 
 #endif

@@ -102,6 +102,7 @@ static int check_presence(struct repair *rp)
         return refuse(rp, reconstruct_partition_isused(mailbox_partition(rp->mailbox))
                               ? "nothing of it is there (--accept-loss makes it empty)"
                               : "its partition is empty; is it mounted?");
+    if (rp->rc->flags & RECONSTRUCT_KEEP_LOST) return 0;
     if (rp->lost < 2 || rp->lost < rp->live) return 0;
     return refuse(rp, "none of its message files is there; is the partition mounted? "
                       "(--accept-loss expunges them)");

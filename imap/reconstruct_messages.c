@@ -61,6 +61,10 @@ static int file_is_gone(struct repair *rp, const struct index_record *found)
     bool was_expunged = rec.internal_flags & FLAG_INTERNAL_EXPUNGED;
 
     if (rec.internal_flags & FLAG_INTERNAL_UNLINKED) return 0;
+    if (rp->rc->flags & RECONSTRUCT_KEEP_LOST) {
+        rp->rc->left++; /* who looks for the file has told */
+        return 0;
+    }
     reconstruct_say(rp->rc, "%s uid %" PRIu32 " not found", mailbox_name(rp->mailbox), rec.uid);
     rec.internal_flags |= FLAG_INTERNAL_EXPUNGED | FLAG_INTERNAL_UNLINKED;
     int r = mailbox_rewrite_record(rp->mailbox, &rec, was_expunged ? MAILBOX_SILENT : 0);

@@ -177,6 +177,14 @@ int sync_do_full(struct sync_client *sc, const char *name);
  */
 int sync_do_absorb(struct sync_client *sc, const char *name, const char *theirname);
 
+/* ---- _refill ---- */
+/* A message file of the replica comes to the reserve area, for this partition. IMAP_MAILBOX_NONEXISTENT: the replica has no file with that GUID. */
+int sync_fetch_message(struct sync_client *sc, const struct sync_folder *remote,
+                       const char *partition, uint32_t uid, const struct message_guid *guid);
+struct reconstruct;
+/* What is missing or damaged of the message files of this mailbox comes from the replica; told with reconstruct_say. Connects when needed. */
+int sync_refill_mailbox(struct sync_client *sc, struct reconstruct *rc, const char *name);
+
 /* ---- _meta ---- */
 int sync_do_quotas(struct sync_client *sc, const strarray_t *roots, const ptrarray_t *remote);
 int sync_do_seen(struct sync_client *sc, const char *userid, const ptrarray_t *remote);

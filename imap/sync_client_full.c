@@ -149,40 +149,17 @@ static bool needs_file(enum full_theirs theirs)
     return theirs == FULL_THEIRS_APPEND || theirs == FULL_THEIRS_COPYBACK;
 }
 
-static int fetch_line(struct sync_client *sc, struct dlist **dlp, void *rock)
-{
-    return strcmp((*dlp)->name, "MESSAGE") ? IMAP_PROTOCOL_ERROR : 0;
-}
-
-/* The file goes to the reserve area of the partition that the replica names it with: ours. */
 static int fetch_one(struct full *full, const char *partition, const struct full_wanted *wanted)
 {
-    struct dlist *kl = dlist_newkvlist(NULL, "FETCH");
     char guid[MESSAGE_GUID_STRLEN];
 
+    int r = sync_fetch_message(full->sc, &full->remote, partition, wanted->uid, &wanted->guid);
+    if (r != IMAP_MAILBOX_NONEXISTENT) return r;
     message_guid_encode(&wanted->guid, guid);
-    dlist_setatom(kl, "MBOXNAME", full->remote.name);
-    dlist_setatom(kl, "PARTITION", full->remote.partition);
-    dlist_setatom(kl, "UNIQUEID", full->remote.uniqueid);
-    dlist_setatom(kl, "GUID", guid);
-    dlist_setnum32(kl, "UID", wanted->uid);
-    int r = sync_client_command(full->sc, "GET", kl, fetch_line, NULL);
-    if (r && r != IMAP_MAILBOX_NONEXISTENT) return r;
-    if (!r && !sync_reserve_find(full->sc->reserve, partition, &wanted->guid)) {
-        /* it came under the replica's name of the partition */
-        const char *path = sync_reserve_find(full->sc->reserve, full->remote.partition,
-                                             &wanted->guid);
-        r = path ? sync_reserve_link(full->sc->reserve, partition, &wanted->guid, path)
-                 : IMAP_MAILBOX_NONEXISTENT;
-    }
-    if (r == IMAP_MAILBOX_NONEXISTENT) {
-        syslog(LOG_ERR,
-               "SYNCERROR: the replica has lost a message: mailbox=<%s> uid=<%u> guid=<%s>",
-               full->name, wanted->uid, guid);
-        hash_insert(guid, full, &full->lost);
-        r = 0;
-    }
-    return r;
+    syslog(LOG_ERR, "SYNCERROR: the replica has lost a message: mailbox=<%s> uid=<%u> guid=<%s>",
+           full->name, wanted->uid, guid);
+    hash_insert(guid, full, &full->lost);
+    return 0;
 }
 
 static int dry_step(struct full *full, struct full_decision d, struct sync_record *ours,
