@@ -69,6 +69,7 @@ void twoskip_free(struct twoskip *ts)
     diskio_map_free(&ts->map);
     diskio_close(ts->fd);
     buf_free(&ts->tail);
+    bv_fini(&ts->whole);
     free(ts->fname);
     free(ts);
 }
@@ -125,6 +126,7 @@ static int lock_file(struct twoskip *ts, enum diskio_lock type, struct stat *st)
     if (r) return twoskip_ioerror(ts, r, "DBERROR: can't lock twoskip file");
     if (reopened || !ts->ino) {
         diskio_map_free(&ts->map);
+        bv_setsize(&ts->whole, 0);
         ts->dev = st->st_dev;
         ts->ino = st->st_ino;
     }
@@ -233,8 +235,7 @@ static int ts_fetch(void *db, const char *key, size_t keylen, const char **data,
     struct twoskip *ts = db;
     int r = enter(ts);
     if (r) return r;
-    r = twoskip_find(ts, key, keylen);
-    if (!r && !ts->found.offset) r = CYRUSDB_NOTFOUND;
+    r = twoskip_find_live(ts, key, keylen);
     if (!r) r = twoskip_check_tail(ts, &ts->found);
     leave(ts);
     if (r) return r;
@@ -274,6 +275,7 @@ struct batch {
     } item[256];
     unsigned n, max;
     bool last; /* nothing comes behind it */
+    bool damaged; /* a record was left out */
     char header[TWOSKIP_HEADER];
     uint64_t changes;
 };
@@ -296,9 +298,13 @@ static int fill_locked(struct twoskip *ts, struct batch *batch, const struct buf
     batch->changes = ts->changes;
     memcpy(batch->header, ts->map.base, TWOSKIP_HEADER);
     int r = twoskip_seek(ts, from->s, from->len, after, &rec);
-    while (!r && has_prefix(batch, &rec)) {
-        r = twoskip_check_tail(ts, &rec);
-        if (r) return r;
+    while (!r && (!twoskip_is_whole(ts, &rec) || has_prefix(batch, &rec))) {
+        if (twoskip_check_tail(ts, &rec)) {
+            batch->damaged = true; /* it may be one of them, or not */
+            r = twoskip_step(ts, &rec, &next);
+            rec = next;
+            continue;
+        }
         buf_appendmap(&batch->bytes, rec.key, (size_t)rec.keylen);
         buf_putc(&batch->bytes, 0);
         buf_appendmap(&batch->bytes, rec.val, (size_t)rec.vallen);
@@ -350,6 +356,7 @@ static int ts_foreach(void *db, const char *prefix, size_t prefixlen, cyrusdb_cb
         if (r || (batch.last && !stale)) break;
         if (batch.max < 256) batch.max *= 2;
     }
+    if (!r && batch.damaged) r = CYRUSDB_BADFORMAT;
     buf_free(&batch.bytes);
     buf_free(&from);
     buf_free(&start);

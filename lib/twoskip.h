@@ -23,6 +23,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "bitvector.h"
 #include "buf.h"
 #include "cyrusdb_backend.h"
 #include "diskio.h"
@@ -88,10 +89,13 @@ struct twoskip {
     uint64_t end;       /* of what can be seen */
     uint64_t changes;   /* counts what may have moved a place in the file */
     uint64_t random;
+    bitvector_t whole; /* offsets / 8 of records whose key and value were checked since the file was opened */
 
     /* place of the last search */
     uint64_t back[TWOSKIP_MAXLEVEL];
     struct twoskip_record found; /* offset 0: the key is not there */
+    bool gap;      /* records with damaged keys lie where it was looked for */
+    bool unplaced; /* back is not right: there are too many of them */
 };
 
 /* ---- twoskip_record.c ---- */
@@ -102,6 +106,8 @@ void twoskip_header_write(const struct twoskip_header *header, char base[TWOSKIP
 int twoskip_read(struct twoskip *ts, uint64_t off, struct twoskip_record *rec);
 /* Checks key and value. BADFORMAT, logged. */
 int twoskip_check_tail(struct twoskip *ts, const struct twoskip_record *rec);
+/* The same without a log line; what was whole once is not looked at again. */
+bool twoskip_is_whole(struct twoskip *ts, const struct twoskip_record *rec);
 /*
  * A record at off in a buffer of len bytes, without any log line: 0 whole, 1 its key and value are whole but
  * the head's checksum is not, -1 none.
@@ -124,8 +130,15 @@ uint32_t twoskip_padding(uint64_t off, uint32_t headlen);
 void twoskip_put_blank(struct buf *dst, uint32_t len);
 
 /* ---- twoskip_search.c ---- */
-/* Finds the key: ts->back and ts->found. */
+/*
+ * Finds the key: ts->back and ts->found. A record with a damaged key is compared with nothing and stays in its lists, so what is
+ * put before or behind it can be found. ts->gap: some of them lie at the very place.
+ */
 int twoskip_find(struct twoskip *ts, const char *key, size_t keylen);
+/* For reading: NOTFOUND; BADFORMAT, logged, when the key may be in a damaged record. */
+int twoskip_find_live(struct twoskip *ts, const char *key, size_t keylen);
+/* For a change; BADFORMAT, logged, when too many damaged records lie on the way. */
+int twoskip_find_place(struct twoskip *ts, const char *key, size_t keylen);
 /* The next live record behind rec in list 0: 0 with *next, NOTFOUND at the end. */
 int twoskip_step(struct twoskip *ts, const struct twoskip_record *rec, struct twoskip_record *next);
 /* The first record with a key > key (after), or >= key; keylen 0: the first. NOTFOUND. */

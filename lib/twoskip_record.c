@@ -173,6 +173,16 @@ int twoskip_check_tail(struct twoskip *ts, const struct twoskip_record *rec)
     return bad_record(ts, rec->offset, "DBERROR: twoskip checksum tail error");
 }
 
+bool twoskip_is_whole(struct twoskip *ts, const struct twoskip_record *rec)
+{
+    size_t bit = (size_t)(rec->offset / 8);
+
+    if ((ts->flags & CYRUSDB_NOCRC) || rec->offset >= ts->tailbase || bv_isset(&ts->whole, bit)) return true;
+    if (rec->type == '+' && !tail_is_whole(rec)) return false;
+    bv_set(&ts->whole, bit);
+    return true;
+}
+
 /* ---- pointers ---- */
 
 uint64_t twoskip_ptr(const struct twoskip_record *rec, unsigned i)

@@ -255,7 +255,7 @@ static int store(struct twoskip *ts, const char *key, size_t keylen, const char 
     uint64_t ptrs[TWOSKIP_MAXLEVEL + 1] = { 0 }, next[TWOSKIP_MAXLEVEL];
     struct twoskip_record rec, old;
 
-    int r = twoskip_find(ts, key, keylen);
+    int r = twoskip_find_place(ts, key, keylen);
     if (r) return r;
     old = ts->found;
     if (old.offset) {
@@ -303,7 +303,7 @@ int twoskip_txn_delete(struct twoskip *ts, const char *key, size_t keylen, bool 
     uint64_t next[TWOSKIP_MAXLEVEL], live = 0;
     struct twoskip_record old, succ;
 
-    int r = twoskip_find(ts, key, keylen);
+    int r = twoskip_find_place(ts, key, keylen);
     if (r) return r;
     if (!ts->found.offset) return force ? 0 : CYRUSDB_NOTFOUND;
     old = ts->found;

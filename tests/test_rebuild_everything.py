@@ -15,10 +15,9 @@ from cyltest import richstore
 from cyltest.clients import Rejected
 from cyltest.pair import Pair
 from cyltest.store import FETCH, assert_alike
-from cyltest.storefiles import Snapshot, mailbox_dir
+from cyltest.storefiles import mailbox_dir
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-DIRECTORIES = ("conf", "spool", "second")
 
 
 def documented():
@@ -74,25 +73,7 @@ LOST = {
 
 @pytest.fixture(scope="module")
 def store(request):
-    """The rich store, stopped, and what clients see of it; restored for each case."""
-    from conftest import Factory
-    from cyltest import Account, BuildPrograms, Instance
-    from cyltest.credentials import Credentials
-
-    account, credentials = Account(), Credentials()
-    made = Factory(Instance, account, BuildPrograms(account), credentials)
-    server = made("rich", services=("imap", "lmtp"))
-    richstore.configure(server)
-    server.allow_log("IOERROR: mailbox: what=<can't (read|open) cyrus")
-    server.start()
-    richstore.fill(server)
-    server.run("ctl_cyrusdb", "-c")
-    server.seen = richstore.seen_by_clients(server)
-    server.stop()
-    server.saved = Snapshot(server, directories=DIRECTORIES)
-    yield server
-    made.finish(request.session.testsfailed)
-    credentials.close()
+    yield from richstore.stopped(request)
 
 
 def remove(server, path):
@@ -122,20 +103,6 @@ def rebuild(server, kind, path, mailbox="user/alice", user="alice"):
     return after
 
 
-def path_of(server, kind):
-    inbox = mailbox_dir(server, "user/alice")
-    return {
-        "cyrus.header": os.path.join(inbox, "cyrus.header"), "cyrus.cache": os.path.join(inbox, "cyrus.cache"),
-        "cyrus.annotations": os.path.join(inbox, "cyrus.annotations"),
-        "conversations.db": richstore.user_file(server, "alice", "conversations"),
-        "counters.db": richstore.user_file(server, "alice", "counters"),
-        "seen": richstore.user_file(server, "bob", "seen"),
-        "sub": [richstore.user_file(server, user, "sub") for user in richstore.USERS],
-        "subhistory": richstore.user_file(server, "alice", "subhistory"),
-        "journal": server.path("conf", "journal"),
-    }.get(kind, server.path("conf", kind))
-
-
 SIMPLE = ("mailboxes.db", "users.db", "cyrus.header", "cyrus.cache", "cyrus.annotations", "annotations.db", "conversations.db",
           "counters.db", "quotas.db", "seen", "subhistory", "deliver.db", "tls_sessions.db", "user_deny.db", "journal")
 
@@ -147,7 +114,7 @@ def test_every_class_has_a_test():
 @pytest.mark.parametrize("kind", SIMPLE)
 def test_is_as_before(store, kind):
     store.saved.restore()
-    after = rebuild(store, kind, path_of(store, kind))
+    after = rebuild(store, kind, richstore.path_of(store, kind))
     lost, of = LOST.get(kind, ()), "bob" if kind == "seen" else None
     assert_alike(masked(store.seen, *lost, of=of), masked(after, *lost, of=of))
     # What is said to be lost is lost, or the document would say too much.
@@ -157,7 +124,7 @@ def test_is_as_before(store, kind):
 
 def test_subscriptions(store):
     store.saved.restore()
-    server, paths = store, path_of(store, "sub")
+    server, paths = store, richstore.path_of(store, "sub")
     for user in richstore.USERS:
         server.saved.restore()
         remove(server, paths[richstore.USERS.index(user)])
@@ -180,7 +147,7 @@ def test_modseqs_go_on(store):
         highest[name] = int(re.search(rb"HIGHESTMODSEQ (\d+)", b"".join(
             line for (user, command, *_), lines in store.seen.items() if user == "alice" and command.startswith(f"STATUS {name} ")
             for line in lines))[1])
-    rebuild(store, "counters.db", path_of(store, "counters.db"))
+    rebuild(store, "counters.db", richstore.path_of(store, "counters.db"))
     store.start()
     with store.imap("alice") as c:
         for name, before in highest.items():
@@ -195,7 +162,7 @@ def test_modseqs_go_on(store):
 
 def test_an_answer_finds_its_conversation(store):
     """The message-ids are there again after the recount."""
-    rebuild(store, "conversations.db", path_of(store, "conversations.db"))
+    rebuild(store, "conversations.db", richstore.path_of(store, "conversations.db"))
     store.start()
     store.deliver(richstore.message("late", 6, "answer"), "alice")
     with store.imap("alice") as c:

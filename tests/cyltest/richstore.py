@@ -3,8 +3,14 @@
 
 import os
 
+from .account import Account
+from .credentials import Credentials
+from .instance import Instance
+from .programs import BuildPrograms
 from .store import snapshot
+from .storefiles import Snapshot, mailbox_dir
 
+DIRECTORIES = ("conf", "spool", "second")
 USERS = ("alice", "bob")
 MESSAGE = (b"Message-ID: <%(id)s@example.com>\r\n%(refs)sFrom: Sender <s@example.org>\r\nTo: alice@example.com\r\n"
            b"Subject: %(subject)s\r\nDate: Mon, 07 Feb 2022 10:00:0%(n)d +0000\r\n\r\nbody of %(id)s\r\n")
@@ -84,3 +90,38 @@ def seen_by_clients(server):
 def user_file(server, user, kind):
     uniqueid = os.path.basename(server.run("mbpath", f"user/{user}").stdout.strip())
     return server.path("conf", "user", "uuid", uniqueid[0], uniqueid[1], uniqueid, kind + ".db")
+
+
+def stopped(request):
+    """The rich store as a server that is stopped, for a fixture: .seen is what clients see of it, .saved.restore() makes it anew."""
+    from conftest import Factory
+
+    account, credentials = Account(), Credentials()
+    made = Factory(Instance, account, BuildPrograms(account), credentials)
+    server = made("rich", services=("imap", "lmtp"))
+    configure(server)
+    server.allow_log("IOERROR: mailbox: what=<can't (read|open) cyrus")
+    server.start()
+    fill(server)
+    server.run("ctl_cyrusdb", "-c")
+    server.seen = seen_by_clients(server)
+    server.stop()
+    server.saved = Snapshot(server, directories=DIRECTORIES)
+    yield server
+    made.finish(request.session.testsfailed)
+    credentials.close()
+
+
+def path_of(server, kind):
+    """A file, or the files, of that class of doc/rebuild.md: alice's, but for what only bob has."""
+    inbox = mailbox_dir(server, "user/alice")
+    return {
+        "cyrus.header": os.path.join(inbox, "cyrus.header"), "cyrus.cache": os.path.join(inbox, "cyrus.cache"),
+        "cyrus.annotations": os.path.join(inbox, "cyrus.annotations"),
+        "conversations.db": user_file(server, "alice", "conversations"),
+        "counters.db": user_file(server, "alice", "counters"),
+        "seen": user_file(server, "bob", "seen"),
+        "sub": [user_file(server, user, "sub") for user in USERS],
+        "subhistory": user_file(server, "alice", "subhistory"),
+        "journal": server.path("conf", "journal"),
+    }.get(kind, server.path("conf", kind))
