@@ -145,6 +145,8 @@ int sub_change(struct txn *txn, const char *userid, const char *name, bool subsc
     int r = txn_lock_user(txn, userid);
     if (!r) r = sub_file_open(userid, txn, TXN_DB_CREATE | TXN_DB_CONVERT, &db);
     if (!r) r = sub_history_note(txn, db, userid, name, subscribe);
+    /* said once more: the other end is to know when */
+    if (!r && is_there(db, userid, name) == subscribe) sync_log_subscribe(txn, userid, name);
     return r ? r : sub_file_set(txn, db, userid, name, subscribe);
 }
 

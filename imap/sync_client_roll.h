@@ -68,7 +68,7 @@ bool sync_retry_has(const struct sync_retry *retry, const char *line);
 /* What was done for an owner: lines that were due are settled, or have failed again; fresh ones are added. */
 struct sync_failure {
     char *line, *reason;
-    bool locked; /* somebody else is at it: soon again */
+    bool passing; /* somebody else is at it: soon again */
 };
 void sync_retry_settle(struct sync_retry *retry, const char *owner, const ptrarray_t *failures);
 /* Milliseconds until the next is due, at most `most`. */

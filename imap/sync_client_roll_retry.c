@@ -166,10 +166,10 @@ void sync_retry_fini(struct sync_retry *retry)
 
 /* ---- when ---- */
 
-static uint64_t delay_ms(unsigned fails, bool locked)
+static uint64_t delay_ms(unsigned fails, bool passing)
 {
     int64_t most = config_getduration(IMAPOPT_SYNC_RECONNECT_MAXWAIT);
-    int64_t wait = (locked ? 1 : RETRY_FIRST) * (INT64_C(1) << (fails < 20 ? fails : 20));
+    int64_t wait = (passing ? 1 : RETRY_FIRST) * (INT64_C(1) << (fails < 20 ? fails : 20));
 
     if (most > 0 && wait > most) wait = most;
     return (uint64_t)wait * 1000;
@@ -228,7 +228,7 @@ static void note_failure(struct sync_retry *retry, const char *owner, const stru
     if (!entry) entry = new_entry(retry, failure->line, owner);
     free(entry->e.reason);
     entry->e.reason = xstrdup(failure->reason);
-    entry->e.due = monotonic_ms() + delay_ms(entry->e.fails++, failure->locked);
+    entry->e.due = monotonic_ms() + delay_ms(entry->e.fails++, failure->passing);
     entry->touched = true;
 }
 

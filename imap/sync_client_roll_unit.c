@@ -30,13 +30,13 @@ struct work {
 
 /* ---- failures ---- */
 
-static void add_failure(ptrarray_t *failures, const char *line, const char *reason, bool locked)
+static void add_failure(ptrarray_t *failures, const char *line, const char *reason, bool passing)
 {
     struct sync_failure *failure = xzmalloc(sizeof(*failure));
 
     failure->line = xstrdup(line);
     failure->reason = xstrdup(reason);
-    failure->locked = locked;
+    failure->passing = passing;
     ptrarray_append(failures, failure);
 }
 
@@ -54,6 +54,12 @@ void sync_failures_fini(ptrarray_t *failures)
     ptrarray_fini_with(failures, free_failure);
 }
 
+/* It is in motion, or somebody else is at it: soon again. */
+static bool is_passing(int r)
+{
+    return r == IMAP_MAILBOX_LOCKED || r == IMAP_SYNC_CHANGED || r == IMAP_MAILBOX_MOVED;
+}
+
 static void failed(struct work *w, const char *type, const char *arg1, const char *arg2, int r)
 {
     struct buf line = BUF_INITIALIZER;
@@ -61,7 +67,7 @@ static void failed(struct work *w, const char *type, const char *arg1, const cha
 
     if (sync_log_line(type, arg1, arg2, &line)) {
         syslog(LOG_ERR, "SYNCERROR: %s: %s; it is tried again later", buf_cstring(&line), reason);
-        add_failure(w->failures, buf_cstring(&line), reason, r == IMAP_MAILBOX_LOCKED);
+        add_failure(w->failures, buf_cstring(&line), reason, is_passing(r));
     }
     buf_free(&line);
 }

@@ -10,7 +10,7 @@ import pytest
 
 from cyltest import processes, rolling
 from cyltest.dlist import parse
-from cyltest.syncdata import login, message
+from cyltest.syncdata import login, message, sent_commands
 
 
 @pytest.fixture
@@ -108,6 +108,17 @@ def test_shared_mailboxes_and_the_server(rolls):
     with pair.replica.imap("admin") as imap:
         assert [line.split()[-1] for line in imap.ok('LIST "" news*').find("* LIST")] == [b"news"]
         imap.logout()
+
+
+def test_subscribed_once_more(rolls):
+    """Both ends know who said last when (X-SUBHISTORY)."""
+    pair = rolls
+    fill(pair.primary, "alice")
+    with pair.primary.imap("alice") as imap:
+        imap.ok("SUBSCRIBE INBOX.Work")
+        imap.logout()
+    rolling.caught_up(pair.primary)
+    assert sent_commands(pair.primary.run("sync_client", "-v", "-v", "-u", "alice")) == []
 
 
 def test_user_is_removed_and_comes_back(rolls):

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Rolling with Debian's 3.6.1: its sync_client -r into our server, ours into its, its text logs read by ours; under load and kills."""
+
+import os
+import time
+
+import pytest
+
+from cyltest import Pair, rolling, rolling_load
+from cyltest.rolling_load import Load, kill_and_start, kill_children
+from cyltest.syncdata import assert_same, fill_user, message, sent_commands
+
+
+@pytest.fixture
+def debian(debian_factory):
+    return debian_factory("debian", services=("imap", "lmtp", "csync"))
+
+
+@pytest.fixture
+def ours(factory):
+    server = factory("ours", services=("imap", "lmtp", "csync"))
+    server.allow_log(".")
+    return server
+
+
+def idle(server, timeout=120.0):
+    """3.6.1 has nothing left to do: no log, no log-run."""
+    deadline = time.monotonic() + timeout
+    quiet = 0
+    while quiet < 3:
+        left = [name for name in ("log", "log-run") if os.path.exists(rolling.log_path(server, name))]
+        quiet = 0 if left else quiet + 1
+        assert time.monotonic() < deadline, f"{left}\n{server.log_text()[-3000:]}"
+        time.sleep(0.2)
+
+
+def must_be_equal_both_ways(pair, user):
+    """By check_replication, by the sync protocol, and by a further run of the primary's own client that finds nothing to send."""
+    ours = pair.primary if pair.primary.flavour == "cylinder" else pair.replica
+    done = ours.run("check_replication", *pair.labels(), user, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert_same(pair.primary, pair.replica, user)
+    done = pair.primary.run("sync_client", "-v", "-v", "-o", "-u", user)
+    assert sent_commands(done) == []
+
+
+def of_debian(server):
+    """Nothing to be repaired, say the tools of 3.6.1."""
+    done = server.run("reconstruct", "-n", "-r", *(f"user.{user}" for user in rolling_load.USERS))
+    assert "uid" not in done.stdout + done.stderr, done.stdout + done.stderr
+    done = server.run("mbexamine", "user.anna")
+    assert "failed" not in done.stdout.lower()
+
+
+def test_debian_rolls_into_ours_under_load(debian, ours):
+    pair = rolling.set_up(Pair(debian, ours), sync_log=True)
+    ours.conf.update({"proxy_authname": "repl", "proxy_password": debian.conf["proxy_password"]})
+    debian.daemons.append(("roll", {"cmd": f"/usr/lib/cyrus/bin/sync_client -C {debian.imapd_conf} -r -l"}))
+    pair.start()
+    load = Load(pair, rolling_load.a_seed())
+    load.begin()
+    load.run([lambda: kill_children(ours, "sync_server"), lambda: kill_and_start(ours),
+              lambda: rolling.kill_client(debian)])
+    assert load.done > 30
+    debian.send_signal(1)
+    time.sleep(1)
+    idle(debian)
+    for user in rolling_load.USERS:
+        must_be_equal_both_ways(pair, user)
+
+
+def test_ours_rolls_into_debian_under_load(ours, debian):
+    pair = rolling.set_up(Pair(ours, debian))
+    rolling.daemon(ours)
+    pair.start()
+    rolling.caught_up(ours)
+    load = Load(pair, rolling_load.a_seed())
+    load.begin()
+    load.run([lambda: rolling.kill_client(ours), lambda: kill_and_start(ours),
+              lambda: kill_children(debian, "sync_server"), lambda: kill_and_start(debian)])
+    assert load.done > 30
+    ours.reload()
+    rolling.caught_up(ours, timeout=120)
+    for user in rolling_load.USERS:
+        must_be_equal_both_ways(pair, user)
+    of_debian(debian)
+
+
+def test_ours_takes_over_the_text_log_of_debian(debian, ours, factory):
+    """On one directory: 3.6.1 has worked and its client has died; our programs go on where it stopped, and back."""
+    pair = rolling.set_up(Pair(debian, ours), sync_log=True)
+    pair.start()
+    fill_user(debian)
+    log = rolling.log_path(debian)
+    with open(log, encoding="ascii") as f:
+        assert "MAILBOX user.anna" in f.read()
+    os.rename(log, rolling.log_path(debian, "log-run"))
+    with debian.imap("anna") as imap:
+        imap.append("INBOX", message(30))
+        imap.logout()
+    debian.stop()
+    ours_at_it = factory("taken")
+    ours_at_it.allow_log(".")
+    ours_at_it.conf = {**debian.conf, "log_file": ours_at_it.logfile}
+    ours_at_it.write_conf()
+    ours_at_it.run("sync_client", "-R", "-1")
+    assert not os.path.exists(log) and not os.path.exists(rolling.log_path(debian, "log-run"))
+    # what is left undone by ours at a clean stop is found by theirs
+    ours_at_it.run("cyr_synclog", "-u", "anna")
+    with open(log, encoding="ascii") as f:
+        assert f.read() == "USER anna\n"
+    debian.start()
+    assert_same(debian, ours)
+    with debian.imap("anna") as imap:
+        imap.append("INBOX", message(31))
+        imap.logout()
+    debian.run("sync_client", "-R", "-1", "-v")
+    assert_same(debian, ours)
+    assert not os.path.exists(log)
