@@ -57,9 +57,11 @@ void imap_bad(struct imap_session *s, const char *fmt, ...)
     prot_puts(s->out, "\r\n");
 }
 
+const char imap_uidonly_text[] = "[UIDREQUIRED] Message numbers are not allowed with UIDONLY";
+
 void imap_uid_required(struct imap_session *s)
 {
-    imap_bad(s, "[UIDREQUIRED] Message numbers are not allowed with UIDONLY");
+    imap_bad(s, "%s", imap_uidonly_text);
 }
 
 static void report_changes(struct imap_session *s)

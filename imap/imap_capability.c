@@ -67,6 +67,7 @@ static const struct {
     { "XMOVE", false },
     /* What 3.6.1 has not. */
     { "INPROGRESS", false },
+    { "MULTISEARCH", false },
     { "PARTIAL", false },
     { "QUOTA=RES-MESSAGE", false },
     { "QUOTA=RES-STORAGE", false },

@@ -196,6 +196,7 @@ void imap_report(struct imap_session *s, bool expunges, const struct imap_known 
 struct index_message;
 /* "* n FETCH (", with UIDONLY "* uid UIDFETCH (". */
 void imap_begin_fetch(struct imap_session *s, uint32_t msgno, uint32_t uid);
+extern const char imap_uidonly_text[];
 /* BAD [UIDREQUIRED]: the command names messages by number. */
 void imap_uid_required(struct imap_session *s);
 void imap_print_flags(struct imap_session *s, const struct index_message *msg);

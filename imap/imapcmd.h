@@ -20,6 +20,7 @@ void cmd_create(struct imap_session *s);
 void cmd_delete(struct imap_session *s);
 void cmd_deleteacl(struct imap_session *s);
 void cmd_enable(struct imap_session *s);
+void cmd_esearch(struct imap_session *s);
 void cmd_examine(struct imap_session *s);
 void cmd_expunge(struct imap_session *s);
 void cmd_fetch(struct imap_session *s);

@@ -34,7 +34,7 @@ struct search_expr;
 /* What the parser needs to know. */
 struct search_syntax {
     bool conversations;          /* CONVFLAG, CONVREAD ... are keys */
-    bool uidonly;                /* message numbers are not (RFC 9586) */
+    const char *no_numbers;      /* text of the BAD that message numbers get; NULL: they are allowed */
     const char *default_charset; /* of a command without CHARSET; NULL: US-ASCII */
     time_t now;                  /* for OLDER and YOUNGER; 0: the clock */
     unsigned charset_flags;      /* CHARSET_*: search_charset_flags() */

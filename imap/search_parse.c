@@ -329,8 +329,7 @@ static int read_numbers(struct parser *p, const char *text, int c, struct search
     struct search_expr *e;
 
     if (!is_saved(text) && !imparse_issequence(text)) return bad(p, c, "Invalid Search criteria");
-    if (!is_saved(text) && p->syntax->uidonly)
-        return bad(p, c, "[UIDREQUIRED] Message numbers are not allowed with UIDONLY");
+    if (!is_saved(text) && p->syntax->no_numbers) return bad(p, c, p->syntax->no_numbers);
     e = search_expr_new(SEARCH_TERM);
     e->key = is_saved(text) ? lookup(p, "UID") : &search_sequence_key;
     buf_setcstr(&e->text, text);

@@ -24,6 +24,7 @@ static const struct imap_command commands[] = {
     { "DELETE", cmd_delete, CMD_AUTH | CMD_WRITE },
     { "DELETEACL", cmd_deleteacl, CMD_AUTH | CMD_WRITE },
     { "ENABLE", cmd_enable, CMD_AUTH },
+    { "ESEARCH", cmd_esearch, CMD_AUTH | CMD_EXPUNGES },
     { "EXAMINE", cmd_examine, CMD_AUTH | CMD_QUIET },
     { "EXPUNGE", cmd_expunge, SELECTED | CMD_WRITE | CMD_UID | CMD_EXPUNGES },
     { "FETCH", cmd_fetch, SELECTED | CMD_UID | CMD_NUMBERS },

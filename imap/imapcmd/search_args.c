@@ -22,7 +22,7 @@ void search_keys_init(struct imap_session *s, struct search_keys *keys)
 {
     *keys = (struct search_keys){ .syntax = {
                                       .conversations = s->options->conversations,
-                                      .uidonly = s->uidonly,
+                                      .no_numbers = s->uidonly ? imap_uidonly_text : NULL,
                                       .charset_flags = search_charset_flags(),
                                       .folder = folder,
                                       .rock = s,
