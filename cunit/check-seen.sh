@@ -45,6 +45,7 @@ db imap/user_strays.o a second file of the user, whose records are joined
 db imap/synccmd/get_meta.o replication: whole records
 db imap/synccmd/apply_meta.o replication: whole records
 db imap/sync_client_local.o replication: whole records
+db imap/sync_client_absent.o replication: whole records
 MAY
 
 # Lines "RULE FILE WHAT" of a list of sources below the current directory.
