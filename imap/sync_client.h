@@ -201,6 +201,10 @@ int sync_do_subs(struct sync_client *sc, const char *userid, const strarray_t *r
 /* One subscription, as it is here now. */
 int sync_do_sub(struct sync_client *sc, const char *userid, const char *name);
 
+/* ---- _userstate ---- */
+/* Active or disabled, and since when; to a replica that has records of users. */
+int sync_do_userstate(struct sync_client *sc, const char *userid);
+
 /* ---- _user ---- */
 int sync_do_user(struct sync_client *sc, const char *userid);
 /* One set; names are internal. */

@@ -52,6 +52,7 @@ static int user_round(struct sync_client *sc, const char *userid, bool *againp)
     if (!mr) mr = sync_do_subs(sc, userid, &state.subs);
     if (!mr && !sc->sieve_mailbox) mr = sync_do_sieve(sc, userid, &state.scripts);
     if (!mr) mr = sync_do_seen(sc, userid, &state.seen);
+    if (!mr) mr = sync_do_userstate(sc, userid);
     if (!r) r = mr;
 
 done:

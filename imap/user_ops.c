@@ -170,6 +170,27 @@ int user_enable(struct txn *txn, const char *userid)
     return r;
 }
 
+int user_take_state(struct txn *txn, const struct user_record *said)
+{
+    struct user_record *now = NULL, *rec = NULL;
+    char *inbox = NULL;
+
+    int r = begin(txn, said->userid, &inbox, &now, &rec);
+    bool takes = !r && (rec->state == USER_ACTIVE || rec->state == USER_DISABLED);
+    if (takes && (rec->state != said->state || strcmpnull(rec->reason, said->reason) || rec->changed != said->changed ||
+                  (said->created && rec->created != said->created))) {
+        rec->state = said->state;
+        rec->changed = said->changed;
+        if (said->created) rec->created = said->created;
+        user_record_set_text(&rec->reason, said->reason);
+        r = put(txn, rec);
+    }
+    user_record_free(&now);
+    user_record_free(&rec);
+    free(inbox);
+    return r;
+}
+
 /* ---- delete, rename ---- */
 
 /* A user without INBOX: only his record changes. */

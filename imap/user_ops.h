@@ -21,6 +21,11 @@ int user_create(struct txn *txn, const struct user_createargs *args);
 int user_disable(struct txn *txn, const char *userid, const char *reason);
 /* Also of who is moving in: he has arrived. He needs an INBOX. */
 int user_enable(struct txn *txn, const char *userid);
+/*
+ * A master says in which state he is, active or disabled, why and since when: so it is here, but who is moving in stays so. said has no
+ * id. IMAP_NOTFOUND.
+ */
+int user_take_state(struct txn *txn, const struct user_record *said);
 /* By delete_mode, or at once. */
 int user_delete(struct txn *txn, const char *userid, bool immediate);
 int user_rename(struct txn *txn, const char *from, const char *to);

@@ -44,7 +44,7 @@ struct backend_protocol {
     struct saslclient_protocol auth;
 };
 
-#define BACKEND_NCAPAS 19
+#define BACKEND_NCAPAS 20
 
 struct backend {
     const struct backend_protocol *protocol;

@@ -12,6 +12,8 @@
 #include "strarray.h"
 #include "util.h"
 
+_Static_assert(BACKEND_CAPA_USERSTATE == 1 << (BACKEND_NCAPAS - 1), "each capability has a place for its parameters");
+
 static const struct backend_capaname imap_capas[] = {
     { "AUTH", BACKEND_CAPA_AUTH, NULL },
     { "STARTTLS", BACKEND_CAPA_STARTTLS, NULL },
@@ -29,6 +31,7 @@ static const struct backend_capaname imap_capas[] = {
     { "X-RAWQUOTA", BACKEND_CAPA_QUOTARAW, NULL },
     { "X-SUBHISTORY", BACKEND_CAPA_SUBHISTORY, NULL },
     { "X-RENAMES", BACKEND_CAPA_RENAMES, NULL },
+    { "X-USERSTATE", BACKEND_CAPA_USERSTATE, NULL },
     { NULL, 0, NULL },
 };
 
@@ -39,6 +42,7 @@ static const struct backend_capaname csync_capas[] = {
     { "SIEVE-MAILBOX", BACKEND_CAPA_SIEVEMAILBOX, NULL },
     { "X-SUBHISTORY", BACKEND_CAPA_SUBHISTORY, NULL },
     { "X-RENAMES", BACKEND_CAPA_RENAMES, NULL },
+    { "X-USERSTATE", BACKEND_CAPA_USERSTATE, NULL },
     { NULL, 0, NULL },
 };
 

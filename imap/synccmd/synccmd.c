@@ -40,6 +40,7 @@ static const struct synccmd {
     { SYNCCMD_GET, "SUBHISTORY", synccmd_get_subhistory, 0 },
     { SYNCCMD_GET, "UNIQUEIDS", synccmd_get_uniqueids, 0 },
     { SYNCCMD_GET, "USER", synccmd_get_user, 0 },
+    { SYNCCMD_GET, "USERSTATE", synccmd_get_userstate, 0 },
 
     { SYNCCMD_APPLY, "ACTIVATE_SIEVE", synccmd_apply_activate_sieve, 0 },
     { SYNCCMD_APPLY, "ANNOTATION", synccmd_apply_annotation, 0 },
@@ -68,6 +69,7 @@ static const struct synccmd {
     { SYNCCMD_APPLY, "UNSIEVE", synccmd_apply_unsieve, 0 },
     { SYNCCMD_APPLY, "UNSUB", synccmd_apply_unsub, 0 },
     { SYNCCMD_APPLY, "UNUSER", synccmd_apply_unuser, 0 },
+    { SYNCCMD_APPLY, "USERSTATE", synccmd_apply_userstate, 0 },
 
     { SYNCCMD_RESTORE, "LOCAL_MAILBOX", synccmd_restore_mailbox, SYNCCMD_LOCAL },
     { SYNCCMD_RESTORE, "MAILBOX", synccmd_restore_mailbox, 0 },
