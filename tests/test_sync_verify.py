@@ -97,7 +97,7 @@ def during(pair, change, *args):
     asked = []
 
     def on_command(command):
-        if command.startswith(b"GET USER"):
+        if command.startswith(b"GET USER "):
             asked.append(command)
             if len(asked) == 2:
                 change()
@@ -199,9 +199,9 @@ def test_comparison_needs_the_server(pair):
     allow(pair)
     sync(pair, "-u", "anna")
     pair.primary.allow_log("ERROR")
-    # the first GET USER is that of the run, which compares subscriptions, too
-    done, command = relayed(pair, 3, "before", "--verify", "-u", "anna")
-    assert command.startswith(b"GET USER")
+    # the first GET USER is that of the run, which compares subscriptions and asks for the state, too
+    done, command = relayed(pair, 4, "before", "--verify", "-u", "anna")
+    assert command.startswith(b"GET USER ")
     assert done.returncode == 1
     assert "verify_user: anna: " in done.stderr
     assert summary(done)[3]
