@@ -177,7 +177,8 @@ def test_server_is_killed_at_each_command(pair, where):
         user = f"user{n}"
         fill_user(pair.primary, user)
         done, command = relayed(pair, n, where, "-u", user)
-        if command.startswith(b"EXIT"):
+        # users are alike but for one command: whose INBOX came within the same second needs not be told since when he is there
+        if command is None or command.startswith(b"EXIT"):
             assert done.returncode == 0 and n > 8
             break
         assert done.returncode == 1, (n, command)
