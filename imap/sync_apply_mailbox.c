@@ -125,6 +125,34 @@ static int check_inbox_exists(struct apply *a)
     return r;
 }
 
+/*
+ * The files of a user lie where the UNIQUEID of his INBOX says. When another INBOX comes into the place of one that is
+ * gone for good, they go with it, in a transaction of their own: what a run that ended before left is found by the next one.
+ */
+static int take_user_files(struct apply *a)
+{
+    static const char *const suffixes[] = { "conversations", "counters", "seen", "sub", "subhistory", "mboxkey", "dav" };
+    struct user_meta *from = NULL, *to = NULL;
+    mbentry_t *old = NULL, *inbox = mbentry_new(a->folder.name);
+    int r = mboxlist_lookup_allow_all(a->folder.name, &old, a->txn);
+
+    inbox->uniqueid = xstrdup(a->folder.uniqueid);
+    bool gone = !r && (old->mbtype & MBTYPE_DELETED) && old->uniqueid && strcmp(old->uniqueid, a->folder.uniqueid) &&
+                mboxlist_lookup_by_uniqueid(old->uniqueid, NULL, false, a->txn) == IMAP_MAILBOX_NONEXISTENT;
+    if (gone) {
+        r = user_meta_from_entry(old, &from);
+        if (!r) r = user_meta_from_entry(inbox, &to);
+        if (!r) r = user_meta_move(a->txn, from, to, suffixes, sizeof(suffixes) / sizeof(*suffixes), false);
+        if (!r) r = txn_commit(&a->txn, NULL);
+        if (!r) r = apply_begin(a);
+    }
+    user_meta_free(&from);
+    user_meta_free(&to);
+    mbentry_free(&old);
+    mbentry_free(&inbox);
+    return r == IMAP_MAILBOX_NONEXISTENT ? 0 : r;
+}
+
 static int apply_create(struct apply *a)
 {
     const struct sync_folder *f = &a->folder;
@@ -148,6 +176,7 @@ static int apply_create(struct apply *a)
     int r = check_uniqueid_free(a);
 
     if (!r) r = check_inbox_exists(a);
+    if (!r && mboxname_isusermailbox(f->name, true)) r = take_user_files(a);
     if (!r) r = mboxlist_createmailbox(a->txn, &args, &a->mailbox);
     a->created = !r;
     return r;
@@ -179,7 +208,8 @@ static int apply_open(struct apply *a)
     if (r) return r;
     const char *uniqueid = mailbox_uniqueid(a->mailbox);
     if (uniqueid && !strcmp(uniqueid, a->folder.uniqueid)) return 0;
-    if (!mailbox_index_header(a->mailbox)->last_uid || apply_force(a)) return apply_remove_old(a);
+    bool named = uniqueid && a->folder.replaces && !strcmp(uniqueid, a->folder.replaces);
+    if (named || !mailbox_index_header(a->mailbox)->last_uid || apply_force(a)) return apply_remove_old(a);
     syslog(LOG_ERR, "SYNCERROR: mailbox uniqueid changed - retry: mailbox=<%s> old=<%s> new=<%s>",
            name, uniqueid ? uniqueid : "", a->folder.uniqueid);
     return IMAP_MAILBOX_MOVED;

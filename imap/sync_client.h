@@ -165,9 +165,12 @@ const char *sync_target_partition(const struct sync_client *sc, const mbentry_t 
 /* Bring one mailbox up to date; remote NULL: the replica does not have it. */
 int sync_do_mailbox(struct sync_client *sc, const mbentry_t *mbentry,
                     const struct sync_folder *remote, struct sync_sent *sent);
-/* Make one that the replica does not have, under another name there. */
+/*
+ * Make one that the replica does not have: under another name there (NULL: the same), or in the place of the mailbox of that name with
+ * the UNIQUEID `replaces` (NULL: there is none).
+ */
 int sync_do_mailbox_as(struct sync_client *sc, const mbentry_t *mbentry, const char *name,
-                       struct sync_sent *sent);
+                       const char *replaces, struct sync_sent *sent);
 int sync_do_intermediate(struct sync_client *sc, const mbentry_t *mbentry);
 /* Compare all records with those of the replica, repair ours, and have the replica expunge what must go. */
 int sync_do_full(struct sync_client *sc, const char *name);

@@ -270,23 +270,16 @@ static int do_renames(struct sync_client *sc, const ptrarray_t *mbentries, struc
 
 /* ---- the set ---- */
 
-/*
- * Another mailbox has the name on the replica, and ours is not there. Ours is made beside it, of the messages that the replica has,
- * then the two change places. Each message is there all the time.
- */
-static int do_beside(struct sync_client *sc, const ptrarray_t *mbentries, const mbentry_t *mbentry,
-                     struct sync_state *state, struct sync_remote *occupant, struct sync_sent *sent)
+/* Ours beside the other one, then the two change places. */
+static int make_beside(struct sync_client *sc, const ptrarray_t *mbentries,
+                       const mbentry_t *mbentry, struct sync_state *state,
+                       struct sync_remote *occupant, struct sync_sent *sent)
 {
-    ptrarray_t one = PTRARRAY_INITIALIZER;
     const char *partition = sync_target_partition(sc, mbentry);
     struct batch places;
     char *beside = spare_name(state, mbentries, mbentry->name, mbentry->uniqueid);
+    int r = sync_do_mailbox_as(sc, mbentry, beside, NULL, sent);
 
-    /* some may have come from there just now */
-    ptrarray_append(&one, (void *)mbentry);
-    int r = sync_do_reserve(sc, &one, state, sent);
-    ptrarray_fini(&one);
-    if (!r) r = sync_do_mailbox_as(sc, mbentry, beside, sent);
     if (!r) {
         batch_begin(&places, sc);
         r = make_room(&places, mbentries, state, occupant);
@@ -297,6 +290,24 @@ static int do_beside(struct sync_client *sc, const ptrarray_t *mbentries, const 
     return r;
 }
 
+/*
+ * Another mailbox has the name on the replica, and ours is not there; its messages are in ours by now. Ours is made of
+ * the messages that the replica has. An INBOX has no place beside it: the replica must be able to replace it, which 3.6.1 refuses.
+ */
+static int do_beside(struct sync_client *sc, const ptrarray_t *mbentries, const mbentry_t *mbentry,
+                     struct sync_state *state, struct sync_remote *occupant, struct sync_sent *sent)
+{
+    ptrarray_t one = PTRARRAY_INITIALIZER;
+
+    ptrarray_append(&one, (void *)mbentry);
+    int r = sync_do_reserve(sc, &one, state, sent);
+    ptrarray_fini(&one);
+    if (r) return r;
+    if (mboxname_isusermailbox(mbentry->name, true))
+        return sync_do_mailbox_as(sc, mbentry, NULL, occupant->folder.uniqueid, sent);
+    return make_beside(sc, mbentries, mbentry, state, occupant, sent);
+}
+
 static int update_one(struct sync_client *sc, const ptrarray_t *mbentries, const mbentry_t *mbentry,
                       struct sync_state *state, struct sync_sent *sent, bool *againp)
 {
@@ -304,10 +315,12 @@ static int update_one(struct sync_client *sc, const ptrarray_t *mbentries, const
     const struct sync_remote *remote = sync_state_find(state, mbentry->uniqueid);
     struct sync_remote *occupant = remote ? NULL : sync_state_byname(state, mbentry->name);
     if (!occupant || !occupant->folder.last_uid || sc->nocopyback || !againp ||
-        !sync_folder_is_plain(&occupant->folder) || mboxname_isusermailbox(mbentry->name, true))
+        !sync_folder_is_plain(&occupant->folder) ||
+        (mboxname_isusermailbox(mbentry->name, true) && occupant->fate != SYNC_FATE_MERGED))
         return sync_do_mailbox(sc, mbentry, remote ? &remote->folder : NULL, sent);
-    *againp = true;
-    return do_beside(sc, mbentries, mbentry, state, occupant, sent);
+    int r = do_beside(sc, mbentries, mbentry, state, occupant, sent);
+    if (!r) *againp = true;
+    return r;
 }
 
 /* One bad mailbox does not stop the others; the first error is the result. */

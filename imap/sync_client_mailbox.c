@@ -45,6 +45,7 @@ struct snapshot {
     struct sync_sent *sent;
     bool usesince;     /* the first try */
     const char *there; /* its name on the replica; NULL: as here */
+    const char *replaces;
 
     struct sync_folder local;
     struct upload *files;
@@ -100,6 +101,7 @@ static int format_text(struct snapshot *snap, struct mailbox *mailbox)
         free(snap->local.name);
         snap->local.name = xstrdup(snap->there);
     }
+    snap->local.replaces = xstrdupnull(snap->replaces);
     return sync_folder_format(&snap->local, &format, &snap->text);
 }
 
@@ -331,12 +333,14 @@ int sync_do_mailbox(struct sync_client *sc, const mbentry_t *mbentry,
 }
 
 int sync_do_mailbox_as(struct sync_client *sc, const mbentry_t *mbentry, const char *name,
-                       struct sync_sent *sent)
+                       const char *replaces, struct sync_sent *sent)
 {
-    struct snapshot snap = { .sc = sc, .mbentry = mbentry, .sent = sent, .there = name };
+    struct snapshot snap = {
+        .sc = sc, .mbentry = mbentry, .sent = sent, .there = name, .replaces = replaces
+    };
 
-    sync_client_say(sc, "%s %s (%s)", sc->localonly ? "LOCAL_MAILBOX" : "MAILBOX", name,
-                    mbentry->name);
+    sync_client_say(sc, "%s %s%s%s", sc->localonly ? "LOCAL_MAILBOX" : "MAILBOX", mbentry->name,
+                    name ? " as " : " in the place of ", name ? name : replaces);
     int r = take(&snap);
     if (!r && buf_len(&snap.text)) r = snapshot_send(&snap);
     snapshot_fini(&snap);

@@ -59,6 +59,7 @@ static const struct key {
     { "CREATEDMODSEQ", KEY_NUM64, OMIT_EMPTY, AT(createdmodseq) },
     { "FOLDERMODSEQ", KEY_NUM64, OMIT_EMPTY, AT(foldermodseq) },
     { "ANNOTATIONS", KEY_ANNOTS, 0, AT(annots) },
+    { "REPLACES", KEY_TEXT, OMIT_EMPTY, AT(replaces) },
     { "SINCE_MODSEQ", KEY_NUM64, ONLY_SINCE, AT(since_modseq) },
     { "SINCE_CRC", KEY_NUM32, ONLY_SINCE, AT(since_crc) },
     { "SINCE_CRC_ANNOT", KEY_NUM32, ONLY_SINCE, AT(since_crc_annot) },
@@ -72,6 +73,7 @@ void sync_folder_fini(struct sync_folder *folder)
     free(folder->partition);
     free(folder->acl);
     free(folder->quotaroot);
+    free(folder->replaces);
     sync_annots_fini(&folder->annots);
     memset(folder, 0, sizeof(*folder));
 }

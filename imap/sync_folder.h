@@ -23,6 +23,7 @@ struct sync_folder {
     char *uniqueid, *name; /* internal name */
     char *partition;       /* NULL: intermediate */
     char *acl, *quotaroot; /* quotaroot NULL: none */
+    char *replaces;        /* UNIQUEID of the mailbox whose place it takes (APPLY only, doc/sync-extensions.md); NULL: none */
     uint32_t mbtype;       /* without MBTYPE_LEGACY_DIRS */
     uint32_t options;      /* the four that travel */
     uint32_t last_uid, recentuid, uidvalidity;

@@ -3,7 +3,7 @@
 
 import pytest
 
-from cyltest.folders import Watch, contents, do, every, fill, guid, message, names, other_identity, ready
+from cyltest.folders import CONF, Watch, contents, do, every, fill, guid, message, names, other_identity, ready
 from cyltest.pair import Pair
 from cyltest.syncdata import assert_same, login, user_state
 
@@ -188,6 +188,63 @@ def test_both_made_one(renaming):
         # what was here keeps its UIDs
         assert b"body 10" in b"".join(imap.ok("UID FETCH 1 (BODY[])").untagged)
         imap.logout()
+
+
+def test_both_made_the_user(pair):
+    """INBOX and a folder of it were made by either end; the conversations of the user are whole afterwards."""
+    for n, server in enumerate((pair.primary, pair.replica)):
+        server.conf.update(CONF)
+        server.add_user("anna")
+        server.allow_log("SYNCNOTICE|CRC failure")
+    pair.replica.add_service("csyncunix", cmd="sync_server", listen=pair.replica.path("conf/socket/csync"))
+    pair.start()
+    for n, server in enumerate((pair.primary, pair.replica)):
+        server.create_user("anna")
+        fill(server, "INBOX.Work", 10 + n, 20 + n)
+        fill(server, "INBOX", 30 + n, 40 + n)
+    watch = Watch(pair)
+    watch.run("-u", "anna")
+    assert sorted(watch.uploaded) == sorted(guid(message(n)) for n in (10, 20, 30, 40))
+    assert_same(pair.primary, pair.replica)
+    for server in (pair.primary, pair.replica):
+        assert len(every(contents(server, "anna"))) == 8
+        assert "is OK" in server.run("ctl_conversationsdb", "-v", "-A", "anna", check=False).stdout
+    settled(pair)
+
+
+def test_killed_while_deleting(both):
+    """imapd ends at each change of the disk in a deletion: the mailbox is there, or its tombstone is, never neither."""
+    both.primary.conf["delete_mode"] = "immediate"
+    both.primary.restart()
+    for n in range(1, 26):
+        fill(both.primary, f"INBOX.F{n}", 50)
+    both.primary.run("sync_client", "-o", "-u", "anna")
+    jobs = list(both.primary.start_jobs)
+    both.primary.allow_log("")
+    killed = 0
+    for n in range(1, 26):
+        both.primary.stop()
+        both.primary.env["CYLINDER_DISKIO_KILL"] = f"change:{n}"
+        both.primary.start_jobs.clear()
+        both.primary.start()
+        try:
+            do(both.primary, f"DELETE INBOX.F{n}")
+            survived = True
+        except (AssertionError, EOFError, OSError):
+            survived = False
+        killed += not survived
+        both.primary.kill()
+        del both.primary.env["CYLINDER_DISKIO_KILL"]
+        both.primary.start_jobs[:] = jobs
+        both.primary.start()
+        if survived:
+            break
+    assert killed >= 5
+    # a run brings no deleted mailbox back, and deletes no other
+    kept = set(names(both.primary))
+    done = both.primary.run("sync_client", "-v", "-o", "-u", "anna")
+    assert "COPYBACK" not in done.stdout
+    assert set(names(both.primary)) == kept == set(names(both.replica))
 
 
 # ---- names change hands ----
