@@ -127,7 +127,8 @@ static void check_inbox(struct imap_session *s)
         r = autocreate_user(s->userid, &s->ns);
     else if (!r)
         user_mend_files(mbentry);
-    s->ns.accessible[NAMESPACE_INBOX] = !r && !s->isadmin;
+    /* an entry that can't be read is none that is not there */
+    s->ns.accessible[NAMESPACE_INBOX] = r != IMAP_MAILBOX_NONEXISTENT && !s->isadmin;
     mbentry_free(&mbentry);
     free(inbox);
 }

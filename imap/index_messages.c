@@ -137,7 +137,7 @@ int index_vanished(struct index_state *st, modseq_t since, const struct seqset *
 
     *uids = v.uids;
     if (since >= st->deletedmodseq) {
-        r = mailbox_foreach(st->mailbox, 0, since, 0, one_vanished, &v);
+        r = mailbox_foreach(st->mailbox, 0, since, MAILBOX_ITER_STRICT, one_vanished, &v);
         return r;
     }
     /* The records are no longer all there: everything that is not in the view. */

@@ -13,6 +13,7 @@
 #include <config.h>
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "acl.h"
 #include "imap_err.h"
@@ -135,12 +136,17 @@ static int walk(struct refresh *rf)
     rf->last = st->exists ? st->uids[st->exists - 1] : 0;
     rf->since = st->told_modseq;
     rf->held = seqset_init(0, SEQ_SPARSE);
-    int r = mailbox_foreach(st->mailbox, 0, 0, 0, one_record, rf);
+    uint32_t *before = st->exists ? xmemdup(st->uids, st->exists * sizeof(*st->uids)) : NULL;
+    int r = mailbox_foreach(st->mailbox, 0, 0, MAILBOX_ITER_STRICT, one_record, rf);
     while (!r && rf->old < rf->oldexists) lose(rf, 0);
     if (r) {
+        /* What can't be read has not gone: the view stays. */
+        if (before) memcpy(st->uids, before, st->exists * sizeof(*st->uids));
+        index_update_fini(rf->update);
         seqset_free(rf->held);
-        return r;
     }
+    free(before);
+    if (r) return r;
     st->exists = rf->kept;
     seqset_free(st->held);
     st->held = rf->held;

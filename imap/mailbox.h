@@ -98,6 +98,9 @@ int mailbox_find_uid(struct mailbox *, uint32_t uid, struct index_record *rec);
  * flags: MAILBOX_ITER_*. Return of the callback <> 0 stops and is returned. */
 #define MAILBOX_ITER_SKIP_EXPUNGED 1
 #define MAILBOX_ITER_SKIP_UNLINKED 2
+/* Records that can't be read are left out, and logged. With this, IMAP_MAILBOX_CHECKSUM follows at the end, unless the header's
+ * number of messages says that they are expunged ones. */
+#define MAILBOX_ITER_STRICT 4
 typedef int mailbox_iter_cb(struct mailbox *, const struct index_record *rec, void *rock);
 int mailbox_foreach(struct mailbox *, uint32_t since_uid, modseq_t since_modseq, unsigned flags,
                     mailbox_iter_cb *cb, void *rock);

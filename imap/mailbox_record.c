@@ -138,13 +138,46 @@ uint32_t mailbox_lower_bound(const struct mailbox *mailbox, uint32_t uid)
     return low;
 }
 
+/* The UID of a damaged record may lead the search astray. */
+static int find_one_by_one(struct mailbox *mailbox, uint32_t uid, struct index_record *rec)
+{
+    for (uint32_t recno = 1; recno <= mailbox->hdr.num_records; recno++) {
+        if (uid_at(mailbox, recno) != uid) continue;
+        return mailbox_read_record(mailbox, recno, rec);
+    }
+    return IMAP_NOTFOUND;
+}
+
 int mailbox_find_uid(struct mailbox *mailbox, uint32_t uid, struct index_record *rec)
 {
     uint32_t recno = mailbox_lower_bound(mailbox, uid);
 
-    if (!uid || recno > mailbox->hdr.num_records || uid_at(mailbox, recno) != uid)
-        return IMAP_NOTFOUND;
+    if (!uid) return IMAP_NOTFOUND;
+    if (recno > mailbox->hdr.num_records || uid_at(mailbox, recno) != uid)
+        return bv_first_set(&mailbox->bad_logged) < 0 ? IMAP_NOTFOUND : find_one_by_one(mailbox, uid, rec);
     return mailbox_read_record(mailbox, recno, rec);
+}
+
+/* The header's number of messages tells whether one of the records that can't be read is one. */
+static int are_all_messages_readable(struct mailbox *mailbox)
+{
+    struct index_record rec;
+    uint32_t live = 0;
+
+    for (uint32_t recno = 1; recno <= mailbox->hdr.num_records; recno++)
+        if (!mailbox_read_record(mailbox, recno, &rec) && rec.uid)
+            live += !(rec.internal_flags & FLAG_INTERNAL_EXPUNGED);
+    return live == mailbox->hdr.exists ? 0 : IMAP_MAILBOX_CHECKSUM;
+}
+
+/* The first recno of those above since_uid, and of those in front of them that can't be read. */
+static uint32_t first_above(struct mailbox *mailbox, uint32_t since_uid)
+{
+    uint32_t recno = mailbox_lower_bound(mailbox, since_uid + 1);
+    struct index_record rec;
+
+    while (recno > 1 && (mailbox_read_record(mailbox, recno - 1, &rec) || !rec.uid || rec.uid > since_uid)) recno--;
+    return recno;
 }
 
 int mailbox_foreach(struct mailbox *mailbox, uint32_t since_uid, modseq_t since_modseq,
@@ -153,16 +186,20 @@ int mailbox_foreach(struct mailbox *mailbox, uint32_t since_uid, modseq_t since_
     uint32_t skip = 0;
     uint32_t last = mailbox->hdr.num_records;
     struct index_record rec;
+    bool unreadable = false;
 
     if (since_uid == UINT32_MAX) return 0;
     if (flags & MAILBOX_ITER_SKIP_EXPUNGED) skip |= FLAG_INTERNAL_EXPUNGED;
     if (flags & MAILBOX_ITER_SKIP_UNLINKED) skip |= FLAG_INTERNAL_UNLINKED;
-    for (uint32_t recno = mailbox_lower_bound(mailbox, since_uid + 1); recno <= last; recno++) {
-        if (mailbox_read_record(mailbox, recno, &rec)) continue;
-        if (!rec.uid || (rec.internal_flags & skip)) continue;
+    for (uint32_t recno = first_above(mailbox, since_uid); recno <= last; recno++) {
+        if (mailbox_read_record(mailbox, recno, &rec)) {
+            unreadable = true;
+            continue;
+        }
+        if (rec.uid <= since_uid || (rec.internal_flags & skip)) continue;
         if (since_modseq && rec.modseq <= since_modseq) continue;
         int r = cb(mailbox, &rec, rock);
         if (r) return r;
     }
-    return 0;
+    return unreadable && (flags & MAILBOX_ITER_STRICT) ? are_all_messages_readable(mailbox) : 0;
 }

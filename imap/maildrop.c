@@ -86,7 +86,7 @@ static int read_list(struct maildrop *drop, const struct maildrop_args *args)
     if (!maildrop_poll_allowed(hdr->pop3_last_login, args->now, args->minpoll, args->pollpadding,
                                &drop->poll_time))
         return IMAP_AGAIN;
-    return mailbox_foreach(drop->mailbox, 0, 0, MAILBOX_ITER_SKIP_EXPUNGED, add_message, drop);
+    return mailbox_foreach(drop->mailbox, 0, 0, MAILBOX_ITER_SKIP_EXPUNGED | MAILBOX_ITER_STRICT, add_message, drop);
 }
 
 int maildrop_open(const struct maildrop_args *args, struct maildrop **dropp)

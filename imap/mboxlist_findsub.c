@@ -36,15 +36,18 @@ static int sub_cmp(const void *a, const void *b)
     return mbname_cmp(x->mbname, y->mbname);
 }
 
-static int push(struct find *f, const struct sub *sub)
+/* *damaged: the entry can't be read, and what is subscribed is left out. */
+static int push(struct find *f, const struct sub *sub, int *damaged)
 {
     mbentry_t *entry = NULL;
     const char *name = mbname_intname(sub->mbname);
 
     int r = mboxlist_lookup(name, &entry, txn_current());
-    if (r && r != IMAP_MAILBOX_NONEXISTENT && r != IMAP_MAILBOX_RESERVED &&
-        r != IMAP_MAILBOX_BADFORMAT)
-        return r;
+    if (r == IMAP_MAILBOX_BADFORMAT) {
+        *damaged = r;
+        return 0;
+    }
+    if (r && r != IMAP_MAILBOX_NONEXISTENT && r != IMAP_MAILBOX_RESERVED) return r;
     bool hidden = entry && mboxname_isnonimapmailbox(entry->name, entry->mbtype);
     if (entry && !find_isvisible(f, sub->mbname, entry)) mbentry_free(&entry);
     r = hidden ? 0 : find_push(f, sub->mbname, entry);
@@ -60,6 +63,7 @@ int mboxlist_findsub(const struct namespace *ns, extnames_t patterns, bool isadm
     struct find f;
 
     find_init(&f, ns, patterns, isadmin, userid, auth, cb, rock);
+    int damaged = 0;
     int r = userid ? sub_list(userid, &names) : 0;
     for (int i = 0; i < strarray_size(&names); i++) {
         struct sub *sub = xzmalloc(sizeof(*sub));
@@ -68,8 +72,9 @@ int mboxlist_findsub(const struct namespace *ns, extnames_t patterns, bool isadm
         ptrarray_append(&subs, sub);
     }
     ptrarray_sort(&subs, sub_cmp);
-    for (int i = 0; !r && i < ptrarray_size(&subs); i++) r = push(&f, ptrarray_nth(&subs, i));
+    for (int i = 0; !r && i < ptrarray_size(&subs); i++) r = push(&f, ptrarray_nth(&subs, i), &damaged);
     if (!r) r = find_finish(&f);
+    if (!r) r = damaged;
     ptrarray_fini_with(&subs, sub_free);
     strarray_fini(&names);
     find_fini(&f);

@@ -138,6 +138,7 @@ int metadata_get(const struct metadata_who *who, const mbentry_t *mbentry,
 
     if (g.may_read) r = annotatemore_foreach(mbentry, NULL, NULL, NULL, stored, &g);
     if (!r) builtins(&g);
+    if (!r) r = g.src.r; /* what can't be read is not NIL */
     if (!r && !g.may_read && !hash_numrecords(&g.told)) r = IMAP_PERMISSION_DENIED;
     if (!r && g.may_read) missing(&g, patterns);
 

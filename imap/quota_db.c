@@ -85,15 +85,17 @@ int quota_read(const char *root, struct txn *txn, struct quota *q)
     return r;
 }
 
-static bool exists(struct txn_db *db, struct txn *txn, const char *root)
+static int exists(struct txn_db *db, struct txn *txn, const char *root, bool *found)
 {
     const struct quota_fold *fold = txn ? quota_fold_find(txn, root) : NULL;
     const char *val;
     size_t len;
 
-    if (fold && fold->deleted) return fold->haslimits;
-    if (fold && fold->haslimits) return true;
-    return !txn_db_fetch(db, root, strlen(root), &val, &len) && len && *val;
+    *found = fold && fold->haslimits;
+    if (fold && (fold->deleted || fold->haslimits)) return 0;
+    int r = txn_db_fetch(db, root, strlen(root), &val, &len);
+    *found = !r && len && *val;
+    return r == IMAP_NOTFOUND ? 0 : r;
 }
 
 int quota_findroot(const char *name, struct txn *txn, char **rootp)
@@ -105,15 +107,16 @@ int quota_findroot(const char *name, struct txn *txn, char **rootp)
     int r = quota_open(txn, 0, &db);
     if (r) return r;
     char *root = xstrdup(name);
-    bool found;
-    while (!(found = exists(db, txn, root)))
-        if (!mboxname_cut(root)) break;
+    bool found = false;
+    do {
+        r = exists(db, txn, root, &found);
+    } while (!r && !found && mboxname_cut(root));
     txn_db_close(&db);
-    if (found)
+    if (!r && found)
         *rootp = root;
     else
         free(root);
-    return 0;
+    return r;
 }
 
 struct foreach_rock {

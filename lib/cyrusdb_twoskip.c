@@ -315,8 +315,9 @@ static int fill_locked(struct twoskip *ts, struct batch *batch, const struct buf
         r = twoskip_step(ts, &rec, &next);
         rec = next;
     }
-    batch->last = true;
-    return r == CYRUSDB_NOTFOUND ? 0 : r;
+    if (r == CYRUSDB_NOTFOUND) r = 0;
+    batch->last = !r;
+    return r;
 }
 
 /* What was read before an error is handed out first: the error comes again at its own place. */

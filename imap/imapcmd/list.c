@@ -29,6 +29,7 @@ struct lister {
     strarray_t subscribed; /* internal names, sorted; for RETURN (SUBSCRIBED) */
     bool all_subscribed;   /* names come from the subscriptions */
     unsigned calls;
+    int damaged; /* why lines were left out */
 };
 
 /* ---- one answer ---- */
@@ -40,13 +41,13 @@ static const char *intname_of(const struct findall_data *data)
 }
 
 /* Special-use attributes of an own mailbox: only direct children of the INBOX have any. */
-static void special_use(const struct lister *l, const struct findall_data *data, struct buf *out)
+static int special_use(const struct lister *l, const struct findall_data *data, struct buf *out)
 {
     const char *userid = l->s->userid;
 
-    if (!data->mbentry || !userid || !mboxname_userownsmailbox(userid, data->mbentry->name)) return;
-    if (strarray_size(mbname_boxes(data->mbname)) != 1) return;
-    if (annotatemore_lookup(data->mbentry, "/specialuse", userid, NULL, out)) buf_reset(out);
+    if (!data->mbentry || !userid || !mboxname_userownsmailbox(userid, data->mbentry->name)) return 0;
+    if (strarray_size(mbname_boxes(data->mbname)) != 1) return 0;
+    return annotatemore_lookup(data->mbentry, "/specialuse", userid, NULL, out);
 }
 
 struct child_search {
@@ -70,12 +71,14 @@ static int child_cb(const mbentry_t *mbentry, void *rock)
     return below;
 }
 
-static bool has_children(const struct lister *l, const struct findall_data *data)
+static bool has_children(struct lister *l, const struct findall_data *data)
 {
     struct child_search search = { l->s, data->extname };
 
     if (!l->all_subscribed) return data->has_children;
-    return mboxlist_mboxtree(intname_of(data), child_cb, &search, MBOXTREE_SKIP_ROOT) == 1;
+    int r = mboxlist_mboxtree(intname_of(data), child_cb, &search, MBOXTREE_SKIP_ROOT);
+    if (r && r != 1) l->damaged = r;
+    return r == 1;
 }
 
 static void attribute(struct buf *out, const char *name)
@@ -84,7 +87,7 @@ static void attribute(struct buf *out, const char *name)
     buf_appendcstr(out, name);
 }
 
-static void children_attribute(const struct lister *l, const struct findall_data *data,
+static void children_attribute(struct lister *l, const struct findall_data *data,
                                struct buf *out)
 {
     if (l->args->kind == LIST_LSUB) {
@@ -102,7 +105,7 @@ static bool shows_special_use(const struct lister *l)
            l->args->kind == LIST_XLIST || config_getswitch(IMAPOPT_SPECIALUSEALWAYS);
 }
 
-static void attributes(const struct lister *l, const struct findall_data *data,
+static void attributes(struct lister *l, const struct findall_data *data,
                        const struct buf *use, struct buf *out)
 {
     if (!data->mbentry)
@@ -174,9 +177,12 @@ static int found(const struct findall_data *data, void *rock)
     if (l->all_subscribed && !data->is_exactmatch && l->args->kind == LIST_EXTENDED &&
         !mboxlist_lookup(intname_of(data), &mbentry, NULL))
         real.mbentry = mbentry;
-    special_use(l, &real, &use);
-    int r = 0;
-    if (!(l->args->options & LIST_SEL_SPECIALUSE) || buf_len(&use)) {
+    int r = special_use(l, &real, &use);
+    if (r) {
+        l->damaged = r; /* a line without them would be wrong; the other lines come */
+        r = 0;
+    }
+    else if (!(l->args->options & LIST_SEL_SPECIALUSE) || buf_len(&use)) {
         r = txn_wait(mboxlist_seen_lsn());
         if (!r) print_line(l, &real, &use);
     }
@@ -255,6 +261,7 @@ static void list(struct imap_session *s, enum list_kind kind)
                         kind == LIST_XLIST ? "XLIST" : "LIST", s->ns.hier_sep);
         else
             r = run(&l, &args);
+        if (!r) r = l.damaged;
         double secs = monotonic_seconds() - s->start;
         if (r)
             imap_result(s, r);

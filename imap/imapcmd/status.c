@@ -116,7 +116,7 @@ static int count(struct imap_session *s, struct mailbox *mailbox, uint32_t items
     else
         counts->unseen = 0;
     if (!internal || from < mailbox_index_header(mailbox)->last_uid)
-        r = mailbox_foreach(mailbox, from, 0, MAILBOX_ITER_SKIP_EXPUNGED, count_one, counts);
+        r = mailbox_foreach(mailbox, from, 0, MAILBOX_ITER_SKIP_EXPUNGED | MAILBOX_ITER_STRICT, count_one, counts);
     if (internal) counts->unseen = unseen;
     seen_view_free(&counts->seen);
     return r;
@@ -134,7 +134,7 @@ static int add_deleted(struct mailbox *mailbox, const struct index_record *rec, 
 static int deleted_storage(struct mailbox *mailbox, uint32_t items, uint64_t *bytes)
 {
     if (!(items & STATUS_DELETED_STORAGE) || !mailbox_index_header(mailbox)->deleted) return 0;
-    return mailbox_foreach(mailbox, 0, 0, MAILBOX_ITER_SKIP_EXPUNGED, add_deleted, bytes);
+    return mailbox_foreach(mailbox, 0, 0, MAILBOX_ITER_SKIP_EXPUNGED | MAILBOX_ITER_STRICT, add_deleted, bytes);
 }
 
 struct status {
