@@ -14,6 +14,7 @@
 #include "testutil.h"
 #include "twoskip.h"
 #include "util.h"
+#include "xsyslog.h"
 #include "xmalloc.h"
 
 static char *dir, *path;
@@ -363,6 +364,141 @@ START_TEST(test_long_and_odd)
 }
 END_TEST
 
+/* ---- records with damaged keys ---- */
+
+#define DAMAGE_KEYS 120 /* every third of them is not stored */
+
+struct damage_model {
+    char value[DAMAGE_KEYS][24]; /* "": not there */
+    bool damaged[DAMAGE_KEYS];   /* what is there can't be read */
+    bool changed; /* new keys may have been put beside it: where it was can't be told any more */
+};
+
+static void damage_key(char *key, size_t len, unsigned n)
+{
+    snprintf(key, len, "key%03u", n);
+}
+
+/* One byte of a record, found by its key and value in the file, becomes another. */
+static void damage_record(struct damage_model *m, unsigned n, unsigned at)
+{
+    struct buf file = BUF_INITIALIZER;
+    char text[48];
+
+    int len = snprintf(text, sizeof(text), "key%03u%s", n, m->value[n]);
+    test_readfile(path, &file);
+    char *p = memmem(file.s, file.len, text, (size_t)len);
+    ck_assert_ptr_nonnull(p);
+    p[at % (unsigned)len] ^= (char)(1 + at % 200);
+    test_writefile(path, file.s, file.len);
+    buf_free(&file);
+    m->damaged[n] = true;
+}
+
+/* Each key: its value, or not there, or an error next to what is damaged; never anything else. */
+static void check_damaged(const struct damage_model *m)
+{
+    char key[16];
+    const char *data;
+    size_t len;
+
+    for (unsigned n = 0; n < DAMAGE_KEYS; n++) {
+        damage_key(key, sizeof(key), n);
+        int r = cyrusdb_fetch(db, key, strlen(key), &data, &len);
+        if (m->damaged[n]) {
+            ck_assert(r == CYRUSDB_BADFORMAT || (m->changed && r == CYRUSDB_NOTFOUND));
+        }
+        else if (*m->value[n]) {
+            ck_assert_msg(!r, "%s: %d", key, r);
+            ck_assert_bytes_eq(data, len, m->value[n], strlen(m->value[n]));
+        }
+        else {
+            ck_assert(r == CYRUSDB_NOTFOUND || r == CYRUSDB_BADFORMAT);
+            bool near = false; /* of the next stored key on either side, one is damaged */
+            for (unsigned k = n; k-- > 0 && (!*m->value[k] || m->damaged[k]);) near |= m->damaged[k];
+            for (unsigned k = n + 1; k < DAMAGE_KEYS && (!*m->value[k] || m->damaged[k]); k++) near |= m->damaged[k];
+            if (!near && !m->changed) ck_assert_int_eq(r, CYRUSDB_NOTFOUND);
+        }
+    }
+}
+
+static int count_damaged_model(void *rock, const char *key, size_t keylen, const char *data, size_t datalen)
+{
+    const struct damage_model *m = ((void **)rock)[0];
+    unsigned *seen = ((void **)rock)[1], n = (unsigned)strtoul(key + 3, NULL, 10);
+
+    ck_assert_uint_eq(keylen, 6);
+    ck_assert_uint_lt(n, DAMAGE_KEYS);
+    ck_assert(!m->damaged[n]);
+    ck_assert_bytes_eq(data, datalen, m->value[n], strlen(m->value[n]));
+    ++*seen;
+    return 0;
+}
+
+static void check_all_damaged(const struct damage_model *m)
+{
+    unsigned want = 0, seen = 0, bad = 0;
+    const void *rock[] = { m, &seen };
+
+    for (unsigned n = 0; n < DAMAGE_KEYS; n++) {
+        want += *m->value[n] && !m->damaged[n];
+        bad += m->damaged[n];
+    }
+    int r = cyrusdb_foreach(db, NULL, 0, count_damaged_model, rock);
+    ck_assert_int_eq(r, bad ? CYRUSDB_BADFORMAT : 0);
+    ck_assert_uint_eq(seen, want);
+}
+
+/* What is there is found beside damaged keys, and can be changed, added and removed; the damaged ones stay in their lists. */
+START_TEST(test_damaged_keys)
+{
+    struct damage_model m = { .damaged = { false } };
+    uint64_t random = 88172645463325252u + (uint64_t)_i * 7919;
+    char key[16];
+
+    reopen(CYRUSDB_CREATE);
+    for (unsigned n = 0; n < DAMAGE_KEYS; n++) {
+        if (n % 3 == 1) continue;
+        damage_key(key, sizeof(key), n);
+        snprintf(m.value[n], sizeof(m.value[n]), "first of %u", n);
+        set(key, m.value[n]);
+    }
+    cyrusdb_close(db);
+    db = NULL;
+    cyrusdb_done();
+    for (int i = 0; i < 1 + _i % 6; i++) {
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        unsigned n = (unsigned)(random >> 33) % DAMAGE_KEYS;
+        if (*m.value[n] && !m.damaged[n]) damage_record(&m, n, (unsigned)(random >> 45));
+    }
+    reopen(0);
+    xsyslog_settap(NULL, NULL);
+    check_damaged(&m);
+    check_all_damaged(&m);
+    m.changed = true;
+    for (int i = 0; i < 150; i++) {
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        unsigned n = (unsigned)(random >> 33) % DAMAGE_KEYS;
+        if (m.damaged[n]) continue;
+        damage_key(key, sizeof(key), n);
+        if ((random >> 60) & 1 && *m.value[n]) {
+            ck_assert_int_eq(cyrusdb_delete(db, key, strlen(key), false), 0);
+            m.value[n][0] = '\0';
+        }
+        else {
+            snprintf(m.value[n], sizeof(m.value[n]), "%d of %u", i, n);
+            set(key, m.value[n]);
+        }
+        if (i % 10 == 0) check_damaged(&m);
+    }
+    check_damaged(&m);
+    check_all_damaged(&m);
+    reopen(0);
+    check_damaged(&m);
+    check_all_damaged(&m);
+}
+END_TEST
+
 START_TEST(test_missing_and_bad)
 {
     struct db *other;
@@ -425,6 +561,7 @@ Suite *twoskip_suite(void)
     tcase_add_test(tc, test_model);
     tcase_add_test(tc, test_model_mboxsort);
     tcase_add_test(tc, test_long_and_odd);
+    tcase_add_loop_test(tc, test_damaged_keys, 0, 60);
     tcase_add_test(tc, test_missing_and_bad);
     tcase_add_test(tc, test_processes);
     suite_add_tcase(s, tc);
