@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -32,7 +33,7 @@
 
 #define VERSION_NONE -1
 
-enum { OPT_ACCEPT_LOSS = 256, OPT_FROM_REPLICA, OPT_SERVER };
+enum { OPT_ACCEPT_LOSS = 256, OPT_FROM_REPLICA, OPT_SERVER, OPT_VERIFY, OPT_SINCE, OPT_RATE };
 
 static const char usage_text[] =
     "Usage: reconstruct [OPTIONS] [MAILBOX...]\n"
@@ -61,7 +62,10 @@ static const char usage_text[] =
     "--accept-loss      all messages of a mailbox may be gone\n"
     "--from-replica[=<channel>]\n"
     "                   fetch missing and damaged message files from the replica\n"
-    "--server <host>    with --from-replica: this one, instead of sync_host\n";
+    "--server <host>    with --from-replica: this one, instead of sync_host\n"
+    "--verify           only compare everything with its checksums\n"
+    "--since <time>     with --verify: leave out what was found whole in this time (30d)\n"
+    "--rate <bytes>     read no more bytes of messages a second (10m)\n";
 
 struct options {
     const char *altconfig, *partition;
@@ -69,6 +73,8 @@ struct options {
     int version; /* 0: the newest; VERSION_NONE: not asked for */
     struct reconstruct rc;
     bool replica; /* message files come from there */
+    bool verify;
+    int64_t since; /* seconds; 0: everything */
     struct sync_client sc;
     const struct namespace *ns;
     strarray_t done; /* internal names, so that none comes twice */
@@ -118,6 +124,9 @@ static void parse(int argc, char **argv, struct options *o)
     static const struct option longs[] = { { "accept-loss", no_argument, NULL, OPT_ACCEPT_LOSS },
                                            { "from-replica", optional_argument, NULL, OPT_FROM_REPLICA },
                                            { "server", required_argument, NULL, OPT_SERVER },
+                                           { "verify", no_argument, NULL, OPT_VERIFY },
+                                           { "since", required_argument, NULL, OPT_SINCE },
+                                           { "rate", required_argument, NULL, OPT_RATE },
                                            { NULL, 0, NULL, 0 } };
     int c;
 
@@ -143,11 +152,21 @@ static void parse(int argc, char **argv, struct options *o)
             o->rc.flags |= RECONSTRUCT_KEEP_LOST;
             break;
         case OPT_SERVER: o->sc.servername = optarg; break;
+        case OPT_VERIFY: o->verify = true; break;
+        case OPT_SINCE:
+            if (config_parseduration(optarg, 'd', &o->since) || o->since < 0) usage(NULL);
+            break;
+        case OPT_RATE:
+            if (config_parsebytesize(optarg, 'b', &o->rc.rate)) usage(NULL);
+            break;
         default: usage(NULL);
         }
     }
     if (o->users && o->paths) usage(NULL);
     if (o->sc.servername && !o->replica) usage(NULL);
+    if (o->verify && (o->replica || o->paths || o->partition || o->discover || o->version != VERSION_NONE || o->rc.flags))
+        usage("--verify changes nothing, and goes with --since and --rate only");
+    if ((o->since && !o->verify) || (o->rc.rate && !o->verify && !o->replica)) usage(NULL);
     if (o->replica && (o->paths || o->partition || o->version != VERSION_NONE)) usage(NULL);
     if (optind == argc && (o->recurse || o->users || o->paths || o->partition))
         usage("please specify a mailbox to recurse from");
@@ -224,6 +243,19 @@ static void one(struct options *o, const char *name)
     extname_free(&ext);
 }
 
+/* Lowest in the order of what wants the processor; what was found whole lately is left out. */
+static void verify(struct options *o, const mbentry_t *entry)
+{
+    time_t last = o->since && entry->uniqueid ? reconstruct_verified(entry->uniqueid) : 0;
+
+    if (last && last + o->since > time(NULL)) return;
+    int r = reconstruct_verify(&o->rc, entry);
+    if (r) {
+        fprintf(stderr, "%s: %s\n", entry->name, error_message(r));
+        o->rc.failed++;
+    }
+}
+
 static void all_of(struct options *o, ptrarray_t *entries, int r, const char *what)
 {
     if (r) {
@@ -233,7 +265,10 @@ static void all_of(struct options *o, ptrarray_t *entries, int r, const char *wh
     for (int i = 0; i < ptrarray_size(entries) && !signals_shutdown(); i++) {
         const mbentry_t *entry = ptrarray_nth(entries, i);
 
-        one(o, entry->name);
+        if (o->verify)
+            verify(o, entry);
+        else
+            one(o, entry->name);
     }
     tool_select_free(entries);
 }
@@ -315,8 +350,13 @@ static int status(const struct options *o)
 {
     if (o->rc.failed || signals_shutdown()) return EX_TEMPFAIL;
     if (o->rc.wrong_uniqueid && !(o->rc.flags & RECONSTRUCT_NEW_UNIQUEID)) return 1;
-    if (o->rc.left || (o->rc.findings && (o->rc.flags & RECONSTRUCT_DRYRUN))) return EX_DATAERR;
+    if (o->rc.left || (o->rc.findings && (o->verify || (o->rc.flags & RECONSTRUCT_DRYRUN)))) return EX_DATAERR;
     return EX_OK;
+}
+
+static bool is_to_end(void)
+{
+    return signals_shutdown() != 0;
 }
 
 static void begin_replica(struct sync_client *sc)
@@ -339,6 +379,8 @@ int main(int argc, char **argv)
     if (mboxname_init_namespace(&ns, true)) fatal("bad configuration of mailbox names", EX_CONFIG);
     o.ns = &ns;
     if (o.replica) begin_replica(&o.sc);
+    if (o.verify) setpriority(PRIO_PROCESS, 0, 19);
+    o.rc.stop = is_to_end;
     if (optind == argc) by_name(&o, NULL);
     for (int i = optind; i < argc && !signals_shutdown(); i++) argument(&o, argv[i]);
     if (reconstruct_finish(&o.rc)) o.rc.failed++;

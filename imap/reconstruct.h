@@ -10,6 +10,8 @@
  */
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <time.h>
 
 #include "mbentry.h"
 #include "message_guid.h"
@@ -36,6 +38,8 @@ struct reconstruct {
     unsigned flags;
     void (*say)(const char *line, void *rock); /* one finding, without LF */
     void *rock;
+    uint64_t rate;      /* bytes of message files a second that are read to be verified; 0: no limit */
+    bool (*stop)(void); /* may be NULL: it is to end early */
     /* results, added up */
     unsigned findings;   /* lines */
     unsigned left;       /* findings that were not put right */
@@ -72,10 +76,12 @@ struct reconstruct_message {
     const char *fault;
 };
 struct reconstruct_refill {
+    uint64_t rate;      /* before: as in struct reconstruct */
+    bool (*stop)(void);
     struct reconstruct_message *v;
     size_t n;
 };
-/* All such records of a mailbox; every file is read. Nothing is changed or told. */
+/* All such records of a mailbox; every file is read. Nothing is changed or told. IMAP_CANCELLED: by stop. */
 int reconstruct_find_refill(const char *name, struct reconstruct_refill *refill);
 void reconstruct_free_refill(struct reconstruct_refill *refill);
 /*
@@ -83,5 +89,13 @@ void reconstruct_free_refill(struct reconstruct_refill *refill);
  * IMAP_NOTFOUND: there is no such record any more.
  */
 int reconstruct_put_back(const char *name, const struct reconstruct_message *m, const char *path);
+
+/*
+ * Index, cache and message files of a mailbox are compared with their sums; each fault is told. When there is none, the time
+ * is remembered, by uniqueid.
+ */
+int reconstruct_verify(struct reconstruct *rc, const mbentry_t *entry);
+/* When that was (UTC seconds); 0: never. */
+time_t reconstruct_verified(const char *uniqueid);
 
 #endif

@@ -10,11 +10,14 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "diskio.h"
 #include "imap_err.h"
 #include "mailbox_internal.h"
 #include "reconstruct.h"
+#include "times.h"
+#include "util.h"
 #include "xmalloc.h"
 
 /* ---- what has to come ---- */
@@ -58,20 +61,35 @@ static bool is_still_there(struct mailbox *mailbox, uint32_t uid, struct index_r
     return is;
 }
 
+/* Not faster than it shall be, in steps that the end of the program need not wait for. */
+static void slow_down(const struct reconstruct_refill *refill, double began, uint64_t bytes)
+{
+    while (refill->rate && !(refill->stop && refill->stop())) {
+        double left = (double)bytes / (double)refill->rate - (monotonic_seconds() - began);
+        if (left <= 0) return;
+        struct timespec nap = { 0, (long)(cyr_min(left, 0.2) * 1e9) };
+        nanosleep(&nap, NULL);
+    }
+}
+
 int reconstruct_find_refill(const char *name, struct reconstruct_refill *refill)
 {
     struct mailbox *mailbox = NULL;
     struct index_record rec;
     size_t kept = 0;
 
-    *refill = (struct reconstruct_refill){ 0 };
+    double began = monotonic_seconds();
+    uint64_t bytes = 0;
     int r = mailbox_open_irl(name, &mailbox);
     if (!r) r = mailbox_foreach(mailbox, 0, 0, MAILBOX_ITER_SKIP_UNLINKED, collect, refill);
     if (!r) mailbox_unlock(mailbox);
     for (size_t i = 0; !r && i < refill->n; i++) {
         struct reconstruct_message *m = &refill->v[i];
 
-        if (!is_still_there(mailbox, m->uid, &rec)) continue;
+        if (refill->stop && refill->stop()) r = IMAP_CANCELLED;
+        if (r || !is_still_there(mailbox, m->uid, &rec)) continue;
+        bytes += rec.size;
+        slow_down(refill, began, bytes);
         m->fault = fault_of(mailbox, &rec);
         if (m->fault && is_still_there(mailbox, m->uid, &rec)) refill->v[kept++] = *m;
     }

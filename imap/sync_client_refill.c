@@ -104,7 +104,7 @@ static int refill_all(struct refill *job, const struct reconstruct_refill *list)
 int sync_refill_mailbox(struct sync_client *sc, struct reconstruct *rc, const char *name)
 {
     struct refill job = { .sc = sc, .rc = rc };
-    struct reconstruct_refill list;
+    struct reconstruct_refill list = { .rate = rc->rate, .stop = rc->stop };
     mbentry_t *mbentry = NULL;
 
     int r = reconstruct_find_refill(name, &list);

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""reconstruct --verify: finds what is damaged, changes nothing, goes on where it was, and is as slow as it shall be."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from cyltest.damage import KINDS, damage, damaged, one_bit
+from cyltest.storefiles import IndexFile, mailbox_dir
+
+COUNT = 6
+
+
+def text(n, size=0):
+    return (b"Message-ID: <%d@example.com>\r\nFrom: a@example.com\r\nSubject: number %d\r\n"
+            b"Date: Mon, 07 Feb 2022 10:00:00 +0100\r\n\r\nbody\r\n" % (n, n)) + b"more of the body\r\n" * (size // 18)
+
+
+@pytest.fixture
+def server(factory):
+    server = factory(services=("imap", "lmtp"))
+    server.start()
+    server.create_user("alice", "One", "Two")
+    with server.imap("alice") as imap:
+        for n in range(1, COUNT + 1):
+            for other, name in enumerate(("INBOX", "One", "Two")):
+                imap.append(name, text(n + 1000 * other, 20000))  # equal messages would be one file
+        imap.ok("SELECT One")
+        imap.ok("STORE 1 +FLAGS (\\Deleted)")
+        imap.ok("EXPUNGE")
+    server.allow_log("IOERROR")
+    return server
+
+
+def verify(server, *args, status=0):
+    done = server.run("reconstruct", "--verify", *args, check=False)
+    assert done.returncode == status, done
+    return done.stdout.splitlines()
+
+
+def files_of(server):
+    found = {}
+    for top in ("spool", "conf/user"):
+        for base, _, names in os.walk(server.path(top)):
+            for name in names:
+                st = os.stat(os.path.join(base, name))
+                found[os.path.join(base, name)] = (st.st_size, st.st_mtime_ns, st.st_ino)
+    return found
+
+
+def test_a_whole_store(server):
+    before = files_of(server)
+    assert verify(server) == []
+    assert files_of(server) == before
+    assert os.path.exists(server.path("conf", "verified.db"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_damaged_messages(server, kind):
+    path = os.path.join(mailbox_dir(server, "user/alice/One"), "3.")
+    with damaged(path, KINDS[kind]):
+        fault = "has another size" if kind in ("short", "longer") else "guid mismatch"
+        assert verify(server, status=65) == [f"user.alice.One uid 3 {fault}"]
+        assert verify(server, "user/alice/Two") == []
+        assert verify(server, "-r", "user/alice", status=65) == [f"user.alice.One uid 3 {fault}"]
+    assert verify(server) == []
+
+
+def test_missing_and_expunged(server):
+    """A file that can still be unexpunged counts."""
+    directory = mailbox_dir(server, "user/alice/One")
+    os.rename(os.path.join(directory, "1."), server.path("tmp", "gone"))
+    assert verify(server, status=65) == ["user.alice.One uid 1 not found"]
+
+
+def test_index_cache_and_header(server):
+    one, two = (mailbox_dir(server, f"user/alice/{n}") for n in ("One", "Two"))
+    damage(os.path.join(one, "cyrus.cache"), lambda data: data[:100] + bytes([data[100] ^ 1]) + data[101:])
+    at = IndexFile.offset(4) + 20
+    damage(os.path.join(two, "cyrus.index"), lambda data: data[:at] + bytes([data[at] ^ 1]) + data[at + 1:])
+    told = verify(server, status=65)
+    assert [line for line in told if line.startswith("user.alice.One uid ") and "cache record" in line]
+    assert [line for line in told if line.startswith("user.alice.Two record 4:")]
+    damage(os.path.join(two, "cyrus.index"), lambda data: bytes(60) + data[60:])
+    assert [line for line in verify(server, status=65) if line.startswith("user.alice.Two can't be opened")]
+
+
+def test_since(server):
+    """What was whole is left out, what was not is read again."""
+    path = os.path.join(mailbox_dir(server, "user/alice/One"), "3.")
+    with damaged(path, one_bit):
+        assert verify(server, status=65) == ["user.alice.One uid 3 guid mismatch"]
+        other = os.path.join(mailbox_dir(server, "user/alice/Two"), "3.")
+        with damaged(other, one_bit):
+            assert verify(server, "--since", "1d", status=65) == ["user.alice.One uid 3 guid mismatch"]
+            time.sleep(1.1)
+            assert len(verify(server, "--since", "1s", status=65)) == 2
+
+
+def test_ended_and_continued(server):
+    """SIGTERM ends it soon, however slow it is; the next run has the rest only."""
+    began = time.monotonic()
+    run = server.popen("reconstruct", "--verify", "--rate", "100k")
+    time.sleep(2.5)
+    run.send_signal(signal.SIGTERM)
+    assert run.wait(timeout=5) == 75
+    with damaged(os.path.join(mailbox_dir(server, "user/alice"), "2."), one_bit):
+        assert verify(server, "--since", "1d") == []  # it was read before
+    assert time.monotonic() - began < 20
+
+
+def test_rate(server):
+    began = time.monotonic()
+    verify(server, "--rate", "60k", "user/alice/Two")
+    assert 1.5 < time.monotonic() - began < 10
+
+
+def test_under_load(server):
+    """Mail comes and goes meanwhile: no false alarm."""
+    run = server.popen("reconstruct", "--verify", "--rate", "200k")
+    with server.imap("alice") as imap:
+        n = 100
+        while run.poll() is None:
+            imap.append("INBOX", text(n))
+            imap.ok("SELECT INBOX")
+            imap.ok("STORE 1 +FLAGS (\\Deleted)")
+            imap.ok("EXPUNGE")
+            server.run("cyr_expire", "-X", "0", check=False)
+            n += 1
+    assert run.returncode == 0 and n > 101
+
+
+def test_usage(server):
+    for args in (("--verify", "-G"), ("--verify", "--from-replica"), ("--since", "1d"), ("--rate", "x", "--verify"),
+                 ("--verify", "-n"), ("--since", "x", "--verify")):
+        assert server.run("reconstruct", *args, check=False).returncode == 64
