@@ -87,10 +87,11 @@ static int map_control(struct journal *j, int fd)
 int journal_control_attach(struct journal *j)
 {
     int fd = diskio_open(journal_path(j, "control"), O_RDWR, 0);
-    if (fd < 0) return fd == -ENOENT ? -ENOENT : fd;
-
     struct stat st;
-    int r = diskio_fstat(fd, &st);
+    int r = fd < 0 ? fd : diskio_fstat(fd, &st);
+
+    if (r && r != -ENOENT) syslog(LOG_ERR, "journal: can't open %s/control: %s", j->dir, strerror(-r));
+    if (fd < 0) return r;
     if (!r && st.st_size != (off_t)sizeof(struct journal_control)) r = -ENOENT;
     if (!r) r = map_control(j, fd);
     diskio_close(fd);
