@@ -65,7 +65,6 @@ disk lib/spill.o bytes put away for as long as a process needs them, in a file w
 disk imap/txn_stage.o new files, durable before the journal names them
 disk imap/annotate_upgrade.o databases of an older version are kept under another name
 disk imap/ctl_cyrusdb.o backups of databases
-disk imap/mboxlist_relocate.o a symbolic link among a user's files, durable before the journal removes the old one
 disk imap/mboxlist_upgrade.o mailboxes.db of an older version is kept under another name
 disk imap/user_derive.o a damaged users.db is made anew from what can be read of it, and kept under another name
 disk imap/cyr_dbtool_damage.o a damaged database that is made anew on demand, and kept

@@ -90,6 +90,13 @@ int jt_pwrite(const char *user, const char *name, unsigned off, const char *text
     return jt_commit(user, &op, NULL);
 }
 
+int jt_symlink(const char *user, const char *target, const char *name)
+{
+    struct journal_op op = { .kind = JOURNAL_OP_SYMLINK, .path = jt_path(name), .data = target,
+                             .datalen = strlen(target) };
+    return jt_commit(user, &op, NULL);
+}
+
 int jt_op2(const char *user, enum journal_op_kind kind, const char *name, const char *name2)
 {
     struct journal_op op = { .kind = kind, .path = jt_path(name), .path2 = name2 ? jt_path(name2) : NULL, .mode = 0755 };

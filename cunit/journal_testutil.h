@@ -29,6 +29,7 @@ const char *jt_path(const char *name);
 int jt_commit(const char *user, const struct journal_op *op, struct journal_commit *commit);
 int jt_create(const char *user, const char *name, const char *text);
 int jt_pwrite(const char *user, const char *name, unsigned off, const char *text);
+int jt_symlink(const char *user, const char *target, const char *name);
 int jt_op2(const char *user, enum journal_op_kind kind, const char *name, const char *name2);
 int jt_event(const char *line);
 /* The file's bytes are that text; NULL: there is no such file. */

@@ -319,6 +319,10 @@ static int run_step(unsigned i)
     case 9: return jt_op2("alice", JOURNAL_OP_UNLINK, "meta", NULL);
     case 10: return jt_create("alice", "meta", "newer");
     case 11: return jt_pwrite("alice", "meta", 5, "!");
+    case 12: return jt_symlink("alice", "2.", "soft");
+    case 13: return jt_symlink("alice", "meta", "soft");
+    case 14: return jt_create("alice", "soft", "a file");
+    case 15: return jt_symlink("alice", "meta", "soft");
     default: return 1;
     }
 }
@@ -330,6 +334,7 @@ static void expect_steps(unsigned n)
     jt_assert_file("2.", n > 5 ? "message" : NULL);
     jt_assert_file("1.", n > 4 && n <= 6 ? "message" : NULL);
     jt_assert_file("meta", n > 11 ? "newer!" : n > 10 ? "newer" : n > 9 ? NULL : n > 8 ? "olD" : n > 7 ? "old" : NULL);
+    jt_assert_file("soft", n > 15 || n == 14 ? "newer!" : n > 14 ? "a file" : n > 12 ? "message" : NULL);
 }
 
 static void copy_tree(const char *from, const char *to)
@@ -347,7 +352,7 @@ START_TEST(test_redo_from_any_state)
 {
     char *work = test_mkdtemp(), cmd[1200];
     char *states = test_path(work, "states");
-    unsigned n = 12;
+    unsigned n = 16;
 
     ck_assert_int_eq(diskio_mkdir(states, 0755), 0);
     for (unsigned i = 0; i <= n; i++) {

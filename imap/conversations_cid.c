@@ -48,11 +48,11 @@ static int consider(struct assignment *a, const struct conv_msgid_source *source
     return 0;
 }
 
-static int fetch_msgid(struct conversations_state *state, const char *msgid, struct conv_msgid *m)
+static int fetch_msgid(struct conversations_state *state, const char *msgid, size_t msgidlen, struct conv_msgid *m)
 {
     const char *val;
     size_t len;
-    int r = txn_db_fetch(state->db, msgid, strlen(msgid), &val, &len);
+    int r = txn_db_fetch(state->db, msgid, msgidlen, &val, &len);
 
     memset(m, 0, sizeof(*m));
     if (r == IMAP_NOTFOUND) return 0;
@@ -65,7 +65,8 @@ static int match_msgids(struct assignment *a)
 {
     for (size_t i = 0; i < a->ids.count; i++) {
         struct conv_msgid m;
-        int r = fetch_msgid(a->state, a->ids.ids[i].msgid, &m);
+        const char *msgid = a->ids.ids[i].msgid;
+        int r = fetch_msgid(a->state, msgid, strlen(msgid), &m);
         for (size_t n = 0; !r && n < m.ncids; n++) r = consider(a, &a->ids.ids[i], m.cids[n]);
         conv_msgid_fini(&m);
         if (r) return r;
@@ -134,36 +135,44 @@ static int set_subject(struct assignment *a)
     return 0;
 }
 
-static bool leads_to(const struct conv_msgid *m, conversation_id_t base)
+static bool add_cid(struct conv_msgid *m, conversation_id_t cid)
 {
     for (size_t i = 0; i < m->ncids; i++)
-        if (m->cids[i] == base) return true;
-    return false;
+        if (m->cids[i] == cid) return false;
+    m->cids = xreallocarray(m->cids, m->ncids + 1, sizeof(*m->cids));
+    m->cids[m->ncids++] = cid;
+    return true;
 }
 
-static int add_to_msgid(struct conversations_state *state, const char *msgid,
-                        const conversation_id_t *bases, size_t n)
+int conv_merge_msgid(struct conversations_state *state, const char *msgid, size_t msgidlen, const struct conv_msgid *more,
+                     bool *addedp)
 {
     struct buf key = BUF_INITIALIZER, val = BUF_INITIALIZER;
     struct conv_msgid m;
-    bool changed = false;
-    int r = fetch_msgid(state, msgid, &m);
+    bool added = false;
+    int r = fetch_msgid(state, msgid, msgidlen, &m);
 
-    for (size_t i = 0; !r && i < n; i++) {
-        if (leads_to(&m, bases[i])) continue;
-        m.cids = xreallocarray(m.cids, m.ncids + 1, sizeof(*m.cids));
-        m.cids[m.ncids++] = bases[i];
-        changed = true;
-    }
-    if (!r && changed) {
-        m.stamp = state->txn ? txn_time(state->txn) : time(NULL);
+    for (size_t i = 0; i < more->ncids; i++) added |= add_cid(&m, more->cids[i]);
+    if (!r && added) {
+        m.stamp = cyr_max(m.stamp, more->stamp);
         conv_msgid_print(&m, &val);
-        buf_setcstr(&key, msgid);
+        buf_setmap(&key, msgid, msgidlen);
         r = conv_store(state, &key, &val);
     }
+    if (addedp) *addedp = !r && added;
     conv_msgid_fini(&m);
     buf_free(&key);
     buf_free(&val);
+    return r;
+}
+
+static int add_to_msgids(struct conversations_state *state, const struct conv_msgids *ids, conversation_id_t base)
+{
+    struct conv_msgid now = { &base, 1, state->txn ? txn_time(state->txn) : time(NULL) };
+    int r = 0;
+
+    for (size_t i = 0; !r && i < ids->count; i++)
+        r = conv_merge_msgid(state, ids->ids[i].msgid, strlen(ids->ids[i].msgid), &now, NULL);
     return r;
 }
 
@@ -174,9 +183,7 @@ static int assign(struct assignment *a)
     if (!r && !a->keep) r = follow_split(a);
     if (!a->base) a->base = a->cid;
     if (!r) r = set_subject(a);
-    for (size_t i = 0; !r && i < a->ids.count; i++) 
-        r = add_to_msgid(a->state, a->ids.ids[i].msgid, &a->base, 1);
-    return r;
+    return r ? r : add_to_msgids(a->state, &a->ids, a->base);
 }
 
 int conversations_assign_cid(struct conversations_state *state, struct mailbox *mailbox,
@@ -216,25 +223,9 @@ int conv_note_msgids(struct conversations_state *state, struct mailbox *mailbox,
     /* Without its cache record nothing is known of them. */
     if (base && !mailbox_cacherecord(mailbox, rec, &view) &&
         !cacherecord_parse(buf_base(&view), buf_len(&view), &cache) &&
-        !conv_msgids_from_cache(&cache, &ids)) {
-        for (size_t i = 0; !r && i < ids.count; i++)
-            r = add_to_msgid(state, ids.ids[i].msgid, &base, 1);
-    }
+        !conv_msgids_from_cache(&cache, &ids))
+        r = add_to_msgids(state, &ids, base);
     conv_msgids_fini(&ids);
     buf_free(&view);
-    return r;
-}
-
-int conv_merge_msgid(struct conversations_state *state, const char *key, size_t keylen,
-                     const char *val, size_t vallen)
-{
-    struct conv_msgid m;
-    int r = conv_msgid_parse(val, vallen, &m);
-
-    if (r) return r;
-    char *msgid = xstrndup(key, keylen);
-    r = add_to_msgid(state, msgid, m.cids, m.ncids);
-    free(msgid);
-    conv_msgid_fini(&m);
     return r;
 }

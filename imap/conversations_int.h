@@ -104,9 +104,9 @@ void conv_forget(struct conversations_state *state);
 /* The message-ids of the record lead to the conversation base. */
 int conv_note_msgids(struct conversations_state *state, struct mailbox *mailbox,
                      const struct index_record *rec, conversation_id_t base);
-/* What this record of another database knows joins the one of the same key. */
-int conv_merge_msgid(struct conversations_state *state, const char *key, size_t keylen,
-                     const char *val, size_t vallen);
+/* The message-id leads to these conversations, too. One that is new to it keeps the later stamp of both; *addedp (or NULL): there was one. */
+int conv_merge_msgid(struct conversations_state *state, const char *msgid, size_t msgidlen, const struct conv_msgid *more,
+                     bool *addedp);
 
 /* ---- sums of a B record (conversations_sums.c) ---- */
 /* The item of the folder, made if missing. */

@@ -63,43 +63,20 @@ struct merge {
     bool byname; /* the second one knows folders by name, and has nothing to tell of their ids */
 };
 
-static void add_cid(struct conv_msgid *m, conversation_id_t cid)
-{
-    for (size_t i = 0; i < m->ncids; i++)
-        if (m->cids[i] == cid) return;
-    m->cids = xreallocarray(m->cids, m->ncids + 1, sizeof(*m->cids));
-    m->cids[m->ncids++] = cid;
-}
-
 /* What both know of a message-id. */
 static int merge_msgid(struct merge *merge, const char *key, size_t keylen, const char *val, size_t vallen)
 {
-    struct conv_msgid from, to = { NULL, 0, 0 };
-    struct buf k = BUF_INITIALIZER, v = BUF_INITIALIZER;
-    const char *have;
-    size_t len;
+    struct conv_msgid m;
+    bool added;
 
-    if (conv_msgid_parse(val, vallen, &from)) {
+    if (conv_msgid_parse(val, vallen, &m)) {
         xsyslog(LOG_ERR, "DBERROR: message-id record makes no sense, left out",
                 "userid=<%s> key=<%.*s>", user_meta_userid(merge->state->meta), (int)keylen, key);
         return 0;
     }
-    int r = txn_db_fetch(merge->state->db, key, keylen, &have, &len);
-    if (!r && conv_msgid_parse(have, len, &to)) memset(&to, 0, sizeof(to));
-    if (r == IMAP_NOTFOUND) r = 0;
-    size_t before = to.ncids;
-    for (size_t i = 0; i < from.ncids; i++) add_cid(&to, from.cids[i]);
-    if (!r && to.ncids > before) {
-        to.stamp = cyr_max(to.stamp, from.stamp);
-        buf_setmap(&k, key, keylen);
-        conv_msgid_print(&to, &v);
-        r = conv_store(merge->state, &k, &v);
-        merge->done->msgids++;
-    }
-    conv_msgid_fini(&from);
-    conv_msgid_fini(&to);
-    buf_free(&k);
-    buf_free(&v);
+    int r = conv_merge_msgid(merge->state, key, keylen, &m, &added);
+    merge->done->msgids += added;
+    conv_msgid_fini(&m);
     return r;
 }
 

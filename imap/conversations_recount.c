@@ -370,12 +370,23 @@ static int compare_record(void *rock, const char *key, size_t keylen, const char
     return r ? r : txn_db_delete(c->counted, key, keylen);
 }
 
+static int merge_msgid(struct conversations_state *real, const char *key, size_t keylen, const char *val, size_t vallen)
+{
+    struct conv_msgid m;
+    int r = conv_msgid_parse(val, vallen, &m);
+
+    if (r) return r;
+    r = conv_merge_msgid(real, key, keylen, &m, NULL);
+    conv_msgid_fini(&m);
+    return r;
+}
+
 static int store_new(void *rock, const char *key, size_t keylen, const char *val, size_t vallen)
 {
     struct conversations_state *real = rock;
 
     if (*key == '$') return 0;
-    if (*key == '<') return conv_merge_msgid(real, key, keylen, val, vallen);
+    if (*key == '<') return merge_msgid(real, key, keylen, val, vallen);
     real->changed = true;
     return txn_db_store(real->db, key, keylen, val, vallen);
 }

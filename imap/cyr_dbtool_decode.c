@@ -39,10 +39,8 @@ struct record {
 static void put_text(struct buf *out, const char *s, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
-        if (s[i] > ' ' && s[i] < 0x7f && s[i] != '\\')
+        if (s[i] >= ' ' && s[i] < 0x7f && s[i] != '\\')
             buf_putc(out, s[i]);
-        else if (s[i] == ' ')
-            buf_putc(out, ' ');
         else
             buf_printf(out, "\\x%02X", (unsigned char)s[i]);
     }

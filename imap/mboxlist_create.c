@@ -261,7 +261,6 @@ static int reserve(struct txn *txn, const mbentry_t *entry)
  */
 static int adopt_files(struct txn *txn, const mbentry_t *inbox)
 {
-    static const char *const suffixes[] = { "seen", "sub", "subhistory" };
     struct user_meta *from = NULL, *to = NULL;
     int r = 0;
 
@@ -269,7 +268,7 @@ static int adopt_files(struct txn *txn, const mbentry_t *inbox)
     char *userid = mboxname_to_userid(inbox->name);
     r = user_meta_legacy(userid, &from);
     if (!r) r = user_meta_from_entry(inbox, &to);
-    if (!r) r = user_meta_move(txn, from, to, suffixes, array_size(suffixes), false);
+    if (!r) r = user_meta_move(txn, from, to, USER_FILE_ADOPT, false);
     user_meta_free(&from);
     user_meta_free(&to);
     free(userid);

@@ -29,9 +29,6 @@
 #include "xsyslog.h"
 
 #define COUNTERS "counters"
-static const char *const suffixes[] = { "sub",     "subhistory", "seen", "conversations",
-                                        "mboxkey", "dav",        "xapianactive" };
-
 struct relocation {
     struct txn *txn;
     const mbentry_t *old;
@@ -127,8 +124,8 @@ static int check_file(const struct relocation *rl, const char *suffix)
 static int check_user(const struct relocation *rl)
 {
     int r = 0;
-    for (size_t i = 0; !r && i < array_size(suffixes); i++) r = check_file(rl, suffixes[i]);
-    return r ? r : check_file(rl, COUNTERS);
+    for (const struct user_file *f = user_files; !r && f->suffix; f++) r = check_file(rl, f->suffix);
+    return r;
 }
 
 /* Before the entry changes: whoever writes an entry looks at the counters, and finds them in the new place then. */
@@ -144,7 +141,6 @@ static int move_counters(const struct relocation *rl)
     return r;
 }
 
-/* No transaction makes links: this one is there before it counts, and again if this is run again. */
 static int move_link(const struct relocation *rl, const char *from, const char *to)
 {
     char target[PATH_MAX];
@@ -152,11 +148,9 @@ static int move_link(const struct relocation *rl, const char *from, const char *
 
     if (n < 0) return -errno;
     target[n] = '\0';
-    int r = diskio_unlink_quiet(to);
-    if (!r) r = diskio_symlink(target, to);
-    if (!r) r = diskio_sync_parent(to);
-    if (!r) txn_unlink(rl->txn, from);
-    return r;
+    txn_symlink(rl->txn, target, to);
+    txn_unlink(rl->txn, from);
+    return 0;
 }
 
 /* A copy: a file of another owner can't always be linked. */
@@ -192,8 +186,9 @@ static int move_script(const struct relocation *rl, const char *dir, const char 
 static int move_scripts(const struct relocation *rl, DIR *d, const char *from, const char *to)
 {
     struct dirent *e;
-    int r = diskio_mkdirs(to, 0755) ? IMAP_IOERROR : 0;
+    int r = 0;
 
+    txn_mkdir(rl->txn, to, 0755);
     while (!r && (e = readdir(d))) {
         if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..")) r = move_script(rl, from, to, e->d_name);
     }
@@ -242,7 +237,7 @@ static int move(const struct relocation *rl)
 {
     int r = rl->from ? move_counters(rl) : 0;
     if (!r) r = move_mailbox(rl);
-    if (!r && rl->from) r = user_meta_move(rl->txn, rl->from, rl->to, suffixes, array_size(suffixes), false);
+    if (!r && rl->from) r = user_meta_move(rl->txn, rl->from, rl->to, USER_FILE_RELOCATE, false);
     return r;
 }
 

@@ -243,11 +243,10 @@ static int check_children(const struct renaming *rn, const ptrarray_t *entries)
 /* Legacy files do not follow the uniqueid: they are moved to the new name. */
 static int move_legacy_files(struct txn *txn, const char *olduser, const char *newuser)
 {
-    static const char *const suffixes[] = { "seen", "sub", "subhistory", "mboxkey" };
     struct user_meta *from = NULL, *to = NULL;
     int r = user_meta_lookup(olduser, txn, &from);
     if (!r && !user_meta_uniqueid(from)) r = user_meta_legacy(newuser, &to);
-    if (!r && to) r = user_meta_move(txn, from, to, suffixes, array_size(suffixes), true);
+    if (!r && to) r = user_meta_move(txn, from, to, USER_FILE_RENAME, true);
     user_meta_free(&from);
     user_meta_free(&to);
     return r == IMAP_MAILBOX_NONEXISTENT ? 0 : r;

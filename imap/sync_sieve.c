@@ -49,18 +49,11 @@ static bool name_ok(const char *name)
 static int sieve_dir(const char *userid, struct buf *dir)
 {
     struct user_meta *meta = NULL;
-    const char *base = config_getstring(IMAPOPT_SIEVEDIR);
     int r = user_meta_lookup(userid, NULL, &meta);
 
     if (r) return r;
-    const char *id = user_meta_uniqueid(meta);
     buf_reset(dir);
-    if (!base)
-        r = IMAP_MAILBOX_NONEXISTENT;
-    else if (id)
-        buf_printf(dir, "%s/uuid/%c/%c/%s", base, id[0], id[1], id);
-    else
-        buf_printf(dir, "%s/%c/%s", base, dir_hash_c(userid, false), userid);
+    r = config_getstring(IMAPOPT_SIEVEDIR) ? user_meta_sievedir(meta, dir) : IMAP_MAILBOX_NONEXISTENT;
     user_meta_free(&meta);
     return r;
 }

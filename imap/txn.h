@@ -122,6 +122,8 @@ void txn_link(struct txn *txn, const char *from, const char *to);
  */
 int txn_move(struct txn *txn, const char *root, const char *from, const char *to);
 /* Removes the name when this is applied. For files about which it matters whether they are there. */
+/* path becomes a symbolic link to target, which is not looked at. */
+void txn_symlink(struct txn *txn, const char *target, const char *path);
 void txn_unlink(struct txn *txn, const char *path);
 /*
  * Removes the name at the next checkpoint, unless a later transaction made it anew.

@@ -8,6 +8,8 @@
  */
 #include <config.h>
 
+#include <string.h>
+
 #include "imap_err.h"
 #include "txn_internal.h"
 #include "xsyslog.h"
@@ -60,6 +62,12 @@ void txn_link(struct txn *txn, const char *from, const char *to)
     struct journal_op op = { .kind = JOURNAL_OP_LINK, .path = from, .path2 = to };
     stage(txn, &op, true);
     hash_insert(from, txn, &txn->link_sources);
+}
+
+void txn_symlink(struct txn *txn, const char *target, const char *path)
+{
+    struct journal_op op = { .kind = JOURNAL_OP_SYMLINK, .path = path, .data = target, .datalen = strlen(target) };
+    stage(txn, &op, true);
 }
 
 void txn_unlink(struct txn *txn, const char *path)

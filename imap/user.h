@@ -41,9 +41,20 @@ const char *user_meta_uniqueid(const struct user_meta *); /* NULL: legacy */
 const char *user_meta_path(struct user_meta *, const char *suffix);
 /* Directory of his Sieve scripts; sievedir must be set. */
 int user_meta_sievedir(const struct user_meta *, struct buf *out);
-/* Stage the move of files (by suffix) that from has to the places of to; where to has one already it is replaced, or left. */
-int user_meta_move(struct txn *txn, struct user_meta *from, struct user_meta *to, const char *const *suffixes,
-                   size_t count, bool replace);
+/* The files that a user may have, by suffix, and what becomes of each; the last one has no suffix. */
+enum {
+    USER_FILE_RESET = 1,    /* goes with his data also when he himself stays (UNUSER) */
+    USER_FILE_ADOPT = 2,    /* of one without INBOX: becomes that of his first */
+    USER_FILE_RENAME = 4,   /* at the legacy place: follows a new name; the others are made anew from his mailboxes */
+    USER_FILE_RELOCATE = 8, /* at the legacy place: is moved as it is to that of the uniqueid */
+};
+struct user_file {
+    const char *suffix;
+    unsigned flags;
+};
+extern const struct user_file user_files[];
+/* Stage the move of those with the flag that from has to the places of to; where to has one already it is replaced, or left. */
+int user_meta_move(struct txn *txn, struct user_meta *from, struct user_meta *to, unsigned flag, bool replace);
 void user_meta_free(struct user_meta **metap);
 
 /* ---- counters (handbook 01 §7.3), staged in txn ----

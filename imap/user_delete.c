@@ -31,14 +31,6 @@ struct removal {
     bool wipe;
 };
 
-static const struct {
-    const char *suffix;
-    bool only_wipe;
-} files[] = { { "conversations", false }, { "counters", false },     { "sub", false },
-           { "subhistory", false },
-              { "dav", false },           { "xapianactive", false }, { "seen", true },
-              { "mboxkey", true } };
-
 static void removal_free(void *data)
 {
     struct removal *rm = data;
@@ -54,9 +46,9 @@ static int remove_files(struct txn *txn, void *rock)
     struct buf dir = BUF_INITIALIZER;
     struct stat st;
 
-    for (size_t i = 0; i < array_size(files); i++) {
-        if (files[i].only_wipe && !rm->wipe) continue;
-        const char *path = user_meta_path(rm->meta, files[i].suffix);
+    for (const struct user_file *f = user_files; f->suffix; f++) {
+        if (!(f->flags & USER_FILE_RESET) && !rm->wipe) continue;
+        const char *path = user_meta_path(rm->meta, f->suffix);
         if (!path) return IMAP_MAILBOX_BADNAME;
         txn_db_remove(txn, path);
     }
@@ -69,33 +61,15 @@ static int remove_files(struct txn *txn, void *rock)
 
 /* ---- Sieve scripts: a plain directory of files ---- */
 
-static int sieve_dir(const struct user_meta *meta, struct buf *dir)
-{
-    struct buf path = BUF_INITIALIZER;
-    const char *base = config_getstring(IMAPOPT_SIEVEDIR), *uniqueid = user_meta_uniqueid(meta);
-    struct names_config cfg;
-
-    if (!base || config_getswitch(IMAPOPT_SIEVEUSEHOMEDIR)) return IMAP_NOTFOUND;
-    names_config_get(&cfg);
-    int r = uniqueid ? user_path_dir(uniqueid, &path)
-                     : user_path(user_meta_userid(meta), NULL, "sieve", &path);
-    size_t skip = strlen(cfg.configdirectory) + strlen("/user");
-    if (!r && (buf_len(&path) <= skip || !uniqueid)) r = IMAP_NOTFOUND;
-    if (!r) {
-        buf_setcstr(dir, base);
-        buf_appendcstr(dir, buf_cstring(&path) + skip);
-    }
-    buf_free(&path);
-    return r;
-}
-
 static void remove_sieve(struct txn *txn, const struct user_meta *meta)
 {
     struct buf dir = BUF_INITIALIZER, path = BUF_INITIALIZER;
     struct dirent *e;
     DIR *d = NULL;
 
-    if (!sieve_dir(meta, &dir)) d = opendir(buf_cstring(&dir));
+    if (config_getstring(IMAPOPT_SIEVEDIR) && !config_getswitch(IMAPOPT_SIEVEUSEHOMEDIR) &&
+        !user_meta_sievedir(meta, &dir))
+        d = opendir(buf_cstring(&dir));
     while (d && (e = readdir(d))) {
         if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")) continue;
         buf_reset(&path);

@@ -37,6 +37,18 @@ struct user_meta {
     struct buf path;
 };
 
+const struct user_file user_files[] = {
+    { "conversations", USER_FILE_RESET | USER_FILE_RELOCATE },
+    { "counters", USER_FILE_RESET },
+    { "sub", USER_FILE_RESET | USER_FILE_ADOPT | USER_FILE_RENAME | USER_FILE_RELOCATE },
+    { "subhistory", USER_FILE_RESET | USER_FILE_ADOPT | USER_FILE_RENAME | USER_FILE_RELOCATE },
+    { "seen", USER_FILE_ADOPT | USER_FILE_RENAME | USER_FILE_RELOCATE },
+    { "mboxkey", USER_FILE_RENAME | USER_FILE_RELOCATE },
+    { "dav", USER_FILE_RESET | USER_FILE_RELOCATE },
+    { "xapianactive", USER_FILE_RESET | USER_FILE_RELOCATE },
+    { NULL, 0 },
+};
+
 static struct user_meta *meta_new(const char *userid, const char *uniqueid, const char *domain)
 {
     struct user_meta *meta = xzmalloc(sizeof(*meta));
@@ -161,16 +173,16 @@ void user_meta_forget(struct txn *txn, const char *userid)
     user_meta_free(&meta);
 }
 
-int user_meta_move(struct txn *txn, struct user_meta *from, struct user_meta *to,
-                   const char *const *suffixes, size_t count, bool replace)
+int user_meta_move(struct txn *txn, struct user_meta *from, struct user_meta *to, unsigned flag, bool replace)
 {
     struct names_config cfg;
     struct stat st;
     int r = 0;
 
     names_config_get(&cfg);
-    for (size_t i = 0; !r && i < count; i++) {
-        const char *src = user_meta_path(from, suffixes[i]), *dst = user_meta_path(to, suffixes[i]);
+    for (const struct user_file *f = user_files; !r && f->suffix; f++) {
+        if (!(f->flags & flag)) continue;
+        const char *src = user_meta_path(from, f->suffix), *dst = user_meta_path(to, f->suffix);
         if (!src || !dst || diskio_stat(src, &st) || (!replace && !diskio_stat(dst, &st))) continue;
         char *dir = xstrndup(dst, (size_t)(strrchr(dst, '/') - dst));
         txn_mkdir(txn, dir, 0755);

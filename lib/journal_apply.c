@@ -109,6 +109,22 @@ static int apply_link(const struct journal_op *op)
     return r;
 }
 
+/* The name becomes another inode's at once: whoever reads it finds the old file or the link. */
+static int apply_symlink(const struct journal_op *op)
+{
+    char *target = xstrndup(op->data, op->datalen), *tmp = beside(op->path, ".NEW");
+
+    int r = diskio_symlink(target, op->path);
+    if (r == -EEXIST) {
+        r = diskio_unlink_quiet(tmp);
+        if (!r) r = diskio_symlink(target, tmp);
+        if (!r) r = diskio_rename(tmp, op->path);
+    }
+    free(target);
+    free(tmp);
+    return r;
+}
+
 static int apply_rename(const struct journal_op *op, bool again)
 {
     struct stat st;
@@ -132,6 +148,8 @@ static int apply_name_op(const struct journal_op *op, bool again)
         return apply_create(op);
     case JOURNAL_OP_LINK:
         return apply_link(op);
+    case JOURNAL_OP_SYMLINK:
+        return apply_symlink(op);
     case JOURNAL_OP_RENAME:
         return apply_rename(op, again);
     case JOURNAL_OP_UNLINK:

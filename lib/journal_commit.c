@@ -47,6 +47,7 @@ static bool is_kill(const struct journal_op *op)
     case JOURNAL_OP_CREATE:
     case JOURNAL_OP_REPLACE:
     case JOURNAL_OP_LINK:
+    case JOURNAL_OP_SYMLINK:
     case JOURNAL_OP_RENAME:
     case JOURNAL_OP_UNLINK:
         return true;

@@ -38,6 +38,7 @@ static const char *const op_names[JOURNAL_OP_LAST] = {
     [JOURNAL_OP_MKDIR] = "mkdir",     [JOURNAL_OP_RMDIR] = "rmdir",
     [JOURNAL_OP_UTIME] = "utime",     [JOURNAL_OP_DB] = "db",
     [JOURNAL_OP_KVSET] = "kvset",     [JOURNAL_OP_KVDEL] = "kvdel",
+    [JOURNAL_OP_SYMLINK] = "symlink",
 };
 
 const char *journal_op_name(enum journal_op_kind kind)

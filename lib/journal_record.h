@@ -40,6 +40,7 @@ enum journal_op_kind {
     JOURNAL_OP_DB,          /* a database: path, path2 backend, off and number its mark before this record */
     JOURNAL_OP_KVSET,       /* key and data, in the database of the last JOURNAL_OP_DB */
     JOURNAL_OP_KVDEL,
+    JOURNAL_OP_SYMLINK,     /* path becomes a symbolic link to what data says */
     JOURNAL_OP_LAST
 };
 
