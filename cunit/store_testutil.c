@@ -21,7 +21,9 @@
 #include "mboxlist.h"
 #include "mboxname.h"
 #include "message_cache.h"
+#include "strarray.h"
 #include "sync_crc.h"
+#include "user.h"
 #include "xmalloc.h"
 
 char *st_dir;
@@ -239,4 +241,15 @@ void st_check(const char *name)
     ck_assert_uint_eq(sum.quota_mailbox_used, hdr->quota_mailbox_used);
     ck_assert_uint_eq(sum.sync_crc_basic, hdr->sync_crc_basic);
     mailbox_close(&mailbox);
+}
+
+void st_assert_subs(const char *want)
+{
+    strarray_t names = STRARRAY_INITIALIZER;
+
+    ck_assert_int_eq(sub_list("alice", &names), 0);
+    char *got = strarray_join(&names, " ");
+    ck_assert_str_eq(got ? got : "", want);
+    free(got);
+    strarray_fini(&names);
 }

@@ -50,5 +50,7 @@ const char *st_uniqueid(const char *name);
  * file and cache record is what its record says.
  */
 void st_check(const char *name);
+/* The subscriptions of alice are these internal names, with a space between. */
+void st_assert_subs(const char *want);
 
 #endif

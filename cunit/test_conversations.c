@@ -171,21 +171,21 @@ static void assert_counts(const char *mailbox, const char *want)
 static void show(enum conv_audit_kind kind, const struct buf *key, const struct buf *val,
                  void *rock)
 {
-    (void)rock;
-    fprintf(stderr, "%d %.*s %.*s\n", kind, (int)buf_len(key), buf_base(key), (int)buf_len(val),
-            buf_base(val));
+    buf_printf(rock, "\n%d %.*s %.*s", kind, (int)buf_len(key), buf_base(key), (int)buf_len(val), buf_base(val));
 }
 
 static void assert_audit(size_t want)
 {
     struct user_meta *meta = meta_of("alice");
     struct txn *txn = st_begin("alice");
+    struct buf shown = BUF_INITIALIZER;
     size_t differences;
 
-    ck_assert_int_eq(conversations_audit_user(txn, meta, NULL, show, NULL, &differences), 0);
+    ck_assert_int_eq(conversations_audit_user(txn, meta, NULL, show, &shown, &differences), 0);
     txn_abort(&txn);
     user_meta_free(&meta);
-    ck_assert_uint_eq(differences, want);
+    ck_assert_msg(differences == want, "%zu differences, not %zu:%s", differences, want, buf_cstring(&shown));
+    buf_free(&shown);
 }
 
 static char *record_key(conversation_id_t cid)

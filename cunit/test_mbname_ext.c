@@ -12,22 +12,10 @@
 
 #include "buf.h"
 #include "mboxname.h"
-#include "names_config.h"
+#include "names_testutil.h"
 #include "util.h"
 
-static struct names_config cfg;
 static struct namespace ns;
-
-static void setup(void)
-{
-    names_config_defaults(&cfg);
-    names_config_override(&cfg);
-}
-
-static void teardown(void)
-{
-    names_config_override(NULL);
-}
 
 /* 2 separators, 2 namespaces and admins of either, 3 kinds of domains, crossdomains, the option beside it. */
 #define SHAPES (2 * 2 * 2 * 3 * 2 * 2)
@@ -37,11 +25,11 @@ static void use(int n)
     static const enum virtdomains kinds[] = { VIRTDOMAINS_OFF, VIRTDOMAINS_USERID, VIRTDOMAINS_ON };
     bool admin = n & 4;
 
-    cfg.unixhierarchysep = n & 1;
-    cfg.altnamespace = n & 2;
-    cfg.crossdomains = n & 8;
-    cfg.crossdomains_onlyother = n & 16;
-    cfg.virtdomains = kinds[n / 32];
+    test_names.unixhierarchysep = n & 1;
+    test_names.altnamespace = n & 2;
+    test_names.crossdomains = n & 8;
+    test_names.crossdomains_onlyother = n & 16;
+    test_names.virtdomains = kinds[n / 32];
     ck_assert_int_eq(mboxname_init_namespace(&ns, admin), 0);
 }
 
@@ -96,16 +84,16 @@ static bool same_domain(const mbname_t *m, const mbname_t *user)
 static bool is_hidden(const mbname_t *m, const mbname_t *user)
 {
     if (same_domain(m, user)) return false;
-    if (cfg.virtdomains == VIRTDOMAINS_OFF) return true;
-    return !ns.isadmin && !(cfg.crossdomains && (ns.isalt || mbname_localpart(m)));
+    if (test_names.virtdomains == VIRTDOMAINS_OFF) return true;
+    return !ns.isadmin && !(test_names.crossdomains && (ns.isalt || mbname_localpart(m)));
 }
 
 /* Only admins type deleted names as such; others would spell a shared one, in which no owner has a domain. */
 static bool has_no_deleted_form(const mbname_t *m, const mbname_t *user)
 {
     if (ns.isalt) return true;
-    if (ns.isadmin || cfg.virtdomains == VIRTDOMAINS_OFF || !cfg.crossdomains || !mbname_localpart(m)) return false;
-    bool bare = same_domain(m, user) && cfg.crossdomains_onlyother && !strchr(mbname_localpart(m), '@');
+    if (ns.isadmin || test_names.virtdomains == VIRTDOMAINS_OFF || !test_names.crossdomains || !mbname_localpart(m)) return false;
+    bool bare = same_domain(m, user) && test_names.crossdomains_onlyother && !strchr(mbname_localpart(m), '@');
     return !bare;
 }
 
@@ -214,7 +202,7 @@ START_TEST(typed_is_refused)
                 "b");
     assert_none("shared\n");
     assert_none("shared\x7f");
-    if (ns.isadmin && cfg.virtdomains != VIRTDOMAINS_OFF) {
+    if (ns.isadmin && test_names.virtdomains != VIRTDOMAINS_OFF) {
         /* a domain in front, as 3.6.1 reads it */
         char *name = mboxname_from_external(extname_of("a!b"), &ns, "alice");
         ck_assert_str_eq(name, "a!b");
@@ -225,7 +213,7 @@ START_TEST(typed_is_refused)
         assert_none("a!b");
         assert_none("a!user.bob");
     }
-    assert_none(cfg.unixhierarchysep ? "INBOX/a^b" : "INBOX.a/b");
+    assert_none(test_names.unixhierarchysep ? "INBOX/a^b" : "INBOX.a/b");
     assert_none("");
     ck_assert_ptr_null(mbname_from_extname(EXTNAME_NONE, &ns, "alice"));
 }
@@ -234,9 +222,9 @@ END_TEST
 /* An '@' that is part of a name needs the domain behind it, which 3.6.1 understands, too. */
 START_TEST(at_signs)
 {
-    cfg.virtdomains = VIRTDOMAINS_USERID;
-    cfg.defaultdomain = "example.com";
-    cfg.unixhierarchysep = true;
+    test_names.virtdomains = VIRTDOMAINS_USERID;
+    test_names.defaultdomain = "example.com";
+    test_names.unixhierarchysep = true;
     ck_assert_int_eq(mboxname_init_namespace(&ns, true), 0);
     extname_t ext = mboxname_to_external("user.alice.a@b", &ns, "admin");
     ck_assert_str_eq(extname_text(ext), "user/alice/a@b@example.com");
@@ -246,7 +234,7 @@ START_TEST(at_signs)
     extname_free(&ext);
     ck_assert_int_eq(mboxname_init_namespace(&ns, false), 0);
     ext = mboxname_to_external("user.alice.a@b", &ns, "alice");
-    ck_assert_str_eq(extname_text(ext), cfg.altnamespace ? "a@b" : "INBOX/a@b");
+    ck_assert_str_eq(extname_text(ext), test_names.altnamespace ? "a@b" : "INBOX/a@b");
     extname_free(&ext);
 }
 END_TEST
@@ -270,7 +258,7 @@ Suite *mbname_ext_suite(void)
     Suite *s = suite_create("mbname_ext");
     TCase *tc = tcase_create("all");
 
-    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_checked_fixture(tc, test_names_setup, test_names_teardown);
     tcase_add_loop_test(tc, round_trips, 0, SHAPES);
     tcase_add_loop_test(tc, typed_is_storable, 0, SHAPES);
     tcase_add_loop_test(tc, typed_is_refused, 0, SHAPES);

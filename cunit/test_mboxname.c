@@ -14,27 +14,15 @@
 #include "imap_err.h"
 #include "mboxname.h"
 #include "mbtype.h"
-#include "names_config.h"
+#include "names_testutil.h"
 #include "util.h"
 
-static struct names_config cfg;
 static struct namespace ns;
-
-static void setup(void)
-{
-    names_config_defaults(&cfg);
-    names_config_override(&cfg);
-}
-
-static void teardown(void)
-{
-    names_config_override(NULL);
-}
 
 static void use(bool slash, bool alt, bool admin)
 {
-    cfg.unixhierarchysep = slash;
-    cfg.altnamespace = alt;
+    test_names.unixhierarchysep = slash;
+    test_names.altnamespace = alt;
     ck_assert_int_eq(mboxname_init_namespace(&ns, admin), 0);
 }
 
@@ -83,8 +71,8 @@ START_TEST(admin_names)
     assert_int("DELETED/user/alice/zz/6b0244c8", "cyrus", "DELETED.user.alice.zz.6B0244C8");
     assert_int("user", "cyrus", "user");
 
-    cfg.virtdomains = VIRTDOMAINS_USERID;
-    cfg.defaultdomain = "example.com";
+    test_names.virtdomains = VIRTDOMAINS_USERID;
+    test_names.defaultdomain = "example.com";
     assert_both("user/e.ve@example.org", "cyrus", "example.org!user.e^ve");
     assert_both("shared/x@example.org", "cyrus", "example.org!shared.x");
     assert_int("user/bob@example.com", "cyrus", "user.bob");
@@ -161,14 +149,14 @@ END_TEST
 
 START_TEST(crossdomains)
 {
-    cfg.virtdomains = VIRTDOMAINS_USERID;
-    cfg.defaultdomain = "example.com";
+    test_names.virtdomains = VIRTDOMAINS_USERID;
+    test_names.defaultdomain = "example.com";
     use(true, true, false);
     assert_ext("example.org!user.eve", "cassandane", NULL);
     assert_both("Other Users/bob", "eve@example.org", "example.org!user.bob");
     assert_ext("user.bob", "eve@example.org", NULL);
 
-    cfg.crossdomains = true;
+    test_names.crossdomains = true;
     assert_both("INBOX", "cassandane", "user.cassandane");
     assert_both("Other Users/eve@example.org", "cassandane", "example.org!user.eve");
     assert_both("Other Users/bob@example.com", "cassandane", "user.bob");
@@ -183,7 +171,7 @@ START_TEST(crossdomains)
     assert_ext("example.org!shared.x", "cassandane", NULL);
 
     use(true, true, false);
-    cfg.crossdomains_onlyother = true;
+    test_names.crossdomains_onlyother = true;
     assert_both("Other Users/bob", "cassandane", "user.bob");
     assert_both("Other Users/bob", "eve@example.org", "example.org!user.bob");
     assert_both("Other Users/bob@example.com/x", "eve@example.org", "user.bob.x");
@@ -213,7 +201,7 @@ START_TEST(namespace_answers)
         namespace_print(&ns, &out);
         ck_assert_str_eq(buf_cstring(&out), t[i].want);
     }
-    cfg.disable_user_namespace = cfg.disable_shared_namespace = true;
+    test_names.disable_user_namespace = test_names.disable_shared_namespace = true;
     use(true, true, false);
     buf_reset(&out);
     namespace_print(&ns, &out);
@@ -227,16 +215,16 @@ START_TEST(bad_prefixes)
     static const char *const bad[] = { "", "a/b", "1234567890123456789012345678901234567890" };
 
     for (size_t i = 0; i < array_size(bad); i++) {
-        setup();
-        cfg.userprefix = bad[i];
+        test_names_setup();
+        test_names.userprefix = bad[i];
         ck_assert_int_eq(mboxname_init_namespace(&ns, false), IMAP_NAMESPACE_BADPREFIX);
         ck_assert_int_eq(mboxname_init_namespace(&ns, true), 0);
     }
-    setup();
-    cfg.userprefix = "Others";
-    cfg.sharedprefix = "Other";
+    test_names_setup();
+    test_names.userprefix = "Others";
+    test_names.sharedprefix = "Other";
     ck_assert_int_eq(mboxname_init_namespace(&ns, false), IMAP_NAMESPACE_BADPREFIX);
-    cfg.userprefix = "123456789012345678901234567890123456789";
+    test_names.userprefix = "123456789012345678901234567890123456789";
     ck_assert_int_eq(mboxname_init_namespace(&ns, false), 0);
 }
 END_TEST
@@ -381,12 +369,12 @@ START_TEST(recipients)
         ck_assert_str_eq(mbname_intname(m), t[i].intname);
         mbname_free(&m);
     }
-    cfg.virtdomains = VIRTDOMAINS_USERID;
+    test_names.virtdomains = VIRTDOMAINS_USERID;
     mbname_t *m = mbname_from_recip("bob+caf\xc3\xa9/x@example.org", &ns);
     ck_assert_str_eq(mbname_intname(m), "example.org!user.bob.caf&AOk-.x");
     ck_assert_str_eq(mbname_recip(m, &ns), "bob+caf\xc3\xa9/x@example.org");
     mbname_free(&m);
-    cfg.postuser = "bb";
+    test_names.postuser = "bb";
     use(false, true, false);
     m = mbname_from_recip("bb+shared.team", &ns);
     ck_assert_str_eq(mbname_intname(m), "shared.team");
@@ -485,7 +473,7 @@ START_TEST(policy)
     free(deleted);
     free(name);
 
-    cfg.virtdomains = VIRTDOMAINS_ON;
+    test_names.virtdomains = VIRTDOMAINS_ON;
     ck_assert_int_eq(mboxname_policycheck("example.org!user.u"), 0);
     ck_assert_int_eq(mboxname_policycheck("example.org!"), IMAP_MAILBOX_BADNAME);
     ck_assert_int_eq(mboxname_policycheck("example.org!user"), IMAP_MAILBOX_BADNAME);
@@ -656,7 +644,7 @@ static mbname_t *random_name(void)
 START_TEST(round_trips)
 {
     srandom((unsigned)_i + 1);
-    cfg.virtdomains = VIRTDOMAINS_USERID;
+    test_names.virtdomains = VIRTDOMAINS_USERID;
     for (int k = 0; k < 500; k++) {
         mbname_t *m = random_name();
         const char *intname = mbname_intname(m);
@@ -706,8 +694,8 @@ START_TEST(garbage)
                                   "user.DELETED.";
 
     srandom((unsigned)_i + 1);
-    cfg.virtdomains = _i % 2 ? VIRTDOMAINS_USERID : VIRTDOMAINS_OFF;
-    cfg.crossdomains = _i % 3;
+    test_names.virtdomains = _i % 2 ? VIRTDOMAINS_USERID : VIRTDOMAINS_OFF;
+    test_names.crossdomains = _i % 3;
     use(_i & 1, _i & 2, _i & 4);
     for (int k = 0; k < 2000; k++) {
         char text[24];
@@ -741,7 +729,7 @@ Suite *mboxname_suite(void)
     Suite *s = suite_create("mboxname");
     TCase *tc = tcase_create("all");
 
-    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_checked_fixture(tc, test_names_setup, test_names_teardown);
     tcase_add_test(tc, admin_names);
     tcase_add_test(tc, standard_dot);
     tcase_add_test(tc, standard_slash);

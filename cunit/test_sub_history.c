@@ -288,17 +288,6 @@ static struct sub_entry entry_of(const char *name)
     return copy;
 }
 
-static void assert_subs(const char *want)
-{
-    strarray_t names = STRARRAY_INITIALIZER;
-
-    ck_assert_int_eq(sub_list("alice", &names), 0);
-    char *got = strarray_join(&names, " ");
-    ck_assert_str_eq(got ? got : "", want);
-    free(got);
-    strarray_fini(&names);
-}
-
 static uint64_t usec(void)
 {
     struct timespec ts;
@@ -318,7 +307,7 @@ START_TEST(changes_are_noted)
     subscribe("user.alice.a", false);
     subscribe("user.alice.never", false); /* was not subscribed; elsewhere it may be */
     assert_history("user.alice.a- user.alice.never- user.alice.nosuch+");
-    assert_subs("user.alice.nosuch");
+    st_assert_subs("user.alice.nosuch");
     struct sub_entry a = entry_of("user.alice.a"), n = entry_of("user.alice.nosuch");
     ck_assert(n.stamp >= before && a.stamp > n.stamp && a.stamp <= usec());
     ck_assert_ptr_null(n.uniqueid);
@@ -363,7 +352,7 @@ START_TEST(stamps_only_grow)
     ck_assert_uint_eq(changed, 0);
     subscribe("user.alice.b", true);
     subscribe("user.alice.a", false);
-    assert_subs("user.alice.b");
+    st_assert_subs("user.alice.b");
     ck_assert_uint_eq(entry_of("user.alice.b").stamp, ahead + 1);
     ck_assert_uint_eq(entry_of("user.alice.a").stamp, ahead + 2);
     sub_list_fini(&list);
@@ -384,7 +373,7 @@ START_TEST(what_holds_is_applied)
     set(&list, "user.bob.y", false, 19, NULL);
     ck_assert_int_eq(sub_history_apply("alice", &list, &changed), 0);
     ck_assert_uint_eq(changed, 2);
-    assert_subs("user.alice.a user.bob.z");
+    st_assert_subs("user.alice.a user.bob.z");
     assert_history("user.alice.a+ user.alice.b- user.bob.y- user.bob.z+");
     ck_assert_str_eq(entry_of("user.alice.b").uniqueid, "X");
     sub_list_fini(&list);
@@ -412,7 +401,7 @@ START_TEST(a_file_without_history)
     assert_history("user.alice+ user.alice.a+");
     ck_assert_uint_eq(entry_of("user.alice.a").stamp, OTHER_TIME * UINT64_C(1000000) + 250000);
     ck_assert_str_eq(entry_of("user.alice.a").uniqueid, st_uniqueid("user.alice.a"));
-    assert_subs("user.alice user.alice.a");
+    st_assert_subs("user.alice user.alice.a");
 }
 END_TEST
 
@@ -439,7 +428,7 @@ START_TEST(changed_by_another_program)
     assert_history("user.alice+ user.alice.a- user.alice.b+");
     ck_assert_uint_eq(entry_of("user.alice.b").stamp, b);
     ck_assert(entry_of("user.alice").stamp >= now && entry_of("user.alice").stamp <= usec());
-    assert_subs("user.alice user.alice.b");
+    st_assert_subs("user.alice user.alice.b");
     /* older than what was said here (a clock behind ours): it is what is so, all the same */
     uint64_t a = entry_of("user.alice").stamp;
     write_sub("\x1fVER\x1f\t2\nNINBOX\x1f" "b\t\n", OTHER_TIME);
@@ -511,7 +500,7 @@ static void must_be_sound_again(char *history)
 {
     struct txn_db *db;
 
-    assert_subs("user.alice user.alice.b");
+    st_assert_subs("user.alice user.alice.b");
     assert_history("user.alice+ user.alice.b+");
     ck_assert_int_eq(txn_db_open(NULL, "twoskip", history, 0, &db), 0);
     ck_assert_int_eq(txn_db_fetch(db, "NINBOX", 6, NULL, NULL), 0);
@@ -545,7 +534,7 @@ START_TEST(a_damaged_history_does_not_stop_a_change)
     ck_assert_int_eq(sub_change(txn, "alice", "user.alice.b", true), 0);
     ck_assert_int_eq(sub_change(txn, "alice", "user.alice.a", false), 0);
     st_commit(txn);
-    assert_subs("user.alice user.alice.b");
+    st_assert_subs("user.alice user.alice.b");
     struct sub_list list = SUB_LIST_INITIALIZER;
     ck_assert_int_eq(sub_history_read("alice", &list), 0);
     ck_assert(sub_list_find(&list, "user.alice")->on && sub_list_find(&list, "user.alice.b")->on);
@@ -611,7 +600,7 @@ START_TEST(damage_where_the_change_goes)
     subscribe("user.alice.b", false);
     subscribe("user.alice.a", true);
     ck_assert(test_exists(kept));
-    assert_subs("user.alice user.alice.a");
+    st_assert_subs("user.alice user.alice.a");
     struct sub_list list = SUB_LIST_INITIALIZER;
     ck_assert_int_eq(sub_history_read("alice", &list), 0);
     ck_assert(sub_list_find(&list, "user.alice")->on && sub_list_find(&list, "user.alice.a")->on);
@@ -713,16 +702,16 @@ START_TEST(rename_moves_subscriptions)
     st_commit(txn);
     rename_by("bob", "user.alice.a", "user.alice.c");
     assert_history("user.alice.a- user.alice.a.x- user.alice.b- user.alice.c+ user.alice.c.x+");
-    assert_subs("user.alice.c user.alice.c.x");
+    st_assert_subs("user.alice.c user.alice.c.x");
     ck_assert(sub_is_subscribed("bob", "user.alice.c") && !sub_is_subscribed("bob", "user.alice.a"));
     ck_assert_str_eq(entry_of("user.alice.c").uniqueid, st_uniqueid("user.alice.a"));
     ck_assert_uint_gt(entry_of("user.alice.c").stamp, entry_of("user.alice.a").stamp);
     rename_by("alice", "user.alice.b", "user.alice.d"); /* was not subscribed */
-    assert_subs("user.alice.c user.alice.c.x");
+    st_assert_subs("user.alice.c user.alice.c.x");
     /* an INBOX gives its messages away, and stays */
     subscribe("user.alice", true);
     rename_by("alice", "user.alice", "user.alice.old");
-    assert_subs("user.alice user.alice.c user.alice.c.x");
+    st_assert_subs("user.alice user.alice.c user.alice.c.x");
 }
 END_TEST
 
@@ -742,7 +731,7 @@ START_TEST(tombstones_expire)
     st_commit(txn);
     ck_assert_uint_eq(removed, 1);
     assert_history("user.alice.b+ user.bob.c-");
-    assert_subs("user.alice.b");
+    st_assert_subs("user.alice.b");
     sub_list_fini(&list);
 }
 END_TEST

@@ -141,23 +141,12 @@ static void subscribe(const char *name, bool on)
     st_commit(txn);
 }
 
-static void assert_subs(const char *want)
-{
-    strarray_t names = STRARRAY_INITIALIZER;
-
-    ck_assert_int_eq(sub_list("alice", &names), 0);
-    char *got = strarray_join(&names, " ");
-    ck_assert_str_eq(got ? got : "", want);
-    free(got);
-    strarray_fini(&names);
-}
-
 START_TEST(subscriptions)
 {
     struct user_meta *meta = meta_of("alice");
     struct buf bytes = BUF_INITIALIZER;
 
-    assert_subs("");
+    st_assert_subs("");
     ck_assert(!test_exists(user_meta_path(meta, "sub")));
     subscribe("user.alice", true);
     subscribe("user.alice.Sent Items", true);
@@ -168,14 +157,14 @@ START_TEST(subscriptions)
         bytes.s, bytes.len,
         "1f56 4552 1f09 320a 4e49 4e42 4f58 090a 4e49 4e42 4f58 1f53 656e 7420 4974 656d"
         "7309 0a4e 494e 424f 581f 6e65 7766 6f6f 090a 4e73 6861 7265 641f 6e65 7773 090a");
-    assert_subs("shared.news user.alice user.alice.Sent Items user.alice.newfoo");
+    st_assert_subs("shared.news user.alice user.alice.Sent Items user.alice.newfoo");
     ck_assert(sub_is_subscribed("alice", "user.alice"));
     ck_assert(!sub_is_subscribed("alice", "user.alice2"));
     subscribe("user.alice2.z", true); /* not his own INBOX: 3.6.1 takes it for that */
-    assert_subs("shared.news user.alice user.alice.Sent Items user.alice.newfoo user.alice2.z");
+    st_assert_subs("shared.news user.alice user.alice.Sent Items user.alice.newfoo user.alice2.z");
     subscribe("shared.news", false);
     subscribe("shared.news", false);
-    assert_subs("user.alice user.alice.Sent Items user.alice.newfoo user.alice2.z");
+    st_assert_subs("user.alice user.alice.Sent Items user.alice.newfoo user.alice2.z");
     buf_free(&bytes);
     user_meta_free(&meta);
 }
@@ -189,7 +178,7 @@ START_TEST(subscriptions_of_version_1)
     struct buf bytes = BUF_INITIALIZER;
 
     test_writefile(path, old, strlen(old));
-    assert_subs("user.alice user.alice.x y");
+    st_assert_subs("user.alice user.alice.x y");
     ck_assert(sub_is_subscribed("alice", "user.alice.x y"));
     subscribe("user.alice.x y", true); /* no change: the file stays */
     test_readfile(path, &bytes);
@@ -198,7 +187,7 @@ START_TEST(subscriptions_of_version_1)
     test_readfile(path, &bytes);
     ck_assert_str_eq(buf_cstring(&bytes),
                      "\x1fVER\x1f\t2\nNINBOX\t\nNINBOX\x1fx y\t\nNINBOX\x1fz\t\n");
-    assert_subs("user.alice user.alice.x y user.alice.z");
+    st_assert_subs("user.alice user.alice.x y user.alice.z");
     buf_free(&bytes);
     free(path);
     user_meta_free(&meta);

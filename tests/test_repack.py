@@ -167,14 +167,22 @@ def files(directory):
     return index.header["generation_no"], len(index.records)
 
 
-@pytest.mark.parametrize("restart", [True, False], ids=["recovery", "next"])
-def test_killed_at_each_change(factory, restart):
-    """Afterwards, with a recovery or by the next who comes: the old index with the old cache, or both new."""
+def filled(factory, **conf):
+    """A server with mail, which may fail to write."""
     server = factory(services=("imap", "csync"))
-    server.allow_log("DBERROR|journal|finish")
+    server.conf.update(conf)
+    server.allow_log("IOERROR")
     server.start()
     server.create_user("alice", "Work")
     fill(server)
+    return server
+
+
+@pytest.mark.parametrize("restart", [True, False], ids=["recovery", "next"])
+def test_killed_at_each_change(factory, restart):
+    """Afterwards, with a recovery or by the next who comes: the old index with the old cache, or both new."""
+    server = filled(factory)
+    server.allow_log("DBERROR|journal|finish")
     before, messages = sums(server), view(server)
     directory = mailbox_dir(server, "user/alice")
     server.stop()
@@ -208,12 +216,7 @@ NO_ROOM = ["open:1+:ENOSPC:/stage./", "write:1:ENOSPC:/stage./", "write:2:ENOSPC
 
 
 def prepare(factory, fault, **conf):
-    server = factory(services=("imap", "csync"))
-    server.conf.update(conf)
-    server.allow_log("IOERROR")
-    server.start()
-    server.create_user("alice", "Work")
-    fill(server)
+    server = filled(factory, **conf)
     server.stop()
     server.env["CYLINDER_DISKIO_FAULT"] = fault
     server.start()
@@ -248,11 +251,7 @@ def test_no_room_while_a_client_expunges(factory, fault):
 @pytest.mark.parametrize("fault", NO_ROOM)
 def test_no_room_while_expiring(factory, fault):
     """Message files of expunged messages are removed, which makes room; sessions go on meanwhile."""
-    server = factory(services=("imap", "csync"))
-    server.allow_log("IOERROR")
-    server.start()
-    server.create_user("alice", "Work")
-    fill(server)
+    server = filled(factory)
     directory = mailbox_dir(server, "user/alice")
     before, messages, old = sums(server), view(server), files(directory)
     with server.imap("alice") as imap:
@@ -275,11 +274,7 @@ def test_no_room_while_expiring(factory, fault):
 
 def test_no_room_for_another_version(factory):
     """There is no half: it stays what it was, and the tool says so."""
-    server = factory(services=("imap", "csync"))
-    server.allow_log("IOERROR")
-    server.start()
-    server.create_user("alice", "Work")
-    fill(server)
+    server = filled(factory)
     before, messages = sums(server), view(server)
     with open(os.path.join(mailbox_dir(server, "user/alice"), "cyrus.index"), "rb") as f:
         index = f.read()
@@ -294,11 +289,7 @@ def test_no_room_for_another_version(factory):
 
 def test_a_repack_that_would_change_the_checksum(factory):
     """The sum in the header is not that of the records: the repack leaves it for reconstruct, and loses nothing."""
-    server = factory(services=("imap", "csync"))
-    server.allow_log("IOERROR")
-    server.start()
-    server.create_user("alice", "Work")
-    fill(server)
+    server = filled(factory)
     messages = view(server)
     server.stop()
     index = index_of(server, "user/alice")

@@ -237,13 +237,19 @@ def test_of_a_damaged_second_database_nothing_is_thrown_away(debian, factory, ru
     assert dump(ours) == before and not os.path.exists(legacy)
 
 
-def test_of_a_torn_second_database_the_rest_is_merged(debian, factory):
+def with_a_second_database(debian, factory):
+    """(server, the user's database, a copy of it with one more record where 3.6.1 may have left one)"""
     ours = copy_of(debian, factory)
     path = databases(ours)["alice"]
     legacy = ours.path("conf", "user", "a", "alice.conversations")
     ours.account.mkdir(os.path.dirname(legacy))
     subprocess.run(["cp", "-a", path, legacy], check=True)
     set_record(ours, legacy, "<only@there>", "0 00000000000000aa 1795630271")
+    return ours, path, legacy
+
+
+def test_of_a_torn_second_database_the_rest_is_merged(debian, factory):
+    ours, path, legacy = with_a_second_database(debian, factory)
     with open(legacy, "rb+") as f:
         whole = f.read()
         f.seek(len(whole) // 2)
@@ -255,12 +261,7 @@ def test_of_a_torn_second_database_the_rest_is_merged(debian, factory):
 
 
 def test_a_merge_that_is_killed_is_done_whole_the_next_time(debian, factory):
-    ours = copy_of(debian, factory)
-    path = databases(ours)["alice"]
-    legacy = ours.path("conf", "user", "a", "alice.conversations")
-    ours.account.mkdir(os.path.dirname(legacy))
-    subprocess.run(["cp", "-a", path, legacy], check=True)
-    set_record(ours, legacy, "<only@there>", "0 00000000000000aa 1795630271")
+    ours, path, legacy = with_a_second_database(debian, factory)
     with open(legacy, "rb") as f:
         stray = f.read()
     subprocess.run(["cp", "-a", ours.path("conf"), ours.path("conf.before")], check=True)
