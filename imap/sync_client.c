@@ -55,6 +55,7 @@ static const char usage_text[] =
     "  -f  names from a file (-r, -R: the log to read, once)  -z  insist on compression\n"
     "  -o  connect once              -1  with -r, -R: what is there now, then end\n"
     "  -d  seconds between runs      -t  seconds of a connection  -F  shutdown file\n"
+    "  -w  seconds to wait at first\n"
     "  -O  no copy-back, force       -N  do not wait for locks -L  local mailboxes only\n"
     "  --verify  compare both ends afterwards, and name what differs\n";
 

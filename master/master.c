@@ -59,7 +59,7 @@ static const char usage[] =
     "  -l N     backlog of listening sockets (32)\n"
     "  -j N     looks N times a second after its children (1)\n"
     "  -r FILE  makes this file when all sockets are open, removes it at the end\n"
-    "  -v       more debug lines\n"
+    "  -v       has no effect\n"
     "  -V, --version; --help\n";
 
 double master_now(void)

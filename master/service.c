@@ -348,8 +348,8 @@ static void identify(const char *program)
     }
 }
 
-static const char usage[] =
-    "Usage: PROGRAM [-C FILE] [-U N] [-T SECONDS] [-D] [-X] [options of the service]\n"
+static const char usage_form[] =
+    "Usage: %s [-C FILE] [-U N] [-T SECONDS] [-D] [-X] [options of the service]\n"
     "Started by master(8). By hand, with CYRUS_SERVICE and CYRUS_ID in the environment:\n"
     "  -C FILE     imapd.conf\n"
     "  -U N        clients per process (250)\n"
@@ -365,7 +365,10 @@ int main(int argc, char **argv)
     struct buf err = BUF_INITIALIZER;
 
     argv = proc_settitle_init(argc, argv);
+    const char *slash = strrchr(argv[0], '/');
+    char *usage = xasprintf(usage_form, slash ? slash + 1 : argv[0]);
     cyrus_std_options(argc, argv, usage);
+    free(usage);
     identify(argv[0]);
     int r = service_options_parse(argc, argv, &service.opt, &rest, &err);
     if (r) {
