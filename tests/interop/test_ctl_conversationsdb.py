@@ -260,6 +260,16 @@ def test_of_a_torn_second_database_the_rest_is_merged(debian, factory):
     ours.run(TOOL, "-A", "alice")
 
 
+def test_of_two_stamps_the_later_is_kept(debian, factory):
+    ours, path, legacy = with_a_second_database(debian, factory)
+    for name, here, there in (("<later@here>", 1795630300, 1795630200), ("<later@there>", 1795630200, 1795630300)):
+        set_record(ours, path, name, f"0 00000000000000bb {here}")
+        set_record(ours, legacy, name, f"0 00000000000000aa {there}")
+    ours.run(TOOL, "-M", "alice")
+    for name in ("<later@here>", "<later@there>"):
+        assert records(path)[name] == "0 00000000000000bb,00000000000000aa 1795630300", records(path)[name]
+
+
 def test_a_merge_that_is_killed_is_done_whole_the_next_time(debian, factory):
     ours, path, legacy = with_a_second_database(debian, factory)
     with open(legacy, "rb") as f:
