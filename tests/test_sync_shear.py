@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""No shear (W038, W045): wherever a log is cut in two, no message that lives is absent from the replica for a moment once
+it was there, and nothing is sent that the replica has.
+
+Each history of creations, renames, deletions and appends is played on as many pairs of users as its log has lines. For the n-th pair
+the log is cut behind the n-th line, and each part is a run of its own.
+
+CYL_SHEAR_HISTORIES  how many (default 6; every night 200)
+"""
+
+import os
+import random
+import re
+
+import pytest
+
+from cyltest import rolling
+from cyltest.dlist import parse
+from cyltest.relay import Relay
+from cyltest.syncdata import login, message
+from cyltest.syncline import full
+
+HISTORIES = int(os.environ.get("CYL_SHEAR_HISTORIES") or 6)
+FOLDERS = ("a", "b", "c")
+STEPS = 6
+
+
+class Names:
+    """A history in terms of the users 0 and 1: every step is possible when its turn comes."""
+
+    def __init__(self, rng):
+        self.rng, self.there, self.steps = rng, {(0, "a"), (0, "b"), (1, "a")}, []
+        for _ in range(STEPS):
+            rng.choice((self.rename, self.rename, self.rename, self.delete, self.create, self.append))()
+
+    def _some(self, there):
+        found = [(u, f) for u in (0, 1) for f in FOLDERS if ((u, f) in self.there) == there]
+        return self.rng.choice(found) if found else None
+
+    def rename(self):
+        old, new = self._some(True), self._some(False)
+        if old and new:
+            self.there.symmetric_difference_update((old, new))
+            self.steps.append(("RENAME", old, new))
+
+    def delete(self):
+        name = self._some(True)
+        if name:
+            self.there.discard(name)
+            self.steps.append(("DELETE", name))
+
+    def create(self):
+        name = self._some(False)
+        if name:
+            self.there.add(name)
+            self.steps += [("CREATE", name), ("APPEND", name)]
+
+    def append(self):
+        name = self._some(True)
+        if name:
+            self.steps.append(("APPEND", name))
+
+
+class Player:
+    """Plays histories on the primary, as an administrator who may do everything."""
+
+    def __init__(self, server):
+        self.server = server
+        self.imap = server.imap("admin")
+        self.log = rolling.log_path(server)
+        self.n = 0
+
+    def name(self, users, where):
+        return f"user.{users[where[0]]}.{where[1]}"
+
+    def create(self, name):
+        self.imap.ok(f"CREATE {name}")
+        self.imap.ok(f"SETACL {name} admin lrswipkxtecda")
+
+    def append(self, name):
+        self.n += 1
+        self.imap.append(name, message(self.n))
+
+    def begin(self, users):
+        for user in users:
+            self.create(f"user.{user}")
+            self.append(f"user.{user}")
+        for where in ((0, "a"), (0, "b"), (1, "a")):
+            self.create(self.name(users, where))
+            self.append(self.name(users, where))
+
+    def play(self, users, steps):
+        """The lines that it writes to the log."""
+        was = os.path.getsize(self.log)
+        for verb, *where in steps:
+            names = [self.name(users, one) for one in where]
+            if verb == "CREATE":
+                self.create(*names)
+            elif verb == "APPEND":
+                self.append(*names)
+            else:
+                self.imap.ok(f"{verb} {' '.join(names)}")
+        with open(self.log, encoding="ascii") as f:
+            f.seek(was)
+            return f.read().splitlines(True)
+
+
+def names(csync, user):
+    told = [parse(line) for line in csync.ok(f"GET USER {user}").untagged]
+    return {value["MBOXNAME"]: value["UNIQUEID"] for kind, value in told if kind == "MAILBOX"}
+
+
+def living(csync, users):
+    found = set()
+    for user in users:
+        for line in csync.ok(f"GET USER {user}").untagged:
+            kind, value = parse(line)
+            if kind == "MAILBOX":
+                whole = full(csync, f'"{value["MBOXNAME"].decode()}"')
+                found |= {r["GUID"] for r in whole.get("RECORD") or [] if b"\\Expunged" not in r["FLAGS"]}
+    return found
+
+
+class Watcher:
+    """Looks at the users of a command before it and after the next one; says what lives here and is not there any more."""
+
+    def __init__(self, pair, pairs, alive):
+        self.pair, self.alive, self.csync = pair, alive, login(pair.replica)
+        self.of = {user: users for users in pairs for user in users}
+        self.there = {users: self.look(users) for users in pairs}
+        self.at_first = set().union(*self.there.values())
+        self.problems, self.uploaded, self.last = [], [], ()
+
+    def look(self, users):
+        return living(self.csync, users) & self.alive[users]
+
+    def check(self, users, command):
+        now = self.look(users)
+        if self.there[users] - now:
+            self.problems.append((users, command[:100], self.there[users] - now))
+        self.there[users] |= now
+
+    def on_command(self, command):
+        if command.startswith(b"APPLY MESSAGE"):
+            self.uploaded += re.findall(rb"%\{\S+ ([0-9a-f]{40}) \d+\+?\}", command)
+        named = {self.of[user] for user in map(bytes.decode, re.findall(rb"[uv]\d+x\d+", command)) if user in self.of}
+        for users in {*self.last, *named}:
+            self.check(users, command)
+        self.last = named
+
+    def run(self, lines):
+        path = rolling.write_log(self.pair.primary, lines, name=f"part{os.urandom(4).hex()}")
+        with Relay(self.pair.primary.path("tmp", "relay"), self.pair.replica.path("conf/socket/csync"),
+                   on_command=self.on_command) as relay:
+            self.pair.primary.run("sync_client", "-R", "-f", path, "-S", relay.path, timeout=900)
+        for users in self.there:
+            self.check(users, b"the end")
+
+
+@pytest.mark.parametrize("mode", ["delayed"])
+def test_every_cut_of_every_log(pair, mode):
+    for server in (pair.primary, pair.replica):
+        server.allow_log("SYNC")
+    rolling.set_up(pair, sync_log=True)
+    for server in (pair.primary, pair.replica):
+        server.conf["delete_mode"] = mode
+    pair.replica.add_service("csyncunix", cmd="sync_server", listen=pair.replica.path("conf/socket/csync"))
+    pair.start()
+    player, parts, alive = Player(pair.primary), {}, {}
+    rng = random.Random(38)
+    histories = [Names(rng).steps for _ in range(HISTORIES)]
+    for h, steps in enumerate(histories):
+        cut, cuts = 0, 1
+        while cut < cuts:
+            users = (f"u{h}x{cut}", f"v{h}x{cut}")
+            player.begin(users)
+            parts[users] = (steps, cut)
+            if not cut:
+                probe = (f"u{h}x9999", f"v{h}x9999")
+                player.begin(probe)
+                cuts = len(player.play(probe, steps)) + 1
+            cut += 1
+    pair.primary.run("sync_client", "-A", timeout=900)
+    first, second = [], []
+    for users, (steps, cut) in parts.items():
+        lines = player.play(users, steps)
+        first += lines[:cut]
+        second += lines[cut:]
+    with login(pair.primary) as csync:
+        for users in parts:
+            alive[users] = living(csync, users)
+    watcher = Watcher(pair, list(parts), alive)
+    watcher.run(first)
+    watcher.run(second)
+    assert not watcher.problems, watcher.problems[:3]
+    assert len(watcher.uploaded) == len(set(watcher.uploaded)), "sent twice"
+    assert not set(watcher.uploaded) & watcher.at_first, "sent, and it was there"
+    for users in parts:
+        assert watcher.there[users] == alive[users], (users, parts[users])
+    with login(pair.replica) as replica, login(pair.primary) as primary:
+        for users in parts:
+            for user in users:
+                assert names(primary, user) == names(replica, user), (user, parts[users])
