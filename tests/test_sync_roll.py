@@ -431,6 +431,27 @@ def test_journal_kept_for_a_dead_replica_is_bounded(pair):
     rolling.must_be_equal(pair, "alice", "bob")
 
 
+def test_neither_journal_nor_text_log_can_keep_it(pair):
+    """The directory of the text log can't be written: then everything is looked at, and it is said so."""
+    pair.primary.conf.update({"journal_segment_size": "64k", "journal_checkpoint_size": "64k",
+                              "journal_reader_max": "128k"})
+    pair.start()
+    pair.primary.run("sync_client", "-R", "-1")
+    fill(pair.primary, "alice")
+    sync = pair.primary.path("conf/sync")
+    os.chmod(sync, 0o500)
+    for n in range(40):
+        pair.primary.deliver(message(60 + n, body="y" * 20000), "alice")
+    pair.primary.run("ctl_cyrusdb", "-c")
+    os.chmod(sync, 0o700)
+    assert "journal: can't put away the events for sync" in pair.primary.log_text()
+    assert rolling.status(pair.primary)["events_lost"]
+    pair.primary.run("sync_client", "-R", "-1")
+    assert "events of channel <> are lost" in pair.primary.log_text()
+    assert not rolling.status(pair.primary)["events_lost"]
+    rolling.must_be_equal(pair, "alice")
+
+
 def test_lost_place_means_that_everything_is_looked_at(pair):
     pair.start()
     pair.primary.run("sync_client", "-R", "-1")
