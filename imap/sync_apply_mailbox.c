@@ -131,7 +131,6 @@ static int check_inbox_exists(struct apply *a)
  */
 static int take_user_files(struct apply *a)
 {
-    static const char *const suffixes[] = { "conversations", "counters", "seen", "sub", "subhistory", "mboxkey", "dav" };
     struct user_meta *from = NULL, *to = NULL;
     mbentry_t *old = NULL, *inbox = mbentry_new(a->folder.name);
     int r = mboxlist_lookup_allow_all(a->folder.name, &old, a->txn);
@@ -142,7 +141,7 @@ static int take_user_files(struct apply *a)
     if (gone) {
         r = user_meta_from_entry(old, &from);
         if (!r) r = user_meta_from_entry(inbox, &to);
-        if (!r) r = user_meta_move(a->txn, from, to, suffixes, sizeof(suffixes) / sizeof(*suffixes), false);
+        if (!r) r = user_meta_move(a->txn, from, to, USER_FILE_REPLACE, false);
         if (!r) r = txn_commit(&a->txn, NULL);
         if (!r) r = apply_begin(a);
     }

@@ -46,6 +46,7 @@ enum {
     USER_FILE_RESET = 1,    /* goes with his data also when he himself stays (UNUSER) */
     USER_FILE_ADOPT = 2,    /* of one without INBOX: becomes that of his first */
     USER_FILE_RENAME = 4,   /* at the legacy place: follows a new name; the others are made anew from his mailboxes */
+    USER_FILE_REPLACE = 16, /* goes to the INBOX that comes into the place of his */
     USER_FILE_RELOCATE = 8, /* at the legacy place: is moved as it is to that of the uniqueid */
 };
 struct user_file {

@@ -39,14 +39,14 @@ struct user_meta {
 
 /* In the order in which relocate_by_id tells them, as 3.6.1 does. */
 const struct user_file user_files[] = {
-    { "sub", USER_FILE_RESET | USER_FILE_ADOPT | USER_FILE_RENAME | USER_FILE_RELOCATE },
-    { "subhistory", USER_FILE_RESET | USER_FILE_ADOPT | USER_FILE_RENAME | USER_FILE_RELOCATE },
-    { "seen", USER_FILE_ADOPT | USER_FILE_RENAME | USER_FILE_RELOCATE },
-    { "conversations", USER_FILE_RESET | USER_FILE_RELOCATE },
-    { "mboxkey", USER_FILE_RENAME | USER_FILE_RELOCATE },
-    { "dav", USER_FILE_RESET | USER_FILE_RELOCATE },
+    { "sub", USER_FILE_REPLACE | USER_FILE_RESET | USER_FILE_ADOPT | USER_FILE_RENAME | USER_FILE_RELOCATE },
+    { "subhistory", USER_FILE_REPLACE | USER_FILE_RESET | USER_FILE_ADOPT | USER_FILE_RENAME | USER_FILE_RELOCATE },
+    { "seen", USER_FILE_REPLACE | USER_FILE_ADOPT | USER_FILE_RENAME | USER_FILE_RELOCATE },
+    { "conversations", USER_FILE_REPLACE | USER_FILE_RESET | USER_FILE_RELOCATE },
+    { "mboxkey", USER_FILE_REPLACE | USER_FILE_RENAME | USER_FILE_RELOCATE },
+    { "dav", USER_FILE_REPLACE | USER_FILE_RESET | USER_FILE_RELOCATE },
     { "xapianactive", USER_FILE_RESET | USER_FILE_RELOCATE },
-    { "counters", USER_FILE_RESET },
+    { "counters", USER_FILE_REPLACE | USER_FILE_RESET },
     { NULL, 0 },
 };
 
