@@ -96,10 +96,11 @@ int check_ask(struct check_ask *ask, struct backend *b, struct buf *cmd,
     return r;
 }
 
-int check_try(struct check_ask *ask, struct backend *b, struct buf *cmd)
+int check_try(struct check_ask *ask, struct backend *b, struct buf *cmd,
+              const struct check_take *takes)
 {
     static const struct check_take none[] = { { NULL, NULL } };
-    int r = check_ask(ask, b, cmd, none);
+    int r = check_ask(ask, b, cmd, takes ? takes : none);
 
     if ((r == IMAP_REMOTE_DENIED || r == IMAP_PROTOCOL_ERROR) && !prot_error(backend_in(b))) {
         free(ask->end->error);

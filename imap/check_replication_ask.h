@@ -38,7 +38,8 @@ int check_ask(struct check_ask *ask, struct backend *b, struct buf *cmd,
 int check_ask_mailbox(struct check_ask *ask, struct backend *b, const char *command,
                       const char *name, const char *rest, const struct check_take *takes);
 /* The same, when a refusal is an answer. */
-int check_try(struct check_ask *ask, struct backend *b, struct buf *cmd);
+int check_try(struct check_ask *ask, struct backend *b, struct buf *cmd,
+              const struct check_take *takes);
 /* Keep what went wrong; returns r. */
 int check_end_failed(struct check_end *end, int r, const char *what, const char *text);
 /* What only the sync protocol tells of the user, whose mailboxes are listed; nothing where the server does

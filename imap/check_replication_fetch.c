@@ -165,10 +165,10 @@ static int probe_cids(struct check_end *end, struct check_user *user)
 
     if (end->probed) return 0;
     buf_setcstr(&cmd, "EXAMINE INBOX");
-    int r = check_try(&ask, end->user, &cmd);
+    int r = check_try(&ask, end->user, &cmd, NULL);
     if (r) return check_end_lost(end) ? r : 0;
     buf_setcstr(&cmd, "UID FETCH 1 (UID CID)");
-    r = check_try(&ask, end->user, &cmd);
+    r = check_try(&ask, end->user, &cmd, NULL);
     if (!r) end->facts |= CHECK_FACT_BIT(CHECK_FACT_CID);
     end->probed = !check_end_lost(end);
     return end->probed ? 0 : r;

@@ -64,15 +64,33 @@ static void take_body(struct check_ask *ask, const struct dlist *response, const
     m->has_body = true;
 }
 
-/* The messages of the window, one at a time in memory. */
-static int fetch_bodies(struct check_stream *stream, uint32_t first, uint32_t last)
+static int fetch_some(struct check_stream *stream, uint32_t first, uint32_t last)
 {
     static const struct check_take takes[] = { { "FETCH", take_body }, { NULL, NULL } };
     struct check_ask ask = { .end = stream->end, .mbox = stream->mbox };
     struct buf cmd = BUF_INITIALIZER;
 
     buf_printf(&cmd, "FETCH %" PRIu32 ":%" PRIu32 " (UID BODY.PEEK[])", first, last);
-    return check_ask(&ask, stream->end->user, &cmd, takes);
+    return check_try(&ask, stream->end->user, &cmd, takes);
+}
+
+/*
+ * The messages of the window, one at a time in memory. A server refuses the command when one of them is damaged:
+ * the others are asked for one by one, and what has no body then is a difference.
+ */
+static int fetch_bodies(struct check_stream *stream, uint32_t first, uint32_t last)
+{
+    struct check_mailbox *mbox = stream->mbox;
+    int r = fetch_some(stream, first, last);
+
+    for (size_t i = 0; r == IMAP_REMOTE_DENIED && i < mbox->nmessages; i++) {
+        if (mbox->messages[i].has_body) continue;
+        int one = fetch_some(stream, first + (uint32_t)i, first + (uint32_t)i);
+        if (one && one != IMAP_REMOTE_DENIED) r = one;
+    }
+    if (r == IMAP_REMOTE_DENIED) return 0;
+    if (r && !stream->end->error) check_end_failed(stream->end, r, "FETCH", NULL);
+    return r;
 }
 
 /* ---- the stream ---- */

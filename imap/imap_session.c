@@ -25,6 +25,7 @@
 #include "telemetry.h"
 #include "tls.h"
 #include "user_strays.h"
+#include "verified.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
 
@@ -113,6 +114,7 @@ void imap_session_rest(struct imap_session *s)
     prot_rest(s->in);
     prot_rest(s->out);
     cyrusdb_done();
+    verified_rest();
     xmalloc_trim();
 }
 

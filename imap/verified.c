@@ -39,7 +39,7 @@ enum {
     AT_CRC = 60,
 };
 
-/* The table of this process; it is opened once. */
+/* The table of this process; it is opened once, until verified_rest. */
 static struct {
     bool tried;
     int fd;                /* -1: none */
@@ -154,4 +154,12 @@ void verified_note(const struct stat *st, const struct message_guid *guid)
     put_be32(mine + AT_TIME, (uint32_t)time(NULL));
     put_be32(mine + AT_CRC, crc32_map(mine, AT_CRC));
     (void)diskio_pwrite(table.fd, mine, ENTRY, group_offset(st) + victim(group_of(st), mine));
+}
+
+void verified_rest(void)
+{
+    if (!table.tried) return;
+    diskio_map_free(&table.map);
+    if (table.fd >= 0) diskio_close(table.fd);
+    table.tried = false;
 }

@@ -21,5 +21,7 @@ time_t verified_when(const struct stat *st, const struct message_guid *guid);
  * since the next change might leave the same times.
  */
 void verified_note(const struct stat *st, const struct message_guid *guid);
+/* Lets go of the table, for a process that waits: the next use opens it again. */
+void verified_rest(void);
 
 #endif

@@ -35,6 +35,7 @@ def try_everything(server):
             pass
     try:
         server.deliver(MESSAGE, "alice")
+        server.deliver(MESSAGE.replace(b"<told@", b"<another@"), "alice")
     except (AssertionError, EOFError, OSError):
         pass
 
