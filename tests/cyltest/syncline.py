@@ -86,5 +86,6 @@ MAY_DIFFER = {"PARTITION", "QUOTAROOT", "LAST_APPENDDATE"}
 
 def comparable(value):
     out = {k: v for k, v in value.items() if k not in MAY_DIFFER}
-    out["RECORD"] = [r for r in value["RECORD"] if b"\\Expunged" not in r["FLAGS"]]
+    # the order of flags is that of each server's own table of names
+    out["RECORD"] = [{**r, "FLAGS": sorted(r["FLAGS"])} for r in value["RECORD"] if b"\\Expunged" not in r["FLAGS"]]
     return out

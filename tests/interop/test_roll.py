@@ -2,6 +2,7 @@
 """Rolling with Debian's 3.6.1: its sync_client -r into our server, ours into its, its text logs read by ours; under load and kills."""
 
 import os
+import re
 import time
 
 import pytest
@@ -34,11 +35,20 @@ def idle(server, timeout=120.0):
         time.sleep(0.2)
 
 
-def must_be_equal_both_ways(pair, user):
-    """By check_replication, by the sync protocol, and by a further run of the primary's own client that finds nothing to send."""
+def must_be_equal_both_ways(pair, user, counts_of_conversations=True):
+    """
+    By check_replication, by the sync protocol, and by a further run of the primary's own client that finds nothing to send.
+
+    counts_of_conversations: those of a 3.6.1 that was killed stay wrong; a recount there would lose the modseqs of expunged messages.
+    """
     ours = pair.primary if pair.primary.flavour == "cylinder" else pair.replica
     done = ours.run("check_replication", *pair.labels(), user, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    different = [line for line in done.stdout.splitlines() if line.startswith((f"{user} ", "Quota mismatch"))]
+    if counts_of_conversations:
+        assert done.returncode == 0, done.stdout + done.stderr
+    else:
+        assert not [line for line in different if not re.search(r" (unseen )?conversations('s? modseq)?: ", line)], done.stdout
+        assert done.returncode == (1 if different else 0), done.stdout + done.stderr
     assert_same(pair.primary, pair.replica, user)
     done = pair.primary.run("sync_client", "-v", "-v", "-o", "-u", user)
     assert sent_commands(done) == []
@@ -50,6 +60,12 @@ def of_debian(server):
     assert "uid" not in done.stdout + done.stderr, done.stdout + done.stderr
     done = server.run("mbexamine", "user.anna")
     assert "failed" not in done.stdout.lower()
+
+
+def mend_counts(debian):
+    """A kill leaves 3.6.1 with numbers that its messages do not add up to, in the index header, quotas and conversations: for ever."""
+    debian.run("reconstruct", "-r", *(f"user.{user}" for user in rolling_load.USERS))
+    debian.run("quota", "-f")
 
 
 def test_debian_rolls_into_ours_under_load(debian, ours):
@@ -81,8 +97,10 @@ def test_ours_rolls_into_debian_under_load(ours, debian):
     assert load.done > 30
     ours.reload()
     rolling.caught_up(ours, timeout=120)
+    of_debian(debian)
+    mend_counts(debian)
     for user in rolling_load.USERS:
-        must_be_equal_both_ways(pair, user)
+        must_be_equal_both_ways(pair, user, counts_of_conversations=False)
     of_debian(debian)
 
 
