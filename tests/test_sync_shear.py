@@ -157,7 +157,7 @@ class Watcher:
             self.check(users, b"the end")
 
 
-@pytest.mark.parametrize("mode", ["delayed"])
+@pytest.mark.parametrize("mode", ["delayed", "immediate"])
 def test_every_cut_of_every_log(pair, mode):
     for server in (pair.primary, pair.replica):
         server.allow_log("SYNC")
