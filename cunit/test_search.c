@@ -494,11 +494,16 @@ START_TEST(test_unreadable_messages)
 
     world_init(&w);
     w.broken = true;
+    w.source.unread = seqset_init(0, SEQ_SPARSE);
     run(&w, expr, &found);
     ck_assert_str_eq(buf_cstring(&found), "");
+    ck_assert_uint_eq(seqset_count(w.source.unread), 3);
     w.broken = false;
+    seqset_clear(w.source.unread);
     run(&w, expr, &found);
     ck_assert_str_eq(buf_cstring(&found), "1 2 3");
+    ck_assert(seqset_isempty(w.source.unread));
+    seqset_free(w.source.unread);
     search_expr_free(&expr);
     world_fini(&w);
     buf_free(&found);

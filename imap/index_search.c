@@ -93,8 +93,8 @@ struct item {
 };
 
 /* Reads up to BATCH records from number *next on; *next is 0 at the end. */
-static int load(struct index_state *st, const struct seqset *candidates, uint32_t *next,
-                struct item *items, size_t *np)
+static int load(struct index_state *st, const struct search_source *source, const struct seqset *candidates,
+                uint32_t *next, struct item *items, size_t *np)
 {
     size_t n = 0;
 
@@ -102,10 +102,15 @@ static int load(struct index_state *st, const struct seqset *candidates, uint32_
     if (r) return r;
     while (n < BATCH && *next && *next <= st->exists) {
         struct item *item = &items[n];
+        int one = index_read_record(st, *next, &item->rec);
+
         /* What has gone and was not told yet is found no more. */
-        if (!index_read_record(st, *next, &item->rec) && index_record_shown(st, &item->rec)) {
+        if (!one && index_record_shown(st, &item->rec)) {
             index_fill_message(st, *next, &item->rec, &item->msg);
             n++;
+        }
+        else if (one && one != IMAP_NOTFOUND) {
+            search_note_unread(source, index_uid(st, *next));
         }
         *next = candidates ? seqset_after(candidates, *next) : *next + 1;
     }
@@ -129,7 +134,7 @@ int index_search(struct index_state *st, struct search_expr *expr,
 
     while (!r && next) {
         size_t n = 0;
-        r = load(st, candidates, &next, items, &n);
+        r = load(st, source, candidates, &next, items, &n);
         for (size_t i = 0; !r && i < n; i++) {
             if (search_match(run, &items[i].rec, &items[i].msg))
                 cb(&items[i].rec, &items[i].msg, rock);
@@ -142,4 +147,22 @@ int index_search(struct index_state *st, struct search_expr *expr,
     seqset_free(candidates);
     search_end(&run);
     return r;
+}
+
+int index_search_settle(struct index_state *st, const struct search_source *source)
+{
+    struct index_record rec;
+
+    if (!source->unread || seqset_isempty(source->unread)) return 0;
+    int r = index_lock(st);
+    if (r == IMAP_MAILBOX_NONEXISTENT) seqset_clear(source->unread);
+    if (r) return r == IMAP_MAILBOX_NONEXISTENT ? 0 : r;
+    for (uint32_t n = 1; n <= st->exists; n++) {
+        if (!seqset_ismember(source->unread, st->uids[n - 1])) continue;
+        int one = index_read_record(st, n, &rec);
+        if (one == IMAP_NOTFOUND || (!one && !index_record_shown(st, &rec)))
+            seqset_remove(source->unread, st->uids[n - 1]);
+    }
+    index_unlock(st);
+    return 0;
 }

@@ -18,9 +18,11 @@ int index_search_source(struct index_state *st, bool conversations, struct searc
 void index_search_end(struct index_state *st);
 /*
  * Holds the expression against every message of the view. IMAP_SEARCH_SLOW: longer than search_maxtime;
- * what was found so far has been called for.
+ * what was found so far has been called for. Messages that could not be looked at are in source->unread; once nothing more
+ * is read, index_search_settle() takes from it those that have gone meanwhile, which is why they could not be read.
  */
 int index_search(struct index_state *st, struct search_expr *expr,
                  const struct search_source *source, index_search_cb *cb, void *rock);
+int index_search_settle(struct index_state *st, const struct search_source *source);
 
 #endif

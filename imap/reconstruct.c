@@ -75,6 +75,7 @@ struct options {
     bool replica; /* message files come from there */
     bool verify;
     int64_t since; /* seconds; 0: everything */
+    struct reconstruct_databases dbs;
     struct sync_client sc;
     const struct namespace *ns;
     strarray_t done; /* internal names, so that none comes twice */
@@ -243,17 +244,21 @@ static void one(struct options *o, const char *name)
     extname_free(&ext);
 }
 
+static void verified(struct options *o, int r, const char *what)
+{
+    if (!r) return;
+    fprintf(stderr, "%s: %s\n", what, error_message(r));
+    o->rc.failed++;
+}
+
 /* Lowest in the order of what wants the processor; what was found whole lately is left out. */
 static void verify(struct options *o, const mbentry_t *entry)
 {
     time_t last = o->since && entry->uniqueid ? reconstruct_verified(entry->uniqueid) : 0;
 
+    verified(o, reconstruct_verify_annotations(&o->dbs, entry), entry->name);
     if (last && last + o->since > time(NULL)) return;
-    int r = reconstruct_verify(&o->rc, entry);
-    if (r) {
-        fprintf(stderr, "%s: %s\n", entry->name, error_message(r));
-        o->rc.failed++;
-    }
+    verified(o, reconstruct_verify(&o->rc, entry), entry->name);
 }
 
 static void all_of(struct options *o, ptrarray_t *entries, int r, const char *what)
@@ -280,6 +285,7 @@ static void by_user(struct options *o, const char *userid)
     ptrarray_t entries = PTRARRAY_INITIALIZER;
     int r = tool_select_user(userid, 0, &entries);
 
+    if (o->verify) verified(o, reconstruct_verify_user(&o->dbs, userid), userid);
     all_of(o, &entries, r, userid);
 }
 
@@ -381,10 +387,13 @@ int main(int argc, char **argv)
     if (o.replica) begin_replica(&o.sc);
     if (o.verify) setpriority(PRIO_PROCESS, 0, 19);
     o.rc.stop = is_to_end;
+    reconstruct_databases_begin(&o.dbs, &o.rc, o.since);
+    if (optind == argc && o.verify) verified(&o, reconstruct_verify_databases(&o.dbs), "databases");
     if (optind == argc) by_name(&o, NULL);
     for (int i = optind; i < argc && !signals_shutdown(); i++) argument(&o, argv[i]);
     if (reconstruct_finish(&o.rc)) o.rc.failed++;
     strarray_fini(&o.done);
+    reconstruct_databases_end(&o.dbs);
     if (o.replica) {
         sync_client_fini(&o.sc);
         saslclient_done();

@@ -98,4 +98,20 @@ int reconstruct_verify(struct reconstruct *rc, const mbentry_t *entry);
 /* When that was (UTC seconds); 0: never. */
 time_t reconstruct_verified(const char *uniqueid);
 
+/* The same of databases, each once between begin and end; since: leave out what was whole in the last so many seconds. */
+struct reconstruct_databases {
+    struct reconstruct *rc;
+    int64_t since;
+    double began; /* monotonic seconds */
+    uint64_t bytes;
+    strarray_t done; /* paths */
+};
+void reconstruct_databases_begin(struct reconstruct_databases *v, struct reconstruct *rc, int64_t since);
+void reconstruct_databases_end(struct reconstruct_databases *v);
+/* Those of the server, and of all who have or had something of their own. Functions return 0, or why a time can't be remembered. */
+int reconstruct_verify_databases(struct reconstruct_databases *v);
+/* Of one user; of one mailbox. */
+int reconstruct_verify_user(struct reconstruct_databases *v, const char *userid);
+int reconstruct_verify_annotations(struct reconstruct_databases *v, const mbentry_t *entry);
+
 #endif

@@ -15,7 +15,7 @@
 #include "diskio.h"
 #include "imap_err.h"
 #include "mailbox_internal.h"
-#include "reconstruct.h"
+#include "reconstruct_internal.h"
 #include "times.h"
 #include "util.h"
 #include "xmalloc.h"
@@ -62,10 +62,10 @@ static bool is_still_there(struct mailbox *mailbox, uint32_t uid, struct index_r
 }
 
 /* Not faster than it shall be, in steps that the end of the program need not wait for. */
-static void slow_down(const struct reconstruct_refill *refill, double began, uint64_t bytes)
+void reconstruct_slow_down(uint64_t rate, bool (*stop)(void), double began, uint64_t bytes)
 {
-    while (refill->rate && !(refill->stop && refill->stop())) {
-        double left = (double)bytes / (double)refill->rate - (monotonic_seconds() - began);
+    while (rate && !(stop && stop())) {
+        double left = (double)bytes / (double)rate - (monotonic_seconds() - began);
         if (left <= 0) return;
         struct timespec nap = { 0, (long)(cyr_min(left, 0.2) * 1e9) };
         nanosleep(&nap, NULL);
@@ -89,7 +89,7 @@ int reconstruct_find_refill(const char *name, struct reconstruct_refill *refill)
         if (refill->stop && refill->stop()) r = IMAP_CANCELLED;
         if (r || !is_still_there(mailbox, m->uid, &rec)) continue;
         bytes += rec.size;
-        slow_down(refill, began, bytes);
+        reconstruct_slow_down(refill->rate, refill->stop, began, bytes);
         m->fault = fault_of(mailbox, &rec);
         if (m->fault && is_still_there(mailbox, m->uid, &rec)) refill->v[kept++] = *m;
     }

@@ -45,7 +45,7 @@ time_t reconstruct_verified(const char *uniqueid)
     return (time_t)when;
 }
 
-static int remember_time(const char *uniqueid, time_t began)
+int reconstruct_remember_verified(const char *key, time_t began)
 {
     struct txn *txn = NULL;
     struct txn_db *db;
@@ -54,7 +54,7 @@ static int remember_time(const char *uniqueid, time_t began)
     int len = snprintf(text, sizeof(text), "%" PRIu64, (uint64_t)began);
     int r = txn_begin(&txn);
     if (!r) r = open_times(txn, TXN_DB_CREATE, &db);
-    if (!r) r = txn_db_store(db, uniqueid, strlen(uniqueid), text, (size_t)len);
+    if (!r) r = txn_db_store(db, key, strlen(key), text, (size_t)len);
     if (!r) r = txn_commit(&txn, NULL);
     txn_abort(&txn);
     return r;
@@ -101,5 +101,5 @@ int reconstruct_verify(struct reconstruct *rc, const mbentry_t *entry)
         reconstruct_say(rc, "%s can't be opened: %s", entry->name, error_message(r));
         return 0;
     }
-    return rc->findings == before && entry->uniqueid ? remember_time(entry->uniqueid, began) : 0;
+    return rc->findings == before && entry->uniqueid ? reconstruct_remember_verified(entry->uniqueid, began) : 0;
 }

@@ -72,7 +72,7 @@ void search_expr_print(const struct search_expr *expr, struct buf *dst);
 
 /*
  * One mailbox under its lock. Functions return 0 or an imap_err code, logged by them: such a
- * message then matches nothing that needs the data. Views stay until the next call for another
+ * message is then not found by a search that needs the data. Views stay until the next call for another
  * message.
  */
 struct search_source {
@@ -95,6 +95,8 @@ struct search_source {
     void *progress_rock;
     /* Counted flags of conversations: index into struct conversation's counts. */
     const strarray_t *counted_flags;
+    /* UIDs of messages that an answer lacks as what it needs of them can't be read; NULL: nobody asks. */
+    struct seqset *unread;
 };
 
 /* ---- does it match? ---- */
@@ -110,8 +112,9 @@ void search_end(struct search_run **runp);
 struct seqset *search_candidates(const struct search_run *run, const struct index_state *state);
 /*
  * Does this message match? msg is the record as the session sees it (index_fill_message). A
- * message whose data can't be read does not.
+ * message whose data can't be read does not, and is noted in source->unread.
  */
+void search_note_unread(const struct search_source *source, uint32_t uid);
 bool search_match(struct search_run *run, const struct index_record *rec,
                   const struct index_message *msg);
 

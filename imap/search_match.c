@@ -332,6 +332,11 @@ static bool matches(struct search_run *run, const struct search_expr *e)
     return !want;
 }
 
+void search_note_unread(const struct search_source *source, uint32_t uid)
+{
+    if (source->unread) seqset_add(source->unread, uid, true);
+}
+
 bool search_match(struct search_run *run, const struct index_record *rec,
                   const struct index_message *msg)
 {
@@ -340,6 +345,7 @@ bool search_match(struct search_run *run, const struct index_record *rec,
     run->rec = rec;
     run->msg = msg;
     found = matches(run, run->expr) && !run->failed;
+    if (run->failed) search_note_unread(run->source, rec->uid);
     search_forget_message(run);
     return found;
 }

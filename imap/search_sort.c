@@ -37,6 +37,7 @@ struct subject {
     const struct index_record *rec;
     const struct index_message *msg;
     bool have_cache, cache_good, envelope_good;
+    bool failed; /* data can't be read */
     struct buf view;
     struct cacherecord cache;
     struct msgtext envelope[NUM_ENVELOPE_TOKENS];
@@ -93,6 +94,7 @@ static bool load_cache(struct subject *s)
     s->envelope_good = s->cache_good && !cacheitem_parse_envelope(
                                             cacheitem_base(&s->cache, CACHE_ENVELOPE),
                                             cacheitem_size(&s->cache, CACHE_ENVELOPE), s->envelope);
+    if (source->cache && !s->envelope_good) s->failed = true;
     return s->cache_good;
 }
 
@@ -200,7 +202,9 @@ static void take_annotation(struct subject *s, const struct criterion *c, struct
     const struct search_source *source = s->sorter->source;
     struct buf text = BUF_INITIALIZER;
 
-    if (source->annotation && !source->annotation(source->rock, s->rec, c->name, c->shared, &text))
+    if (source->annotation && source->annotation(source->rock, s->rec, c->name, c->shared, &text))
+        s->failed = true;
+    else
         set_text(s, &text, v);
     buf_free(&text);
 }
@@ -231,9 +235,9 @@ static void take_conversation(struct subject *s, const struct criterion *c, stru
     const struct conversation *conv = NULL;
     int slot;
 
-    if (!source->conversation || !s->rec->cid ||
-        source->conversation(source->rock, s->rec->cid, &conv) || !conv)
-        return;
+    if (!source->conversation || !s->rec->cid) return;
+    if (source->conversation(source->rock, s->rec->cid, &conv)) s->failed = true;
+    if (s->failed || !conv) return;
     switch (c->kind->param) {
     case CONV_MODSEQ: v->number = (int64_t)conv->modseq; break;
     case CONV_EXISTS: v->number = conv->exists; break;
@@ -412,6 +416,10 @@ void search_sorter_add(struct search_sorter *sorter, const struct index_record *
         const struct criterion *c = &sorter->crit->c[i];
 
         c->kind->take(&s, c, &item->values[i]);
+    }
+    if (s.failed) {
+        sorter->n--;
+        search_note_unread(sorter->source, rec->uid);
     }
     buf_free(&s.view);
 }

@@ -28,7 +28,7 @@ void sort_criteria_free(struct sort_criteria **critp); /* NULL is fine */
 struct search_sorter;
 struct search_sorter *search_sorter_new(const struct sort_criteria *crit,
                                         const struct search_source *source);
-/* Data that can't be read counts as absent. */
+/* Where a message whose data can't be read stands can't be told: it is left out, and noted in source->unread. */
 void search_sorter_add(struct search_sorter *sorter, const struct index_record *rec,
                        const struct index_message *msg);
 struct sorted_message {

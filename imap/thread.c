@@ -162,6 +162,11 @@ void threader_add(struct threader *t, const struct index_record *rec,
                 !cacheitem_parse_envelope(cacheitem_base(&cache, CACHE_ENVELOPE),
                                           cacheitem_size(&cache, CACHE_ENVELOPE), envelope);
 
+    if (source->cache && !good) {
+        search_note_unread(source, rec->uid);
+        buf_free(&view);
+        return;
+    }
     t->current = own_node(t, t->algorithm == THREAD_ORDEREDSUBJECT ? (struct msgtext){ NULL, 0 }
                                                                    : envelope[ENV_MSGID]);
     node = &t->nodes[t->current];

@@ -21,7 +21,7 @@ enum thread_algorithm thread_algorithm_lookup(const char *name); /* any case */
 
 struct threader;
 struct threader *threader_new(enum thread_algorithm algorithm, const struct search_source *source);
-/* Messages are added in the order of their UIDs. Data that can't be read counts as absent. */
+/* Messages are added in the order of their UIDs. One whose data can't be read is left out, and noted in source->unread. */
 void threader_add(struct threader *threader, const struct index_record *rec,
                   const struct index_message *msg);
 /* Append the answer behind "* THREAD ": `(1 2)(3 (4)(5))`, message numbers or UIDs; nothing for none. */

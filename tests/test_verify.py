@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""reconstruct --verify: finds what is damaged, changes nothing, goes on where it was, and is as slow as it shall be."""
+"""
+reconstruct --verify: finds what is damaged, databases included, changes nothing, goes on where it was, and is as slow as it shall be.
+"""
 
 import os
 import signal
@@ -7,6 +9,7 @@ import time
 
 import pytest
 
+from cyltest import richstore
 from cyltest.damage import KINDS, damage, damaged, one_bit
 from cyltest.storefiles import IndexFile, mailbox_dir
 
@@ -136,3 +139,70 @@ def test_usage(server):
     for args in (("--verify", "-G"), ("--verify", "--from-replica"), ("--since", "1d"), ("--rate", "x", "--verify"),
                  ("--verify", "-n"), ("--since", "x", "--verify")):
         assert server.run("reconstruct", *args, check=False).returncode == 64
+
+
+# ---- databases ----
+
+DATABASES = ("mailboxes.db", "users.db", "quotas.db", "annotations.db", "deliver.db", "tls_sessions.db", "cyrus.annotations",
+             "conversations.db", "counters.db", "seen", "subhistory")
+
+
+@pytest.fixture(scope="module")
+def rich(request):
+    yield from richstore.stopped(request)
+
+
+def middle_bit(data):
+    """Of what is used of the file, and no filling."""
+    at = len(data.rstrip(b"\0")) * 2 // 3
+    return data[:at] + bytes([data[at] ^ 4]) + data[at + 1:]
+
+
+def test_whole_databases(rich):
+    """The server need not run; every kind of database has been looked at."""
+    rich.saved.restore()
+    assert verify(rich) == []
+    with open(rich.path("conf", "verified.db"), "rb") as f:
+        times = f.read()
+    for kind in (*DATABASES, "sub"):
+        paths = richstore.path_of(rich, kind)
+        for path in paths if isinstance(paths, list) else [paths]:
+            assert b"file:" + path.encode() in times, kind
+
+
+@pytest.mark.parametrize("kind", DATABASES)
+def test_damaged_database(rich, kind):
+    rich.saved.restore()
+    path = richstore.path_of(rich, kind)
+    with damaged(path, middle_bit):
+        told = [line for line in verify(rich, status=65)
+                if not line.startswith("user.")]
+        assert told and all(line.startswith(f"{path} offset ") for line in told), told
+        again = verify(rich, "--since", "1d", status=65)
+        assert [line for line in again if line.startswith(path)] == told
+    assert verify(rich, "--since", "1d") == []
+
+
+def test_database_of_a_user_or_a_mailbox(rich):
+    rich.saved.restore()
+    path = richstore.path_of(rich, "seen")
+    with damaged(path, middle_bit):
+        assert [line.split(" ")[0] for line in verify(rich, "-u", "bob", status=65)] == [path]
+        assert verify(rich, "-u", "alice") == []
+    path = richstore.path_of(rich, "cyrus.annotations")
+    with damaged(path, middle_bit):
+        assert [line.split(" ")[0] for line in verify(rich, "user/alice", status=65)] == [path]
+        assert verify(rich, "user/bob") == []
+
+
+def test_databases_under_load(server):
+    """Changes meanwhile are no damage."""
+    run = server.popen("reconstruct", "--verify", "--rate", "100k")
+    with server.imap("alice") as imap:
+        n = 0
+        while run.poll() is None:
+            imap.ok(f"CREATE Load{n}")
+            imap.ok(f"SUBSCRIBE Load{n}")
+            imap.ok(f"DELETE Load{n}")
+            n += 1
+    assert run.returncode == 0 and n > 1

@@ -16,7 +16,6 @@
 #include "mboxlist.h"
 #include "mboxname.h"
 #include "search_run.h"
-#include "times.h"
 #include "user.h"
 
 struct sources {
@@ -210,8 +209,14 @@ static bool acceptable(struct imap_session *s, const struct search_args *args,
 
 /* ---- running ---- */
 
+/* Of all mailboxes. */
+struct totals {
+    size_t found, unread; /* messages */
+    int r;                /* why a mailbox could not be searched; others are told */
+};
+
 static int search_index(struct imap_session *s, struct index_state *index, struct search_args *args,
-                        size_t *total)
+                        struct totals *totals)
 {
     struct hits hits = { .usinguid = true };
 
@@ -220,15 +225,21 @@ static int search_index(struct imap_session *s, struct index_state *index, struc
         extname_t name = imap_extname(s, index_mboxname(index));
         search_print_esearch(s, args, &hits, name, index_uidvalidity(index));
         extname_free(&name);
-        *total += hits.n;
+        totals->found += hits.n;
     }
-    if (!r && (args->returns & RETURN_SAVE)) search_save(s, args, &hits);
+    if (!r && !hits_complete(&hits)) totals->unread += seqset_count(hits.unread);
+    if (!r && (args->returns & RETURN_SAVE)) {
+        if (hits_complete(&hits))
+            search_save(s, args, &hits);
+        else
+            imap_session_save(s, NULL);
+    }
     hits_fini(&hits);
     return r;
 }
 
-static int search_mailbox(struct imap_session *s, const char *name, struct search_args *args,
-                          size_t *total)
+static void search_mailbox(struct imap_session *s, const char *name, struct search_args *args,
+                           struct totals *totals)
 {
     struct index_state *index = NULL;
     const struct index_args open = {
@@ -236,30 +247,29 @@ static int search_mailbox(struct imap_session *s, const char *name, struct searc
     };
 
     int r = index_open(&open, &index);
-    if (!r) r = search_index(s, index, args, total);
+    if (!r) r = search_index(s, index, args, totals);
     index_close(&index);
-    /* It went meanwhile, or the rights did. */
-    return r == IMAP_MAILBOX_NONEXISTENT || r == IMAP_PERMISSION_DENIED ? 0 : r;
+    if (r == IMAP_MAILBOX_NONEXISTENT || r == IMAP_PERMISSION_DENIED) return; /* it went meanwhile, or the rights did */
+    if (!totals->r) totals->r = r;
 }
 
 static void run(struct imap_session *s, struct search_args *args, struct sources *src)
 {
-    size_t total = 0;
-    int r = 0;
+    struct totals totals = { 0 };
 
     if (src->selected) {
         imap_report(s, true, NULL);
         if (s->closing) return;
         s->reported = false;
-        if (!index_gone(s->index)) r = search_index(s, s->index, args, &total);
+        if (!index_gone(s->index)) totals.r = search_index(s, s->index, args, &totals);
         strarray_remove_all(&src->names, index_mboxname(s->index));
     }
-    for (int i = 0; !r && i < strarray_size(&src->names) && !prot_error(s->out); i++)
-        r = search_mailbox(s, strarray_nth(&src->names, i), args, &total);
-    if (r)
-        imap_result(s, r);
+    for (int i = 0; totals.r != IMAP_SEARCH_SLOW && i < strarray_size(&src->names) && !prot_error(s->out); i++)
+        search_mailbox(s, strarray_nth(&src->names, i), args, &totals);
+    if (!totals.r && totals.unread)
+        imap_no(s, "[CORRUPTION] Search is not complete: %zu messages can't be read", totals.unread);
     else
-        imap_ok(s, "Completed (%zu msgs in %.3f secs)", total, monotonic_seconds() - s->start);
+        search_answer(s, totals.r, totals.found, NULL);
 }
 
 void cmd_esearch(struct imap_session *s)

@@ -11,7 +11,6 @@
 #include "imapcmd.h"
 #include "search_run.h"
 #include "search_sort.h"
-#include "times.h"
 
 /* ---- arguments ---- */
 
@@ -33,7 +32,7 @@ static void print_plain(struct imap_session *s, const struct search_args *args,
 {
     prot_printf(s->out, "* %s", args->crit ? "SORT" : "SEARCH");
     for (size_t i = 0; i < hits->n; i++) prot_printf(s->out, " %" PRIu32, hits->nums[i]);
-    if (hits->n && search_uses_modseq(args->keys.expr)) prot_printf(s->out, " (MODSEQ %" PRIu64 ")", hits->highest);
+    if (hits->n && hits_complete(hits) && search_uses_modseq(args->keys.expr)) prot_printf(s->out, " (MODSEQ %" PRIu64 ")", hits->highest);
     prot_puts(s->out, "\r\n");
 }
 
@@ -54,15 +53,12 @@ static void search(struct imap_session *s, struct search_args *args)
     }
     /* A search that fails empties "$" (RFC 5182 §2.1). */
     if (args->returns & RETURN_SAVE) {
-        if (r || gone)
+        if (r || gone || !hits_complete(&hits))
             imap_session_save(s, NULL);
         else
             search_save(s, args, &hits);
     }
-    if (r)
-        imap_result(s, r);
-    else
-        imap_ok(s, "Completed (%zu msgs in %.3f secs)", hits.n, monotonic_seconds() - s->start);
+    search_answer(s, r, hits.n, hits.unread);
     hits_fini(&hits);
 }
 

@@ -6,7 +6,11 @@
 
 #include <stdlib.h>
 
+#include "imap_err.h"
 #include "search_args.h"
+#include "times.h"
+
+#define MAX_NAMED 400 /* bytes of UIDs in an answer's text */
 
 static bool folder(void *rock, extname_t external, struct buf *internal)
 {
@@ -62,4 +66,19 @@ bool search_keys_parse(struct imap_session *s, struct search_keys *keys, const c
     }
     buf_free(&error);
     return ok;
+}
+
+void search_answer(struct imap_session *s, int r, size_t found, const struct seqset *unread)
+{
+    char *uids = unread && !seqset_isempty(unread) ? seqset_cstring(unread) : NULL;
+
+    if (r)
+        imap_result(s, r);
+    else if (uids && strlen(uids) <= MAX_NAMED)
+        imap_no(s, "[CORRUPTION] Search is not complete: UID %s can't be read", uids);
+    else if (uids)
+        imap_no(s, "[CORRUPTION] Search is not complete: %zu messages can't be read", seqset_count(unread));
+    else
+        imap_ok(s, "Completed (%zu msgs in %.3f secs)", found, monotonic_seconds() - s->start);
+    free(uids);
 }

@@ -92,6 +92,12 @@ void hits_fini(struct hits *hits)
 {
     free(hits->nums);
     free(hits->modseqs);
+    seqset_free(hits->unread);
+}
+
+bool hits_complete(const struct hits *hits)
+{
+    return !hits->unread || seqset_isempty(hits->unread);
 }
 
 static void found(const struct index_record *rec, const struct index_message *msg, void *rock)
@@ -128,8 +134,10 @@ int search_collect(struct imap_session *s, struct index_state *index, struct sea
     source.saved = index == s->index ? s->saved : NULL;
     source.progress = imap_progress;
     source.progress_rock = s;
+    source.unread = hits->unread = seqset_init(0, SEQ_SPARSE);
     if (args->crit) hits->sorter = search_sorter_new(args->crit, &source);
     if (!r) r = index_search(index, args->keys.expr, &source, found, hits);
+    if (!r) r = index_search_settle(index, &source);
     index_search_end(index);
     if (hits->sorter) finish_sort(hits);
     hits->limit = index_highestmodseq(index);
@@ -211,6 +219,10 @@ void search_print_esearch(struct imap_session *s, const struct search_args *args
     unsigned ret = args->returns;
 
     if (ret == RETURN_SAVE) return;
+    if (!hits_complete(hits)) {
+        ret &= RETURN_ALL;
+        if (!ret || !hits->n) return;
+    }
     prot_printf(s->out, "* ESEARCH (TAG \"%s\"", buf_cstring(&s->tag));
     if (!extname_isnone(mailbox)) {
         prot_puts(s->out, " MAILBOX ");
@@ -234,7 +246,7 @@ void search_print_esearch(struct imap_session *s, const struct search_args *args
         }
     }
     if (ret & RETURN_PARTIAL) print_partial(s, args, hits);
-    if (hits->n && search_uses_modseq(args->keys.expr))
+    if (hits->n && hits_complete(hits) && search_uses_modseq(args->keys.expr))
         prot_printf(s->out, " MODSEQ %" PRIu64, modseq_of(args, hits));
     prot_puts(s->out, "\r\n");
 }

@@ -38,7 +38,10 @@ struct hits {
     struct search_sorter *sorter;
     modseq_t highest; /* of all; like all that is told, not beyond what the session knows (RFC 7162 §3.1.2.1) */
     modseq_t limit;
+    struct seqset *unread; /* UIDs that are not among them as they could not be read; NULL: none */
 };
+/* Are these all? */
+bool hits_complete(const struct hits *hits);
 void hits_fini(struct hits *hits);
 /* The selected mailbox, or another one that is open; hits->usinguid is set by the caller. */
 int search_collect(struct imap_session *s, struct index_state *index, struct search_args *args,
@@ -49,7 +52,7 @@ void hits_selected(const struct search_args *args, const struct hits *hits,
                    void (*cb)(const struct hits *, size_t, void *), void *rock);
 /* They become "$"; of the selected mailbox. */
 void search_save(struct imap_session *s, const struct search_args *args, const struct hits *hits);
-/* "* ESEARCH (TAG "t") ..."; of another mailbox than the selected one with its name (RFC 7377 §2.1). */
+/* "* ESEARCH (TAG "t") ...", of hits that are not complete without what needs them all; of another mailbox than the selected one with its name (RFC 7377 §2.1). */
 void search_print_esearch(struct imap_session *s, const struct search_args *args,
                           const struct hits *hits, extname_t mailbox, uint32_t uidvalidity);
 

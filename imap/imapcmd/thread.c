@@ -9,7 +9,6 @@
 #include "index_search.h"
 #include "search_args.h"
 #include "thread.h"
-#include "times.h"
 
 struct collector {
     struct threader *threader;
@@ -41,7 +40,7 @@ static bool parse(struct imap_session *s, struct search_keys *keys,
 }
 
 static int run(struct imap_session *s, struct search_keys *keys, enum thread_algorithm algorithm,
-               size_t *np)
+               size_t *np, struct seqset *unread)
 {
     struct search_source source;
     struct collector c = { 0 };
@@ -51,8 +50,10 @@ static int run(struct imap_session *s, struct search_keys *keys, enum thread_alg
     source.saved = s->saved;
     source.progress = imap_progress;
     source.progress_rock = s;
+    source.unread = unread;
     c.threader = threader_new(algorithm, &source);
     if (!r) r = index_search(s->index, keys->expr, &source, found, &c);
+    if (!r) r = index_search_settle(s->index, &source);
     index_search_end(s->index);
     if (!r) {
         threader_write(c.threader, s->usinguid, &text);
@@ -71,16 +72,15 @@ void cmd_thread(struct imap_session *s)
     struct search_keys keys;
     enum thread_algorithm algorithm;
     size_t n = 0;
+    struct seqset *unread = seqset_init(0, SEQ_SPARSE);
 
     search_keys_init(s, &keys);
     if (parse(s, &keys, &algorithm)) {
         imap_report(s, s->usinguid, NULL);
         s->reported = false;
-        int r = s->closing || index_gone(s->index) ? 0 : run(s, &keys, algorithm, &n);
-        if (r)
-            imap_result(s, r);
-        else if (!s->closing)
-            imap_ok(s, "Completed (%zu msgs in %.3f secs)", n, monotonic_seconds() - s->start);
+        int r = s->closing || index_gone(s->index) ? 0 : run(s, &keys, algorithm, &n, unread);
+        if (!s->closing) search_answer(s, r, n, unread);
     }
+    seqset_free(unread);
     search_keys_fini(&keys);
 }

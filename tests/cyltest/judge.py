@@ -2,7 +2,7 @@
 """A client that knows the right answers: it asks a server everything, and says which answers are wrong.
 
 An answer is right, or it is an error (NO, BAD, BYE, a closed connection) and whatever came before the error is right as far as it goes:
-lines may be missing then, and items of a FETCH line, but none is there that is not in the right answer.
+lines may be missing then, items of a FETCH line, and numbers of what a search found, but none is there that is not in the right answer.
 """
 
 import re
@@ -48,6 +48,21 @@ def is_part_of(line, right):
     return all(tuple(have[i:i + 2]) in items for i in range(0, len(have), 2))
 
 
+def found_by(line):
+    """The kind of a line that tells what a search found, and the messages; None: it is another line."""
+    match = re.match(rb"\* (SEARCH|SORT|THREAD)\b([ ()\d]*)$", line)
+    return match and (match[1], re.findall(rb"\d+", match[2]))
+
+
+def lacks_some_of(line, right):
+    """Is it what the right search found, without some of it?"""
+    have, want = found_by(line), found_by(right)
+    if not have or not want or have[0] != want[0]:
+        return False
+    return sorted(have[1]) == sorted(set(have[1]) & set(want[1])) and (
+        have[0] == b"THREAD" or have[1] == [n for n in want[1] if n in have[1]])
+
+
 def plain(line):
     """Without what LIST says of children: one of them may be what can't be read."""
     return re.sub(rb" ?\\Has(?:No)?Children", b"", line) if line.startswith((b"* LIST", b"* LSUB")) else line
@@ -63,7 +78,7 @@ def wrong(want, got):
     lines = [line for line in lines if not SESSION.match(line)]
     if warned or want[0] != b"OK":
         known = {plain(line) for line in want_lines}
-        extra = [line for line in lines if plain(line) not in known and not any(is_part_of(line, w) for w in want_lines)]
+        extra = [line for line in lines if plain(line) not in known and not any(is_part_of(line, w) or lacks_some_of(line, w) for w in want_lines)]
         return f"with {got[0]!r} came {extra[:3]!r}" if extra else None
     if lines == want_lines or sorted(lines) == sorted(want_lines):
         return None

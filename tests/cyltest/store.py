@@ -86,7 +86,8 @@ class Snapshot:
             self.ask(imap, user, command)
         lines = self.ask(imap, user, f"EXAMINE {name}")
         if any(re.match(rb"\* [1-9][0-9]* EXISTS", line) for line in lines):
-            for command in (f"FETCH 1:* {FETCH}", "SORT (ARRIVAL) US-ASCII ALL", "THREAD REFS US-ASCII ALL"):
+            for command in (f"FETCH 1:* {FETCH}", "SORT (ARRIVAL) US-ASCII ALL", "SORT (SUBJECT) US-ASCII ALL", "THREAD REFS US-ASCII ALL",
+                            "SEARCH BODY body"):
                 self.ask(imap, user, command, of=name)
 
 
