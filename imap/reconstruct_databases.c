@@ -2,7 +2,7 @@
 /*
  * reconstruct_databases -- compares every database of the store with its sums, and changes none of them
  *
- * The databases of the server as they are configured, and what lies below <configdirectory>/user, users without INBOX and those
+ * The databases of the server that it uses, as they are configured, and what lies below <configdirectory>/user, users without INBOX and those
  * who were deleted included. The bytes are copied under the file's own lock and looked at without it, so nobody
  * waits. What is wrong is told only when it is so a second time: a file may be in the middle of a change that is no database's commit.
  *
@@ -40,7 +40,6 @@ static const struct server_db {
     { "annotations.db", IMAPOPT_ANNOTATION_DB_PATH, IMAPOPT_ANNOTATION_DB },
     { "deliver.db", IMAPOPT_DUPLICATE_DB_PATH, IMAPOPT_DUPLICATE_DB },
     { "tls_sessions.db", IMAPOPT_TLS_SESSIONS_DB_PATH, IMAPOPT_TLS_SESSIONS_DB },
-    { "statuscache.db", IMAPOPT_STATUSCACHE_DB_PATH, IMAPOPT_STATUSCACHE_DB },
     { "user_deny.db", IMAPOPT_USERDENY_DB_PATH, IMAPOPT_USERDENY_DB },
     { "ptclient/ptscache.db", IMAPOPT_PTSCACHE_DB_PATH, IMAPOPT_PTSCACHE_DB },
 };
@@ -54,7 +53,6 @@ static const struct user_db {
     { "seen", IMAPOPT_SEENSTATE_DB },
     { "sub", IMAPOPT_SUBSCRIPTION_DB },
     { "subhistory", IMAPOPT_ZERO },
-    { "mboxkey", IMAPOPT_MBOXKEY_DB },
     { "counters", IMAPOPT_ZERO },
 };
 
