@@ -69,7 +69,6 @@ void twoskip_free(struct twoskip *ts)
     diskio_map_free(&ts->map);
     diskio_close(ts->fd);
     buf_free(&ts->tail);
-    bv_fini(&ts->whole);
     free(ts->fname);
     free(ts);
 }
@@ -126,7 +125,7 @@ static int lock_file(struct twoskip *ts, enum diskio_lock type, struct stat *st)
     if (r) return twoskip_ioerror(ts, r, "DBERROR: can't lock twoskip file");
     if (reopened || !ts->ino) {
         diskio_map_free(&ts->map);
-        bv_setsize(&ts->whole, 0);
+        memset(ts->whole, 0, sizeof(ts->whole));
         ts->dev = st->st_dev;
         ts->ino = st->st_ino;
     }

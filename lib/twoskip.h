@@ -23,7 +23,6 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "bitvector.h"
 #include "buf.h"
 #include "cyrusdb_backend.h"
 #include "diskio.h"
@@ -37,6 +36,7 @@
 #define TWOSKIP_MINREPACK 16834u
 #define TWOSKIP_HEADMAX (8u + 16u + 32u * 8u + 8u)
 #define TWOSKIP_SPILL (32u << 20)
+#define TWOSKIP_WHOLE 1024u
 
 struct twoskip_header {
     uint64_t generation, num_records, repack_size, current_size;
@@ -89,7 +89,9 @@ struct twoskip {
     uint64_t end;       /* of what can be seen */
     uint64_t changes;   /* counts what may have moved a place in the file */
     uint64_t random;
-    bitvector_t whole; /* offsets / 8 of records whose key and value were checked since the file was opened */
+    /* Offsets of records whose key and value were checked since the file was opened, each in the one slot that it can
+     * have: the later one stays. What the top lists lead to is met in each search, and the file may be large. */
+    uint64_t whole[TWOSKIP_WHOLE];
 
     /* place of the last search */
     uint64_t back[TWOSKIP_MAXLEVEL];
@@ -106,7 +108,7 @@ void twoskip_header_write(const struct twoskip_header *header, char base[TWOSKIP
 int twoskip_read(struct twoskip *ts, uint64_t off, struct twoskip_record *rec);
 /* Checks key and value. BADFORMAT, logged. */
 int twoskip_check_tail(struct twoskip *ts, const struct twoskip_record *rec);
-/* The same without a log line; what was whole once is not looked at again. */
+/* The same without a log line; what was whole lately is not looked at again. */
 bool twoskip_is_whole(struct twoskip *ts, const struct twoskip_record *rec);
 /*
  * A record at off in a buffer of len bytes, without any log line: 0 whole, 1 its key and value are whole but

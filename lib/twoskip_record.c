@@ -173,13 +173,19 @@ int twoskip_check_tail(struct twoskip *ts, const struct twoskip_record *rec)
     return bad_record(ts, rec->offset, "DBERROR: twoskip checksum tail error");
 }
 
+/* 0 is the offset of no record: an empty slot. */
+static uint64_t *whole_slot(struct twoskip *ts, uint64_t off)
+{
+    return &ts->whole[(off / 8 * UINT64_C(0x9E3779B97F4A7C15) >> 32) % TWOSKIP_WHOLE];
+}
+
 bool twoskip_is_whole(struct twoskip *ts, const struct twoskip_record *rec)
 {
-    size_t bit = (size_t)(rec->offset / 8);
+    uint64_t *slot = whole_slot(ts, rec->offset);
 
-    if ((ts->flags & CYRUSDB_NOCRC) || rec->offset >= ts->tailbase || bv_isset(&ts->whole, bit)) return true;
+    if ((ts->flags & CYRUSDB_NOCRC) || rec->offset >= ts->tailbase || *slot == rec->offset) return true;
     if (rec->type == '+' && !tail_is_whole(rec)) return false;
-    bv_set(&ts->whole, bit);
+    *slot = rec->offset;
     return true;
 }
 
