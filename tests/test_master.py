@@ -169,7 +169,8 @@ def test_prefork_and_maxchild(server):
 
 
 def test_max_use(server):
-    server.add_service("echo", "testd -U 2")
+    # Else a client that knocks before the last one's process is ready again gets another.
+    server.add_service("echo", "testd -U 2", maxchild=1)
     server.start()
     pids = []
     for _ in range(4):
