@@ -44,6 +44,8 @@ class Zapped:
             os.chmod(path, 0)
             return
         self.bytes, self.range = zap(kind, whole, rng, within)
+        while self.bytes == whole and any(whole[:within]):  # zeros on zeros are no damage
+            self.bytes, self.range = zap(kind, whole, rng, within)
         with open(path, "r+b") as f:
             f.write(self.bytes)
             f.truncate()
