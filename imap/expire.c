@@ -174,25 +174,19 @@ static int annotation_of(const char *name, const char *entry, struct txn *txn, s
     return r == IMAP_MAILBOX_NONEXISTENT || r == IMAP_NOTFOUND ? 0 : r;
 }
 
-/* The expire time of the mailbox, its parents, or the server; 0: never. */
+/* The expire time of the mailbox; 0: never. That of a parent or the server is not its: 3.6.1 never removes by it. */
 static time_t age_limit(const char *name, struct txn *txn)
 {
     struct buf value = BUF_INITIALIZER;
-    char *at = xstrdup(name);
     double seconds = 0;
+    int r = annotation_of(name, ENTRY_EXPIRE, txn, &value);
 
-    while (true) {
-        if (!annotation_of(at, ENTRY_EXPIRE, txn, &value) && buf_len(&value)) break;
-        if (!*at) break;
-        if (!mboxname_cut(at)) *at = '\0'; /* the server */
-    }
-    if (buf_len(&value) && !expire_parse_duration(buf_cstring(&value), &seconds)) {
+    if (!r && buf_len(&value) && !expire_parse_duration(buf_cstring(&value), &seconds)) {
         syslog(LOG_ERR, "%s: bad value of annotation %s: %s", name, ENTRY_EXPIRE,
                buf_cstring(&value));
         seconds = 0;
     }
     buf_free(&value);
-    free(at);
     return seconds > 0 ? txn_time(txn) - (time_t)seconds : 0;
 }
 
@@ -213,11 +207,14 @@ static int look_at(struct mailbox *mailbox, const struct index_record *rec, void
     return 0;
 }
 
+/* What expires now may be old enough to be removed, too: -X 0. */
 static int change(struct messages *m, struct mailbox *mailbox, struct index_record *rec)
 {
     if (!(rec->internal_flags & FLAG_INTERNAL_EXPUNGED)) {
         m->counts->expired++;
-        return mailbox_expunge_record(mailbox, rec, 0);
+        int r = mailbox_expunge_record(mailbox, rec, 0);
+        if (r || !m->expunged_before || rec->last_updated > m->expunged_before) return r;
+        if (rec->internal_flags & FLAG_INTERNAL_UNLINKED) return 0;
     }
     m->counts->expunged++;
     m->repack = true;
