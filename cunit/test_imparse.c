@@ -114,6 +114,28 @@ START_TEST(by_example)
 }
 END_TEST
 
+/* With UTF-8 a quoted string is that, an atom is ASCII, and a literal is any bytes. */
+START_TEST(utf8)
+{
+    static const struct {
+        const char *input;
+        int plain, utf8;
+    } t[] = {
+        { "\"\xc3\xa4\" ", ' ', ' ' },     { "\"\xe4\" ", ' ', IMPARSE_BAD }, { "\"\xc3\" ", ' ', IMPARSE_BAD },
+        { "\xc3\xa4 ", ' ', IMPARSE_BAD }, { "{1+}\r\n\xe4 ", ' ', ' ' },     { "a ", ' ', ' ' },
+    };
+
+    for (size_t i = 0; i < 2 * array_size(t); i++) {
+        struct protstream *in = prot_readmap(t[i / 2].input, strlen(t[i / 2].input));
+        struct prot_limits limits = *prot_limits(in);
+        limits.utf8 = i % 2;
+        prot_setlimits(in, &limits);
+        ck_assert_int_eq(getastring(in, NULL, &word), i % 2 ? t[i / 2].utf8 : t[i / 2].plain);
+        prot_free(in);
+    }
+}
+END_TEST
+
 START_TEST(go_ahead)
 {
     static const struct {
@@ -412,6 +434,7 @@ Suite *imparse_suite(void)
     TCase *tc = tcase_create("all");
 
     tcase_add_test(tc, by_example);
+    tcase_add_test(tc, utf8);
     tcase_add_test(tc, go_ahead);
     tcase_add_test(tc, nul_bytes);
     tcase_add_test(tc, token_limits);

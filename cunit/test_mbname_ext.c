@@ -13,17 +13,21 @@
 #include "buf.h"
 #include "mboxname.h"
 #include "names_testutil.h"
+#include "utf7.h"
 #include "util.h"
 
 static struct namespace ns;
 
-/* 2 separators, 2 namespaces and admins of either, 3 kinds of domains, crossdomains, the option beside it. */
-#define SHAPES (2 * 2 * 2 * 3 * 2 * 2)
+/* 2 separators, 2 namespaces and admins of either, 3 kinds of domains, crossdomains, the option beside it; UTF-8 or not. */
+#define PLAIN_SHAPES (2 * 2 * 2 * 3 * 2 * 2)
+#define SHAPES (2 * PLAIN_SHAPES)
 
 static void use(int n)
 {
     static const enum virtdomains kinds[] = { VIRTDOMAINS_OFF, VIRTDOMAINS_USERID, VIRTDOMAINS_ON };
-    bool admin = n & 4;
+    bool utf8 = n >= PLAIN_SHAPES, admin = n & 4;
+
+    if (utf8) n -= PLAIN_SHAPES;
 
     test_names.unixhierarchysep = n & 1;
     test_names.altnamespace = n & 2;
@@ -31,6 +35,7 @@ static void use(int n)
     test_names.crossdomains_onlyother = n & 16;
     test_names.virtdomains = kinds[n / 32];
     ck_assert_int_eq(mboxname_init_namespace(&ns, admin), 0);
+    ns.utf8 = utf8;
 }
 
 /* ---- names ---- */
@@ -123,6 +128,7 @@ static bool has_no_form(const mbname_t *m, const char *userid)
     bool none = !mbname_localpart(m) && !strarray_size(mbname_boxes(m));
 
     if (!none) none = is_hidden(m, user);
+    if (!none && ns.utf8) none = !utf7_isvalid(mbname_intname(m), strlen(mbname_intname(m)));
     if (!none) none = mbname_isdeleted(m) ? has_no_deleted_form(m, user) : reads_as_other(m, user);
     mbname_free(&user);
     return none;
@@ -239,6 +245,35 @@ START_TEST(at_signs)
 }
 END_TEST
 
+/* One name, two spellings; an '&' is itself in UTF-8. */
+START_TEST(in_utf8)
+{
+    static const struct {
+        const char *internal, *utf7, *utf8;
+    } names[] = {
+        { "user.alice.&AOQ-", "INBOX/&AOQ-", "INBOX/\xc3\xa4" },
+        { "user.alice.a&-b.&AOQA9g-", "INBOX/a&-b/&AOQA9g-", "INBOX/a&b/\xc3\xa4\xc3\xb6" },
+        { "user.bob.&2D3eCg-", "user/bob/&2D3eCg-", "user/bob/\xf0\x9f\x98\x8a" },
+        { "&AOQ-^x", "&AOQ-.x", "\xc3\xa4.x" },
+    };
+
+    use(1);
+    for (size_t i = 0; i < 2 * array_size(names); i++) {
+        ns.utf8 = i % 2;
+        const char *text = ns.utf8 ? names[i / 2].utf8 : names[i / 2].utf7;
+        extname_t ext = mboxname_to_external(names[i / 2].internal, &ns, "alice");
+        ck_assert_str_eq(extname_text(ext), text);
+        extname_free(&ext);
+        char *name = mboxname_from_external(extname_of(text), &ns, "alice");
+        ck_assert_str_eq(name, names[i / 2].internal);
+        free(name);
+    }
+    assert_none("INBOX/\xff");
+    assert_none("INBOX/\xc3\xa4\x01");
+    ck_assert(extname_isnone(mboxname_to_external("user.alice.&AOQ", &ns, "alice")));
+}
+END_TEST
+
 START_TEST(shown_where_there_is_none)
 {
     use(1 | 2);
@@ -263,6 +298,7 @@ Suite *mbname_ext_suite(void)
     tcase_add_loop_test(tc, typed_is_storable, 0, SHAPES);
     tcase_add_loop_test(tc, typed_is_refused, 0, SHAPES);
     tcase_add_test(tc, at_signs);
+    tcase_add_test(tc, in_utf8);
     tcase_add_test(tc, shown_where_there_is_none);
     suite_add_tcase(s, tc);
     return s;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base64.h"
+#include "netunicode.h"
 #include "testutil.h"
 #include "utf7.h"
 #include "util.h"
@@ -152,6 +153,34 @@ START_TEST(test_utf7)
 }
 END_TEST
 
+START_TEST(test_netunicode)
+{
+    static const char *const rows[][2] = {
+        { "", "" },
+        { "Sent & more", "Sent & more" },
+        { "\xc3\xa4", "\xc3\xa4" },
+        { "a\xcc\x88x", "\xc3\xa4x" },                           /* composed */
+        { "\xe2\x84\xab", "\xc3\x85" },                          /* an Angstrom sign is a letter */
+        { "\xf0\x9d\x85\x9e", "\xf0\x9d\x85\x97\xf0\x9d\x85\xa5" }, /* what is never composed grows */
+        { "\xf0\x9f\x93\xac", "\xf0\x9f\x93\xac" },
+    };
+    static const char *const bad[] = { "\xff", "\xc3", "a\n", "a\x7f", "\xc2\x80", "\xc2\x9f", "\xe2\x80\xa8", "\xe2\x80\xa9" };
+    struct buf b = BUF_INITIALIZER;
+
+    for (size_t i = 0; i < array_size(rows); i++) {
+        buf_setcstr(&b, "x");
+        ck_assert(netunicode(rows[i][0], strlen(rows[i][0]), &b));
+        ck_assert_str_eq(buf_cstring(&b) + 1, rows[i][1]);
+    }
+    buf_setcstr(&b, "kept");
+    for (size_t i = 0; i < array_size(bad); i++) {
+        ck_assert_msg(!netunicode(bad[i], strlen(bad[i]), &b), "%s", bad[i]);
+        ck_assert_str_eq(buf_cstring(&b), "kept");
+    }
+    buf_free(&b);
+}
+END_TEST
+
 /* Code points of every length through all conversions. */
 START_TEST(test_utf8)
 {
@@ -196,6 +225,7 @@ Suite *text_suite(void)
     tcase_add_test(tc, test_base64);
     tcase_add_test(tc, test_base64_round_trip);
     tcase_add_test(tc, test_utf7);
+    tcase_add_test(tc, test_netunicode);
     tcase_add_test(tc, test_utf8);
     suite_add_tcase(s, tc);
     return s;

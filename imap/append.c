@@ -62,7 +62,8 @@ struct stage {
 static int new_stage(struct stage *stage, unsigned flags, struct stage **stagep)
 {
     struct message_config config;
-    unsigned check = config_getswitch(IMAPOPT_REJECT8BIT) ? MESSAGE_CHECK_REJECT8BIT : 0;
+    bool utf8 = (flags & APPEND_UTF8HEADER) && message_header_isutf8(stage->base, stage->len);
+    unsigned check = !utf8 && config_getswitch(IMAPOPT_REJECT8BIT) ? MESSAGE_CHECK_REJECT8BIT : 0;
 
     stage->refs = 1;
     if (stage->len > UINT32_MAX) {
@@ -75,7 +76,7 @@ static int new_stage(struct stage *stage, unsigned flags, struct stage **stagep)
         stage_free(&stage);
         return r;
     }
-    if ((flags & APPEND_MUNGE8BIT) && message_header_has8bit(stage->base, stage->len)) {
+    if (!utf8 && (flags & APPEND_MUNGE8BIT) && message_header_has8bit(stage->base, stage->len)) {
         buf_setmap(&stage->owned, stage->base, stage->len);
         message_munge8bit(stage->owned.s, stage->len);
         stage->base = buf_base(&stage->owned);

@@ -20,6 +20,7 @@ struct stage; /* bytes of one message, parsed once */
  * IMAP_MESSAGE_CONTAINSNL, IMAP_MESSAGE_BADHEADER, ... APPEND_NOCHECK skips them. */
 #define APPEND_NOCHECK 1
 #define APPEND_MUNGE8BIT 2
+#define APPEND_UTF8HEADER 4 /* a header of UTF-8 is no fault, and stays as it is */
 int stage_new_bytes(const char *base, size_t len, unsigned flags, struct stage **stagep);
 int stage_new_file(const char *path, unsigned flags, struct stage **stagep);
 const struct message_content *stage_content(const struct stage *);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * append_catenate -- CATENATE (URL "..." TEXT {n} ...) of APPEND (RFC 4469, RFC 5092)
+ * append_catenate -- CATENATE (URL "..." TEXT {n} UTF8 (~{n}) ...) of APPEND (RFC 4469, RFC 5092, RFC 6855 §4)
  *
  * URLs are relative ones of this server: a message, or a section of it, of a mailbox
  * that the session may read, or of the selected one. Errors of a URL are
@@ -171,6 +171,17 @@ static bool url_part(struct imap_session *s, struct spool *spool)
     return !fault;
 }
 
+static bool take_part(struct imap_session *s, const struct imparse_literal *lit, struct spool *spool)
+{
+    uint64_t total = spool->size + lit->size;
+
+    if (total <= UINT32_MAX && (!s->options->maxmessagesize || total <= s->options->maxmessagesize))
+        return append_read_literal(s, lit, spool);
+    append_refuse_literal(s, lit);
+    imap_no(s, "[TOOBIG] %s", error_message(IMAP_MESSAGE_TOO_LARGE));
+    return false;
+}
+
 static bool text_part(struct imap_session *s, struct spool *spool)
 {
     struct imparse_literal lit;
@@ -181,17 +192,20 @@ static bool text_part(struct imap_session *s, struct spool *spool)
         imap_bad(s, "Invalid literal in Append command");
         return false;
     }
-    uint64_t total = spool->size + lit.size;
-    if (total > UINT32_MAX || (s->options->maxmessagesize && total > s->options->maxmessagesize)) {
-        append_refuse_literal(s, &lit);
-        imap_no(s, "[TOOBIG] %s", error_message(IMAP_MESSAGE_TOO_LARGE));
-        return false;
-    }
-    return append_read_literal(s, &lit, spool);
+    return take_part(s, &lit, spool);
 }
 
-bool append_catenate(struct imap_session *s, struct spool *spool)
+static bool utf8_part(struct imap_session *s, struct append_message *msg)
 {
+    struct imparse_literal lit;
+
+    msg->utf8 = true;
+    return append_utf8_header(s, &lit) && take_part(s, &lit, &msg->spool) && imap_arg_close(s, &s->cmdname);
+}
+
+bool append_catenate(struct imap_session *s, struct append_message *msg)
+{
+    struct spool *spool = &msg->spool;
     struct buf word = BUF_INITIALIZER;
     bool ok = s->c == ' ' && (s->c = prot_getc(s->in)) == '(';
 
@@ -205,6 +219,8 @@ bool append_catenate(struct imap_session *s, struct spool *spool)
             ok = text_part(s, spool);
         else if (!cyr_strcasecmp(buf_cstring(&word), "URL"))
             ok = url_part(s, spool);
+        else if (!cyr_strcasecmp(buf_cstring(&word), "UTF8"))
+            ok = utf8_part(s, msg);
         else {
             imap_bad(s, "Invalid message part type in Append command");
             ok = false;

@@ -59,6 +59,18 @@ static bool too_big(const struct imap_session *s, uint64_t size)
     return size > UINT32_MAX || (s->options->maxmessagesize && size > s->options->maxmessagesize);
 }
 
+/* Its bytes are the whole message. */
+static bool take_literal(struct imap_session *s, struct append_message *msg, const struct imparse_literal *lit)
+{
+    if (lit->size && !too_big(s, lit->size)) return append_read_literal(s, lit, &msg->spool);
+    append_refuse_literal(s, lit);
+    if (lit->size)
+        imap_no(s, "[TOOBIG] %s", error_message(IMAP_MESSAGE_TOO_LARGE));
+    else
+        imap_result(s, IMAP_ZERO_LENGTH_LITERAL);
+    return false;
+}
+
 static bool literal(struct imap_session *s, struct append_message *msg)
 {
     struct imparse_literal lit;
@@ -69,16 +81,33 @@ static bool literal(struct imap_session *s, struct append_message *msg)
         imap_bad(s, "Invalid literal in Append command");
         return false;
     }
-    if (!lit.size || too_big(s, lit.size)) {
-        append_refuse_literal(s, &lit);
-        if (lit.size)
-            imap_no(s, "[TOOBIG] %s", error_message(IMAP_MESSAGE_TOO_LARGE));
-        else
-            imap_result(s, IMAP_ZERO_LENGTH_LITERAL);
-        return false;
-    }
     msg->binary = lit.binary;
-    return append_read_literal(s, &lit, &msg->spool);
+    return take_literal(s, msg, &lit);
+}
+
+bool append_utf8_header(struct imap_session *s, struct imparse_literal *lit)
+{
+    int r = s->c == ' ' && (s->c = prot_getc(s->in)) == '(' ? getliteralheader(s->in, lit) : IMPARSE_BAD;
+
+    if (!r && lit->binary && s->ns.utf8) return true;
+    if (r)
+        s->c = r;
+    else
+        append_refuse_literal(s, lit);
+    if (r || !lit->binary)
+        imap_bad(s, "Invalid literal in Append command");
+    else
+        imap_no(s, "[CANNOT] UTF8=ACCEPT is not enabled");
+    return false;
+}
+
+static bool utf8_literal(struct imap_session *s, struct append_message *msg)
+{
+    struct imparse_literal lit;
+
+    msg->utf8 = true;
+    if (!append_utf8_header(s, &lit) || !take_literal(s, msg, &lit)) return false;
+    return imap_arg_close(s, &s->cmdname);
 }
 
 /* Behind '('. */
@@ -125,7 +154,7 @@ static int next(struct imap_session *s)
     return -1;
 }
 
-/* ANNOTATION (...) or CATENATE (...): *done when the message is complete. */
+/* ANNOTATION (...), CATENATE (...) or UTF8 (...): *done when the message is complete. */
 static bool word(struct imap_session *s, struct append_message *msg, bool *done)
 {
     struct buf w = BUF_INITIALIZER;
@@ -137,7 +166,11 @@ static bool word(struct imap_session *s, struct append_message *msg, bool *done)
         ok = imap_parse_annotations(s, &msg->annotations);
     }
     else if (!buf_cmpcstr(&w, "CATENATE")) {
-        ok = append_catenate(s, &msg->spool);
+        ok = append_catenate(s, msg);
+        *done = true;
+    }
+    else if (!buf_cmpcstr(&w, "UTF8")) {
+        ok = utf8_literal(s, msg);
         *done = true;
     }
     else

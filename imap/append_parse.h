@@ -2,7 +2,7 @@
 #ifndef INCLUDED_APPEND_PARSE_H
 #define INCLUDED_APPEND_PARSE_H
 /*
- * append_parse -- the messages of an APPEND command (RFC 3501 §6.3.11, RFC 3502, RFC 4469, RFC 3516)
+ * append_parse -- the messages of an APPEND command (RFC 3501 §6.3.11, RFC 3502, RFC 4469, RFC 3516, RFC 6855 §4)
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -35,6 +35,7 @@ struct append_message {
     time_t internaldate; /* 0: now */
     struct entryattlist *annotations;
     bool binary; /* literal8 */
+    bool utf8;   /* its header may be UTF-8 (RFC 6855 §4) */
 };
 /*
  * Reads all messages up to the end of the line, each announced with a blank in front. False: the command has
@@ -42,8 +43,10 @@ struct append_message {
  */
 bool append_parse(struct imap_session *s, struct append_message **list);
 void append_messages_free(struct append_message **list);
-/* CATENATE (...) behind the word, into the spool (append_catenate.c). False: answered. */
-bool append_catenate(struct imap_session *s, struct spool *spool);
+/* CATENATE (...) behind the word, into its spool (append_catenate.c). False: answered. */
+bool append_catenate(struct imap_session *s, struct append_message *msg);
+/* The header of "UTF8 (~{n}", behind the word. False: answered. */
+bool append_utf8_header(struct imap_session *s, struct imparse_literal *lit);
 /* A literal that was announced but is not wanted: its bytes are skipped if they come unasked. */
 void append_refuse_literal(struct imap_session *s, const struct imparse_literal *lit);
 /* The bytes of an announced literal. False: answered. */

@@ -75,6 +75,7 @@ static const struct {
     { "REPLACE", false },
     { "SEARCHRES", false },
     { "UIDONLY", false },
+    { "UTF8=ACCEPT", false },
 };
 
 static void add_static(bool all, struct buf *out)

@@ -9,6 +9,7 @@
 #include <config.h>
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "acl.h"
 #include "imap_err.h"
@@ -16,8 +17,10 @@
 #include "index.h"
 #include "mboxlist.h"
 #include "mboxname.h"
+#include "netunicode.h"
 #include "txn.h"
 #include "user_record.h"
+#include "utf7.h"
 #include "xmalloc.h"
 
 /* A user who is moving in is not there yet: only admins reach his mailboxes. */
@@ -30,10 +33,27 @@ static bool is_hidden(const struct imap_session *s, const char *intname)
     return hidden;
 }
 
+/*
+ * A mailbox is found by the very name that LIST has shown. Another name is the one that it would be made with: Net-Unicode
+ * (RFC 5198 §2, RFC 6855 §3). Takes name over.
+ */
+static char *net_name(const struct imap_session *s, extname_t extname, char *name)
+{
+    struct buf net = BUF_INITIALIZER;
+
+    if (mboxlist_lookup(name, NULL, NULL) != IMAP_MAILBOX_NONEXISTENT) return name;
+    free(name);
+    bool ok = netunicode(extname_text(extname), strlen(extname_text(extname)), &net);
+    name = ok ? mboxname_from_external(extname_of(buf_cstring(&net)), &s->ns, s->userid) : NULL;
+    buf_free(&net);
+    return name;
+}
+
 char *imap_intname(const struct imap_session *s, extname_t extname)
 {
     if (extname_isempty(extname)) return NULL;
     char *name = mboxname_from_external(extname, &s->ns, s->userid);
+    if (name && s->ns.utf8) name = net_name(s, extname, name);
     if (name && is_hidden(s, name)) xzfree(name);
     return name;
 }
@@ -45,7 +65,18 @@ extname_t imap_extname(const struct imap_session *s, const char *intname)
 
 void imap_print_mailbox(struct imap_session *s, extname_t name)
 {
-    prot_printastring(s->out, extname_text(name));
+    const char *text = extname_text(name);
+
+    if (!s->ns.utf8 || prot_isquotable(text, strlen(text)) || !utf8_isvalid(text, strlen(text))) {
+        prot_printastring(s->out, text);
+        return;
+    }
+    prot_putc('"', s->out);
+    for (; *text; text++) {
+        if (*text == '"' || *text == '\\') prot_putc('\\', s->out);
+        prot_putc(*text, s->out);
+    }
+    prot_putc('"', s->out);
 }
 
 uint32_t imap_rights(const struct imap_session *s, const mbentry_t *mbentry)

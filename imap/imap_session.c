@@ -69,7 +69,17 @@ static void forget_identity(struct imap_session *s)
     s->isadmin = s->isproxyadmin = false;
     s->list_subscribed = s->list_dav = false;
     s->condstore = s->qresync = s->uidonly = false;
+    s->utf8accept = s->rev2 = false;
+    imap_session_set_utf8(s, false);
     imap_session_save(s, NULL);
+}
+
+void imap_session_set_utf8(struct imap_session *s, bool on)
+{
+    struct prot_limits limits = *prot_limits(s->in);
+
+    s->ns.utf8 = limits.utf8 = on;
+    prot_setlimits(s->in, &limits);
 }
 
 void imap_session_fini(struct imap_session *s)
@@ -124,9 +134,12 @@ static void check_inbox(struct imap_session *s)
     char *inbox = mboxname_user_mbox(s->userid, NULL);
     mbentry_t *mbentry = NULL;
 
+    struct namespace configured = s->ns;
+
+    configured.utf8 = false;
     int r = mboxlist_lookup(inbox, &mbentry, NULL);
     if (r == IMAP_MAILBOX_NONEXISTENT && !s->isadmin && strcmp(s->userid, "anonymous"))
-        r = autocreate_user(s->userid, &s->ns);
+        r = autocreate_user(s->userid, &configured);
     else if (!r)
         user_mend_files(mbentry);
     /* an entry that can't be read is none that is not there */

@@ -69,6 +69,8 @@ struct imap_session {
     /* what */
     struct index_state *index; /* NULL: none selected */
     bool condstore, qresync;   /* told once: MODSEQ in FETCH; VANISHED */
+    bool utf8accept;           /* RFC 6855; ns.utf8 is this or rev2 */
+    bool rev2;                 /* RFC 9051 */
     bool uidonly;              /* no message numbers in either direction (RFC 9586) */
     struct seqset *saved;      /* what "$" means: UIDs of the selected mailbox (RFC 5182); NULL: none */
     bool id_told;
@@ -201,7 +203,7 @@ extern const char imap_uidonly_text[];
 void imap_uid_required(struct imap_session *s);
 void imap_print_flags(struct imap_session *s, const struct index_message *msg);
 void imap_print_flaglists(struct imap_session *s); /* FLAGS and PERMANENTFLAGS */
-void imap_print_mailbox(struct imap_session *s, extname_t name); /* as an astring */
+void imap_print_mailbox(struct imap_session *s, extname_t name); /* as an astring; UTF-8 in quotes */
 /* "* OK [HIGHESTMODSEQ n] CONDSTORE enabled by WHAT", once. */
 void imap_enable_condstore(struct imap_session *s, const char *what);
 /* "* OK [INPROGRESS ("tag" done total)]" when imap_progress_interval has passed; rock is the session (RFC 9585). */
@@ -212,7 +214,10 @@ void imap_capabilities(struct imap_session *s, bool all, struct buf *out);
 uint64_t imap_appendlimit(const struct imap_session *s);
 
 /* ---- names and rights (imap_names.c) ---- */
-/* Internal name of what the client typed, the caller frees; NULL: IMAP_MAILBOX_BADNAME. */
+/* From here on quoted strings and mailbox names are UTF-8, or they are not. */
+void imap_session_set_utf8(struct imap_session *s, bool on);
+/* Internal name of what the client typed, the caller frees; NULL: IMAP_MAILBOX_BADNAME. In UTF-8 a name of no mailbox
+ * becomes the one of RFC 5198: composed characters, no control characters. */
 char *imap_intname(const struct imap_session *s, extname_t extname);
 /* External name for the client, the caller frees; one that this session cannot be told is spelled as it is inside. */
 extname_t imap_extname(const struct imap_session *s, const char *intname);

@@ -10,6 +10,9 @@
  * from the end of the whole name (admin), from the component that names the owner
  * or, in the alternate namespace, the shared tree (crossdomains), or from the
  * session. A deleted name of an admin ends in its time, with the domain behind it.
+ *
+ * A session of UTF-8 spells the same name in UTF-8: it is converted before it is read and after it
+ * is written, so that all else knows modified UTF-7 alone.
  */
 #include <config.h>
 
@@ -17,6 +20,7 @@
 #include <string.h>
 
 #include "mbname_internal.h"
+#include "utf7.h"
 #include "util.h"
 #include "xmalloc.h"
 
@@ -180,21 +184,32 @@ static void read_leading_domain(mbname_t **mp)
     *mp = m;
 }
 
-mbname_t *mbname_from_extname(extname_t extname, const struct namespace *ns, const char *userid)
+static mbname_t *from_utf7(const char *text, const struct namespace *ns, const char *userid)
 {
     struct session s;
     strarray_t parts = STRARRAY_INITIALIZER;
 
-    if (extname_isnone(extname)) return NULL;
     mbname_t *m = mbname_new();
     session_init(&s, ns, userid);
-    size_t len = take_name_domain(&s, m, extname.ext);
-    bool ok = split_external(&parts, extname.ext, len, ns->hier_sep) && parts.count &&
+    size_t len = take_name_domain(&s, m, text);
+    bool ok = split_external(&parts, text, len, ns->hier_sep) && parts.count &&
               (ns->isalt ? from_alternate(&s, m, &parts) : from_standard(&s, m, &parts));
     if (ok && domain_in_name(&s)) read_leading_domain(&m);
     if (!ok || !m || !mbname_issound(m)) mbname_free(&m);
     strarray_fini(&parts);
     mbname_free(&s.user);
+    return m;
+}
+
+mbname_t *mbname_from_extname(extname_t extname, const struct namespace *ns, const char *userid)
+{
+    struct buf utf7 = BUF_INITIALIZER;
+    mbname_t *m = NULL;
+
+    if (extname_isnone(extname)) return NULL;
+    if (!ns->utf8) return from_utf7(extname.ext, ns, userid);
+    if (!utf8_to_utf7(extname.ext, strlen(extname.ext), &utf7)) m = from_utf7(buf_cstring(&utf7), ns, userid);
+    buf_free(&utf7);
     return m;
 }
 
@@ -346,6 +361,17 @@ static bool means(extname_t ext, const mbname_t *m, const struct namespace *ns, 
     return same;
 }
 
+/* False: what is there is no modified UTF-7, so it is no text. */
+static bool become_utf8(struct buf *name)
+{
+    struct buf utf7 = BUF_INITIALIZER;
+
+    buf_move(&utf7, name);
+    bool ok = !utf7_to_utf8(utf7.s, utf7.len, name);
+    buf_free(&utf7);
+    return ok;
+}
+
 extname_t mbname_extname(const mbname_t *m, const struct namespace *ns, const char *userid)
 {
     struct session s;
@@ -355,7 +381,8 @@ extname_t mbname_extname(const mbname_t *m, const struct namespace *ns, const ch
     session_init(&s, ns, userid);
     buf_reset(out);
     bool ok = domain_visible(&s, m) &&
-              (ns->isalt ? to_alternate(&s, out, m) : to_standard(&s, out, m));
+              (ns->isalt ? to_alternate(&s, out, m) : to_standard(&s, out, m)) &&
+              (!ns->utf8 || become_utf8(out));
     extname_t ext = ok ? extname_of(buf_cstring(out)) : EXTNAME_NONE;
     if (ok && may_mislead(&s, m) && !means(ext, m, ns, userid)) ext = EXTNAME_NONE;
     mbname_free(&s.user);

@@ -38,6 +38,15 @@ static void cut_literal(struct buf *literal, const char *pattern, size_t len, bo
     buf_truncate(literal, n);
 }
 
+/* In UTF-8 only what is ASCII stands in the store as it stands here, and '&' does not. */
+static void keep_stored_form(struct buf *literal)
+{
+    size_t n = 0;
+
+    while (n < buf_len(literal) && !(buf_base(literal)[n] & 0x80) && buf_base(literal)[n] != '&') n++;
+    buf_truncate(literal, n);
+}
+
 void find_init(struct find *f, const struct namespace *ns, extnames_t patterns, bool isadmin,
                const char *userid, const struct auth_state *auth, findall_cb *cb, void *rock)
 {
@@ -50,6 +59,7 @@ void find_init(struct find *f, const struct namespace *ns, extnames_t patterns, 
         ptrarray_append(&f->globs, glob);
         cut_literal(&f->literal, pattern, glob_literal_prefix(glob), i == 0);
     }
+    if (ns->utf8) keep_stored_form(&f->literal);
     if (!isadmin) user_record_hidden(&f->hidden);
 }
 

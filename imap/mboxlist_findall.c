@@ -18,6 +18,7 @@
 #include "mboxlist_find.h"
 #include "mboxlist_racl.h"
 #include "names_config.h"
+#include "utf7.h"
 #include "xmalloc.h"
 
 #define FOUND_ENOUGH 1 /* the rest of the category changes no answer */
@@ -129,9 +130,18 @@ static void append_mapped(struct buf *key, const char *ext, size_t len, char sep
 
 /* What a category's names begin with on the wire, and in the database. */
 struct place {
-    char *external; /* with separator; "" for none */
+    char *external; /* with separator; "" for none; as the session spells it */
     char *db;       /* without the N */
 };
+
+static char *spelled(const struct namespace *ns, char *prefix)
+{
+    struct buf utf8 = BUF_INITIALIZER;
+
+    if (!ns->utf8 || utf7_to_utf8(prefix, strlen(prefix), &utf8)) return prefix;
+    free(prefix);
+    return buf_release(&utf8);
+}
 
 static void place_of(const struct find *f, enum mbname_category category, struct place *place)
 {
@@ -151,6 +161,7 @@ static void place_of(const struct find *f, enum mbname_category category, struct
         place->external = xasprintf("%s%c", names_deletedprefix(), sep);
         place->db = xasprintf("%s%c", names_deletedprefix(), DB_HIERSEP_CHAR);
     }
+    place->external = spelled(ns, place->external);
 }
 
 /*

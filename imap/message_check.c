@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "imap_err.h"
+#include "utf7.h"
 #include "util.h"
 
 /* The line end behind p: the LF, or NULL. */
@@ -88,6 +89,11 @@ bool message_header_has8bit(const char *base, size_t len)
         if ((unsigned char)*p >= 0x80) return true;
     }
     return false;
+}
+
+bool message_header_isutf8(const char *base, size_t len)
+{
+    return utf8_isvalid(base, (size_t)(header_end(base, len) - base));
 }
 
 int message_check(const char *base, size_t len, unsigned flags)

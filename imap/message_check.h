@@ -22,6 +22,8 @@ struct message_config;
 int message_check(const char *base, size_t len, unsigned flags);
 /* Are there bytes above 127 in the header (up to the first blank line)? */
 bool message_header_has8bit(const char *base, size_t len);
+/* ... and is the header UTF-8? */
+bool message_header_isutf8(const char *base, size_t len);
 /* Option munge8bit: every such byte becomes X, in place. */
 void message_munge8bit(char *base, size_t len);
 /*

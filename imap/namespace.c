@@ -17,6 +17,7 @@
 #include "buf.h"
 #include "imap_err.h"
 #include "names_config.h"
+#include "utf7.h"
 
 static bool take_prefix(char dst[NAMESPACE_PREFIX_MAX], const char *prefix, char sep)
 {
@@ -60,14 +61,18 @@ int mboxname_init_namespace(struct namespace *ns, bool isadmin)
     return 0;
 }
 
-static void print_prefix(const char *prefix, char sep, struct buf *out)
+static void print_prefix(const struct namespace *ns, const char *prefix, struct buf *out)
 {
+    struct buf utf8 = BUF_INITIALIZER;
+
+    if (ns->utf8 && !utf7_to_utf8(prefix, strlen(prefix), &utf8)) prefix = buf_cstring(&utf8);
     buf_appendcstr(out, "((\"");
     for (; *prefix; prefix++) {
         if (*prefix == '"' || *prefix == '\\') buf_putc(out, '\\');
         buf_putc(out, *prefix);
     }
-    buf_printf(out, "\" \"%c\"))", sep);
+    buf_printf(out, "\" \"%c\"))", ns->hier_sep);
+    buf_free(&utf8);
 }
 
 void namespace_print(const struct namespace *ns, struct buf *out)
@@ -75,7 +80,7 @@ void namespace_print(const struct namespace *ns, struct buf *out)
     for (int part = NAMESPACE_INBOX; part <= NAMESPACE_SHARED; part++) {
         if (part) buf_putc(out, ' ');
         if (ns->accessible[part])
-            print_prefix(ns->prefix[part], ns->hier_sep, out);
+            print_prefix(ns, ns->prefix[part], out);
         else
             buf_appendcstr(out, "NIL");
     }

@@ -5,7 +5,8 @@
  * namespace -- how a session spells mailbox names (handbook 02 §1.3, 04 §3.4; RFC 2342)
  *
  * Made once per session from the configuration and the kind of session. External
- * names are what clients see, internal names what the store uses (mboxname.h).
+ * names are what clients see, internal names what the store uses (mboxname.h). Configured
+ * prefixes are in modified UTF-7, as internal names are.
  */
 #include <stdbool.h>
 
@@ -18,6 +19,7 @@ struct namespace {
     char hier_sep; /* '/' or '.' */
     bool isalt;    /* alternate namespace: only in sessions that are not admin */
     bool isadmin;
+    bool utf8; /* names are spelled in UTF-8 (RFC 6855, RFC 9051), not in modified UTF-7 */
     /* false: the part is NIL in NAMESPACE answers; the caller clears NAMESPACE_INBOX for a user
      * without INBOX */
     bool accessible[3];

@@ -36,6 +36,7 @@ struct search_syntax {
     bool conversations;          /* CONVFLAG, CONVREAD ... are keys */
     const char *no_numbers;      /* text of the BAD that message numbers get; NULL: they are allowed */
     const char *default_charset; /* of a command without CHARSET; NULL: US-ASCII */
+    const char *no_charset;      /* text of the BAD that CHARSET gets; NULL: it is allowed */
     time_t now;                  /* for OLDER and YOUNGER; 0: the clock */
     unsigned charset_flags;      /* CHARSET_*: search_charset_flags() */
     /* The first word of the keys, when the caller had to take it to see whether it is RETURN, and the
@@ -80,6 +81,7 @@ struct search_source {
     const char *mboxname;        /* internal, for FOLDER */
     const strarray_t *flagnames; /* slot -> name or NULL */
     uint32_t exists;             /* what '*' is among message numbers */
+    bool utf8;                   /* headers may be UTF-8, whatever rfc2047_utf8 says (RFC 6855) */
     uint32_t last_uid;           /* of the last message; what '*' is among UIDs */
     const struct seqset *saved;  /* what "$" is: UIDs (RFC 5182); NULL: nothing */
     int (*cache)(void *rock, const struct index_record *rec, struct buf *view);

@@ -384,7 +384,7 @@ struct search_run *search_begin(struct search_expr *expr, const struct search_so
 
     run->expr = expr;
     run->source = source;
-    run->charset_flags = search_charset_flags();
+    run->charset_flags = search_charset_flags() | (source->utf8 ? CHARSET_UTF8HEADERS : 0);
     bind(expr, source);
     return run;
 }

@@ -411,6 +411,7 @@ static int set_charset(struct parser *p, int c, const char *name)
 /* Behind the word CHARSET, c after it. */
 static int read_charset(struct parser *p, int c)
 {
+    if (p->syntax->no_charset) return bad(p, c, p->syntax->no_charset);
     if (c == ' ') c = getastring(p->in, p->out, &p->token);
     if (c < 0 && c != IMPARSE_BAD) return c;
     if (c != ' ') return bad(p, c, "Missing charset");

@@ -41,49 +41,6 @@ static bool header_matches(struct search_run *run, const struct search_expr *ter
 
 /* ---- the cache record ---- */
 
-static bool item_matches(struct search_run *run, const struct search_expr *term,
-                         enum cache_item item)
-{
-    const struct cacherecord *cache = search_cache(run);
-
-    return cache && cacheitem_size(cache, item) &&
-           search_text_matches(run, term, cacheitem_base(cache, item), cacheitem_size(cache, item));
-}
-
-bool search_match_item(struct search_run *run, const struct search_expr *term)
-{
-    return item_matches(run, term, (enum cache_item)term->key->param);
-}
-
-bool search_match_subject(struct search_run *run, const struct search_expr *term)
-{
-    const struct cacherecord *cache = search_cache(run);
-    struct msgtext subject;
-
-    if (!cache) return false;
-    if (cacheitem_parse_nstring(cacheitem_base(cache, CACHE_SUBJECT),
-                                cacheitem_size(cache, CACHE_SUBJECT), &subject)) {
-        run->failed = true;
-        return false;
-    }
-    return subject.s && search_text_matches(run, term, subject.s, subject.len);
-}
-
-static bool envelope_matches(struct search_run *run, const struct search_expr *term,
-                             enum envelope_field field)
-{
-    const struct cacherecord *cache = search_cache(run);
-    struct msgtext tokens[NUM_ENVELOPE_TOKENS];
-
-    if (!cache) return false;
-    if (cacheitem_parse_envelope(cacheitem_base(cache, CACHE_ENVELOPE),
-                                 cacheitem_size(cache, CACHE_ENVELOPE), tokens)) {
-        run->failed = true;
-        return false;
-    }
-    return tokens[field].s && header_matches(run, term, tokens[field].s, tokens[field].len);
-}
-
 /* Any field of that name in a header. */
 static bool fields_match(struct search_run *run, const struct search_expr *term, const char *base,
                          size_t len, const char *name)
@@ -98,15 +55,6 @@ static bool fields_match(struct search_run *run, const struct search_expr *term,
             return true;
     }
     return false;
-}
-
-static bool cached_fields_match(struct search_run *run, const struct search_expr *term,
-                                const char *name)
-{
-    const struct cacherecord *cache = search_cache(run);
-
-    return cache && fields_match(run, term, cacheitem_base(cache, CACHE_HEADERS),
-                                 cacheitem_size(cache, CACHE_HEADERS), name);
 }
 
 static bool message_fields_match(struct search_run *run, const struct search_expr *term,
@@ -128,6 +76,70 @@ static const struct {
     { "cc", CACHE_CC },
     { "bcc", CACHE_BCC },
 };
+
+/* Without rfc2047_utf8 the record has U+FFFD in place of what is not ASCII. */
+static bool lost_its_text(const struct search_run *run, const char *s, size_t len)
+{
+    return run->source->utf8 && len && memmem(s, len, "\xef\xbf\xbd", 3);
+}
+
+static bool item_matches(struct search_run *run, const struct search_expr *term,
+                         enum cache_item item)
+{
+    const struct cacherecord *cache = search_cache(run);
+
+    if (!cache || !cacheitem_size(cache, item)) return false;
+    const char *s = cacheitem_base(cache, item);
+    size_t len = cacheitem_size(cache, item);
+    for (size_t i = 0; lost_its_text(run, s, len) && i < array_size(item_fields); i++)
+        if (item_fields[i].item == item) return message_fields_match(run, term, item_fields[i].name);
+    return search_text_matches(run, term, s, len);
+}
+
+bool search_match_item(struct search_run *run, const struct search_expr *term)
+{
+    return item_matches(run, term, (enum cache_item)term->key->param);
+}
+
+bool search_match_subject(struct search_run *run, const struct search_expr *term)
+{
+    const struct cacherecord *cache = search_cache(run);
+    struct msgtext subject;
+
+    if (!cache) return false;
+    if (cacheitem_parse_nstring(cacheitem_base(cache, CACHE_SUBJECT),
+                                cacheitem_size(cache, CACHE_SUBJECT), &subject)) {
+        run->failed = true;
+        return false;
+    }
+    if (!subject.s) return false;
+    if (lost_its_text(run, subject.s, subject.len)) return message_fields_match(run, term, "subject");
+    return search_text_matches(run, term, subject.s, subject.len);
+}
+
+static bool envelope_matches(struct search_run *run, const struct search_expr *term,
+                             enum envelope_field field)
+{
+    const struct cacherecord *cache = search_cache(run);
+    struct msgtext tokens[NUM_ENVELOPE_TOKENS];
+
+    if (!cache) return false;
+    if (cacheitem_parse_envelope(cacheitem_base(cache, CACHE_ENVELOPE),
+                                 cacheitem_size(cache, CACHE_ENVELOPE), tokens)) {
+        run->failed = true;
+        return false;
+    }
+    return tokens[field].s && header_matches(run, term, tokens[field].s, tokens[field].len);
+}
+
+static bool cached_fields_match(struct search_run *run, const struct search_expr *term,
+                                const char *name)
+{
+    const struct cacherecord *cache = search_cache(run);
+
+    return cache && fields_match(run, term, cacheitem_base(cache, CACHE_HEADERS),
+                                 cacheitem_size(cache, CACHE_HEADERS), name);
+}
 
 static const struct {
     const char *name;

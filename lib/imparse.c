@@ -15,6 +15,7 @@
 
 #include "buf.h"
 #include "prot_int.h"
+#include "utf7.h"
 #include "util.h"
 
 #define LITERALMINUS_MAX 4096 /* RFC 7888 */
@@ -122,6 +123,7 @@ static int read_quoted(struct protstream *in, struct buf *buf)
         buf_putc(buf, (char)c);
     }
     buf_cstring(buf);
+    if (prot_limits(in)->utf8 && !utf8_isvalid(buf->s, buf->len)) return IMPARSE_BAD;
     return prot_getc(in);
 }
 
@@ -177,6 +179,13 @@ enum accept {
     ACCEPT_NIL = 8
 };
 
+static bool has_8bit(const struct buf *buf)
+{
+    for (size_t i = 0; i < buf->len; i++)
+        if (buf->s[i] & 0x80) return true;
+    return false;
+}
+
 /* An atom may not begin like something else; an empty one is none. */
 static int read_atom(struct protstream *in, struct buf *buf, unsigned accept, bool *isnil)
 {
@@ -185,6 +194,7 @@ static int read_atom(struct protstream *in, struct buf *buf, unsigned accept, bo
     if (c < 0) return c;
     bool nil = (accept & ACCEPT_NIL) && memcaseeq(buf->s, buf->len, "NIL", 3);
     if (!buf->len || (!nil && !(accept & ACCEPT_ATOM))) return bad(in, c);
+    if (prot_limits(in)->utf8 && has_8bit(buf)) return bad(in, c);
     if (nil) {
         buf_reset(buf);
         buf_cstring(buf);

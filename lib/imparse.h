@@ -11,7 +11,7 @@
  *
  * After IMPARSE_BAD the offending byte is back on the stream, so that eatline()
  * can skip the rest of the command. The limits are those of the stream
- * (prot_setlimits). RFC 9051 §9, handbook 04 §2.1 and §2.6.
+ * (prot_setlimits); with their `utf8` a quoted string that is no UTF-8 is IMPARSE_BAD, too. RFC 9051 §9, handbook 04 §2.1 and §2.6.
  */
 #include <stdbool.h>
 #include <stddef.h>

@@ -75,6 +75,7 @@ struct prot_limits {
     size_t maxliteral;    /* bytes of a literal argument (maxliteral) */
     size_t maxargssize;   /* bytes of all arguments of one command (maxargssize) */
     bool literalminus;    /* non-synchronising literals above 4096 bytes are refused (literalminus) */
+    bool utf8;            /* quoted strings are UTF-8, and an atom has no byte above 127 (RFC 6855 §3) */
 };
 void prot_setlimits(struct protstream *s, const struct prot_limits *limits);
 const struct prot_limits *prot_limits(const struct protstream *s);

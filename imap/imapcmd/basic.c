@@ -60,6 +60,7 @@ void cmd_enable(struct imap_session *s)
         { "CONDSTORE", &s->condstore, false },
         { "QRESYNC", &s->qresync, true },
         { "UIDONLY", &s->uidonly, false },
+        { "UTF8=ACCEPT", &s->utf8accept, false },
     };
     struct buf word = BUF_INITIALIZER;
     bool wanted[array_size(known)] = { false };
@@ -83,6 +84,7 @@ void cmd_enable(struct imap_session *s)
         begin = " ";
     }
     if (*begin == ' ') prot_puts(s->out, "\r\n");
+    if (s->utf8accept) imap_session_set_utf8(s, true);
     imap_ok(s, "Completed");
 done:
     buf_free(&word);

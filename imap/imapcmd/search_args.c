@@ -22,12 +22,17 @@ static bool folder(void *rock, extname_t external, struct buf *internal)
     return true;
 }
 
+/* RFC 6855 §3 */
+static const char utf8_text[] = "CHARSET is not allowed with UTF8=ACCEPT";
+
 void search_keys_init(struct imap_session *s, struct search_keys *keys)
 {
     *keys = (struct search_keys){ .syntax = {
                                       .conversations = s->options->conversations,
                                       .no_numbers = s->uidonly ? imap_uidonly_text : NULL,
                                       .charset_flags = search_charset_flags(),
+                                      .default_charset = s->ns.utf8 ? "UTF-8" : NULL,
+                                      .no_charset = s->utf8accept ? utf8_text : NULL,
                                       .folder = folder,
                                       .rock = s,
                                   } };

@@ -132,6 +132,7 @@ int search_collect(struct imap_session *s, struct index_state *index, struct sea
                  (args->crit && sort_uses_conversations(args->crit));
     int r = index_search_source(index, convs, &source);
     source.saved = index == s->index ? s->saved : NULL;
+    source.utf8 = s->ns.utf8;
     source.progress = imap_progress;
     source.progress_rock = s;
     source.unread = hits->unread = seqset_init(0, SEQ_SPARSE);

@@ -48,6 +48,7 @@ static int run(struct imap_session *s, struct search_keys *keys, enum thread_alg
 
     int r = index_search_source(s->index, search_uses_conversations(keys->expr), &source);
     source.saved = s->saved;
+    source.utf8 = s->ns.utf8;
     source.progress = imap_progress;
     source.progress_rock = s;
     source.unread = unread;
