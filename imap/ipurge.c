@@ -222,7 +222,8 @@ static void purge_pattern(struct options *o, const struct namespace *ns, const c
 {
     ptrarray_t entries = PTRARRAY_INITIALIZER;
 
-    int r = tool_select(ns, pattern, o->plain_names ? TOOL_SELECT_PLAIN : 0, &entries);
+    unsigned flags = (o->plain_names ? TOOL_SELECT_PLAIN : 0) | (o->force ? TOOL_SELECT_DELETED : 0);
+    int r = tool_select(ns, pattern, flags, &entries);
     if (r) {
         fprintf(stderr, "%s: %s\n", pattern ? pattern : "ipurge", error_message(r));
         o->status = EX_DATAERR;

@@ -283,7 +283,7 @@ static void all_of(struct options *o, ptrarray_t *entries, int r, const char *wh
 static void by_user(struct options *o, const char *userid)
 {
     ptrarray_t entries = PTRARRAY_INITIALIZER;
-    int r = tool_select_user(userid, 0, &entries);
+    int r = tool_select_user(userid, TOOL_SELECT_DELETED, &entries);
 
     if (o->verify) verified(o, reconstruct_verify_user(&o->dbs, userid), userid);
     all_of(o, &entries, r, userid);
