@@ -39,7 +39,7 @@ def server(factory):
 
 def verify(server, *args, status=0):
     done = server.run("reconstruct", "--verify", *args, check=False)
-    assert done.returncode == status, done
+    assert done.returncode in (status if isinstance(status, tuple) else (status,)), done
     return done.stdout.splitlines()
 
 
@@ -175,10 +175,11 @@ def test_damaged_database(rich, kind):
     rich.saved.restore()
     path = richstore.path_of(rich, kind)
     with damaged(path, middle_bit):
-        told = [line for line in verify(rich, status=65)
-                if not line.startswith("user.")]
+        # the record may be that of a mailbox, which then can't be opened
+        bad = (65, 75) if kind == "mailboxes.db" else 65
+        told = [line for line in verify(rich, status=bad) if not line.startswith("user.")]
         assert told and all(line.startswith(f"{path} offset ") for line in told), told
-        again = verify(rich, "--since", "1d", status=65)
+        again = verify(rich, "--since", "1d", status=bad)
         assert [line for line in again if line.startswith(path)] == told
     assert verify(rich, "--since", "1d") == []
 
