@@ -172,6 +172,7 @@ def test_whole_databases(rich):
 
 @pytest.mark.parametrize("kind", DATABASES)
 def test_damaged_database(rich, kind):
+    rich.allow_log("DBERROR: twoskip")
     rich.saved.restore()
     path = richstore.path_of(rich, kind)
     with damaged(path, middle_bit):
