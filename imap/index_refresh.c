@@ -274,6 +274,8 @@ int index_refresh(struct index_state *st, bool expunges, struct index_update *up
 
     r = txn_wait(lsn);
     if (!r && moved) r = note_recent(st, before - (uint32_t)update->nexpunged + 1);
+    /* It went since it was unlocked: this view is what it was, and the next refresh says so. */
+    if (r == IMAP_MAILBOX_NONEXISTENT) r = 0;
     if (!r) mark_changed_recent(st, update);
     return r;
 }

@@ -25,6 +25,7 @@ class LineClient:
             self.sock = socket.create_connection(address, timeout)
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._data = b""
+        self.last_line = None  # that was read
 
     def __enter__(self):
         return self
@@ -48,7 +49,7 @@ class LineClient:
     def _fill(self):
         more = self.sock.recv(65536)
         if not more:
-            raise EOFError("the server closed the connection")
+            raise EOFError(f"the server closed the connection after {self.last_line!r}")
         self._data += more
 
     def readline(self):
@@ -56,7 +57,8 @@ class LineClient:
         while b"\n" not in self._data:
             self._fill()
         line, _, self._data = self._data.partition(b"\n")
-        return line.removesuffix(b"\r")
+        self.last_line = line.removesuffix(b"\r")
+        return self.last_line
 
     def read(self, n):
         while len(self._data) < n:

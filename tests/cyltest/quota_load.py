@@ -13,7 +13,7 @@ from .clients import Literal
 
 FOLDERS = [".".join(path) for path in (("a",), ("b",), ("a", "x"), ("a", "y"), ("b", "x"), ("a", "x", "z"))]
 SIZES = (300, 1500, 5000, 20000)
-# A session whose mailbox goes ends, or has none selected any more.
+# A session whose mailbox goes stays; some commands end the selection.
 LOST_MAILBOX = re.compile(r"Please select a mailbox first|No mailbox selected|not selected|Unrecognized command", re.I)
 
 
@@ -60,14 +60,9 @@ class Session(threading.Thread):
         return response.status
 
     def in_a_box(self, *commands):
-        try:
-            if self.do(self.imap, f"SELECT {self.box()}") == "OK":
-                return [self.do(self.imap, command) for command in commands][-1]
-            return "NO"
-        except EOFError:  # the mailbox that is selected was deleted
-            self.imap.close()
-            self.imap = self.server.imap(self.user)
-            return "BYE"
+        if self.do(self.imap, f"SELECT {self.box()}") == "OK":
+            return [self.do(self.imap, command) for command in commands][-1]
+        return "NO"
 
     def box(self):
         """As alice it is hers; bob, too, has rights on them."""
