@@ -141,6 +141,46 @@ START_TEST(renames)
 }
 END_TEST
 
+static void group_is(const ptrarray_t *groups, int i, const char *owners)
+{
+    const ptrarray_t *group = ptrarray_nth(groups, i);
+    struct buf b = BUF_INITIALIZER;
+
+    for (int k = 0; k < ptrarray_size(group); k++) {
+        const struct sync_unit *u = ptrarray_nth(group, k);
+        buf_printf(&b, "%s<%s>", k ? " " : "", u->owner);
+    }
+    ck_assert_str_eq(buf_cstring(&b), owners);
+    buf_free(&b);
+}
+
+/* Who is told of in one line goes with the other, also by way of a third; one that there is nothing to be done for is not made. */
+START_TEST(groups)
+{
+    static const char *const lines[] = {
+        "MAILBOX user.alice", "MAILBOX user.bob", "USER carol", "MAILBOX user.dora", "MAILBOX news", "MAILBOX user.erin",
+        "RENAME user.dora.A user.alice.A", "DOUBLEMAILBOX user.erin user.bob", "DOUBLEMAILBOX user.frank user.nobody",
+        "RENAME user.gina.A user.gina.B", "RENAME user.alice.B user.henry.B", "RENAME user.ivan.A news.a",
+    };
+    struct sync_actions actions;
+    ptrarray_t found = PTRARRAY_INITIALIZER;
+
+    sync_actions_init(&actions);
+    for (size_t i = 0; i < array_size(lines); i++) sync_actions_add(&actions, lines[i], false);
+    sync_actions_groups(&actions, &found);
+    ck_assert_int_eq(ptrarray_size(&found), 6);
+    group_is(&found, 0, "<alice> <dora> <henry>");
+    group_is(&found, 1, "<bob> <erin>");
+    group_is(&found, 2, "<carol>");
+    group_is(&found, 3, "<> <ivan>");
+    group_is(&found, 4, "<frank>");
+    group_is(&found, 5, "<gina>");
+    ck_assert_ptr_null(sync_actions_unit(&actions, "nobody"));
+    ptrarray_fini_with(&found, sync_group_free);
+    sync_actions_fini(&actions);
+}
+END_TEST
+
 Suite *sync_actions_suite(void)
 {
     Suite *s = suite_create("sync_actions");
@@ -150,6 +190,7 @@ Suite *sync_actions_suite(void)
     tcase_add_test(tc, written_and_read);
     tcase_add_test(tc, merge);
     tcase_add_test(tc, renames);
+    tcase_add_test(tc, groups);
     suite_add_tcase(s, tc);
     return s;
 }

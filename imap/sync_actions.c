@@ -36,6 +36,7 @@ static void free_unit(void *p)
     strarray_fini(&unit->annotations);
     strarray_fini(&unit->seen);
     strarray_fini(&unit->subs);
+    strarray_fini(&unit->others);
     free(unit);
 }
 
@@ -51,19 +52,28 @@ size_t sync_actions_count(const struct sync_actions *actions)
     return hash_numrecords(&actions->lines);
 }
 
-static struct sync_unit *unit_of(struct sync_actions *actions, const char *owner)
+struct sync_unit *sync_actions_unit(const struct sync_actions *actions, const char *owner)
 {
     /* no key is empty */
     char *key = xasprintf("=%s", owner);
     struct sync_unit *unit = hash_lookup(key, &actions->byowner);
 
+    free(key);
+    return unit;
+}
+
+static struct sync_unit *unit_of(struct sync_actions *actions, const char *owner)
+{
+    struct sync_unit *unit = sync_actions_unit(actions, owner);
+
     if (!unit) {
+        char *key = xasprintf("=%s", owner);
         unit = xzmalloc(sizeof(*unit));
         unit->owner = xstrdup(owner);
         ptrarray_append(&actions->units, unit);
         hash_insert(key, unit, &actions->byowner);
+        free(key);
     }
-    free(key);
     return unit;
 }
 
@@ -95,6 +105,15 @@ static struct sync_unit *add_user_line(struct sync_actions *actions, const struc
     return unit;
 }
 
+/* The other owner may have nothing to be done, now or ever. */
+static void shares_with_owner_of(struct sync_unit *unit, const char *mboxname)
+{
+    char *userid = mboxname_to_userid(mboxname);
+
+    strarray_add(&unit->others, userid ? userid : "");
+    free(userid);
+}
+
 static void rename_touches(struct sync_unit *unit, const char *a, const char *b)
 {
     strarray_add(&unit->mailboxes, a);
@@ -111,8 +130,10 @@ static struct sync_unit *add_mailbox_line(struct sync_actions *actions, const st
     case SYNC_LOG_DOUBLEMAILBOX:
         strarray_add(&unit->mailboxes, a);
         strarray_add(&unit->mailboxes, b);
+        shares_with_owner_of(unit, b);
         break;
     case SYNC_LOG_RENAME:
+        shares_with_owner_of(unit, b);
         rename_touches(unit, a, b);
         rename_touches(owner_of(actions, b), a, b);
         break;
@@ -164,4 +185,59 @@ void sync_actions_add(struct sync_actions *actions, const char *text, bool retri
     if (what == SYNC_LOGREAD_UNKNOWN) xsyslog(LOG_ERR, "SYNCERROR: unknown type in a sync log", "line=<%s>", text);
     if (what == SYNC_LOGREAD_GARBAGE)
         xsyslog(LOG_ERR, "SYNCERROR: garbage in a sync log, the line is skipped", "line=<%s>", text);
+}
+
+/* ---- who goes with whom ---- */
+
+static struct sync_unit *root_of(struct sync_unit *unit)
+{
+    while (unit->with) unit = unit->with;
+    return unit;
+}
+
+static void join(struct sync_unit *a, struct sync_unit *b)
+{
+    a = root_of(a);
+    b = root_of(b);
+    if (a != b) b->with = a;
+}
+
+static void join_others(const struct sync_actions *actions, struct sync_unit *unit)
+{
+    for (int i = 0; i < strarray_size(&unit->others); i++) {
+        struct sync_unit *other = sync_actions_unit(actions, strarray_nth(&unit->others, i));
+        if (other) join(unit, other);
+    }
+}
+
+static ptrarray_t *group_of(ptrarray_t *groups, hash_table *known, const struct sync_unit *root)
+{
+    char *key = xasprintf("=%s", root->owner);
+    ptrarray_t *group = hash_lookup(key, known);
+
+    if (!group) {
+        group = ptrarray_new();
+        ptrarray_append(groups, group);
+        hash_insert(key, group, known);
+    }
+    free(key);
+    return group;
+}
+
+void sync_actions_groups(const struct sync_actions *actions, ptrarray_t *groups)
+{
+    hash_table known;
+
+    construct_hash_table(&known, 64);
+    for (int i = 0; i < ptrarray_size(&actions->units); i++) join_others(actions, ptrarray_nth(&actions->units, i));
+    for (int i = 0; i < ptrarray_size(&actions->units); i++) {
+        struct sync_unit *unit = ptrarray_nth(&actions->units, i);
+        ptrarray_append(group_of(groups, &known, root_of(unit)), unit);
+    }
+    free_hash_table(&known, NULL);
+}
+
+void sync_group_free(void *group)
+{
+    ptrarray_free(group);
 }

@@ -21,10 +21,12 @@ struct sync_unit {
     strarray_t mailboxes, unmailboxes, quotas, annotations;
     strarray_t seen; /* uniqueids */
     strarray_t subs; /* mailbox names */
+    strarray_t others; /* owners with whom a line of it is shared */
     bool user;       /* the whole user, by name or because of a rename */
     bool unuser, meta;
     bool retried;    /* holds a line that has failed before and is due again */
     unsigned broken; /* times that the connection broke at it */
+    struct sync_unit *with; /* for sync_actions_groups */
 };
 
 struct sync_actions {
@@ -37,6 +39,14 @@ void sync_actions_init(struct sync_actions *actions);
 void sync_actions_fini(struct sync_actions *actions);
 /* Adds a line, without LF. One that can't be understood is logged and left out. retried: see struct sync_unit. */
 void sync_actions_add(struct sync_actions *actions, const char *text, bool retried);
+/*
+ * Units that one and the same has to work on: they are of one owner, or of owners whose lines tell of each other (a rename between
+ * them). Each is appended as a ptrarray_t with its units in their order; free with sync_group_free, before the actions.
+ */
+void sync_actions_groups(const struct sync_actions *actions, ptrarray_t *groups);
+void sync_group_free(void *group);
+/* NULL when there is nothing to be done for that owner. */
+struct sync_unit *sync_actions_unit(const struct sync_actions *actions, const char *owner);
 /* Lines that are there. */
 size_t sync_actions_count(const struct sync_actions *actions);
 

@@ -29,11 +29,9 @@
 #include "global.h"
 #include "imap_err.h"
 #include "libconfig.h"
-#include "mboxlist.h"
-#include "mboxname.h"
-#include "namespace.h"
 #include "saslclient.h"
 #include "signals.h"
+#include "sync_client_items.h"
 #include "sync_client_roll.h"
 #include "times.h"
 #include "txn.h"
@@ -42,7 +40,7 @@
 
 static const char usage_text[] =
     "Usage: sync_client [-C FILE] [-v] [-l] [-L] [-z] [-o] [-O] [-N] [-S HOST] [-n CHANNEL]\n"
-    "                   [-p PARTITION] [-f FILE] MODE [NAME...]\n"
+    "                   [-p PARTITION] [-f FILE] [-j N] MODE [NAME...]\n"
     "  -u USER...      replicate these users\n"
     "  -m MAILBOX...   replicate these mailboxes\n"
     "  -s USER...      replicate seen state, subscriptions and scripts of these users\n"
@@ -53,6 +51,7 @@ static const char usage_text[] =
     "  -v  a line for each action (-v -v: the protocol too)   -l  log actions\n"
     "  -S  replica (sync_host)       -n  channel              -p  partition on the replica\n"
     "  -f  names from a file (-r, -R: the log to read, once)  -z  insist on compression\n"
+    "  -j  users at once, each over a connection of its own (1)\n"
     "  -o  connect once              -1  with -r, -R: what is there now, then end\n"
     "  -d  seconds between runs      -t  seconds of a connection  -F  shutdown file\n"
     "  -w  seconds to wait at first\n"
@@ -66,155 +65,17 @@ struct run {
     enum mode mode;
     const char *namefile;
     strarray_t names;
-    bool verify, failed;
+    struct sync_items items;
+    bool verify;
+    int jobs;
     struct sync_roll roll;
     bool background, json;
 };
-
-/* What is done to each item: it is replicated, or compared. */
-struct work {
-    const char *user, *mailboxes, *meta; /* for messages */
-    int (*do_user)(struct sync_client *sc, const char *userid);
-    int (*do_mailboxes)(struct sync_client *sc, const strarray_t *names);
-    int (*do_meta)(struct sync_client *sc, const char *userid);
-};
-static const struct work replicate = { "do_user",    "do_mailboxes",    "do_meta",
-                                       sync_do_user, sync_do_mailboxes, sync_do_meta };
-static const struct work verify = { "verify_user",    "verify_mailboxes",    "verify_meta",
-                                    sync_verify_user, sync_verify_mailboxes, sync_verify_meta };
 
 static void usage(void)
 {
     fputs(usage_text, stderr);
     exit(EX_USAGE);
-}
-
-/* ---- the connection ---- */
-
-/* As 3.6.1 waits: longer each time, up to sync_reconnect_maxwait. */
-static int connect_or_wait(struct sync_client *sc)
-{
-    int maxwait = config_getduration(IMAPOPT_SYNC_RECONNECT_MAXWAIT);
-
-    for (int wait = 15;; wait *= 2) {
-        int r = sync_client_connect(sc);
-        if (!r || sc->connect_once) return r;
-        if (maxwait > 0 && wait > maxwait) wait = maxwait;
-        fprintf(stderr, "Can not connect to server '%s', retrying in %d seconds\n", sc->servername,
-                wait);
-        sleep((unsigned)wait);
-        if (signals_shutdown()) return r;
-    }
-}
-
-static int need_connection(struct run *run)
-{
-    if (run->sc.backend && !run->sc.broken) return 0;
-    return connect_or_wait(&run->sc);
-}
-
-/* ---- items ---- */
-
-static void item_failed(struct run *run, const char *what, const char *name, int r)
-{
-    fprintf(stderr, "Error from %s: %s: %s\n", what, name, sync_client_errtext(&run->sc, r));
-    syslog(LOG_ERR, "Error in %s(%s): bailing out! %s", what, name, error_message(r));
-    run->failed = true;
-}
-
-static int run_users(struct run *run, int (*fn)(struct sync_client *sc, const char *userid),
-                     const char *what)
-{
-    for (int i = 0; i < strarray_size(&run->names) && !signals_shutdown(); i++) {
-        const char *userid = strarray_nth(&run->names, i);
-        int r = need_connection(run);
-        if (r) return r;
-        if (i) (void)sync_client_restart(&run->sc);
-        if (!*userid || strchr(userid, '/'))
-            r = IMAP_INVALID_USER;
-        else
-            r = fn(&run->sc, userid);
-        if (r) item_failed(run, what, userid, r);
-    }
-    return 0;
-}
-
-static int run_mailboxes(struct run *run, const struct work *work)
-{
-    strarray_t intnames = STRARRAY_INITIALIZER;
-    struct namespace ns;
-    int r = mboxname_init_namespace(&ns, true);
-
-    for (int i = 0; i < strarray_size(&run->names) && !r; i++) {
-        const char *name = strarray_nth(&run->names, i);
-        char *intname = mboxname_from_external(extname_of(name), &ns, NULL);
-        if (intname)
-            strarray_appendm(&intnames, intname);
-        else
-            item_failed(run, work->mailboxes, name, IMAP_MAILBOX_BADNAME);
-    }
-    if (!r) r = need_connection(run);
-    if (!r && strarray_size(&intnames)) {
-        int er = work->do_mailboxes(&run->sc, &intnames);
-        if (er) item_failed(run, work->mailboxes, strarray_nth(&intnames, 0), er);
-    }
-    strarray_fini(&intnames);
-    return r;
-}
-
-/* ---- all ---- */
-
-struct everything {
-    strarray_t users, shared;
-};
-
-static int everything_cb(const mbentry_t *mbentry, void *rock)
-{
-    struct everything *all = rock;
-    char *userid = mboxname_to_userid(mbentry->name);
-
-    if (!userid)
-        strarray_append(&all->shared, mbentry->name);
-    else if (!strarray_size(&all->users) || strcmp(strarray_nth(&all->users, -1), userid) != 0)
-        strarray_add(&all->users, userid);
-    free(userid);
-    return 0;
-}
-
-static void all_failed(struct run *run, const char *what, const char *name, int r)
-{
-    if (r == IMAP_MAILBOX_LOCKED && !run->verify) { /* as 3.6.1 */
-        sync_client_say(&run->sc, "skipping locked %s", name);
-        return;
-    }
-    item_failed(run, what, name, r);
-}
-
-static int run_all(struct run *run, const struct work *work)
-{
-    struct everything all = { STRARRAY_INITIALIZER, STRARRAY_INITIALIZER };
-    const char *prefix = strarray_size(&run->names) ? strarray_nth(&run->names, 0) : "";
-    int r = mboxlist_allmbox(prefix, everything_cb, &all, 0);
-
-    run->sc.nowait = true;
-    for (int i = 0; i < strarray_size(&all.users) && !r && !signals_shutdown(); i++) {
-        r = need_connection(run);
-        if (r) break;
-        int er = work->do_user(&run->sc, strarray_nth(&all.users, i));
-        if (er) all_failed(run, work->user, strarray_nth(&all.users, i), er);
-        (void)sync_client_restart(&run->sc);
-    }
-    for (int i = 0; i < strarray_size(&all.shared) && !r && !signals_shutdown(); i++) {
-        strarray_t one = STRARRAY_INITIALIZER;
-        r = need_connection(run);
-        strarray_append(&one, strarray_nth(&all.shared, i));
-        int er = r ? 0 : work->do_mailboxes(&run->sc, &one);
-        if (er) all_failed(run, work->mailboxes, strarray_nth(&all.shared, i), er);
-        strarray_fini(&one);
-    }
-    strarray_fini(&all.users);
-    strarray_fini(&all.shared);
-    return r;
 }
 
 /* ---- options ---- */
@@ -227,6 +88,8 @@ static void set_mode(struct run *run, enum mode mode)
     }
     run->mode = mode;
 }
+
+#define MAX_JOBS 256
 
 #define OPT_VERIFY 256
 #define OPT_STATUS 257
@@ -247,6 +110,7 @@ static const struct option longopts[] = {
     { "no-wait", no_argument, NULL, 'N' },
     { "no-copyback", no_argument, NULL, 'O' },
     { "connect-once", no_argument, NULL, 'o' },
+    { "jobs", required_argument, NULL, 'j' },
     { "require-compression", no_argument, NULL, 'z' },
     { "verify", no_argument, NULL, OPT_VERIFY },
     { "rolling", no_argument, NULL, 'r' },
@@ -260,7 +124,7 @@ static const struct option longopts[] = {
     { NULL, 0, NULL, 0 },
 };
 
-static int seconds(const char *text)
+static int number(const char *text)
 {
     char *end;
     long n = strtol(text, &end, 10);
@@ -269,13 +133,21 @@ static int seconds(const char *text)
     return (int)n;
 }
 
+static int jobs(const char *text)
+{
+    int n = number(text);
+
+    if (n < 1 || n > MAX_JOBS) usage();
+    return n;
+}
+
 static void parse_options(struct run *run, int argc, char **argv, const char **alt_config,
                           unsigned *debug_sleep)
 {
     struct sync_client *sc = &run->sc;
     int opt;
 
-    while ((opt = getopt_long(argc, argv, "1AC:F:LNORS:d:f:lmn:op:rst:uvw:z", longopts, NULL)) !=
+    while ((opt = getopt_long(argc, argv, "1AC:F:LNORS:d:f:j:lmn:op:rst:uvw:z", longopts, NULL)) !=
            EOF) {
         switch (opt) {
         case 'C': *alt_config = optarg; break;
@@ -288,6 +160,7 @@ static void parse_options(struct run *run, int argc, char **argv, const char **a
         case 'O': sc->nocopyback = true; break;
         case 'S': sc->servername = optarg; break;
         case 'f': run->namefile = optarg; break;
+        case 'j': run->jobs = jobs(optarg); break;
         case 'l': sc->log = true; break;
         case 'n': sc->channel = optarg; break;
         case 'o': sc->connect_once = true; break;
@@ -300,8 +173,8 @@ static void parse_options(struct run *run, int argc, char **argv, const char **a
         case 'R': set_mode(run, MODE_ROLL); break;
         case '1': run->roll.once = true; break;
         case 'F': run->roll.shutdown_file = optarg; break;
-        case 'd': run->roll.interval = seconds(optarg); break;
-        case 't': run->roll.lifetime = seconds(optarg); break;
+        case 'd': run->roll.interval = number(optarg); break;
+        case 't': run->roll.lifetime = number(optarg); break;
         case OPT_STATUS: set_mode(run, MODE_STATUS); break;
         case OPT_JSON: run->json = true; break;
         default: usage();
@@ -335,30 +208,31 @@ static void summary(const struct run *run, uint64_t ms)
     printf("%" PRIu64 " mailboxes updated, %" PRIu64 " messages uploaded (%" PRIu64
            " octets) in %" PRIu64 ".%" PRIu64 " seconds%s",
            sc->mailboxes, sc->messages, sc->octets, ms / 1000, ms % 1000 / 100,
-           run->failed ? ", with errors" : "");
+           run->items.failed ? ", with errors" : "");
     if (run->verify) printf(", %" PRIu64 " differences left", sc->differences);
     putchar('\n');
 }
 
-static int run_mode(struct run *run, const struct work *work)
+static int run_mode(struct run *run)
 {
     switch (run->mode) {
-    case MODE_USER: return run_users(run, work->do_user, work->user);
-    case MODE_META: return run_users(run, work->do_meta, work->meta);
-    case MODE_MAILBOX: return run_mailboxes(run, work);
-    case MODE_ALL: return run_all(run, work);
+    case MODE_USER: return sync_items_users(&run->items, &run->names, false);
+    case MODE_META: return sync_items_users(&run->items, &run->names, true);
+    case MODE_MAILBOX: return sync_items_mailboxes(&run->items, &run->names);
+    case MODE_ALL: return sync_items_all(&run->items, strarray_size(&run->names) ? strarray_nth(&run->names, 0) : "");
     default: break;
     }
     return 0;
 }
 
-static void run_work(struct run *run, const struct work *work)
+static void run_work(struct run *run, bool verify)
 {
-    int r = run_mode(run, work);
+    run->items.verify = verify;
+    int r = run_mode(run);
 
     if (!r) return;
     fprintf(stderr, "sync_client: %s\n", error_message(r));
-    run->failed = true;
+    run->items.failed = true;
 }
 
 /* ---- rolling ---- */
@@ -380,6 +254,7 @@ static int run_roll(struct run *run)
     struct sync_client *sc = &run->sc;
 
     run->roll.sc = sc;
+    run->roll.jobs = run->jobs;
     run->roll.file = run->namefile;
     if (run->background && !run->namefile && !cyrus_isdaemon()) go_to_background();
     return sync_client_roll(&run->roll);
@@ -389,11 +264,13 @@ static int run_items(struct run *run)
 {
     unsigned long long began = monotonic_ms();
 
+    run->items.sc = &run->sc;
+    run->items.jobs = run->jobs;
     run->sc.complain = true;
-    run_work(run, &replicate);
-    if (run->verify && !signals_shutdown()) run_work(run, &verify);
+    run_work(run, false);
+    if (run->verify && !signals_shutdown()) run_work(run, true);
     summary(run, monotonic_ms() - began);
-    return run->failed || run->sc.differences ? 1 : EX_OK;
+    return run->items.failed || run->sc.differences ? 1 : EX_OK;
 }
 
 static void need_server(struct run *run)
@@ -405,7 +282,7 @@ static void need_server(struct run *run)
 
 int main(int argc, char **argv)
 {
-    struct run run = { .names = STRARRAY_INITIALIZER, .roll = { .interval = -1, .lifetime = 600 } };
+    struct run run = { .names = STRARRAY_INITIALIZER, .jobs = 1, .roll = { .interval = -1, .lifetime = 600 } };
     const char *alt_config = NULL;
     unsigned debug_sleep = 0;
     int code;

@@ -46,6 +46,7 @@ struct sync_client {
     struct buf errtext;
     struct sync_reserve *reserve; /* files fetched from the replica */
 
+    bool skip_locked; /* with nowait: a user that another client works on is no failure */
     bool complain; /* name on stderr each mailbox that fails */
     bool proxy;    /* an IMAP server, logged in to as proxy_authname (XFER); nothing is said on stdout */
 

@@ -20,30 +20,14 @@
 #include "imap_err.h"
 #include "libconfig.h"
 #include "signals.h"
-#include "sync_client_roll.h"
+#include "sync_client_roll_loop.h"
 #include "sync_log.h"
 #include "times.h"
 #include "xsyslog.h"
 
 #define CONNECT_FIRST 15   /* seconds between two tries */
 #define LOCK_WAIT 60       /* seconds for another client to end */
-#define BREAKS_IN_A_ROW 3  /* after which we wait before we connect again */
-#define UNIT_BREAKS 2
 #define RESTART_EVERY 100  /* owners */
-
-struct rolling {
-    struct sync_roll *roll;
-    struct sync_client *sc;
-    struct sync_source *source;
-    struct sync_retry retry;
-    struct sync_roll_status status;
-    unsigned long long connected; /* of monotonic_ms() */
-    unsigned breaks;              /* in a row */
-    unsigned since_restart;       /* owners */
-    uint64_t messages;            /* sent, at the last RESTART */
-    int lockfd;
-    bool failed; /* something has, ever */
-};
 
 /* Wakes for a signal. */
 static void doze(int ms)
@@ -61,7 +45,7 @@ static bool shutdown_file_is_there(const struct rolling *ro)
     return file && !access(file, F_OK);
 }
 
-static bool must_end(const struct rolling *ro)
+bool sync_roll_must_end(const struct rolling *ro)
 {
     return signals_shutdown() || shutdown_file_is_there(ro);
 }
@@ -79,7 +63,7 @@ static void remove_shutdown_file(const struct rolling *ro)
 
 /* ---- what is said about it ---- */
 
-static void set_state(struct rolling *ro, const char *state)
+void sync_roll_set_state(struct rolling *ro, const char *state)
 {
     if (ro->roll->file) return;
     if (ro->status.state && !strcmp(ro->status.state, state)) return;
@@ -88,7 +72,7 @@ static void set_state(struct rolling *ro, const char *state)
     sync_status_write(&ro->status, &ro->retry);
 }
 
-static void note_error(struct rolling *ro, const char *what, const char *reason)
+void sync_roll_note_error(struct rolling *ro, const char *what, const char *reason)
 {
     buf_reset(&ro->status.last_error);
     buf_printf(&ro->status.last_error, "%s: %s", what, reason);
@@ -98,7 +82,7 @@ static void note_error(struct rolling *ro, const char *what, const char *reason)
 
 /* ---- the connection ---- */
 
-static bool is_once(const struct rolling *ro)
+bool sync_roll_is_once(const struct rolling *ro)
 {
     return ro->roll->file || ro->roll->once;
 }
@@ -107,18 +91,25 @@ static bool is_once(const struct rolling *ro)
 static bool wait_seconds(struct rolling *ro, int seconds)
 {
     for (unsigned long long until = monotonic_ms() + (unsigned long long)seconds * 1000; monotonic_ms() < until;) {
-        if (must_end(ro)) return false;
+        if (sync_roll_must_end(ro)) return false;
         doze(200);
     }
-    return !must_end(ro);
+    return !sync_roll_must_end(ro);
 }
 
-static int next_wait(int wait)
+int sync_roll_next_wait(int wait)
 {
     int most = config_getduration(IMAPOPT_SYNC_RECONNECT_MAXWAIT);
 
     wait = wait ? wait * 2 : CONNECT_FIRST;
     return most > 0 && wait > most ? most : wait;
+}
+
+void sync_roll_connected(struct rolling *ro)
+{
+    ro->connected = monotonic_ms();
+    ro->since_restart = 0;
+    ro->messages = ro->sc->messages;
 }
 
 /* False: we are to end, or (once, with -o) the replica can't be reached. */
@@ -127,27 +118,25 @@ static bool connect_again(struct rolling *ro)
     int wait = 0;
 
     if (ro->sc->backend && !ro->sc->broken) return true;
-    if (ro->breaks >= BREAKS_IN_A_ROW && !wait_seconds(ro, wait = next_wait(wait))) return false;
+    if (ro->breaks >= SYNC_ROLL_BREAKS && !wait_seconds(ro, wait = sync_roll_next_wait(wait))) return false;
     for (;;) {
-        if (must_end(ro)) return false;
+        if (sync_roll_must_end(ro)) return false;
         int r = sync_client_connect(ro->sc);
         if (!r) break;
-        note_error(ro, "connect", error_message(r));
+        sync_roll_note_error(ro, "connect", error_message(r));
         ro->status.state = NULL;
-        set_state(ro, "connecting");
-        if (ro->sc->connect_once && is_once(ro)) return false;
-        wait = next_wait(wait);
+        sync_roll_set_state(ro, "connecting");
+        if (ro->sc->connect_once && sync_roll_is_once(ro)) return false;
+        wait = sync_roll_next_wait(wait);
         syslog(LOG_NOTICE, "Can not connect to server '%s', retrying in %d seconds", ro->sc->servername, wait);
         if (!wait_seconds(ro, wait)) return false;
     }
-    ro->connected = monotonic_ms();
-    ro->since_restart = 0;
-    ro->messages = ro->sc->messages;
+    sync_roll_connected(ro);
     return true;
 }
 
 /* The replica lets go of what it keeps for us; an old connection is given up after that. */
-static void rest(struct rolling *ro)
+void sync_roll_rest(struct rolling *ro)
 {
     bool old = ro->roll->lifetime > 0 &&
                monotonic_ms() - ro->connected >= (unsigned long long)ro->roll->lifetime * 1000;
@@ -166,11 +155,11 @@ static void rest(struct rolling *ro)
 
 /* ---- a turn ---- */
 
-static void settle(struct rolling *ro, const struct sync_unit *unit, ptrarray_t *failures)
+void sync_roll_settle(struct rolling *ro, const struct sync_unit *unit, ptrarray_t *failures)
 {
     for (int i = 0; i < ptrarray_size(failures); i++) {
         const struct sync_failure *failure = ptrarray_nth(failures, i);
-        note_error(ro, failure->line, failure->reason);
+        sync_roll_note_error(ro, failure->line, failure->reason);
         if (ro->roll->file) fprintf(stderr, "%s: %s\n", failure->line, failure->reason);
         ro->failed = true;
     }
@@ -178,7 +167,7 @@ static void settle(struct rolling *ro, const struct sync_unit *unit, ptrarray_t 
     sync_failures_fini(failures);
 }
 
-static bool may_promote(const struct rolling *ro, const struct sync_unit *unit)
+bool sync_roll_may_promote(const struct rolling *ro, const struct sync_unit *unit)
 {
     struct buf line = BUF_INITIALIZER;
     bool waits = !unit->retried && sync_log_line("USER", unit->owner, NULL, &line) &&
@@ -188,35 +177,49 @@ static bool may_promote(const struct rolling *ro, const struct sync_unit *unit)
     return !waits;
 }
 
+bool sync_roll_attempt(struct rolling *ro, struct sync_unit *unit, bool promote, ptrarray_t *failures)
+{
+    int r = sync_unit_run(ro->sc, unit, promote, failures);
+
+    if (!r && !ro->sc->broken) {
+        ro->breaks = 0;
+        return true;
+    }
+    sync_failures_fini(failures);
+    sync_roll_note_error(ro, *unit->owner ? unit->owner : "shared", sync_client_errtext(ro->sc, r));
+    syslog(LOG_ERR, "SYNCERROR: the connection broke at <%s>: %s", unit->owner, error_message(r));
+    sync_client_disconnect(ro->sc);
+    ro->breaks++;
+    if (++unit->broken < SYNC_ROLL_UNIT_BREAKS || signals_shutdown()) return false;
+    sync_unit_give_up(unit, error_message(r), failures);
+    return true;
+}
+
 /* False: we are to end before it is done. */
 static bool do_unit(struct rolling *ro, struct sync_unit *unit)
 {
     for (;;) {
         ptrarray_t failures = PTRARRAY_INITIALIZER;
         if (!connect_again(ro)) return false;
-        int r = sync_unit_run(ro->sc, unit, may_promote(ro, unit), &failures);
-        if (!r && !ro->sc->broken) {
-            ro->breaks = 0;
-            settle(ro, unit, &failures);
-            return true;
-        }
-        sync_failures_fini(&failures);
-        note_error(ro, *unit->owner ? unit->owner : "shared", sync_client_errtext(ro->sc, r));
-        syslog(LOG_ERR, "SYNCERROR: the connection broke at <%s>: %s", unit->owner, error_message(r));
-        sync_client_disconnect(ro->sc);
-        ro->breaks++;
-        if (++unit->broken < UNIT_BREAKS || signals_shutdown()) continue;
-        sync_unit_give_up(unit, error_message(r), &failures);
-        settle(ro, unit, &failures);
+        if (!sync_roll_attempt(ro, unit, sync_roll_may_promote(ro, unit), &failures)) continue;
+        sync_roll_settle(ro, unit, &failures);
         return true;
     }
+}
+
+static bool do_in_turn(struct rolling *ro, const ptrarray_t *units)
+{
+    for (int i = 0; i < ptrarray_size(units); i++) {
+        if (sync_roll_must_end(ro) || !do_unit(ro, ptrarray_nth(units, i))) return false;
+        sync_roll_rest(ro);
+    }
+    return true;
 }
 
 /* *n: owners that there was something to do for. False: we are to end. */
 static bool turn(struct rolling *ro, int *n)
 {
     struct sync_actions actions;
-    bool whole = true;
     size_t failed_before = hash_numrecords(&ro->retry.entries);
 
     sync_actions_init(&actions);
@@ -224,11 +227,8 @@ static bool turn(struct rolling *ro, int *n)
     int r = sync_source_read(ro->source, &actions);
     if (r) ro->failed = true;
     *n = ptrarray_size(&actions.units);
-    if (*n) set_state(ro, "working");
-    for (int i = 0; i < *n && whole; i++) {
-        whole = !must_end(ro) && do_unit(ro, ptrarray_nth(&actions.units, i));
-        if (whole) rest(ro);
-    }
+    if (*n) sync_roll_set_state(ro, "working");
+    bool whole = ro->roll->jobs > 1 ? sync_roll_at_once(ro, &actions) : do_in_turn(ro, &actions.units);
     sync_actions_fini(&actions);
     if (!whole) return false;
     if (!ro->roll->file && !sync_retry_save(&ro->retry) && !r) (void)sync_source_commit(ro->source);
@@ -256,20 +256,20 @@ static void roll_on(struct rolling *ro)
 {
     int n;
 
-    if (!is_once(ro)) {
-        set_state(ro, "connecting");
+    if (!sync_roll_is_once(ro) && ro->roll->jobs <= 1) {
+        sync_roll_set_state(ro, "connecting");
         if (!connect_again(ro)) return;
     }
-    while (!must_end(ro)) {
+    while (!sync_roll_must_end(ro)) {
         unsigned long long began = monotonic_ms();
         if (!turn(ro, &n)) {
             ro->failed = true;
             break;
         }
-        if (is_once(ro) && !(ro->roll->once && n)) break;
-        set_state(ro, "idle");
-        if (!is_once(ro)) pause_until_next(ro, began, n);
-        if (!n) rest(ro);
+        if (sync_roll_is_once(ro) && !(ro->roll->once && n)) break;
+        sync_roll_set_state(ro, "idle");
+        if (!sync_roll_is_once(ro)) pause_until_next(ro, began, n);
+        if (!n) sync_roll_rest(ro);
     }
 }
 
@@ -321,10 +321,11 @@ int sync_client_roll(struct sync_roll *roll)
     r = begin(&ro);
     if (!r) {
         roll_on(&ro);
+        sync_pool_free(&ro.pool);
         if (!roll->file) (void)sync_retry_give_back(&ro.retry);
         remove_shutdown_file(&ro);
         ro.status.state = NULL;
-        set_state(&ro, "ended");
+        sync_roll_set_state(&ro, "ended");
         sync_retry_fini(&ro.retry);
     }
     sync_source_close(&ro.source);

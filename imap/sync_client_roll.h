@@ -82,6 +82,7 @@ int sync_retry_wait_ms(const struct sync_retry *retry, int most);
 int sync_unit_run(struct sync_client *sc, const struct sync_unit *unit, bool promote, ptrarray_t *failures);
 /* As if all of it had failed. */
 void sync_unit_give_up(const struct sync_unit *unit, const char *reason, ptrarray_t *failures);
+void sync_failure_add(ptrarray_t *failures, const char *line, const char *reason, bool passing);
 void sync_failures_fini(ptrarray_t *failures);
 
 /* ---- _status ---- */
@@ -103,6 +104,7 @@ struct sync_roll {
     bool once;                 /* -1 */
     int interval;              /* -d: seconds between two runs; -1: sync_repeat_interval */
     int lifetime;              /* -t: seconds of a connection */
+    int jobs;                  /* -j: workers; up to 1: none */
     const char *shutdown_file; /* -F; NULL: sync_shutdown_file */
 };
 /* Runs until a signal or the shutdown file ends it: exit code. */

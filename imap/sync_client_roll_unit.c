@@ -30,7 +30,7 @@ struct work {
 
 /* ---- failures ---- */
 
-static void add_failure(ptrarray_t *failures, const char *line, const char *reason, bool passing)
+void sync_failure_add(ptrarray_t *failures, const char *line, const char *reason, bool passing)
 {
     struct sync_failure *failure = xzmalloc(sizeof(*failure));
 
@@ -67,7 +67,7 @@ static void failed(struct work *w, const char *type, const char *arg1, const cha
 
     if (sync_log_line(type, arg1, arg2, &line)) {
         syslog(LOG_ERR, "SYNCERROR: %s: %s; it is tried again later", buf_cstring(&line), reason);
-        add_failure(w->failures, buf_cstring(&line), reason, is_passing(r));
+        sync_failure_add(w->failures, buf_cstring(&line), reason, is_passing(r));
     }
     buf_free(&line);
 }
@@ -75,7 +75,7 @@ static void failed(struct work *w, const char *type, const char *arg1, const cha
 void sync_unit_give_up(const struct sync_unit *unit, const char *reason, ptrarray_t *failures)
 {
     for (int i = 0; i < strarray_size(&unit->lines); i++)
-        add_failure(failures, strarray_nth(&unit->lines, i), reason, false);
+        sync_failure_add(failures, strarray_nth(&unit->lines, i), reason, false);
 }
 
 /* ---- whole users ---- */
