@@ -93,6 +93,8 @@ uint32_t mailbox_num_records(const struct mailbox *);
 int mailbox_read_record(struct mailbox *, uint32_t recno, struct index_record *rec);
 /* Find by UID (binary search); IMAP_NOTFOUND if there is none. */
 int mailbox_find_uid(struct mailbox *, uint32_t uid, struct index_record *rec);
+/* First recno whose UID is at least uid; num_records + 1: none. Records that can't be read may lead it astray. */
+uint32_t mailbox_lower_bound(const struct mailbox *, uint32_t uid);
 
 /* Iterate over records with uid > since_uid in UID order.
  * flags: MAILBOX_ITER_*. Return of the callback <> 0 stops and is returned. */

@@ -130,8 +130,6 @@ void mailbox_log(const struct mailbox *mailbox, int r, const char *what, const c
 /* A place for the changed record, found or made; pointers end with the next call. */
 struct staged_record *mailbox_stage_record(struct mailbox *mailbox, uint32_t recno);
 struct staged_record *mailbox_staged(const struct mailbox *mailbox, uint32_t recno);
-/* First recno whose UID is at least uid; num_records + 1: none. */
-uint32_t mailbox_lower_bound(const struct mailbox *mailbox, uint32_t uid);
 const char *mailbox_record_bytes(const struct mailbox *mailbox, uint32_t recno);
 
 /* mailbox_cache.c */

@@ -32,9 +32,21 @@ void full_init(struct full *full, struct sync_client *sc, const char *name)
     bv_init(&full->copied);
 }
 
-void full_fini(struct full *full)
+void full_forget_remote(struct full *full)
 {
     sync_folder_fini(&full->remote);
+    sync_spool_fini(&full->theirs);
+    sync_spool_init(&full->theirs);
+    full->spool_error = 0;
+    sync_ranges_fini(&full->ranges.listed);
+    free(full->ranges.uniqueid);
+    full->ranges = (struct full_ranges){ 0 };
+    full->stale = false;
+}
+
+void full_fini(struct full *full)
+{
+    full_forget_remote(full);
     sync_spool_fini(&full->theirs);
     free_hash_table(&full->lost, NULL);
     bv_fini(&full->copied);
@@ -77,26 +89,43 @@ static int full_line(struct sync_client *sc, struct dlist **dlp, void *rock)
     return r ? r : sync_spool_end(&full->theirs);
 }
 
-int full_get_remote(struct full *full)
+void full_set_numbers(struct full *full)
+{
+    full->numbers.their_highestmodseq = full->remote.highestmodseq;
+    full->numbers.their_last_uid = full->remote.last_uid;
+    if (full->theirs.last_uid > full->remote.last_uid)
+        full->numbers.their_last_uid = full->theirs.last_uid;
+}
+
+static int get_all(struct full *full)
 {
     struct dlist_itemsink records = { "RECORD", full_record, full };
     int r = sync_client_itemcommand(full->sc, "GET", dlist_newatom(NULL, "FULLMAILBOX", full->theirname),
                                     &records, full_line, full);
 
     if (!r && !full->remote.uniqueid) r = IMAP_MAILBOX_NONEXISTENT;
-    if (r) return r;
-    full->numbers.their_highestmodseq = full->remote.highestmodseq;
-    full->numbers.their_last_uid = full->remote.last_uid;
-    if (full->theirs.last_uid > full->remote.last_uid)
-        full->numbers.their_last_uid = full->theirs.last_uid;
-    return 0;
+    if (!r) full_set_numbers(full);
+    return r;
+}
+
+int full_get_remote(struct full *full)
+{
+    /* all live messages of another mailbox come here, whatever we have */
+    int r = full->numbers.absorb ? IMAP_AGAIN : full_get_ranges(full);
+
+    if (r != IMAP_AGAIN) return r;
+    full_forget_remote(full);
+    return get_all(full);
 }
 
 /* ---- the walk ---- */
 
-static struct full_decision decide(const struct full *full, const struct sync_record *ours,
+static struct full_decision decide(struct full *full, const struct sync_record *ours,
                                    const struct sync_record *theirs)
 {
+    full->alike = full->ranges.used && ours && !theirs && !sync_ranges_have(&full->ranges.listed, ours->rec.uid);
+    if (full->alike) return full_decide_alike(full, ours);
+
     struct full_decision d = full_decide(&full->numbers, ours, theirs);
 
     if (d.theirs == FULL_THEIRS_COPYBACK && bv_isset(&full->copied, full->step.pos))
@@ -181,12 +210,13 @@ static int dry_pass(struct full *full)
     if (r) return r;
     partition = xstrdup(mailbox_partition(full->mailbox));
     full->nwanted = 0;
-    r = full_find_copies(full);
+    r = full_check_ranges(full);
+    if (!r) r = full_find_copies(full);
     if (!r) r = full_walk(full, dry_step);
     mailbox_close(&full->mailbox);
     for (size_t i = 0; i < full->nwanted && !r; i++)
         r = fetch_one(full, partition, &full->wanted[i]);
-    if (r)
+    if (r && !full->stale)
         syslog(LOG_ERR, "SYNCERROR: failed to prepare update for %s: %s", full->name,
                error_message(r));
     free(partition);
@@ -225,10 +255,12 @@ static int run_full(struct full *full)
     int r = full_get_remote(full);
     for (int round = 0; !r; round++) {
         r = dry_pass(full);
-        if (r) break;
-        r = full_real_pass(full);
+        if (!r) r = full_real_pass(full);
         if (r != IMAP_AGAIN || round + 1 >= MAX_ROUNDS) break;
         r = 0;
+        if (!full->stale) continue;
+        full_forget_remote(full);
+        r = get_all(full);
     }
     if (!r) say_decisions(full);
     if (!r && full->nkuids && !full->numbers.absorb) r = send_expunges(full);

@@ -19,6 +19,7 @@
 #include "buf.h"
 #include "hash.h"
 #include "sync_folder.h"
+#include "sync_ranges.h"
 #include "sync_record.h"
 #include "sync_spool.h"
 #include "txn.h"
@@ -73,6 +74,15 @@ struct full_wanted { /* a message whose file is to be fetched */
     uint32_t uid;
     struct message_guid guid;
 };
+/* What was compared by ranges (sync_client_ranges), so that the spool has not all of the replica's records. */
+struct full_ranges {
+    bool used;
+    struct sync_ranges listed; /* the spool has all of these; in the others the messages that live were the same on both ends */
+    /* ours, when the comparison began */
+    char *uniqueid;
+    modseq_t highestmodseq;
+    uint32_t last_uid;
+};
 struct full {
     struct sync_client *sc;
     const char *name, *theirname;
@@ -80,6 +90,9 @@ struct full {
     struct sync_spool theirs;
     int spool_error;               /* the first record that could not be kept; those after it are not */
     struct sync_spool_reader step; /* while a walk is at work: theirs of this step */
+    struct full_ranges ranges;
+    bool alike; /* while a walk is at work: ours of this step was the same on both ends; theirs is not at hand */
+    bool stale; /* ours have changed so that a comparison by ranges does not hold */
     struct full_numbers numbers;
     struct txn *txn;         /* the real pass */
     struct mailbox *mailbox; /* open in either pass */
@@ -97,8 +110,20 @@ struct full {
 };
 void full_init(struct full *full, struct sync_client *sc, const char *name);
 void full_fini(struct full *full);
-/* Ask for all records of the replica. IMAP_MAILBOX_NONEXISTENT. */
+/* Ask for all records of the replica, or for those that differ from ours. IMAP_MAILBOX_NONEXISTENT. */
 int full_get_remote(struct full *full);
+/*
+ * The latter, from a replica that has X-RANGES. IMAP_AGAIN: it is to be asked for all, as ours are few or its mailbox has
+ * changed again and again.
+ */
+int full_get_ranges(struct full *full);
+/* What was learned of the replica is forgotten. */
+void full_forget_remote(struct full *full);
+void full_set_numbers(struct full *full);
+/* Of a message that was the same on both ends when they were compared. */
+struct full_decision full_decide_alike(const struct full *full, const struct sync_record *ours);
+/* full->mailbox has just been opened. IMAP_AGAIN (and full->stale): what was compared may be gone without a trace. */
+int full_check_ranges(struct full *full);
 /*
  * Walk our records and the replica's; each with its decision. ours, theirs as full_decide; both are valid
  * for this step, and may be changed.

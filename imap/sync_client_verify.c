@@ -58,6 +58,7 @@ static int record_step(struct full *full, struct full_decision d, struct sync_re
     uint32_t uid = ours ? ours->rec.uid : theirs->rec.uid;
     const char *what = NULL;
 
+    if (full->alike) return 0;
     if (is_alive(ours) && !is_alive(theirs))
         what = theirs ? "expunged on the replica" : "only here";
     else if (!is_alive(ours) && is_alive(theirs))

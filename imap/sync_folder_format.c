@@ -12,6 +12,7 @@
 #include "imap_err.h"
 #include "mailbox.h"
 #include "prot.h"
+#include "sync_ranges.h"
 #include "sync_record.h"
 #include "sync_spool.h"
 #include "sync_walk.h"
@@ -52,40 +53,58 @@ static int format_record(struct mailbox *mailbox, const struct index_record *rec
 
 /* A record that cannot be read fails the whole: the other end must not take it for one that is
  * not there. */
-static int format_records(struct mailbox *mailbox, modseq_t since, struct text *text)
+static int format_range(const struct sync_format *format, uint32_t first, uint32_t last, const char **sep,
+                        struct text *text)
 {
     struct sync_mailbox_records records;
-    struct sync_stream stream = sync_stream_mailbox(&records, mailbox);
-    const char *sep = "";
+    struct sync_stream stream = sync_stream_mailbox_from(&records, format->mailbox, first);
 
     for (;;) {
         const struct index_record *rec = NULL;
         int r = stream.next(stream.rock, &rec);
-        if (r || !rec) return r;
-        if (since && rec->modseq <= since) continue;
-        prot_puts(text->stream, sep);
-        sep = " ";
-        r = format_record(mailbox, rec, text->stream);
+        if (r || !rec || rec->uid > last) return r;
+        if (format->since && rec->modseq <= format->since) continue;
+        prot_puts(text->stream, *sep);
+        *sep = " ";
+        r = format_record(format->mailbox, rec, text->stream);
         if (!r) r = drain(text, CHUNK);
         if (r) return r;
     }
+}
+
+static int format_records(const struct sync_format *format, struct text *text)
+{
+    const struct sync_ranges *ranges = format->ranges;
+    const char *sep = "";
+    int r = 0;
+
+    if (!ranges) return format_range(format, 1, UINT32_MAX, &sep, text);
+    for (size_t i = 0; i < ranges->n && !r; i++)
+        r = format_range(format, ranges->v[i].first, ranges->v[i].last, &sep, text);
+    return r;
+}
+
+static int format_kvlist(const struct dlist *kl, const struct sync_format *format, struct text *text)
+{
+    prot_setisclient(text->stream, format->isclient);
+    dlist_print(kl, true, text->stream);
+    if (prot_flush(text->stream)) return IMAP_IOERROR;
+    if (!format->mailbox) return drain(text, 0);
+    buf_truncate(text->buf, buf_len(text->buf) - 1); /* the closing parenthesis */
+    prot_puts(text->stream, " RECORD (");
+    int r = format_records(format, text);
+    prot_puts(text->stream, "))");
+    return r ? r : drain(text, 0);
 }
 
 static int format_folder(const struct sync_folder *folder, const struct sync_format *format,
                          struct text *text)
 {
     struct dlist *kl = sync_folder_print(folder, format->name);
+    int r = format_kvlist(kl, format, text);
 
-    prot_setisclient(text->stream, format->isclient);
-    dlist_print(kl, true, text->stream);
     dlist_free(&kl);
-    if (prot_flush(text->stream)) return IMAP_IOERROR;
-    if (!format->mailbox) return drain(text, 0);
-    buf_truncate(text->buf, buf_len(text->buf) - 1); /* the closing parenthesis */
-    prot_puts(text->stream, " RECORD (");
-    int r = format_records(format->mailbox, format->since, text);
-    prot_puts(text->stream, "))");
-    return r ? r : drain(text, 0);
+    return r;
 }
 
 int sync_folder_format(const struct sync_folder *folder, const struct sync_format *format,
@@ -100,14 +119,23 @@ int sync_folder_format(const struct sync_folder *folder, const struct sync_forma
     return r;
 }
 
-int sync_folder_spill(const struct sync_folder *folder, const struct sync_format *format,
-                      struct spill *out)
+int sync_kvlist_spill(const struct dlist *kl, const struct sync_format *format, struct spill *out)
 {
     struct buf chunk = BUF_INITIALIZER;
     struct text text = { prot_writebuf(&chunk), &chunk, out };
-    int r = format_folder(folder, format, &text);
+    int r = format_kvlist(kl, format, &text);
 
     prot_free(text.stream);
     buf_free(&chunk);
+    return r;
+}
+
+int sync_folder_spill(const struct sync_folder *folder, const struct sync_format *format,
+                      struct spill *out)
+{
+    struct dlist *kl = sync_folder_print(folder, format->name);
+    int r = sync_kvlist_spill(kl, format, out);
+
+    dlist_free(&kl);
     return r;
 }

@@ -13,10 +13,14 @@
 #include "spill.h"
 #include "sync_folder.h"
 
+struct dlist;
+struct sync_ranges;
+
 struct sync_format {
     const char *name;        /* "MAILBOX", "LOCAL_MAILBOX" */
     struct mailbox *mailbox; /* whose records; NULL: no RECORD */
     modseq_t since;          /* records with a higher modseq; 0: all */
+    const struct sync_ranges *ranges; /* records in these; NULL: all */
     bool isclient;           /* literals with "+" */
 };
 /* Appends `NAME %(...)` to out. An error of the mailbox, out is as it came then. */
@@ -25,5 +29,7 @@ int sync_folder_format(const struct sync_folder *folder, const struct sync_forma
 /* The same to a spill in temp_path. After an error the spill is of no more use. IMAP_NOSPACE. */
 int sync_folder_spill(const struct sync_folder *folder, const struct sync_format *format,
                       struct spill *out);
+/* The same with any kvlist and its name in the place of the folder. */
+int sync_kvlist_spill(const struct dlist *kl, const struct sync_format *format, struct spill *out);
 
 #endif

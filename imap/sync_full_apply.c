@@ -79,8 +79,10 @@ static int take_flags(struct full *full, struct sync_record *ours, struct sync_r
     return r ? r : mailbox_rewrite_record(full->mailbox, &rec, 0);
 }
 
-static const char *bump_reason(const struct sync_record *ours, const struct sync_record *theirs)
+static const char *bump_reason(const struct full *full, const struct sync_record *ours,
+                               const struct sync_record *theirs)
 {
+    if (full->alike) return "has changed here meanwhile";
     if (!theirs) return "sent as new";
     return ours->rec.internal_flags & FLAG_INTERNAL_EXPUNGED ? "expunged here"
                                                              : "the flags here are newer";
@@ -95,7 +97,7 @@ static int do_ours(struct full *full, enum full_ours what, struct sync_record *o
     rec = ours->rec;
     switch (what) {
     case FULL_OURS_BUMP:
-        decided(full, rec.uid, "%s", bump_reason(ours, theirs));
+        decided(full, rec.uid, "%s", bump_reason(full, ours, theirs));
         return mailbox_rewrite_record(full->mailbox, &rec, 0);
     case FULL_OURS_EXPUNGE:
         decided(full, rec.uid, "expunged on the replica");
@@ -291,6 +293,7 @@ int full_real_pass(struct full *full)
     full->txn = NULL;
     int r = txn_begin(&full->txn);
     if (!r) r = mailbox_open_iwl(full->txn, full->name, &full->mailbox);
+    if (!r) r = full_check_ranges(full);
     if (!r) r = raise_header(full);
     if (!r) r = raise_foreign_modseqs(full);
     if (!r) r = full_find_copies(full);

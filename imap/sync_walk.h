@@ -51,6 +51,9 @@ struct sync_mailbox_records {
 };
 struct sync_stream sync_stream_mailbox(struct sync_mailbox_records *records,
                                        struct mailbox *mailbox);
+/* Those with this UID or a higher one. */
+struct sync_stream sync_stream_mailbox_from(struct sync_mailbox_records *records, struct mailbox *mailbox,
+                                            uint32_t uid);
 
 /* ---- the walk ---- */
 enum sync_walk_side { SYNC_WALK_BOTH, SYNC_WALK_LOCAL, SYNC_WALK_REMOTE, SYNC_WALK_END };

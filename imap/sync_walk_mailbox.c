@@ -35,3 +35,12 @@ struct sync_stream sync_stream_mailbox(struct sync_mailbox_records *records,
     records->num_records = mailbox_num_records(mailbox);
     return (struct sync_stream){ mailbox_records_next, records };
 }
+
+struct sync_stream sync_stream_mailbox_from(struct sync_mailbox_records *records, struct mailbox *mailbox,
+                                            uint32_t uid)
+{
+    struct sync_stream stream = sync_stream_mailbox(records, mailbox);
+
+    records->recno = mailbox_lower_bound(mailbox, uid) - 1;
+    return stream;
+}

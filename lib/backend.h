@@ -46,6 +46,7 @@ enum backend_capa {
     BACKEND_CAPA_SUBHISTORY = 1 << 17,   /* histories of subscriptions (doc/sync-extensions.md) */
     BACKEND_CAPA_RENAMES = 1 << 18,      /* several renames in one transaction (the same) */
     BACKEND_CAPA_USERSTATE = 1 << 19,    /* states of users (the same) */
+    BACKEND_CAPA_RANGES = 1 << 20,       /* digests of ranges of messages (the same) */
 };
 
 struct backend_protocol; /* backend_protocol.h: banner, capability, STARTTLS, AUTH, COMPRESS, NOOP, LOGOUT of one protocol */

@@ -37,6 +37,7 @@ static const struct synccmd {
     { SYNCCMD_GET, "META", synccmd_get_meta, 0 },
     { SYNCCMD_GET, "NAMES", synccmd_get_names, 0 },
     { SYNCCMD_GET, "QUOTA", synccmd_get_quota, 0 },
+    { SYNCCMD_GET, "RANGES", synccmd_get_ranges, 0 },
     { SYNCCMD_GET, "SUBHISTORY", synccmd_get_subhistory, 0 },
     { SYNCCMD_GET, "UNIQUEIDS", synccmd_get_uniqueids, 0 },
     { SYNCCMD_GET, "USER", synccmd_get_user, 0 },
