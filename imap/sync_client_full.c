@@ -253,6 +253,8 @@ static int send_expunges(struct full *full)
 static int run_full(struct full *full)
 {
     int r = full_get_remote(full);
+    if (!r && full->ranges.used)
+        sync_client_say(full->sc, "RANGES %s %zu records", full->name, full->ranges.records);
     for (int round = 0; !r; round++) {
         r = dry_pass(full);
         if (!r) r = full_real_pass(full);

@@ -77,6 +77,7 @@ struct full_wanted { /* a message whose file is to be fetched */
 /* What was compared by ranges (sync_client_ranges), so that the spool has not all of the replica's records. */
 struct full_ranges {
     bool used;
+    size_t records; /* that were asked for */
     struct sync_ranges listed; /* the spool has all of these; in the others the messages that live were the same on both ends */
     /* ours, when the comparison began */
     char *uniqueid;
@@ -90,6 +91,7 @@ struct full {
     struct sync_spool theirs;
     int spool_error;               /* the first record that could not be kept; those after it are not */
     struct sync_spool_reader step; /* while a walk is at work: theirs of this step */
+    bool anyhow; /* compare by ranges also when there are few records */
     struct full_ranges ranges;
     bool alike; /* while a walk is at work: ours of this step was the same on both ends; theirs is not at hand */
     bool stale; /* ours have changed so that a comparison by ranges does not hold */

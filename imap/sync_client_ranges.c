@@ -175,7 +175,7 @@ static int begin(struct full *full, uint32_t *n, bool *few)
     full->ranges.highestmodseq = hdr->highestmodseq;
     full->ranges.last_uid = hdr->last_uid;
     *n = hdr->exists;
-    *few = !full->ranges.uniqueid || mailbox_num_records(full->mailbox) < least();
+    *few = !full->ranges.uniqueid || (!full->anyhow && mailbox_num_records(full->mailbox) < least());
     mailbox_close(&full->mailbox);
     return 0;
 }
@@ -190,7 +190,7 @@ static void add_behind(struct sync_ranges *listed, uint32_t last_uid)
         sync_ranges_add(listed, last_uid + 1, UINT32_MAX);
 }
 
-static int get_records(struct full *full, size_t *records)
+static int get_records(struct full *full)
 {
     struct sync_ranges *listed = &full->ranges.listed;
     int r = 0;
@@ -200,7 +200,7 @@ static int get_records(struct full *full, size_t *records)
         struct question q = { .full = full, .asked = { listed->v + from, some, some } };
         struct dlist_itemsink items = { "RECORD", one_record, &q };
         r = ask(&q, "RECORDS", &items, records_line);
-        *records += q.records;
+        full->ranges.records += q.records;
     }
     return r ? r : sync_spool_end(&full->theirs);
 }
@@ -209,7 +209,6 @@ static int compare(struct full *full, bool *few)
 {
     struct sync_ranges_ends ends = { split, ask_digests, full };
     struct sync_range root = { .first = 1 };
-    size_t records = 0;
     int r = begin(full, &root.n, few);
 
     if (!r) r = *few ? IMAP_AGAIN : get_state(full);
@@ -218,12 +217,10 @@ static int compare(struct full *full, bool *few)
     if (root.last) r = sync_ranges_find(&ends, &root, &full->ranges.listed);
     if (r) return r;
     add_behind(&full->ranges.listed, root.last);
-    r = get_records(full, &records);
+    r = get_records(full);
     if (r) return r;
     full->ranges.used = true;
     full_set_numbers(full);
-    sync_client_say(full->sc, "RANGES %s: records=<%zu> ranges=<%zu>", full->name, records,
-                    full->ranges.listed.n);
     return 0;
 }
 

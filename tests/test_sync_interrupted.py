@@ -52,8 +52,10 @@ def interrupted(pair, name, cut_at, where, on_cut=None):
 
 @pytest.mark.parametrize("where", ["before", "half", "after"])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_server_is_killed_at_each_command(pair, seed, where):
-    histories = Histories(pair, [seed] * 25)
+@pytest.mark.parametrize("least, verb", [("1000", b"GET FULLMAILBOX"), ("0", b"GET RANGES")], ids=["list", "ranges"])
+def test_server_is_killed_at_each_command(pair, seed, where, least, verb):
+    pair.primary.env["CYLINDER_RANGES_LEAST"] = least
+    histories = Histories(pair, [seed] * 30)
     histories.load()
 
     def kill():
@@ -69,7 +71,7 @@ def test_server_is_killed_at_each_command(pair, seed, where):
         settle(pair, histories, name)
     else:
         pytest.fail("the run has no end")
-    assert verbs >= {b"GET MAILBOXES", b"APPLY MAILBOX", b"GET FULLMAILBOX", b"GET FETCH",
+    assert verbs >= {b"GET MAILBOXES", b"APPLY MAILBOX", verb, b"GET FETCH",
                      b"APPLY EXPUNGE", b"APPLY MESSAGE"}
 
 

@@ -26,14 +26,16 @@ class Relay:
 
     cut_at: number of the command (from 1, over all connections) at which both connections end:
     "before" it is passed on, with "half" of it passed on, or "after" the server has answered, the answer being lost.
-    on_cut is called first, to kill somebody. on_command is called with each command before it is passed on.
-    commands: what came. What a callback raises ends the connection, and close() raises it again.
+    on_cut is called first, to kill somebody. on_command is called with each command before it is passed on; what on_answer gives
+    of a command and its answer is passed on in the place of the answer.
+    commands: what came; octets: what both sides sent. What a callback raises ends the connection, and close() raises it again.
     """
 
-    def __init__(self, path, target, cut_at=None, where="before", on_cut=None, on_command=None):
+    def __init__(self, path, target, cut_at=None, where="before", on_cut=None, on_command=None, on_answer=None):
         self.path, self.target = path, target
         self.cut_at, self.where = cut_at, where
-        self.on_cut, self.on_command = on_cut, on_command
+        self.on_cut, self.on_command, self.on_answer = on_cut, on_command, on_answer
+        self.octets = 0
         self.problem = None
         self.commands = []
         self.cut = False
@@ -85,7 +87,9 @@ class Relay:
             server.close()
 
     def _talk(self, client, from_client, server, from_server):
-        client.sendall(self._answer(from_server))
+        banner = self._answer(from_server)
+        self.octets += len(banner)
+        client.sendall(banner)
         while True:
             command = read_command(from_client)
             if not command:
@@ -98,6 +102,9 @@ class Relay:
                 self.on_command(command)
             server.sendall(command)
             answer = self._answer(from_server)
+            self.octets += len(command) + len(answer)
+            if self.on_answer:
+                answer = self.on_answer(command, answer)
             client.sendall(answer)
             if not answer or command.startswith(b"EXIT"):
                 return
