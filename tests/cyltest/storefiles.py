@@ -68,6 +68,35 @@ class IndexFile:
             f.write(self.data)
 
 
+def _annotation_crc(uid, entry, value):
+    return zlib.crc32(f"{uid} /vendor/cmu/cyrus-imapd/{entry}  {value}".encode())
+
+
+def multiply(index, n):
+    """Messages 1 to n in the place of its one without flags: as that one but for UID, modseq, createdmodseq and GUID. No files."""
+    one, header = index.records[0], index.header
+    assert len(index.records) == 1 and not one["flags"] and not any(one["user_flags"])
+    template, fields = index.data[index.offset(1):index.offset(1) + 108], {name: (f, o) for name, f, o in _RECORD}
+    out, basic, annot = bytearray(), 0, 12345678
+    for uid in range(1, n + 1):
+        sha = struct.pack(">5I", uid, *(uid * k & 0xffffffff for k in (2654435761, 40503, 2246822519, 3266489917)))
+        for name, value in (("uid", uid), ("modseq", uid + 1), ("createdmodseq", uid + 1), ("guid", sha)):
+            struct.pack_into(fields[name][0], template, fields[name][1], value)
+        out += template + struct.pack(">I", zlib.crc32(template))
+        basic ^= zlib.crc32(f"{uid} {uid + 1} {one['last_updated']} (0) {one['internaldate']} {sha.hex()}".encode())
+        annot ^= _annotation_crc(uid, "createdmodseq", uid + 1)
+        if one["savedate"]:
+            annot ^= _annotation_crc(uid, "savedate", one["savedate"])
+        if one["cid"]:
+            annot ^= _annotation_crc(uid, "thrid", f"{one['cid']:x}")
+    index.data[HEADER_SIZE:] = out
+    for name, value in (("num_records", n), ("exists", n), ("unseen", n), ("last_uid", n), ("highestmodseq", n + 2),
+                        ("quota_mailbox_used", n * one["size"]), ("sync_crc_basic", basic), ("sync_crc_annot", annot)):
+        form, off = next((f, o) for field, f, o in _HEADER if field == name)
+        struct.pack_into(form, index.data, off, value)
+    index.set("generation_no", header["generation_no"])
+
+
 def mailbox_dir(server, name):
     """Directory of a mailbox, by its external name."""
     return server.run("mbpath", name).stdout.strip()
