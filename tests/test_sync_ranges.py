@@ -14,7 +14,7 @@ from cyltest.syncline import VENDOR, comparable, crcs, full, mailbox, record, up
 
 MANY = 20000
 CONF = {"conversations": False, "unixhierarchysep": False, "altnamespace": False, "virtdomains": "off",
-        "expunge_mode": "immediate"}
+        "expunge_mode": "immediate", "expunge_tombstones": "0"}
 SYSTEM = {b"\\Answered": 1, b"\\Flagged": 2, b"\\Deleted": 4, b"\\Draft": 8, b"\\Seen": 16}
 
 
