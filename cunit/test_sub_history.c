@@ -384,12 +384,13 @@ END_TEST
 
 #define OTHER_TIME 1795310893
 
-/* As 3.6.1 would, with its own time. */
+/* As 3.6.1 would: a new file, with its own time. */
 static void write_sub(const char *bytes, time_t when)
 {
     char *sub = user_file("sub");
     struct timespec times[2] = { { when, 250000000 }, { when, 250000000 } };
 
+    unlink(sub);
     test_writefile(sub, bytes, strlen(bytes));
     ck_assert_int_eq(utimensat(AT_FDCWD, sub, times, 0), 0);
     free(sub);

@@ -25,6 +25,7 @@
 #include <time.h>
 
 #include "crc32.h"
+#include "filesum.h"
 #include "imap_err.h"
 #include "mailbox_internal.h"
 #include "mboxlist.h"
@@ -113,15 +114,50 @@ void mailbox_free(struct mailbox *mailbox)
 
 /* ---- cyrus.header ---- */
 
-/* A CRC that differs is only told: the header is written before the index by older servers. */
+/* The bytes, and whether they have changed in place, which no server does. */
+static int map_header(const char *path, struct diskio_map *map, bool *damaged)
+{
+    int fd = diskio_open(path, O_RDONLY, 0);
+    int64_t size = fd < 0 ? fd : diskio_size(fd);
+    int r = size < 0 ? (int)size : diskio_map_refresh(map, fd, (size_t)size);
+
+    *damaged = !r && filesum_iswrong(fd, map->base, map->len);
+    if (fd >= 0) diskio_close(fd);
+    return r;
+}
+
+/*
+ * Of a header that is damaged: with what mailboxes.db has in place of its copies, it is again what the index has the CRC of. So the
+ * rest of it, the names of flags, is as it was.
+ */
+static bool is_proven(struct mailbox *mailbox, struct mailbox_header *h)
+{
+    const mbentry_t *entry = mailbox->mbentry;
+    struct buf bytes = BUF_INITIALIZER;
+
+    free(h->name);
+    free(h->uniqueid);
+    free(h->acl);
+    h->name = xstrdup(entry->name);
+    h->uniqueid = xstrdupnull(entry->uniqueid);
+    h->acl = xstrdupnull(entry->acl);
+    h->mbtype = entry->mbtype;
+    mailbox_header_print(h, &bytes);
+    bool proven = crc32_map(buf_base(&bytes), buf_len(&bytes)) == mailbox->hdr.header_file_crc;
+    buf_free(&bytes);
+    return proven;
+}
+
+/* A CRC of the index that differs is only told: the header is written before the index by older servers. */
 static int read_header(struct mailbox *mailbox)
 {
     struct diskio_map map = DISKIO_MAP_INITIALIZER;
     struct buf path = BUF_INITIALIZER;
+    bool damaged;
 
     int r = mailbox_path_meta(&mailbox->place, META_HEADER, &path);
     if (r) return r;
-    r = diskio_map_file(buf_cstring(&path), &map, NULL);
+    r = map_header(buf_cstring(&path), &map, &damaged);
     if (r) {
         mailbox_log(mailbox, r, "can't read cyrus.header", buf_cstring(&path));
         buf_free(&path);
@@ -132,7 +168,9 @@ static int read_header(struct mailbox *mailbox)
         xsyslog_errno(LOG_WARNING, 0, "Header CRC mismatch for mailbox",
                       "mailbox=<%s> crc=<%08x> expected=<%08x>", mailbox->mbentry->name, crc,
                       mailbox->hdr.header_file_crc);
+    damaged = damaged && crc != mailbox->hdr.header_file_crc;
     r = mailbox_header_parse(&mailbox->header, map.base ? map.base : "", map.len);
+    if (!r && damaged && !is_proven(mailbox, &mailbox->header)) r = IMAP_MAILBOX_BADFORMAT;
     if (r) mailbox_log(mailbox, 0, "cyrus.header is damaged", buf_cstring(&path));
     diskio_map_free(&map);
     buf_free(&path);

@@ -28,9 +28,9 @@ int sub_file_open(const char *userid, struct txn *txn, unsigned flags, struct tx
 
     int r = user_meta_lookup_or_legacy(userid, txn, &meta);
     if (r) return r;
-    const char *path = user_meta_path(meta, "sub");
-    r = path ? txn_db_open(txn, config_getstring(IMAPOPT_SUBSCRIPTION_DB), path, flags, dbp)
-             : IMAP_MAILBOX_BADNAME;
+    const char *path = user_meta_path(meta, "sub"), *backend = config_getstring(IMAPOPT_SUBSCRIPTION_DB);
+    if (path) (void)sub_heal(txn, userid, path); /* what it leaves is an error as soon as it is read */
+    r = path ? txn_db_open(txn, backend, path, flags, dbp) : IMAP_MAILBOX_BADNAME;
     user_meta_free(&meta);
     return r;
 }

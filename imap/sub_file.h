@@ -25,4 +25,10 @@ int sub_file_set(struct txn *txn, struct txn_db *db, const char *userid, const c
 /* Stage what is said of the name, now; before the change of sub itself. */
 int sub_history_note(struct txn *txn, struct txn_db *sub, const char *userid, const char *name, bool subscribe);
 
+/*
+ * The file of damaged subscriptions is made anew from the history; takes the user's lock, of txn if there is one. IMAP_NOTFOUND: it is not
+ * damaged, or there is nothing that it could be made of.
+ */
+int sub_heal(struct txn *txn, const char *userid, const char *path);
+
 #endif

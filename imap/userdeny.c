@@ -3,8 +3,8 @@
  * userdeny -- user_deny.db: who may not use which services
  *
  * A record is `2 TAB SERVICES TAB MESSAGE`; SERVICES are comma-separated wildmat
- * patterns, the first that fits decides, `!` in front means "not denied". cyr_deny writes. What
- * can't be read denies nobody.
+ * patterns, the first that fits decides, `!` in front means "not denied". cyr_deny writes. A record that makes no
+ * sense denies nobody. Of a file that is damaged nobody can say whom it denies: nobody is let in.
  */
 #include <config.h>
 
@@ -110,6 +110,10 @@ bool userdeny_check(const char *userid, const char *service, char *message, size
     int r = txn_db_open(NULL, userdeny_backend(), path, 0, &db);
     if (!r) r = txn_db_fetch(db, userid, strlen(userid), &val, &len);
     if (!r) denied = check_record(userid, val, len, service, message, size);
+    if (r == IMAP_MAILBOX_BADFORMAT || r == IMAP_MAILBOX_CHECKSUM) {
+        denied = true;
+        if (message) snprintf(message, size, "%s", USERDENY_UNKNOWN_MESSAGE);
+    }
     txn_db_close(&db);
     free(path);
     return denied;

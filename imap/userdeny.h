@@ -10,10 +10,11 @@
 struct txn;
 
 #define USERDENY_DEFAULT_MESSAGE "Access to this service has been blocked"
+#define USERDENY_UNKNOWN_MESSAGE "Nobody can be let in: the list of blocked users is damaged"
 
 /*
  * True when the user may not use the service; message (may be NULL) gets the text for him, cut to
- * size. A missing file and a record that makes no sense (logged) deny nobody.
+ * size. A missing file and a record that makes no sense (logged) deny nobody; a damaged file denies everybody.
  */
 bool userdeny_check(const char *userid, const char *service, char *message, size_t size);
 /*

@@ -160,7 +160,7 @@ static void flat_write(const struct kvmap *map, struct buf *out)
     }
 }
 
-static const struct snapshot_format flat_format = { .name = "flat", .order = flat_order, .parse = flat_parse,
+static const struct snapshot_format flat_format = { .name = "flat", .sum = true, .order = flat_order, .parse = flat_parse,
                                                     .write = flat_write };
 
 static int flat_open(const char *fname, unsigned flags, void **dbp)

@@ -14,6 +14,7 @@
 
 #include "cyrusdb_backend.h"
 #include "diskio.h"
+#include "filesum.h"
 #include "kvmap.h"
 #include "xsyslog.h"
 
@@ -78,6 +79,7 @@ int cyrusdb_salvage(const char *backend, const char *fname, unsigned flags,
     }
     kvmap_init(&map, be->order(flags), false);
     be->salvage(bytes.base ? bytes.base : "", bytes.len, &map, &bad);
+    if (filesum_iswrong(fd, bytes.base, bytes.len)) cyrusdb_bad(&bad, 0, bytes.len, "the sum of the file is wrong");
     tell_last(&bad);
     for (const struct kvmap_node *node = kvmap_first(&map); !r && node && to->record;
          node = node->next[0])

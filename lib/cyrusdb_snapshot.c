@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "diskio.h"
+#include "filesum.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
 
@@ -38,6 +39,12 @@ static bool same_state(const struct stat *a, const struct stat *b)
            a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
+static int log_damage(const struct snapshot *db)
+{
+    xsyslog_errno(LOG_ERR, 0, "DBERROR: database has changed in place, by no server: its sum is wrong", "filename=<%s>", db->fname);
+    return CYRUSDB_BADFORMAT;
+}
+
 /* Reads the open file unless what is in memory is it. */
 static int load(struct snapshot *db)
 {
@@ -54,6 +61,10 @@ static int load(struct snapshot *db)
     if (n < 0) {
         buf_free(&bytes);
         return ioerror(db, (int)n, "DBERROR: can't read database");
+    }
+    if (filesum_iswrong(db->fd, bytes.s, (size_t)n)) {
+        buf_free(&bytes);
+        return log_damage(db);
     }
     kvmap_init(&db->map, db->format->order(db->flags), false);
     db->loaded = true;
@@ -237,6 +248,7 @@ static int replace_file(struct snapshot *db)
     int fd = r ? r : diskio_create(tmp, db->st.st_mode & 0666 ? db->st.st_mode & 0666 : 0644);
     if (fd >= 0) {
         r = diskio_pwrite(fd, bytes.s, bytes.len, 0);
+        if (!r && db->format->sum) filesum_set(fd, bytes.s, bytes.len);
         if (!r) r = diskio_fsync(fd);
         if (!r) r = diskio_rename(tmp, db->fname);
         if (!r) r = diskio_sync_parent(db->fname);

@@ -19,6 +19,7 @@
 struct snapshot_format {
     const char *name;
     bool lock_to_read; /* other programs change the file in place */
+    bool sum;          /* nobody does, and records have no sums: the file gets one (filesum.h) */
     kvmap_cmp *(*order)(unsigned flags);
     /* Adds all records of the bytes; 0 or BADFORMAT (logged unless it is another kind of file). */
     int (*parse)(const char *fname, const char *base, size_t len, struct kvmap *map);

@@ -106,6 +106,13 @@ int diskio_futime(int fd, const struct timespec times[2]);
 int diskio_setmtime(const char *path, time_t t);
 int diskio_chmod(const char *path, mode_t mode);
 
+/*
+ * Extended attributes of an open file; the value goes with the file, not with its name. -EOPNOTSUPP: the file
+ * system has none. getattr: how many bytes, -ENODATA: there is none, -ERANGE: they are more.
+ */
+int diskio_setattr(int fd, const char *name, const void *value, size_t len);
+ssize_t diskio_getattr(int fd, const char *name, void *value, size_t size);
+
 /* -- room -- */
 /* The file system of dir: what is there for us and what it has in all; 0 or -errno. */
 struct diskio_space {

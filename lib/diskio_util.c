@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "buf.h"
@@ -20,6 +21,20 @@
 #include "diskio_private.h"
 #include "makeuuid.h"
 #include "xmalloc.h"
+
+/* -- attributes -- */
+
+int diskio_setattr(int fd, const char *name, const void *value, size_t len)
+{
+    return fsetxattr(fd, name, value, len, 0) ? -errno : 0;
+}
+
+ssize_t diskio_getattr(int fd, const char *name, void *value, size_t size)
+{
+    ssize_t n = fgetxattr(fd, name, value, size);
+
+    return n < 0 ? -errno : n;
+}
 
 /* -- directories -- */
 

@@ -22,6 +22,7 @@
 #include <string.h>
 
 #include "diskio.h"
+#include "filesum.h"
 #include "journal_db.h"
 #include "journal_int.h"
 #include "mutant.h"
@@ -35,11 +36,15 @@ static char *beside(const char *path, const char *suffix)
     return xasprintf("%s%s", path, suffix);
 }
 
-static int write_new(const char *path, const struct journal_op *op)
+/* Small files that are replaced as a whole have a sum; whoever changes one in place afterwards does not ask for it. */
+#define SUM_MAX 65536
+
+static int write_new(const char *path, const struct journal_op *op, bool sum)
 {
     int fd = diskio_create(path, op->mode);
     if (fd < 0) return fd;
     int r = diskio_pwrite(fd, op->data, op->datalen, 0);
+    if (!r && sum && op->datalen <= SUM_MAX) filesum_set(fd, op->data, op->datalen);
     if (!r && op->number) {
         struct timespec times[2] = { { .tv_sec = (time_t)op->number }, { .tv_sec = (time_t)op->number } };
         r = diskio_futime(fd, times);
@@ -50,18 +55,18 @@ static int write_new(const char *path, const struct journal_op *op)
 
 static int apply_create(const struct journal_op *op)
 {
-    int r = write_new(op->path, op);
+    int r = write_new(op->path, op, false);
     if (r != -EEXIST) return r;
     /* A new inode: another name of the old one, or a reader's mapping, keeps its bytes. */
     r = diskio_unlink_quiet(op->path);
-    return r ? r : write_new(op->path, op);
+    return r ? r : write_new(op->path, op, false);
 }
 
 static int apply_replace(const struct journal_op *op)
 {
     char *tmp = beside(op->path, ".NEW");
     int r = diskio_unlink_quiet(tmp);
-    if (!r) r = write_new(tmp, op);
+    if (!r) r = write_new(tmp, op, true);
     if (!r) r = diskio_rename(tmp, op->path);
     free(tmp);
     return r;

@@ -21,7 +21,7 @@ from cyltest.storefiles import mailbox_dir
 SEED = os.environ.get("CYL_ZAP_SEED", "1")
 PLACES = int(os.environ.get("CYL_ZAP_PLACES", "12"))  # blocks of the grid, and half as many random places
 KINDS = ("message", "cyrus.index", "cyrus.cache", "cyrus.annotations", "mailboxes.db", "users.db", "conversations.db",
-         "counters.db", "seen", "subhistory", "quotas.db", "annotations.db", "deliver.db", "tls_sessions.db", "user_deny.db")
+         "counters.db", "seen", "subhistory", "quotas.db", "annotations.db", "deliver.db", "tls_sessions.db", "user_deny.db", "sub", "cyrus.header")
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,9 @@ def trial(server, path, data, files):
         assert e.status is None or e.status >= 0
         server.kill()
         return [], 1
+    let_in = [(("dave", "LOGIN"), "whom user_deny.db denies is let in")] if judge.is_let_in(server, "dave") else []
     found, errors = judge.examine(server, server.seen)
+    found += let_in
     server.stop()
     check_files(server, files, path)
     return found, errors

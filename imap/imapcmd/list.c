@@ -233,7 +233,7 @@ static int run(struct lister *l, struct list_args *args)
     else if (lsub || l->all_subscribed)
         r = mboxlist_findsub(&s->ns, patterns, s->isadmin, s->userid, s->auth, found, l);
     else {
-        if ((args->options & LIST_RET_SUBSCRIBED) && s->userid) sub_list(s->userid, &l->subscribed);
+        if ((args->options & LIST_RET_SUBSCRIBED) && s->userid) l->damaged = sub_list(s->userid, &l->subscribed);
         strarray_sort(&l->subscribed, NULL);
         r = mboxlist_findall(&s->ns, patterns, s->isadmin, s->userid, s->auth, found, l);
     }

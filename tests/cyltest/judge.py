@@ -113,6 +113,14 @@ class Client:
         return asked.answers[self.user, command]
 
 
+def is_let_in(server, user):
+    """Gets this user as far as an answer?"""
+    client = Client(server, user)
+    got = client.ask("NOOP")
+    client.end()
+    return got[0] == b"OK"
+
+
 def examine(server, right):
     """All the questions again: [(question, what is wrong)], and how many answers were errors."""
     found, errors, clients, selected = [], 0, {}, {}

@@ -79,7 +79,7 @@ def fill(server):
     with server.imap(service="imaps") as c:
         c.ok("NOOP")
         c.logout()
-    server.run("cyr_dbtool", "-n", server.path("conf", "user_deny.db"), "flat", "set", "mallory", "2\timap\tlater")
+    server.run("cyr_dbtool", "-n", server.path("conf", "user_deny.db"), "flat", "set", "dave", "2\timap\tlater")
 
 
 def seen_by_clients(server):

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef CYL_FILESUM_H
+#define CYL_FILESUM_H
+/*
+ * filesum -- the sum of a small file that has no place for one, kept with its inode
+ *
+ * The CRC-32 of the bytes stands in the extended attribute user.cylinder.crc32 of the file. Files that have it are written beside
+ * the old one and renamed, by this server and by a packaged 3.6.1 alike, which does not know the attribute: what it writes
+ * is a new file without a sum, and is taken as it is. A sum that is not that of the bytes so means that they have changed in
+ * place, which no server does. Where the file system keeps no such attributes there is no sum.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Gives the file its sum, before it gets its name; there is none if that fails. */
+void filesum_set(int fd, const void *base, size_t len);
+/* The file has a sum, and it is not that of these bytes, its content. */
+bool filesum_iswrong(int fd, const void *base, size_t len);
+/* The same by name, of what is there; false: it can't be read. */
+bool filesum_iswrong_path(const char *path);
+
+#endif

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""
+Files without sums of their own (subscriptions, user_deny.db, cyrus.header) that change in place, which no server does: they are not served
+as they are, and come back from what there is a second copy of. A file that was replaced, as 3.6.1 does, is taken as it is.
+"""
+
+import os
+
+import pytest
+
+from cyltest import richstore
+from cyltest.clients import Rejected
+from cyltest.damage import damage, damaged, empty, longer, one_bit, short, zeros
+from cyltest.storefiles import mailbox_dir
+
+ATTRIBUTE = "user.cylinder.crc32"
+HOW = {f.__name__: f for f in (one_bit, zeros, short, empty, longer)}
+NAMES = ("INBOX", "Work", "Work/Deep")
+
+
+@pytest.fixture
+def server(factory):
+    server = factory(services=("imap", "lmtp", "pop3"))
+    server.start()
+    server.create_user("alice", "Work", "Work/Deep")
+    server.create_user("bob")
+    with server.imap("alice") as imap:
+        for name in NAMES:
+            imap.ok(f"SUBSCRIBE {name}")
+        imap.append("INBOX", b"Subject: one\r\n\r\none\r\n", "$Later")
+    with server.imap("bob") as imap:
+        imap.ok("SUBSCRIBE INBOX")
+    server.allow_log("DBERROR: |IOERROR: mailbox|Header CRC mismatch")
+    return server
+
+
+def needs_attributes(path):
+    if ATTRIBUTE not in os.listxattr(path):
+        pytest.skip("LOUD: the file system of the tests keeps no extended attributes, so files have no sums")
+
+
+def subscribed(server, user="alice", status="OK"):
+    with server.imap(user) as imap:
+        response = imap.cmd('LSUB "" *')
+        assert response.status == status, response
+        return sorted(line.split(b" ")[-1].decode() for line in response.untagged)
+
+
+def replace(path, data):
+    """As a server that knows nothing of sums."""
+    with open(path + ".NEW", "wb") as f:
+        f.write(data)
+    os.chown(path + ".NEW", os.stat(path).st_uid, os.stat(path).st_gid)
+    os.rename(path + ".NEW", path)
+
+
+# ---- subscriptions ----
+
+@pytest.mark.parametrize("how", HOW)
+def test_subscriptions_come_back(server, how):
+    path = richstore.user_file(server, "alice", "sub")
+    needs_attributes(path)
+    with open(path, "rb") as f:
+        whole = f.read()
+    damage(path, HOW[how])
+    spoiled = HOW[how](whole)
+    mark = server.log_mark()
+    assert subscribed(server) == sorted(NAMES)
+    server.wait_log("damaged subscriptions are made anew from their history: userid=<alice>", mark)
+    with open(path, "rb") as f:
+        assert f.read() == whole
+    with open(path + ".damaged", "rb") as f:
+        assert f.read() == spoiled
+    with server.imap("alice") as imap:
+        imap.ok("UNSUBSCRIBE Work")
+    assert subscribed(server) == ["INBOX", "Work/Deep"]
+
+
+def test_subscriptions_come_back_for_a_change(server):
+    path = richstore.user_file(server, "alice", "sub")
+    needs_attributes(path)
+    damage(path, one_bit)
+    with server.imap("alice") as imap:
+        imap.ok("CREATE New")
+        imap.ok("SUBSCRIBE New")
+    assert subscribed(server) == ["INBOX", "New", "Work", "Work/Deep"]
+
+
+def test_subscriptions_without_history(server):
+    """There is nothing to make them of: an error, for this user alone."""
+    path = richstore.user_file(server, "alice", "sub")
+    needs_attributes(path)
+    os.unlink(richstore.user_file(server, "alice", "subhistory"))
+    with damaged(path, one_bit):
+        assert subscribed(server, status="NO") == []
+        with server.imap("alice") as imap:
+            assert b"Work" in b"".join(imap.no('LIST "" * RETURN (SUBSCRIBED)').untagged)
+        assert subscribed(server, "bob") == ["INBOX"]
+        with server.imap("alice") as imap:
+            imap.no("SUBSCRIBE INBOX")
+            imap.ok("SELECT INBOX")
+    assert subscribed(server) == sorted(NAMES)
+
+
+def test_subscriptions_that_were_replaced(server):
+    path = richstore.user_file(server, "alice", "sub")
+    with open(path, "rb") as f:
+        whole = f.read()
+    replace(path, whole.replace(b"NINBOX\t\n", b""))
+    assert subscribed(server) == ["Work", "Work/Deep"]
+    with server.imap("alice") as imap:
+        imap.ok("SUBSCRIBE INBOX")
+    needs_attributes(path)
+
+
+def test_verify_and_force(server):
+    path = richstore.user_file(server, "alice", "sub")
+    needs_attributes(path)
+    os.unlink(richstore.user_file(server, "alice", "subhistory"))
+    damage(path, one_bit)
+    done = server.run("cyr_dbtool", path, "flat", "verify", check=False)
+    assert done.returncode == 1 and "the sum of the file is wrong" in done.stderr
+    done = server.run("reconstruct", "--verify", "-u", "alice", check=False)
+    assert done.returncode == 65 and f"{path} offset 0 to" in done.stdout
+    server.run("cyr_dbtool", "--force", path, "flat", "repack")
+    assert server.run("cyr_dbtool", path, "flat", "verify").returncode == 0
+    assert subscribed(server)
+    needs_attributes(path)
+
+
+# ---- user_deny.db ----
+
+def is_refused(server, user):
+    try:
+        with server.imap(user) as imap:
+            imap.ok("NOOP")
+    except (EOFError, Rejected, ConnectionError):
+        return True
+    return False
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_who_is_denied(server, how):
+    """Of a damaged list nobody can say who is in it: nobody is let in, and nothing is lost."""
+    path = server.path("conf", "user_deny.db")
+    server.run("cyr_deny", "bob")
+    needs_attributes(path)
+    assert is_refused(server, "bob") and not is_refused(server, "alice")
+    mark = server.log_mark()
+    with damaged(path, HOW[how]):
+        assert is_refused(server, "bob") and is_refused(server, "alice")
+        assert server.run("cyr_deny", "carol", check=False).returncode != 0
+        replies = server.lmtp().__enter__().deliver(b"Subject: two\r\n\r\ntwo\r\n", "alice")
+        assert [code for code, _ in replies] == [451]
+    server.wait_log("database has changed in place.*user_deny.db", mark)
+    assert is_refused(server, "bob") and not is_refused(server, "alice")
+    with open(path, "rb") as f:
+        replace(path, f.read().replace(b"bob", b"eve"))
+    assert not is_refused(server, "bob") and is_refused(server, "eve")
+
+
+# ---- cyrus.header ----
+
+def flags(server):
+    with server.imap("alice") as imap:
+        response = imap.cmd("EXAMINE INBOX")
+        return response.status, b"$Later" in b"".join(response.untagged), b"".join(response.untagged)
+
+
+def test_names_of_flags(server):
+    path = os.path.join(mailbox_dir(server, "user/alice"), "cyrus.header")
+    needs_attributes(path)
+    assert flags(server)[:2] == ("OK", True)
+    with damaged(path, lambda data: data.replace(b"$Later", b"$Lates")):
+        status, _, lines = flags(server)
+        assert status == "NO" and b"$Lates" not in lines
+        with server.imap("alice") as imap:
+            imap.ok("SELECT Work")
+    assert flags(server)[:2] == ("OK", True)
+    damage(path, lambda data: data.replace(b"$Later", b"$Lates"))
+    server.run("reconstruct", "user/alice")
+    assert flags(server)[0] == "OK"
+
+
+def test_what_mailboxes_db_has_too(server):
+    """The names of flags are proven by the rest: the mailbox is served, with its rights as they are."""
+    path = os.path.join(mailbox_dir(server, "user/alice"), "cyrus.header")
+    needs_attributes(path)
+    damage(path, lambda data: data.replace(b"alice lrsw", b"alicf lrsw").replace(b"I ", b"I x", 1))
+    assert flags(server)[:2] == ("OK", True)
+    with server.imap("alice") as imap:
+        assert b"alice lrswipkxtecdan" in b"".join(imap.ok("GETACL INBOX").untagged)
+
+
+def test_header_that_was_replaced(server):
+    path = os.path.join(mailbox_dir(server, "user/alice"), "cyrus.header")
+    with open(path, "rb") as f:
+        replace(path, f.read().replace(b"$Later", b"$Other"))
+    status, _, lines = flags(server)
+    assert status == "OK" and b"$Other" in lines
