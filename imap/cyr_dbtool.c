@@ -25,6 +25,7 @@
 #include "global.h"
 #include "libconfig.h"
 #include "txn.h"
+#include "userdeny.h"
 #include "xmalloc.h"
 
 static const char usage_head[] = "Usage: cyr_dbtool [-C <altconfig>] [-M] [-n] [-T] [-c] <db file> <db backend> <action> "
@@ -323,6 +324,7 @@ static int run(struct dbtool *tool, const struct action *action)
     if (!tool->backend) return dbtool_counters(tool, action->fn == do_show);
     if (journaled && txn_journal(&j)) fprintf(stderr, "warning: the journal can't be opened, see the log\n");
     int code = run_surveyed(tool, action);
+    if (action->changes) userdeny_changed(tool->fname);
     if (journaled && txn_checkpoint()) code = EX_TEMPFAIL;
     if (journaled) txn_shutdown();
     return code;

@@ -129,6 +129,7 @@ static int change(const struct options *o)
 
     if (!r) r = o->allow ? userdeny_allow(txn, o->user) : userdeny_deny(txn, o->user, o->services, o->message);
     if (!r) r = txn_commit(&txn, NULL);
+    if (!r) userdeny_changed(NULL);
     txn_abort(&txn);
     if (r)
         fprintf(stderr, "cyr_deny: failed to %s access for %s: %s\n", o->allow ? "allow" : "deny", o->user, error_message(r));

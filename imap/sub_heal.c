@@ -5,7 +5,8 @@
  * A flat file has one sum for all of it (lib/filesum.h). When that is wrong, no line can be trusted. The history has each name with what
  * was said of it last, in a file whose records have sums; the two are changed in one transaction, and are compared before a change
  * when another program has changed the subscriptions. So what it says is subscribed becomes the file, and the damaged one is kept as
- * FILE.damaged. Without a sound history nothing is done.
+ * FILE.damaged, if the new file has the sum that the damaged one had: then it is what that was. Otherwise, and without a sound history,
+ * nothing is done.
  */
 #include <config.h>
 
@@ -58,6 +59,7 @@ static int replace(const char *path, const char *userid, const struct sub_list *
     char *fresh = xasprintf("%s.FRESH", path), *kept = xasprintf("%s.damaged", path);
 
     int r = write_fresh(fresh, userid, list);
+    if (!r && !filesum_same(fresh, path)) r = IMAP_NOTFOUND; /* it knows less, or more, than the file did */
     if (!r) r = diskio_unlink_quiet(kept);
     if (!r) r = diskio_link(path, kept);
     if (!r) r = diskio_rename(fresh, path);
@@ -68,7 +70,7 @@ static int replace(const char *path, const char *userid, const struct sub_list *
                       "userid=<%s> fname=<%s> kept=<%s>", userid, path, kept);
     free(fresh);
     free(kept);
-    return r ? IMAP_IOERROR : 0;
+    return !r || r == IMAP_NOTFOUND ? r : IMAP_IOERROR;
 }
 
 /* *list: what the history has. IMAP_NOTFOUND: there is none that is sound. */

@@ -4,7 +4,8 @@
  *
  * A record is `2 TAB SERVICES TAB MESSAGE`; SERVICES are comma-separated wildmat
  * patterns, the first that fits decides, `!` in front means "not denied". cyr_deny writes. A record that makes no
- * sense denies nobody. Of a file that is damaged nobody can say whom it denies: nobody is let in.
+ * sense denies nobody. Of a file that is damaged, and of which there is no copy (userdeny_copy.c), nobody can say whom it denies: nobody is
+ * let in.
  */
 #include <config.h>
 
@@ -20,6 +21,7 @@
 #include "strarray.h"
 #include "txn.h"
 #include "userdeny.h"
+#include "userdeny_copy.h"
 #include "util.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
@@ -99,6 +101,13 @@ static bool check_record(const char *userid, const char *val, size_t len, const 
     return denied;
 }
 
+/* Only flat files have no other sum. */
+static void heal(const char *path)
+{
+    if (strcmp(userdeny_backend(), "flat")) return;
+    if (!userdeny_heal(path)) userdeny_keep_copy(path);
+}
+
 bool userdeny_check(const char *userid, const char *service, char *message, size_t size)
 {
     char *path = userdeny_path();
@@ -107,6 +116,7 @@ bool userdeny_check(const char *userid, const char *service, char *message, size
     size_t len;
     bool denied = false;
 
+    heal(path);
     int r = txn_db_open(NULL, userdeny_backend(), path, 0, &db);
     if (!r) r = txn_db_fetch(db, userid, strlen(userid), &val, &len);
     if (!r) denied = check_record(userid, val, len, service, message, size);
@@ -124,6 +134,8 @@ bool userdeny_check(const char *userid, const char *service, char *message, size
 static int open_for_writing(struct txn *txn, struct txn_db **dbp)
 {
     char *path = userdeny_path();
+
+    heal(path);
     int r = txn_db_open(txn, userdeny_backend(), path, TXN_DB_CREATE | TXN_DB_GLOBAL, dbp);
 
     free(path);
@@ -196,4 +208,12 @@ int userdeny_foreach(userdeny_cb *cb, void *rock)
     txn_db_close(&db);
     free(path);
     return r;
+}
+
+void userdeny_changed(const char *path)
+{
+    char *own = userdeny_path();
+
+    if ((!path || !strcmp(path, own)) && !strcmp(userdeny_backend(), "flat")) userdeny_keep_copy(own);
+    free(own);
 }

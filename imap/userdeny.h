@@ -23,6 +23,8 @@ bool userdeny_check(const char *userid, const char *service, char *message, size
  */
 int userdeny_deny(struct txn *txn, const char *userid, const char *services, const char *message);
 int userdeny_allow(struct txn *txn, const char *userid);
+/* A change is durable: the second copy follows. path: of the file that was changed, which may be another one; NULL: this one. */
+void userdeny_changed(const char *path);
 /* All records that make sense, in order of the users; others are logged. IMAP_NOTFOUND: there is no such file. */
 typedef int userdeny_cb(const char *userid, const char *services, const char *message, void *rock);
 int userdeny_foreach(userdeny_cb *cb, void *rock);

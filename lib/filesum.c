@@ -10,7 +10,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
 
 #include "crc32.h"
 #include "diskio.h"
@@ -18,26 +18,33 @@
 #define ATTRIBUTE "user.cylinder.crc32"
 #define DIGITS 8
 
-static void print(const void *base, size_t len, char text[DIGITS + 1])
+uint32_t filesum_of(const void *base, size_t len)
 {
-    snprintf(text, DIGITS + 1, "%08" PRIx32, crc32_map(base ? base : "", len));
+    return crc32_map(base ? base : "", len);
 }
 
 void filesum_set(int fd, const void *base, size_t len)
 {
     char text[DIGITS + 1];
 
-    print(base, len, text);
+    snprintf(text, sizeof(text), "%08" PRIx32, filesum_of(base, len));
     (void)diskio_setattr(fd, ATTRIBUTE, text, DIGITS);
+}
+
+bool filesum_get(int fd, uint32_t *sum)
+{
+    char text[DIGITS + 1] = "", *end;
+
+    if (diskio_getattr(fd, ATTRIBUTE, text, DIGITS) != DIGITS) return false;
+    *sum = (uint32_t)strtoul(text, &end, 16);
+    return !*end;
 }
 
 bool filesum_iswrong(int fd, const void *base, size_t len)
 {
-    char text[DIGITS + 1], kept[DIGITS + 1];
+    uint32_t sum;
 
-    if (diskio_getattr(fd, ATTRIBUTE, kept, sizeof(kept)) != DIGITS) return false;
-    print(base, len, text);
-    return memcmp(text, kept, DIGITS) != 0;
+    return filesum_get(fd, &sum) && sum != filesum_of(base, len);
 }
 
 bool filesum_iswrong_path(const char *path)
@@ -51,4 +58,20 @@ bool filesum_iswrong_path(const char *path)
     diskio_map_free(&map);
     if (fd >= 0) diskio_close(fd);
     return wrong;
+}
+
+static bool get_path(const char *path, uint32_t *sum)
+{
+    int fd = diskio_open(path, O_RDONLY, 0);
+    bool has = fd >= 0 && filesum_get(fd, sum);
+
+    if (fd >= 0) diskio_close(fd);
+    return has;
+}
+
+bool filesum_same(const char *a, const char *b)
+{
+    uint32_t x, y;
+
+    return get_path(a, &x) && get_path(b, &y) && x == y;
 }

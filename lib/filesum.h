@@ -11,12 +11,18 @@
  */
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Gives the file its sum, before it gets its name; there is none if that fails. */
 void filesum_set(int fd, const void *base, size_t len);
+/* The sum that the file has; false: none. */
+bool filesum_get(int fd, uint32_t *sum);
+uint32_t filesum_of(const void *base, size_t len);
 /* The file has a sum, and it is not that of these bytes, its content. */
 bool filesum_iswrong(int fd, const void *base, size_t len);
-/* The same by name, of what is there; false: it can't be read. */
+/* Both files have a sum, and the same. */
+bool filesum_same(const char *a, const char *b);
+/* As filesum_iswrong by name, of what is there; false: it can't be read. */
 bool filesum_iswrong_path(const char *path);
 
 #endif

@@ -102,6 +102,16 @@ def test_subscriptions_without_history(server):
     assert subscribed(server) == sorted(NAMES)
 
 
+def test_subscriptions_that_the_history_does_not_know(server):
+    """What it says is not what the file was: it does not take its place."""
+    path = richstore.user_file(server, "alice", "sub")
+    needs_attributes(path)
+    server.run("cyr_dbtool", path, "flat", "delete", "NINBOX")
+    with damaged(path, one_bit):
+        assert subscribed(server, status="NO") == []
+    assert subscribed(server) == ["Work", "Work/Deep"]
+
+
 def test_subscriptions_that_were_replaced(server):
     path = richstore.user_file(server, "alice", "sub")
     with open(path, "rb") as f:
@@ -139,24 +149,61 @@ def is_refused(server, user):
     return False
 
 
+def is_delivered(server, user):
+    with server.lmtp() as lmtp:
+        lmtp.cmd("LHLO x")
+        return [code for code, _ in lmtp.deliver(b"Subject: two\r\n\r\ntwo\r\n", user)]
+
+
 @pytest.mark.parametrize("how", HOW)
 def test_who_is_denied(server, how):
-    """Of a damaged list nobody can say who is in it: nobody is let in, and nothing is lost."""
+    """The list comes back from its copy, whoever asks first."""
     path = server.path("conf", "user_deny.db")
     server.run("cyr_deny", "bob")
     needs_attributes(path)
     assert is_refused(server, "bob") and not is_refused(server, "alice")
+    with open(path, "rb") as f:
+        whole = f.read()
+    damage(path, HOW[how])
     mark = server.log_mark()
-    with damaged(path, HOW[how]):
-        assert is_refused(server, "bob") and is_refused(server, "alice")
-        assert server.run("cyr_deny", "carol", check=False).returncode != 0
-        replies = server.lmtp().__enter__().deliver(b"Subject: two\r\n\r\ntwo\r\n", "alice")
-        assert [code for code, _ in replies] == [451]
-    server.wait_log("database has changed in place.*user_deny.db", mark)
+    assert is_refused(server, "bob") and not is_refused(server, "alice")
+    server.wait_log("damaged list of denied users is made anew from its copy", mark)
+    with open(path, "rb") as f, open(path + ".damaged", "rb") as kept:
+        assert f.read() == whole and kept.read() == HOW[how](whole)
+    damage(path, HOW[how])
+    server.run("cyr_deny", "eve")
     assert is_refused(server, "bob") and not is_refused(server, "alice")
     with open(path, "rb") as f:
-        replace(path, f.read().replace(b"bob", b"eve"))
-    assert not is_refused(server, "bob") and is_refused(server, "eve")
+        assert f.read().count(b"\n") == 2
+
+
+@pytest.mark.parametrize("copy", ("none", "stale"))
+def test_nobody_knows_who_is_denied(server, copy):
+    """Without a copy of just this content nobody is let in, and nothing is lost."""
+    path = server.path("conf", "user_deny.db")
+    server.run("cyr_deny", "eve")
+    needs_attributes(path)
+    with open(path + ".copy", "rb") as f:
+        old = f.read()
+    server.run("cyr_dbtool", path, "flat", "set", "bob", "2\t*\t")
+    with open(path + ".copy", "rb") as f, open(path, "rb") as whole:
+        assert f.read() == whole.read() != old
+    os.unlink(path + ".copy")
+    if copy == "stale":
+        with open(path + ".copy", "wb") as f:
+            f.write(old)
+        server.account.give(path + ".copy")
+    mark = server.log_mark()
+    with damaged(path, one_bit):
+        assert is_refused(server, "bob") and is_refused(server, "alice")
+        assert server.run("cyr_deny", "carol", check=False).returncode != 0
+        assert is_delivered(server, "alice") == [451]
+    server.wait_log("database has changed in place.*user_deny.db", mark)
+    assert is_refused(server, "bob") and not is_refused(server, "alice")
+    assert is_delivered(server, "alice") == [250]
+    with open(path, "rb") as f:
+        replace(path, f.read().replace(b"bob", b"dan"))
+    assert not is_refused(server, "bob")
 
 
 # ---- cyrus.header ----

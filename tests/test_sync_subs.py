@@ -367,8 +367,10 @@ def test_changed_by_another_program(ends):
     say(a, "SUBSCRIBE INBOX.Work", "SUBSCRIBE INBOX.Play")
     ends[0].sync("-u", "anna")
     sub, _ = files(b)
-    with open(sub, "wb") as f:
+    with open(sub + ".NEW", "wb") as f:
         f.write(b"\x1fVER\x1f\t2\nNINBOX\t\nNINBOX\x1fPlay\t\n")
+    os.chmod(sub + ".NEW", 0o666)
+    os.rename(sub + ".NEW", sub)
     ends[0].sync("-u", "anna")
     assert both(ends) == ["user.anna", "user.anna.Play"]
 
