@@ -24,8 +24,8 @@ trap 'rm -rf "$tmp"' EXIT
 cat >"$tmp/rules" <<'RULES'
 system p?writev?|fd?(ata)?sync|fsync|syncfs|sync_file_range|rename(at2?)?|(sym)?link(at)?|unlink(at)?|remove|rmdir
 system mkdir(at)?|mk(d|s|os)temps?|tmpfile|f?truncate|(posix_)?fallocate|creat|open(at)?|fopen|freopen|fdopen
-system f?chmod(at)?|l?f?chown(at)?|utimes?|futimes|futimens|utimensat|copy_file_range|sendfile|splice|ioctl|mmap|mknod(at)?
-disk diskio_(create|mkstemp|pwritev?|writev?|ftruncate|fallocate|rename|link|symlink|unlink|unlink_quiet|copyfile|copyrange|chmod)
+system f?chmod(at)?|[lf]?(set|remove)xattr|l?f?chown(at)?|utimes?|futimes|futimens|utimensat|copy_file_range|sendfile|splice|ioctl|mmap|mknod(at)?
+disk diskio_(create|mkstemp|pwritev?|writev?|ftruncate|fallocate|rename|link|symlink|unlink|unlink_quiet|copyfile|copyrange|chmod|setattr)
 index index_(header|record)_write|mailbox_header_print|mailbox_write_(index|repacked|deleted)|mailbox_cache_commit
 index mailbox_move_files|mailbox_make_dirs|mailbox_stage_record|mailbox_stage_cache|txn_pwrite
 place mailbox_path_meta
@@ -56,6 +56,7 @@ system master/master_socket.o socket files
 system master/masterconf.o reads cyrus.conf
 system master/service.o the lock of a service's instances
 system master/service_notify.o tells the master through a pipe
+disk lib/filesum.o the sum of a file that is being made
 disk lib/diskio_util.o copies, new files beside old ones
 disk lib/journal*.o the journal and its apply
 disk lib/cyrusdb*.o databases, which the journal covers (doc/journal.md)
@@ -83,6 +84,7 @@ disk imap/verified.o which files were found whole: it may be lost
 disk imap/mailbox_repack.o a new cyrus.index and cyrus.cache, durable before the journal names them
 index imap/mailbox_*.o the mailbox module
 index imap/expire_archive.o moves a message and its cache record to the archive, by the mailbox module
+index imap/mailbox.o proves what a damaged cyrus.header said by its CRC
 index imap/reconstruct_message.o gives the mailbox module a new cache record
 place imap/mboxlist_relocate.o asks whether something is in the new place
 place imap/mailbox.o the mailbox module
