@@ -3,7 +3,7 @@
 
 import pytest
 
-from cyltest import rolling, rolling_load
+from cyltest import processes, rolling, rolling_load
 from cyltest.rolling_load import Load, kill_and_start, kill_children, settle
 from cyltest.syncdata import sent_commands
 
@@ -12,14 +12,20 @@ from cyltest.syncdata import sent_commands
 def pair(pair):
     for server in (pair.primary, pair.replica):
         server.allow_log(".")
-    rolling.set_up(pair)
-    rolling.daemon(pair.primary)
-    return pair
+    return rolling.set_up(pair)
 
 
-@pytest.mark.parametrize("journal", ["roomy", "tight"])
-def test_load(pair, journal):
+def kill_worker(server):
+    """One of them, the rolling client itself lives."""
+    parent = rolling.status(server)["pid"]
+    for pid in [pid for pid in rolling.pids(server) if pid != parent][:1]:
+        processes.kill(pid)
+
+
+@pytest.mark.parametrize("journal, jobs", [("roomy", 1), ("tight", 1), ("roomy", 3), ("tight", 3)])
+def test_load(pair, journal, jobs):
     """tight: what the replica has not got after a moment goes through the text log."""
+    rolling.daemon(pair.primary, "-j", str(jobs))
     if journal == "tight":
         pair.primary.conf.update({"journal_segment_size": "64k", "journal_checkpoint_size": "64k",
                                   "journal_reader_max": "64k"})
@@ -28,7 +34,7 @@ def test_load(pair, journal):
     load = Load(pair, rolling_load.a_seed())
     load.begin()
     primary, replica = pair.primary, pair.replica
-    load.run([lambda: rolling.kill_client(primary), lambda: rolling.kill_client(primary),
+    load.run([lambda: rolling.kill_client(primary), lambda: kill_worker(primary) if jobs > 1 else rolling.kill_client(primary),
               lambda: kill_children(replica, "sync_server"), lambda: kill_children(replica, "sync_server"),
               lambda: kill_and_start(replica), lambda: kill_and_start(primary)])
     assert load.done > 30

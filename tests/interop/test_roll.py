@@ -85,9 +85,10 @@ def test_debian_rolls_into_ours_under_load(debian, ours):
         must_be_equal_both_ways(pair, user)
 
 
-def test_ours_rolls_into_debian_under_load(ours, debian):
+@pytest.mark.parametrize("jobs", ["1", "3"])
+def test_ours_rolls_into_debian_under_load(ours, debian, jobs):
     pair = rolling.set_up(Pair(ours, debian))
-    rolling.daemon(ours)
+    rolling.daemon(ours, "-j", jobs)
     pair.start()
     rolling.caught_up(ours)
     load = Load(pair, rolling_load.a_seed())
