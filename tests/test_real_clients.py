@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Clients that people use: mutt, curl, mbsync, smtplib. Each reads, files and changes mail; nothing gets lost on the way."""
+"""Clients that people use: mutt, curl, mbsync, offlineimap, smtplib. Each reads, files and changes mail; nothing gets lost on the way."""
 
 import collections
 import mailbox
@@ -9,6 +9,10 @@ import smtplib
 import subprocess
 
 import pytest
+
+from cyltest.clients import Literal
+
+MANY = 5000  # messages of the two-way clients
 
 
 def message(n):
@@ -38,8 +42,9 @@ def mail_server(factory):
 
 def fill(server, name, count):
     with server.imap("alice") as imap:
-        for n in range(count):
-            imap.append(name, message(n))
+        for first in range(0, count, 500):
+            several = [part for n in range(first, min(first + 500, count)) for part in (" ", Literal(message(n)))]
+            imap.ok([f"APPEND {name}", *several])
 
 
 def subjects(server, name):
@@ -114,7 +119,9 @@ def test_mutt(mail_server, tmp_path):
     assert inbox["message 2"] == "\\Seen" and "\\Flagged" in inbox["message 3"]
 
 
-MBSYNCRC = """IMAPStore far
+MBSYNCRC = """FSync no
+
+IMAPStore far
 Host 127.0.0.1
 Port {port}
 User alice
@@ -139,9 +146,9 @@ SyncState *
 
 
 def test_mbsync_both_ways(mail_server, tmp_path):
-    """300 messages down; then new, flagged and deleted ones on both sides; the sides are equal in the end."""
+    """5,000 messages down; then new, flagged and deleted ones on both sides; the sides are equal in the end."""
     need("mbsync")
-    fill(mail_server, "INBOX", 300)
+    fill(mail_server, "INBOX", MANY)
     (tmp_path / "mail").mkdir()
     (tmp_path / "rc").write_text(MBSYNCRC.format(port=mail_server.ports["imap"], home=tmp_path))
 
@@ -153,7 +160,7 @@ def test_mbsync_both_ways(mail_server, tmp_path):
         return box, collections.Counter(m["Subject"] for m in box)
     sync()
     box, found = near("INBOX")
-    assert found == collections.Counter(f"message {n}" for n in range(300))
+    assert found == collections.Counter(f"message {n}" for n in range(MANY))
 
     for key, m in list(box.items()):
         n = int(m["Subject"].split()[1])
@@ -163,22 +170,94 @@ def test_mbsync_both_ways(mail_server, tmp_path):
             box[key] = m
         if n % 7 == 1:
             box.remove(key)
-    for n in range(300, 350):
+    for n in range(MANY, MANY + 50):
         box.add(message(n).replace(b"\r\n", b"\n"))
     with mail_server.imap("alice") as imap:
         imap.ok("SELECT INBOX")
         imap.ok(r"STORE 1:20 +FLAGS (\Flagged)")
         imap.ok(r"STORE 200:240 +FLAGS (\Deleted)")
         imap.ok("EXPUNGE")
-        for n in range(350, 400):
+        for n in range(MANY + 50, MANY + 100):
             imap.append("Work", message(n))
     sync()
     sync()
-    gone = {n for n in range(300) if n % 7 == 1} | set(range(199, 240))
-    expected = {f"message {n}" for n in range(350)} - {f"message {n}" for n in gone}
+    gone = {n for n in range(MANY) if n % 7 == 1} | set(range(199, 240))
+    expected = {f"message {n}" for n in range(MANY + 50)} - {f"message {n}" for n in gone}
     far = subjects(mail_server, "INBOX")
     assert far.keys() == expected
     assert near("INBOX")[1] == collections.Counter(expected)
-    assert near("Work")[1] == collections.Counter(f"message {n}" for n in range(350, 400))
+    assert near("Work")[1] == collections.Counter(f"message {n}" for n in range(MANY + 50, MANY + 100))
+    assert all(("\\Seen" in far[f"message {n}"]) == (n % 3 == 0) for n in range(MANY) if n not in gone)
+    assert all("\\Flagged" in far[f"message {n}"] for n in range(20) if n not in gone)
+
+
+OFFLINEIMAPRC = """[general]
+accounts = both
+metadata = {home}/state
+ui = quiet
+
+[Account both]
+localrepository = near
+remoterepository = far
+
+[Repository near]
+type = Maildir
+localfolders = {home}/mail
+sep = .
+
+[Repository far]
+type = IMAP
+remotehost = 127.0.0.1
+remoteport = {port}
+remoteuser = alice
+remotepass = alice.pw
+auth_mechanisms = LOGIN
+ssl = no
+starttls = no
+"""
+
+
+def test_offlineimap_both_ways(mail_server, tmp_path):
+    """Both sides get, flag, delete and make folders; the sides are equal in the end."""
+    need("offlineimap")
+    fill(mail_server, "INBOX", 300)
+    (tmp_path / "mail").mkdir(mode=0o700)
+    (tmp_path / "rc").write_text(OFFLINEIMAPRC.format(port=mail_server.ports["imap"], home=tmp_path))
+
+    def sync():
+        run(["offlineimap", "-c", str(tmp_path / "rc"), "-o"], tmp_path)
+
+    def near(name):
+        box = mailbox.Maildir(tmp_path / "mail" / name, create=False)
+        return box, collections.Counter(m["Subject"] for m in box)
+    sync()
+    box, found = near("INBOX")
+    assert found == collections.Counter(f"message {n}" for n in range(300))
+    for key, m in list(box.items()):
+        n = int(m["Subject"].split()[1])
+        if n % 3 == 0:
+            m.set_subdir("cur")
+            m.add_flag("S")
+            box[key] = m
+        if n % 7 == 1:
+            box.remove(key)
+    for n in range(300, 310):
+        box.add(message(n).replace(b"\r\n", b"\n"))
+    mailbox.Maildir(tmp_path / "mail" / "Made", create=True).add(message(400).replace(b"\r\n", b"\n"))
+    with mail_server.imap("alice") as imap:
+        imap.ok("SELECT INBOX")
+        imap.ok(r"STORE 1:20 +FLAGS (\Flagged)")
+        imap.ok(r"STORE 200:240 +FLAGS (\Deleted)")
+        imap.ok("EXPUNGE")
+        imap.append("Work", message(500))
+    sync()
+    sync()
+    gone = {n for n in range(300) if n % 7 == 1} | set(range(199, 240))
+    expected = {f"message {n}" for n in range(310) if n not in gone}
+    far = subjects(mail_server, "INBOX")
+    assert far.keys() == expected
+    assert near("INBOX")[1] == collections.Counter(expected)
+    assert subjects(mail_server, "Made").keys() == {"message 400"} == near("Made")[1].keys()
+    assert near("Work")[1].keys() == {"message 500"}
     assert all(("\\Seen" in far[f"message {n}"]) == (n % 3 == 0) for n in range(300) if n not in gone)
     assert all("\\Flagged" in far[f"message {n}"] for n in range(20) if n not in gone)
