@@ -199,13 +199,15 @@ static bool utf8_part(struct imap_session *s, struct append_message *msg)
 {
     struct imparse_literal lit;
 
-    msg->utf8 = true;
+    msg->utf8 = msg->utf8_allowed = true;
     return append_utf8_header(s, &lit) && take_part(s, &lit, &msg->spool) && imap_arg_close(s, &s->cmdname);
 }
 
 bool append_catenate(struct imap_session *s, struct append_message *msg)
 {
     struct spool *spool = &msg->spool;
+
+    msg->utf8_allowed = s->rev2;
     struct buf word = BUF_INITIALIZER;
     bool ok = s->c == ' ' && (s->c = prot_getc(s->in)) == '(';
 

@@ -82,6 +82,7 @@ static bool literal(struct imap_session *s, struct append_message *msg)
         return false;
     }
     msg->binary = lit.binary;
+    msg->utf8_allowed = s->rev2;
     return take_literal(s, msg, &lit);
 }
 
@@ -105,7 +106,7 @@ static bool utf8_literal(struct imap_session *s, struct append_message *msg)
 {
     struct imparse_literal lit;
 
-    msg->utf8 = true;
+    msg->utf8 = msg->utf8_allowed = true;
     if (!append_utf8_header(s, &lit) || !take_literal(s, msg, &lit)) return false;
     return imap_arg_close(s, &s->cmdname);
 }

@@ -35,7 +35,8 @@ struct append_message {
     time_t internaldate; /* 0: now */
     struct entryattlist *annotations;
     bool binary; /* literal8 */
-    bool utf8;   /* its header may be UTF-8 (RFC 6855 §4) */
+    bool utf8;   /* its header is UTF-8 (RFC 6855 §4) */
+    bool utf8_allowed; /* its header may be UTF-8; else munge8bit and reject8bit decide */
 };
 /*
  * Reads all messages up to the end of the line, each announced with a blank in front. False: the command has

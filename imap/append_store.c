@@ -88,7 +88,7 @@ static int stage_message(struct append_message *msg, struct pending *p)
     int r = spool_map(&msg->spool, &p->view);
     if (r) return r;
     if (msg->utf8 && !message_header_isutf8(p->view.s, p->view.len)) return IMAP_MESSAGE_CONTAINS8BIT;
-    if (msg->utf8) flags |= APPEND_UTF8HEADER;
+    if (msg->utf8_allowed) flags |= APPEND_UTF8HEADER;
     if (msg->binary) return stage_binary(&p->view, &p->encoded, flags, &p->stage);
     return stage_new_bytes(p->view.s, p->view.len, flags, &p->stage);
 }

@@ -58,6 +58,25 @@ bool fetch_file(struct fetch_writer *w)
     return !failed(w, fetch_open(w->s, w->fm));
 }
 
+/* The stored record is that of 3.6.1: where IMAP4rev2 has a message another structure, it is made from the file. */
+static bool has_other_structure(const struct fetch_writer *w)
+{
+    static const char global[] = "\"MESSAGE\" \"GLOBAL\"", extended[] = "*\" ";
+    const char *s = cacheitem_base(&w->cache, CACHE_BODYSTRUCTURE);
+    size_t len = cacheitem_size(&w->cache, CACHE_BODYSTRUCTURE);
+
+    return w->s->rev2 && (memmem(s, len, global, strlen(global)) || memmem(s, len, extended, strlen(extended)));
+}
+
+static int become_rev2(struct fetch_writer *w)
+{
+    if (!has_other_structure(w) || fetch_open(w->s, w->fm)) return 0;
+    buf_free(&w->cacheview);
+    mailbox_cache_rev2(buf_base(&w->fm->file), buf_len(&w->fm->file), &w->cacheview);
+    w->fm->rec.cache_version = MAILBOX_CACHE_MINOR_VERSION; /* of this copy of the record */
+    return cacherecord_parse(w->cacheview.s, w->cacheview.len, &w->cache);
+}
+
 bool fetch_cache(struct fetch_writer *w)
 {
     if (w->have_cache) return w->cache.base != NULL;
@@ -66,6 +85,7 @@ bool fetch_cache(struct fetch_writer *w)
     if (!mailbox) return !failed(w, IMAP_MAILBOX_NONEXISTENT);
     int r = mailbox_cacherecord(mailbox, &w->fm->rec, &w->cacheview);
     if (!r) r = cacherecord_parse(w->cacheview.s, w->cacheview.len, &w->cache);
+    if (!r) r = become_rev2(w);
     if (r) w->cache.base = NULL;
     return !failed(w, r);
 }

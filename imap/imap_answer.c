@@ -104,10 +104,30 @@ void imap_no(struct imap_session *s, const char *fmt, ...)
     va_end(ap);
 }
 
+/* RFC 5530, RFC 9051 §7.1. To others only OVERQUOTA is told: the rest is as 3.6.1 has it. */
+static const char *response_code(const struct imap_session *s, int r)
+{
+    static const struct {
+        int error;
+        const char *code;
+    } codes[] = {
+        { IMAP_QUOTA_EXCEEDED, "[OVERQUOTA] " },       { IMAP_PERMISSION_DENIED, "[NOPERM] " },
+        { IMAP_MAILBOX_NONEXISTENT, "[NONEXISTENT] " }, { IMAP_MAILBOX_EXISTS, "[ALREADYEXISTS] " },
+        { IMAP_MAILBOX_BADNAME, "[CANNOT] " },          { IMAP_MAILBOX_NOTSUPPORTED, "[CANNOT] " },
+        { IMAP_MAILBOX_LOCKED, "[INUSE] " },            { IMAP_USERFLAG_EXHAUSTED, "[LIMIT] " },
+        { IMAP_AGAIN, "[UNAVAILABLE] " },               { IMAP_SERVER_UNAVAILABLE, "[UNAVAILABLE] " },
+        { IMAP_INTERNAL, "[SERVERBUG] " },
+    };
+
+    for (size_t i = 0; i < array_size(codes); i++)
+        if (codes[i].error == r && (s->rev2 || r == IMAP_QUOTA_EXCEEDED)) return codes[i].code;
+    return "";
+}
+
 void imap_result(struct imap_session *s, int r)
 {
     if (r)
-        imap_no(s, "%s%s", r == IMAP_QUOTA_EXCEEDED ? "[OVERQUOTA] " : "", error_message(r));
+        imap_no(s, "%s%s", response_code(s, r), error_message(r));
     else
         imap_ok(s, "Completed");
 }

@@ -23,6 +23,7 @@ static const struct {
     { "LITERAL+", true },
     { "ID", true },
     { "ENABLE", true },
+    { "IMAP4rev2", true }, /* RFC 9051 §7.2.2: each list has it; not of 3.6.1 */
     { "ACL", false },
     { "ANNOTATE-EXPERIMENT-1", false },
     { "BINARY", false },

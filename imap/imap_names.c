@@ -79,6 +79,26 @@ void imap_print_mailbox(struct imap_session *s, extname_t name)
     prot_putc('"', s->out);
 }
 
+void imap_print_list(struct imap_session *s, extname_t name, extname_t oldname)
+{
+    prot_printf(s->out, "* LIST () \"%c\" ", s->ns.hier_sep);
+    imap_print_mailbox(s, name);
+    if (!extname_isnone(oldname) && strcmp(extname_text(name), extname_text(oldname))) {
+        prot_puts(s->out, " (\"OLDNAME\" (");
+        imap_print_mailbox(s, oldname);
+        prot_puts(s->out, "))");
+    }
+    prot_puts(s->out, "\r\n");
+}
+
+void imap_print_named(struct imap_session *s, const char *intname, extname_t typed)
+{
+    extname_t name = imap_extname(s, intname);
+
+    imap_print_list(s, name, typed);
+    extname_free(&name);
+}
+
 uint32_t imap_rights(const struct imap_session *s, const mbentry_t *mbentry)
 {
     return index_effective_rights(s->auth, s->isadmin, mbentry->acl);

@@ -3,7 +3,8 @@
  * imap_report -- untagged data: what is new in the selected mailbox
  *
  * Order: EXPUNGE or VANISHED, EXISTS and RECENT, FLAGS and PERMANENTFLAGS, FETCH
- * (handbook 04 §2.3, §2.4). No lock is held while it is written.
+ * (handbook 04 §2.3, §2.4). No lock is held while it is written. With IMAP4rev2 nothing is recent, and FETCH
+ * has the UID (RFC 9051, appendix E).
  */
 #include <config.h>
 
@@ -47,7 +48,7 @@ void imap_print_flags(struct imap_session *s, const struct index_message *msg)
     const char *sep = "";
 
     prot_putc('(', s->out);
-    if (msg->recent) item(s->out, &sep, "\\Recent");
+    if (msg->recent && !s->rev2) item(s->out, &sep, "\\Recent");
     for (size_t i = 0; i < array_size(system_flags); i++) {
         if (system_flags[i].bit == FLAG_SEEN && msg->expunged) item(s->out, &sep, "\\Expunged");
         if (msg->system_flags & system_flags[i].bit) item(s->out, &sep, system_flags[i].name);
@@ -57,6 +58,12 @@ void imap_print_flags(struct imap_session *s, const struct index_message *msg)
         if (name && ((msg->user_flags[i / 32] >> (i % 32)) & 1)) item(s->out, &sep, name);
     }
     prot_putc(')', s->out);
+}
+
+void imap_print_exists(struct imap_session *s)
+{
+    prot_printf(s->out, "* %" PRIu32 " EXISTS\r\n", index_exists(s->index));
+    if (!s->rev2) prot_printf(s->out, "* %" PRIu32 " RECENT\r\n", index_recent(s->index));
 }
 
 static void print_user_flags(struct imap_session *s, const char **sep)
@@ -110,7 +117,7 @@ static void print_changed(struct imap_session *s, const struct index_message *ms
         item(s->out, &sep, "FLAGS ");
         imap_print_flags(s, msg);
     }
-    if ((s->qresync || s->usinguid) && !s->uidonly) {
+    if ((s->qresync || s->rev2 || s->usinguid) && !s->uidonly) {
         item(s->out, &sep, "UID ");
         prot_printf(s->out, "%" PRIu32, msg->uid);
     }
@@ -143,9 +150,7 @@ void imap_report(struct imap_session *s, bool expunges, const struct imap_known 
         return;
     }
     print_expunges(s, &update);
-    if (update.exists_changed)
-        prot_printf(s->out, "* %" PRIu32 " EXISTS\r\n* %" PRIu32 " RECENT\r\n",
-                    index_exists(s->index), index_recent(s->index));
+    if (update.exists_changed) imap_print_exists(s);
     if (update.flagnames_changed) imap_print_flaglists(s);
     for (size_t i = 0; i < update.nchanged; i++) {
         const struct index_message *msg = &update.changed[i];

@@ -180,7 +180,7 @@ void imap_bad(struct imap_session *s, const char *fmt, ...) __attribute__((forma
 /* Changes of the selected mailbox, then the tagged line. */
 void imap_ok(struct imap_session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void imap_no(struct imap_session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* OK Completed, or NO with the text of the error (and OVERQUOTA, RFC 9208 §4.4). */
+/* OK Completed, or NO with the text of the error (and OVERQUOTA, RFC 9208 §4.4; with IMAP4rev2 the codes of RFC 5530). */
 void imap_result(struct imap_session *s, int r);
 /* BYE, and the session ends. */
 void imap_bye(struct imap_session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -202,8 +202,13 @@ extern const char imap_uidonly_text[];
 /* BAD [UIDREQUIRED]: the command names messages by number. */
 void imap_uid_required(struct imap_session *s);
 void imap_print_flags(struct imap_session *s, const struct index_message *msg);
+void imap_print_exists(struct imap_session *s);    /* EXISTS and RECENT */
 void imap_print_flaglists(struct imap_session *s); /* FLAGS and PERMANENTFLAGS */
 void imap_print_mailbox(struct imap_session *s, extname_t name); /* as an astring; UTF-8 in quotes */
+/* "* LIST () "/" name", of IMAP4rev2; with OLDNAME when oldname is there and another (RFC 9051 §6.3.9.7). */
+void imap_print_list(struct imap_session *s, extname_t name, extname_t oldname);
+/* The same of an internal name, for the client that named it so. */
+void imap_print_named(struct imap_session *s, const char *intname, extname_t typed);
 /* "* OK [HIGHESTMODSEQ n] CONDSTORE enabled by WHAT", once. */
 void imap_enable_condstore(struct imap_session *s, const char *what);
 /* "* OK [INPROGRESS ("tag" done total)]" when imap_progress_interval has passed; rock is the session (RFC 9585). */

@@ -127,6 +127,9 @@ const char *mailbox_record_fname(struct mailbox *, const struct index_record *re
  * writable). Valid until the next call on this handle. Parse items with message_cache.h. */
 int mailbox_cacherecord(struct mailbox *, const struct index_record *rec, struct buf *view);
 
+/* Appends the record of these bytes of a message as IMAP4rev2 has it, for one answer: never stored (RFC 9051 §7.5.2). */
+void mailbox_cache_rev2(const char *base, size_t len, struct buf *dst);
+
 /* ---- changes (handle opened with mailbox_open_iwl) ---- */
 
 /* Take the next modseq (0: an error, logged) / the transaction's time (handbook 02 §3.7). */

@@ -173,6 +173,18 @@ void mailbox_message_config(struct message_config *config)
     };
 }
 
+void mailbox_cache_rev2(const char *base, size_t len, struct buf *dst)
+{
+    struct message_config config;
+    uint32_t crc;
+
+    mailbox_message_config(&config);
+    config.rev2 = true;
+    struct message_content *content = message_parse(base, len, &config);
+    message_write_cache(content, dst, &crc);
+    message_content_free(&content);
+}
+
 /* ---- the files ---- */
 
 static void close_file(struct cache_file *cf)

@@ -246,7 +246,7 @@ bool body_is_multipart(const struct body *body)
 
 bool body_is_rfc822(const struct body *body)
 {
-    return body_type_is(body, "MESSAGE", "RFC822");
+    return body->is_global || body_type_is(body, "MESSAGE", "RFC822");
 }
 
 const struct msgtext *body_param(const struct message_param *params, const char *name)

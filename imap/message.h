@@ -33,8 +33,9 @@ struct message_config {
     unsigned maxheaderlines; /* lines of one header that are looked at; 0: all */
     bool rfc2046_strict;     /* a boundary line may go on with anything */
     bool rfc2047_utf8;       /* raw UTF-8 in headers counts as decoded */
+    bool rev2;               /* as RFC 9051 §7.5.2: message/global is taken apart, extended values are UTF-8 */
 };
-#define MESSAGE_CONFIG_INITIALIZER { 1000, 1000, false, false }
+#define MESSAGE_CONFIG_INITIALIZER { 1000, 1000, false, false, false }
 
 /* `name=value` of Content-Type or Content-Disposition. */
 struct message_param {
@@ -56,6 +57,7 @@ struct body {
     size_t content_offset, content_size;
     size_t content_lines; /* LFs in the content, and a last boundary line without LF */
     bool no_content; /* a boundary line ended the header: there is nothing behind it */
+    bool is_global;  /* message/global that is taken apart */
     bool no_parts;   /* a multipart that was not taken apart: no boundary, or too deep */
 
     struct msgtext type, subtype; /* upper case, never NULL: TEXT PLAIN without a header */
@@ -93,7 +95,7 @@ struct message_content *message_parse(const char *base, size_t len,
 void message_content_free(struct message_content **contentp);
 
 bool body_is_multipart(const struct body *body);
-bool body_is_rfc822(const struct body *body); /* message/rfc822 */
+bool body_is_rfc822(const struct body *body); /* message/rfc822, or is_global */
 bool body_type_is(const struct body *body, const char *type, const char *subtype); /* upper case */
 /* Value of a parameter (upper-case name), the last one wins; NULL: absent. */
 const struct msgtext *body_param(const struct message_param *params, const char *name);

@@ -209,75 +209,6 @@ static bool read_type(struct reader *r, struct body *body)
     return true;
 }
 
-bool mime_read_type(struct message_content *m, struct msgtext value, struct body *body)
-{
-    struct reader r = { value.s, value.s + value.len, m->arena, false };
-    struct buf decoded = BUF_INITIALIZER;
-    bool ok;
-
-    skip_blank(&r);
-    if (r.end - r.p > 2 && r.p[0] == '=' && r.p[1] == '?') {
-        charset_decode_mimeheader(r.p, (size_t)(r.end - r.p), m->config.rfc2047_utf8, &decoded);
-        r.encode = true;
-        r.p = decoded.s ? decoded.s : "";
-        r.end = r.p + decoded.len;
-    }
-    ok = read_type(&r, body);
-    if (ok) mime_join_params(m, &body->params);
-    buf_free(&decoded);
-    return ok;
-}
-
-void mime_read_disposition(struct message_content *m, struct msgtext value, struct body *body)
-{
-    struct reader r = { value.s, value.s + value.len, m->arena, false };
-    struct msgtext name;
-
-    body->disposition = (struct msgtext){ NULL, 0 };
-    body->disposition_params = NULL;
-    skip_blank(&r);
-    if (r.p == r.end) return;
-    name = read_token(&r);
-    if (r.p < r.end && *r.p != ';') return;
-    body->disposition = name;
-    body->disposition_params = read_params(&r);
-    mime_join_params(m, &body->disposition_params);
-}
-
-struct msgtext mime_read_encoding(struct message_content *m, struct msgtext value)
-{
-    struct reader r = { value.s, value.s + value.len, m->arena, false };
-    struct msgtext name = read_token(&r);
-
-    if (r.p < r.end || !name.len) name = (struct msgtext){ NULL, 0 };
-    return name;
-}
-
-/* Tags with commas between them; the list ends where it breaks. */
-void mime_read_language(struct message_content *m, struct msgtext value, struct body *body)
-{
-    struct reader r = { value.s, value.s + value.len, m->arena, false };
-    struct message_param **tail = &body->language;
-
-    body->language = NULL;
-    for (;;) {
-        const char *start;
-        size_t len;
-
-        skip_blank(&r);
-        if (r.p == r.end) return;
-        start = r.p;
-        while (r.p < r.end && (cyr_isalpha(*r.p) || *r.p == '-')) r.p++;
-        len = (size_t)(r.p - start);
-        skip_blank(&r);
-        if (r.p < r.end && *r.p != ',') return;
-        *tail = message_arena_alloc(m->arena, sizeof(**tail));
-        (*tail)->name = upper(m->arena, start, len);
-        tail = &(*tail)->next;
-        if (r.p < r.end) r.p++;
-    }
-}
-
 /* ---- extended values ---- */
 
 /* `charset'language'text` with %XX as UTF-8 (RFC 2231 §4); false: not that. */
@@ -312,6 +243,96 @@ void message_param_decode(const struct message_param *param, struct buf *dst)
 
     if (extended && decode_extended(param->value, dst)) return;
     charset_decode_mimeheader(param->value.s, param->value.len, true, dst);
+}
+
+/* Values of RFC 2231 become the UTF-8 that they stand for; a boundary is decoded where it is used. */
+static void decode_params(struct message_content *m, struct message_param *p)
+{
+    struct buf text = BUF_INITIALIZER;
+
+    for (; p; p = p->next) {
+        bool extended = p->name.len && p->name.s[p->name.len - 1] == '*';
+        buf_reset(&text);
+        if (!extended || memcaseeq(p->name.s, p->name.len, "BOUNDARY*", 9) || !decode_extended(p->value, &text)) continue;
+        p->value = message_arena_text(m->arena, buf_cstring(&text), buf_len(&text));
+    }
+    buf_free(&text);
+}
+
+/* ---- Content-Type, Content-Disposition ---- */
+
+bool mime_read_type(struct message_content *m, struct msgtext value, struct body *body)
+{
+    struct reader r = { value.s, value.s + value.len, m->arena, false };
+    struct buf decoded = BUF_INITIALIZER;
+    bool ok;
+
+    skip_blank(&r);
+    if (r.end - r.p > 2 && r.p[0] == '=' && r.p[1] == '?') {
+        charset_decode_mimeheader(r.p, (size_t)(r.end - r.p), m->config.rfc2047_utf8, &decoded);
+        r.encode = true;
+        r.p = decoded.s ? decoded.s : "";
+        r.end = r.p + decoded.len;
+    }
+    ok = read_type(&r, body);
+    if (ok) mime_join_params(m, &body->params);
+    if (ok && m->config.rev2) {
+        decode_params(m, body->params);
+        body->is_global = body_type_is(body, "MESSAGE", "GLOBAL");
+    }
+    buf_free(&decoded);
+    return ok;
+}
+
+void mime_read_disposition(struct message_content *m, struct msgtext value, struct body *body)
+{
+    struct reader r = { value.s, value.s + value.len, m->arena, false };
+    struct msgtext name;
+
+    body->disposition = (struct msgtext){ NULL, 0 };
+    body->disposition_params = NULL;
+    skip_blank(&r);
+    if (r.p == r.end) return;
+    name = read_token(&r);
+    if (r.p < r.end && *r.p != ';') return;
+    body->disposition = name;
+    body->disposition_params = read_params(&r);
+    mime_join_params(m, &body->disposition_params);
+    if (m->config.rev2) decode_params(m, body->disposition_params);
+}
+
+struct msgtext mime_read_encoding(struct message_content *m, struct msgtext value)
+{
+    struct reader r = { value.s, value.s + value.len, m->arena, false };
+    struct msgtext name = read_token(&r);
+
+    if (r.p < r.end || !name.len) name = (struct msgtext){ NULL, 0 };
+    return name;
+}
+
+/* Tags with commas between them; the list ends where it breaks. */
+void mime_read_language(struct message_content *m, struct msgtext value, struct body *body)
+{
+    struct reader r = { value.s, value.s + value.len, m->arena, false };
+    struct message_param **tail = &body->language;
+
+    body->language = NULL;
+    for (;;) {
+        const char *start;
+        size_t len;
+
+        skip_blank(&r);
+        if (r.p == r.end) return;
+        start = r.p;
+        while (r.p < r.end && (cyr_isalpha(*r.p) || *r.p == '-')) r.p++;
+        len = (size_t)(r.p - start);
+        skip_blank(&r);
+        if (r.p < r.end && *r.p != ',') return;
+        *tail = message_arena_alloc(m->arena, sizeof(**tail));
+        (*tail)->name = upper(m->arena, start, len);
+        tail = &(*tail)->next;
+        if (r.p < r.end) r.p++;
+    }
 }
 
 struct msgtext mime_boundary(struct message_content *m, const struct message_param *params)

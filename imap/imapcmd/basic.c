@@ -61,6 +61,7 @@ void cmd_enable(struct imap_session *s)
         { "QRESYNC", &s->qresync, true },
         { "UIDONLY", &s->uidonly, false },
         { "UTF8=ACCEPT", &s->utf8accept, false },
+        { "IMAP4rev2", &s->rev2, false },
     };
     struct buf word = BUF_INITIALIZER;
     bool wanted[array_size(known)] = { false };
@@ -84,7 +85,7 @@ void cmd_enable(struct imap_session *s)
         begin = " ";
     }
     if (*begin == ' ') prot_puts(s->out, "\r\n");
-    if (s->utf8accept) imap_session_set_utf8(s, true);
+    if (s->utf8accept || s->rev2) imap_session_set_utf8(s, true);
     imap_ok(s, "Completed");
 done:
     buf_free(&word);

@@ -7,6 +7,7 @@
 #include <config.h>
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "imap_err.h"
 #include "imapcmd.h"
@@ -178,6 +179,20 @@ static void create_failed(struct imap_session *s, const struct mboxlist_createar
         imap_result(s, r);
 }
 
+/* A client has to know when the name is not quite the one that it asked for (RFC 9051 §6.3.4). */
+static void tell_name(struct imap_session *s, const char *intname, extname_t typed)
+{
+    char sep[] = { s->ns.hier_sep, '\0' };
+    char *want = xstrdup(extname_text(typed));
+    size_t len = strlen(want);
+    extname_t name = imap_extname(s, intname);
+
+    if (len > 1 && want[len - 1] == *sep) want[len - 1] = '\0'; /* "children will come", no part of it */
+    if (strcmp(extname_text(name), want)) imap_print_list(s, name, typed);
+    extname_free(&name);
+    free(want);
+}
+
 void cmd_create(struct imap_session *s)
 {
     struct create_args args = { 0 };
@@ -200,6 +215,7 @@ void cmd_create(struct imap_session *s)
             create_failed(s, &create, r);
         else {
             imap_session_check_inbox(s);
+            if (s->rev2) tell_name(s, intname, args.name);
             imap_ok(s, "[MAILBOXID (%s)] Completed", uniqueid);
         }
     }

@@ -105,11 +105,17 @@ static bool shows_special_use(const struct lister *l)
            l->args->kind == LIST_XLIST || config_getswitch(IMAPOPT_SPECIALUSEALWAYS);
 }
 
+/* Of IMAP4rev2 extended LIST is a part (RFC 9051 §7.3.1). */
+static bool says_nonexistent(const struct lister *l)
+{
+    return l->args->kind == LIST_EXTENDED || (l->s->rev2 && l->args->kind == LIST_BASIC);
+}
+
 static void attributes(struct lister *l, const struct findall_data *data,
                        const struct buf *use, struct buf *out)
 {
     if (!data->mbentry)
-        attribute(out, l->args->kind == LIST_EXTENDED ? "\\NonExistent" : "\\Noselect");
+        attribute(out, says_nonexistent(l) ? "\\NonExistent" : "\\Noselect");
     bool subscribed = l->all_subscribed ? data->is_exactmatch
                                         : strarray_bsearch(&l->subscribed, intname_of(data)) >= 0;
     if (subscribed && l->args->kind == LIST_EXTENDED) attribute(out, "\\Subscribed");

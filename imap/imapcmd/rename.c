@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * RENAME (RFC 3501 §6.3.5; handbook 04 §3.8)
+ * RENAME (RFC 3501 §6.3.5, RFC 9051 §6.3.6; handbook 04 §3.8)
  *
  * A tree is renamed in one transaction; each mailbox of it is told. RENAME INBOX moves its messages.
  */
@@ -62,7 +62,10 @@ static void tell_renames(struct imap_session *s, const struct rename_told *told)
     for (int i = 0; i < strarray_size(&told->from); i++) {
         extname_t from = imap_extname(s, strarray_nth(&told->from, i));
         extname_t to = imap_extname(s, strarray_nth(&told->to, i));
-        prot_printf(s->out, "* OK rename %s %s\r\n", extname_text(from), extname_text(to));
+        if (s->rev2)
+            imap_print_list(s, to, from);
+        else
+            prot_printf(s->out, "* OK rename %s %s\r\n", extname_text(from), extname_text(to));
         extname_free(&from);
         extname_free(&to);
     }

@@ -46,7 +46,7 @@ static void search(struct imap_session *s, struct search_args *args)
     bool gone = index_gone(s->index);
     int r = search_collect(s, s->index, args, &hits);
     if (!r && !gone) {
-        if (args->esearch)
+        if (args->esearch || (s->rev2 && !args->crit))
             search_print_esearch(s, args, &hits, EXTNAME_NONE, 0);
         else
             print_plain(s, args, &hits);
@@ -67,6 +67,8 @@ void cmd_search(struct imap_session *s)
     struct search_args args = { 0 };
 
     search_keys_init(s, &args.keys);
+    /* With IMAP4rev2 the answer is ESEARCH (RFC 9051 §6.4.4). */
+    if (s->rev2) args.returns = RETURN_ALL;
     if (search_parse_return(s, &args) && search_keys_parse(s, &args.keys, NULL)) search(s, &args);
     search_args_fini(&args);
 }

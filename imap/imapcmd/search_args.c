@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "imap_err.h"
+#include "imap_err.h"
 #include "search_args.h"
 #include "times.h"
 
@@ -47,8 +48,13 @@ void search_keys_fini(struct search_keys *keys)
 
 bool search_parsed(struct imap_session *s, struct buf *error)
 {
+    const char *charset = error_message(IMAP_UNRECOGNIZED_CHARSET);
+
     if (s->c >= 0) return true;
-    imap_bad(s, "%s", buf_cstring(error));
+    if (s->rev2 && s->c == IMPARSE_BAD && !buf_cmpcstr(error, charset))
+        imap_no(s, "[BADCHARSET (US-ASCII UTF-8)] %s", charset); /* RFC 9051 §6.4.4 */
+    else
+        imap_bad(s, "%s", buf_cstring(error));
     return false;
 }
 

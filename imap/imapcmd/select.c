@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * SELECT, EXAMINE, CLOSE, UNSELECT (RFC 3501 §6.3.1, RFC 7162 §3.2.5, RFC 3691; handbook 04 §2.3, §3.11)
+ * SELECT, EXAMINE, CLOSE, UNSELECT (RFC 3501 §6.3.1, RFC 9051 §6.3.2, RFC 7162 §3.2.5, RFC 3691; handbook 04 §2.3, §3.11)
  */
 #include <config.h>
 
@@ -169,10 +169,9 @@ static void print_facts(struct imap_session *s, uint32_t unseen)
     struct index_state *st = s->index;
     struct protstream *out = s->out;
 
-    prot_printf(out, "* %" PRIu32 " EXISTS\r\n", index_exists(st));
-    prot_printf(out, "* %" PRIu32 " RECENT\r\n", index_recent(st));
+    imap_print_exists(s);
     imap_print_flaglists(s);
-    if (unseen && !s->uidonly) prot_printf(out, "* OK [UNSEEN %" PRIu32 "] Ok\r\n", unseen);
+    if (unseen && !s->uidonly && !s->rev2) prot_printf(out, "* OK [UNSEEN %" PRIu32 "] Ok\r\n", unseen);
     prot_printf(out, "* OK [UIDVALIDITY %" PRIu32 "] Ok\r\n", index_uidvalidity(st));
     prot_printf(out, "* OK [UIDNEXT %" PRIu32 "] Ok\r\n", index_uidnext(st));
     prot_printf(out, "* OK [HIGHESTMODSEQ %" PRIu64 "] Ok\r\n", index_highestmodseq(st));
@@ -246,6 +245,7 @@ static int tell(struct imap_session *s, const struct select_args *args)
     if (!r) {
         quota_alert(s);
         print_facts(s, unseen);
+        if (s->rev2) imap_print_named(s, index_mboxname(st), args->name);
         if (resync) print_resync(s, &rs);
     }
     if (resync && args->modseq < index_deletedmodseq(st))
