@@ -61,6 +61,19 @@ def assert_nothing_drifted(run, tool):
     assert not USED.findall(done.stdout + done.stderr), done.stdout + done.stderr
 
 
+def work_until_all_was_done(server):
+    """How often each operation had success; a busy machine may need more rounds until the rare ones had."""
+    done = dict.fromkeys(quota_load.Session.OPS, 0)
+    for more in range(5):
+        failures, answers = quota_load.run(server, SESSIONS, SECONDS, SEED + more)
+        assert not failures, "\n".join(failures[:10])
+        for (op, status), count in answers.items():
+            done[op] += count if status in ("OK", 250, 0) else 0
+        if all(count for name, count in done.items() if name not in ("fix", "undelete")):
+            return done
+    raise AssertionError(f"some never had success: {done}")
+
+
 @pytest.mark.parametrize("aware", [False, True], ids=["raw", "conversations"])
 def test_nothing_drifts(factory, aware):
     server = factory(services=("imap", "lmtp"))
@@ -74,12 +87,8 @@ def test_nothing_drifts(factory, aware):
         for name in mailboxes(admin, "alice"):
             admin.ok(f"SETACL {name} bob lrswipkxted")
             admin.ok(f"SETACL {name} anyone p")
-    failures, answers = quota_load.run(server, SESSIONS, SECONDS, SEED)
-    assert not failures, "\n".join(failures[:10])
-    done = {name: sum(count for (op, status), count in answers.items() if op == name and status in ("OK", 250, 0))
-            for name in quota_load.Session.OPS}
-    print(sum(answers.values()), done)
-    assert all(count for name, count in done.items() if name not in ("fix", "undelete")), answers
+    done = work_until_all_was_done(server)
+    print(done)
     assert_usage_is_what_imap_shows(server, aware)
     server.stop()
     assert_nothing_drifted(server.run, "quota")

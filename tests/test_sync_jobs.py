@@ -6,11 +6,13 @@ import random
 import re
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
 
 from cyltest import processes, randomusers, rolling
+from cyltest.relay import Relay
 from cyltest.syncdata import assert_same, login, sent_commands
 
 USERS = [f"user{n:02d}" for n in range(20)]
@@ -103,6 +105,30 @@ def test_the_same_is_said_and_counted_as_by_one(pair):
                               for user, lines in parts(told[1]).items()}
     counts = [re.search(r"^(.*) in [\d.]+ seconds$", stdout, re.M)[1] for stdout in told]
     assert counts[0] == counts[1] and not counts[0].startswith("0 ")
+
+
+@pytest.mark.parametrize("mode", ["-u", "-R"])
+def test_one_that_the_replica_is_slow_about_keeps_nobody(few, mode):
+    """The first is answered when one of the others is done and the last is asked about."""
+    told, others = [], threading.Event()
+
+    def on_command(command):
+        told.append(command)
+        if command.startswith(b"GET USER anna"):
+            assert others.wait(60)
+        if {b"ben", b"cleo"} <= {word for line in told for word in re.findall(rb"^GET USER (\w+)", line)}:
+            others.set()
+
+    few.replica.stop()
+    few.replica.add_service("csyncunix", cmd="sync_server", listen=few.replica.path("conf/socket/csync"))
+    few.replica.write_conf()
+    few.replica.start()
+    path = rolling.write_log(few.primary, [f"USER {user}" for user in ("anna", "ben", "cleo")], name="mine")
+    with Relay(few.primary.path("tmp", "relay"), few.replica.path("conf/socket/csync"), on_command=on_command) as relay:
+        done = sync(few, "-j", "2", "-v", "-S", relay.path, *(["-u", "anna", "ben", "cleo"] if mode == "-u" else ["-R", "-f", path]))
+    said = list(parts(done.stdout))
+    assert said[0] == "ben" and sorted(said) == ["anna", "ben", "cleo"]
+    must_be_same(few, "anna", "ben", "cleo")
 
 
 def test_one_is_as_none(few):
