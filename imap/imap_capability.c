@@ -56,6 +56,7 @@ static const struct {
     { "UIDPLUS", false },
     { "UNSELECT", false },
     { "WITHIN", false },
+    { "ANNOTATEMORE", false },
     { "DIGEST=SHA1", false },
     { "LIST-METADATA", false },
     { "SORT=MODSEQ", false },
@@ -87,6 +88,7 @@ static void add_static(bool all, struct buf *out)
         const char *name = capabilities[i].name;
         if (!all && !capabilities[i].greeting) continue;
         if (capa_is_disabled(name)) continue;
+        if (!strcmp(name, "ANNOTATEMORE") && !config_getswitch(IMAPOPT_ANNOTATION_ENABLE_LEGACY_COMMANDS)) continue;
         /* With literalminus long literals are refused, so that is what is said (RFC 7888 §5). */
         if (!strcmp(name, "LITERAL+") && config_getswitch(IMAPOPT_LITERALMINUS)) name = "LITERAL-";
         buf_printf(out, "%s%s", sep, name);

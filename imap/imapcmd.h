@@ -7,6 +7,7 @@
  * The table that names them is imapcmd/commands.c.
  */
 #include "imap_session.h"
+#include "metadata.h"
 #include "strarray.h"
 
 void cmd_append(struct imap_session *s);
@@ -25,6 +26,7 @@ void cmd_examine(struct imap_session *s);
 void cmd_expunge(struct imap_session *s);
 void cmd_fetch(struct imap_session *s);
 void cmd_getacl(struct imap_session *s);
+void cmd_getannotation(struct imap_session *s);
 void cmd_getmetadata(struct imap_session *s);
 void cmd_getquota(struct imap_session *s);
 void cmd_getquotaroot(struct imap_session *s);
@@ -44,6 +46,7 @@ void cmd_replace(struct imap_session *s);
 void cmd_search(struct imap_session *s);
 void cmd_select(struct imap_session *s);
 void cmd_setacl(struct imap_session *s);
+void cmd_setannotation(struct imap_session *s);
 void cmd_setmetadata(struct imap_session *s);
 void cmd_setquota(struct imap_session *s);
 void cmd_sort(struct imap_session *s);
@@ -76,6 +79,17 @@ int imap_print_status(struct imap_session *s, extname_t extname, const mbentry_t
 /* "* METADATA name (entry value ...)" of what this session may read. */
 void imap_print_metadata(struct imap_session *s, extname_t extname, const mbentry_t *mbentry,
                          const strarray_t *entries);
+/* One value to set; entry is a full name. */
+struct metadata_setting {
+    struct metadata_setting *next;
+    char *entry;
+    struct buf value;
+    bool nil;
+};
+void metadata_settings_free(struct metadata_setting *list);
+/* All of them or none; mbentry NULL: of the server. Errors of metadata_set(). */
+int imap_set_metadata(struct imap_session *s, const mbentry_t *mbentry, const struct metadata_setting *list);
+struct metadata_who imap_metadata_who(const struct imap_session *s);
 /* "* MYRIGHTS name rights". */
 void imap_print_myrights(struct imap_session *s, extname_t extname, uint32_t rights);
 

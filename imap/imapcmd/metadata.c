@@ -16,7 +16,7 @@
 #include "metadata.h"
 #include "xmalloc.h"
 
-static struct metadata_who who(const struct imap_session *s)
+struct metadata_who imap_metadata_who(const struct imap_session *s)
 {
     return (struct metadata_who){
         s->userid, s->auth, s->isadmin, s->options->ignorequota, false
@@ -50,7 +50,7 @@ static void add_entry(const char *entry, const struct buf *value, void *rock)
 static int print_one(struct imap_session *s, extname_t extname, const mbentry_t *mbentry,
                      const strarray_t *patterns, struct printer *p)
 {
-    const struct metadata_who w = who(s);
+    const struct metadata_who w = imap_metadata_who(s);
 
     buf_reset(&p->line);
     int r = metadata_get(&w, mbentry, patterns, add_entry, p);
@@ -254,17 +254,10 @@ void cmd_getmetadata(struct imap_session *s)
 
 /* ---- SETMETADATA ---- */
 
-struct setting {
-    struct setting *next;
-    char *entry;
-    struct buf value;
-    bool nil;
-};
-
-static void settings_free(struct setting *list)
+void metadata_settings_free(struct metadata_setting *list)
 {
     while (list) {
-        struct setting *next = list->next;
+        struct metadata_setting *next = list->next;
         free(list->entry);
         buf_free(&list->value);
         free(list);
@@ -272,10 +265,10 @@ static void settings_free(struct setting *list)
     }
 }
 
-static bool parse_pair(struct imap_session *s, struct setting ***tail)
+static bool parse_pair(struct imap_session *s, struct metadata_setting ***tail)
 {
     struct buf entry = BUF_INITIALIZER;
-    struct setting *set = xzmalloc(sizeof(*set));
+    struct metadata_setting *set = xzmalloc(sizeof(*set));
     bool ok = false;
 
     **tail = set;
@@ -296,9 +289,9 @@ static bool parse_pair(struct imap_session *s, struct setting ***tail)
     return ok;
 }
 
-static bool parse_set(struct imap_session *s, extname_t *name, struct setting **list)
+static bool parse_set(struct imap_session *s, extname_t *name, struct metadata_setting **list)
 {
-    struct setting **tail = list;
+    struct metadata_setting **tail = list;
 
     if (!imap_arg_mailbox(s, name)) return false;
     if (s->c != ' ' || (s->c = prot_getc(s->in)) != '(') {
@@ -311,9 +304,10 @@ static bool parse_set(struct imap_session *s, extname_t *name, struct setting **
     return imap_arg_close(s, &s->cmdname) && imap_arg_end(s);
 }
 
-static int set_all(struct imap_session *s, const mbentry_t *mbentry, const struct setting *list)
+int imap_set_metadata(struct imap_session *s, const mbentry_t *mbentry,
+                      const struct metadata_setting *list)
 {
-    const struct metadata_who w = who(s);
+    const struct metadata_who w = imap_metadata_who(s);
     struct txn *txn = NULL;
     char *owner = mbentry ? mboxname_to_userid(mbentry->name) : NULL;
 
@@ -330,16 +324,16 @@ static int set_all(struct imap_session *s, const mbentry_t *mbentry, const struc
 void cmd_setmetadata(struct imap_session *s)
 {
     extname_t name = EXTNAME_NONE;
-    struct setting *list = NULL;
+    struct metadata_setting *list = NULL;
     mbentry_t *mbentry = NULL;
 
     if (parse_set(s, &name, &list)) {
         int r = 0;
         if (!extname_isempty(name)) r = imap_lookup(s, name, ACL_LOOKUP, NULL, &mbentry);
-        if (!r) r = set_all(s, mbentry, list);
+        if (!r) r = imap_set_metadata(s, mbentry, list);
         imap_result(s, r);
     }
-    settings_free(list);
+    metadata_settings_free(list);
     mbentry_free(&mbentry);
     extname_free(&name);
 }
