@@ -124,7 +124,9 @@ int index_read_record(struct index_state *, uint32_t msgno, struct index_record 
 /* Record to message: flags as this user has them. */
 void index_fill_message(const struct index_state *, uint32_t msgno, const struct index_record *rec,
                         struct index_message *msg);
-/* First message without \Seen, 0: none. Under the lock. */
+/* UIDs of messages of the view whose records can't be read, as text; NULL: none. The caller frees. Under the lock. */
+char *index_damaged(struct index_state *);
+/* First message without \Seen, 0: none, or not known. Under the lock. */
 uint32_t index_first_unseen(struct index_state *);
 /*
  * UIDs that were expunged after modseq, out of `known` (NULL: all): RFC 7162 §3.2.5. When that

@@ -24,19 +24,22 @@
 #include "xmalloc.h"
 #include "xsyslog.h"
 
-/* UIDs of the messages that are still there, in order. */
+/* UIDs of the messages that are still there, in order. *r: one can't be read. */
 static uint32_t *live_uids(struct index_state *st, struct mailbox *mailbox,
-                           const struct seqset *msgnos, size_t *np, int64_t *bytes)
+                           const struct seqset *msgnos, size_t *np, int64_t *bytes, int *r)
 {
     uint32_t *uids = xcalloc(seqset_count(msgnos) + 1, sizeof(*uids));
     size_t n = 0;
 
     *bytes = 0;
+    *r = 0;
     for (uint32_t m = seqset_after(msgnos, 0); m; m = seqset_after(msgnos, m)) {
         struct index_record rec;
         uint32_t uid = index_uid(st, m);
         if (!uid) break;
-        if (mailbox_find_uid(mailbox, uid, &rec)) continue;
+        int one = mailbox_find_uid(mailbox, uid, &rec);
+        if (one && one != IMAP_NOTFOUND) *r = one;
+        if (one) continue;
         if (rec.internal_flags & FLAG_INTERNAL_EXPUNGED) continue;
         uids[n++] = uid;
         *bytes += rec.size;
@@ -124,8 +127,10 @@ static int copy_in_txn(struct index_state *st, struct txn *txn, struct mailbox *
     int64_t bytes;
     size_t n;
 
-    uids = live_uids(st, src, msgnos, &n, &bytes);
-    int r = n ? 0 : IMAP_NO_NOSUCHMSG;
+    int r;
+
+    uids = live_uids(st, src, msgnos, &n, &bytes, &r);
+    if (!r && !n) r = IMAP_NO_NOSUCHMSG;
     if (!r) r = mailbox_open_iwl(txn, target->name, &dst);
     if (!r && !ignorequota) r = check_quota(src, dst, n, bytes, move);
     if (!r) {
@@ -207,6 +212,7 @@ int index_expunge(struct index_state *st, const struct seqset *uids, uint32_t *c
     struct txn *txn = NULL;
     struct mailbox *mailbox = NULL;
     uint32_t n = 0;
+    int one_bad = 0;
 
     *countp = 0;
     if (st->gone) return IMAP_MAILBOX_NONEXISTENT;
@@ -217,7 +223,8 @@ int index_expunge(struct index_state *st, const struct seqset *uids, uint32_t *c
         struct index_record rec;
         if (uids && !seqset_ismember(uids, st->uids[m - 1])) continue;
         r = mailbox_find_uid(mailbox, st->uids[m - 1], &rec);
-        if (r == IMAP_NOTFOUND) {
+        if (r == IMAP_MAILBOX_CHECKSUM) one_bad = r; /* nobody knows whether it is \Deleted */
+        if (r == IMAP_NOTFOUND || r == IMAP_MAILBOX_CHECKSUM) {
             r = 0;
             continue;
         }
@@ -231,5 +238,5 @@ int index_expunge(struct index_state *st, const struct seqset *uids, uint32_t *c
     if (r) return r;
     log_expunged(st, n);
     *countp = n;
-    return 0;
+    return one_bad;
 }

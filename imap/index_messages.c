@@ -101,13 +101,22 @@ int index_read_record(struct index_state *st, uint32_t msgno, struct index_recor
     return r;
 }
 
+char *index_damaged(struct index_state *st)
+{
+    const struct seqset *damaged;
+
+    if (!st->damaged) return NULL;
+    return !mailbox_damaged_uids(st->mailbox, &damaged) && !seqset_isempty(damaged) ? seqset_cstring(damaged) : NULL;
+}
+
 uint32_t index_first_unseen(struct index_state *st)
 {
     struct index_record rec;
 
     for (uint32_t n = 1; n <= st->exists; n++) {
-        if (index_read_record(st, n, &rec)) continue;
-        if (rec.internal_flags & FLAG_INTERNAL_EXPUNGED) continue;
+        int r = index_read_record(st, n, &rec);
+        if (r && r != IMAP_NOTFOUND) return 0; /* this may be it */
+        if (r || (rec.internal_flags & FLAG_INTERNAL_EXPUNGED)) continue;
         if (!seen_view_isseen(st->seen, &rec)) return n;
     }
     return 0;
@@ -137,8 +146,11 @@ int index_vanished(struct index_state *st, modseq_t since, const struct seqset *
 
     *uids = v.uids;
     if (since >= st->deletedmodseq) {
+        const struct seqset *damaged;
+
         r = mailbox_foreach(st->mailbox, 0, since, MAILBOX_ITER_STRICT, one_vanished, &v);
-        return r;
+        /* What can't be read, if it is known, are messages. */
+        return r == IMAP_MAILBOX_CHECKSUM ? mailbox_damaged_uids(st->mailbox, &damaged) : r;
     }
     /* The records are no longer all there: everything that is not in the view. */
     if (known)

@@ -19,6 +19,7 @@ struct index_state {
     bool isadmin, examine, include_expunged;
     bool locked;
     bool gone;
+    bool damaged; /* the view has messages whose records can't be read */
     bool stale; /* a transaction of ours failed: read \Seen again before use */
     uint32_t rights;
 

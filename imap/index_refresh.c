@@ -33,6 +33,8 @@ struct refresh {
     size_t alloc_gone, alloc_changed;
     struct seqset *held;
     modseq_t held_modseq;
+    const struct seqset *damaged; /* messages whose records can't be read; NULL: none */
+    uint32_t last_damaged;        /* of them, taken last */
 };
 
 bool index_record_shown(const struct index_state *st, const struct index_record *rec)
@@ -101,12 +103,40 @@ static void changed(struct refresh *rf, const struct index_record *rec)
     index_fill_message(rf->st, rf->kept, rec, &up->changed[up->nchanged++]);
 }
 
+/* What can't be read has neither gone nor, as far as can be told, changed; it may have come. */
+static void take_damaged(struct refresh *rf, uint32_t uid)
+{
+    struct index_state *st = rf->st;
+
+    while (rf->old < rf->oldexists && st->uids[rf->old] < uid) lose(rf, 0);
+    if (rf->old < rf->oldexists && st->uids[rf->old] == uid) {
+        rf->old++;
+        keep(rf, uid);
+    }
+    else if (uid > rf->last) {
+        keep(rf, uid);
+        rf->update->exists_changed = true;
+    }
+}
+
+/* Those below a UID; 0: all that are left. */
+static void take_damaged_below(struct refresh *rf, uint32_t uid)
+{
+    uint32_t next;
+
+    while (rf->damaged && (next = seqset_after(rf->damaged, rf->last_damaged)) && (!uid || next < uid)) {
+        take_damaged(rf, next);
+        rf->last_damaged = next;
+    }
+}
+
 static int one_record(struct mailbox *mailbox, const struct index_record *rec, void *rock)
 {
     struct refresh *rf = rock;
     struct index_state *st = rf->st;
 
     (void)mailbox;
+    take_damaged_below(rf, rec->uid);
     while (rf->old < rf->oldexists && st->uids[rf->old] < rec->uid) lose(rf, 0);
 
     if (rf->old < rf->oldexists && st->uids[rf->old] == rec->uid) {
@@ -128,6 +158,29 @@ static int one_record(struct mailbox *mailbox, const struct index_record *rec, v
 }
 
 /* Removing never overtakes reading: kept <= old while the old view lasts, so one array serves both. */
+static int pass(struct refresh *rf)
+{
+    struct index_state *st = rf->st;
+
+    rf->held = seqset_init(0, SEQ_SPARSE);
+    int r = mailbox_foreach(st->mailbox, 0, 0, rf->damaged ? 0 : MAILBOX_ITER_STRICT, one_record, rf);
+    if (!r) take_damaged_below(rf, 0);
+    while (!r && rf->old < rf->oldexists) lose(rf, 0);
+    return r;
+}
+
+/* As it was before the pass. */
+static void restore(struct refresh *rf, const uint32_t *before)
+{
+    struct index_state *st = rf->st;
+
+    if (before) memcpy(st->uids, before, st->exists * sizeof(*st->uids));
+    index_update_fini(rf->update);
+    seqset_free(rf->held);
+    *rf = (struct refresh){ .st = st, .update = rf->update, .expunges = rf->expunges, .oldexists = rf->oldexists,
+                            .last = rf->last, .since = rf->since };
+}
+
 static int walk(struct refresh *rf)
 {
     struct index_state *st = rf->st;
@@ -135,19 +188,19 @@ static int walk(struct refresh *rf)
     rf->oldexists = st->exists;
     rf->last = st->exists ? st->uids[st->exists - 1] : 0;
     rf->since = st->told_modseq;
-    rf->held = seqset_init(0, SEQ_SPARSE);
     uint32_t *before = st->exists ? xmemdup(st->uids, st->exists * sizeof(*st->uids)) : NULL;
-    int r = mailbox_foreach(st->mailbox, 0, 0, MAILBOX_ITER_STRICT, one_record, rf);
-    while (!r && rf->old < rf->oldexists) lose(rf, 0);
-    if (r) {
-        /* What can't be read has not gone: the view stays. */
-        if (before) memcpy(st->uids, before, st->exists * sizeof(*st->uids));
-        index_update_fini(rf->update);
-        seqset_free(rf->held);
+    int r = pass(rf);
+    if (r == IMAP_MAILBOX_CHECKSUM) {
+        restore(rf, before);
+        r = mailbox_damaged_uids(st->mailbox, &rf->damaged);
+        if (!r) r = pass(rf);
     }
+    /* What can't be read has not gone: the view stays. */
+    if (r) restore(rf, before);
     free(before);
     if (r) return r;
     st->exists = rf->kept;
+    st->damaged = rf->damaged && !seqset_isempty(rf->damaged);
     seqset_free(st->held);
     st->held = rf->held;
     st->held_modseq = rf->held_modseq;

@@ -158,9 +158,10 @@ static int check_annotation_quota(struct mailbox *mailbox, const struct index_st
     return append_check_quota(mailbox, &diffs);
 }
 
+/* *one_bad: there is a message whose record can't be read; the others are changed. */
 static int store_all(struct index_state *st, struct mailbox *mailbox, const struct seqset *msgnos,
                      const struct index_store *store, const struct plan *plan,
-                     struct seqset *modified, struct seqset *changed, modseq_t *modseqp)
+                     struct seqset *modified, struct seqset *changed, modseq_t *modseqp, int *one_bad)
 {
     for (uint32_t n = seqset_after(msgnos, 0); n; n = seqset_after(msgnos, n)) {
         struct index_record rec;
@@ -169,7 +170,8 @@ static int store_all(struct index_state *st, struct mailbox *mailbox, const stru
 
         if (!uid) break;
         int r = mailbox_find_uid(mailbox, uid, &rec);
-        if (r == IMAP_NOTFOUND) continue;
+        if (r == IMAP_MAILBOX_CHECKSUM) *one_bad = r;
+        if (r == IMAP_NOTFOUND || r == IMAP_MAILBOX_CHECKSUM) continue;
         if (r) return r;
         if (rec.internal_flags & FLAG_INTERNAL_EXPUNGED) continue;
         if (store->has_unchangedsince && rec.modseq > store->unchangedsince) {
@@ -192,6 +194,7 @@ int index_store(struct index_state *st, const struct seqset *msgnos,
     struct txn *txn = NULL;
     struct mailbox *mailbox = NULL;
     struct plan plan;
+    int one_bad = 0;
 
     *modified = seqset_init(0, SEQ_SPARSE);
     *changed = seqset_init(0, SEQ_SPARSE);
@@ -209,8 +212,10 @@ int index_store(struct index_state *st, const struct seqset *msgnos,
     if (r) return r;
     r = plan_user_flags(mailbox, store, &plan);
     if (!r) r = check_annotation_quota(mailbox, store, msgnos);
-    if (!r) r = store_all(st, mailbox, msgnos, store, &plan, *modified, *changed, modseqp);
-    return index_txn_end(st, &txn, r);
+    if (!r) r = store_all(st, mailbox, msgnos, store, &plan, *modified, *changed, modseqp, &one_bad);
+    r = index_txn_end(st, &txn, r);
+    if (r) seqset_clear(*changed);
+    return r ? r : one_bad;
 }
 
 /* Those without \Seen, if they may get it: most reads need no transaction. */

@@ -30,6 +30,7 @@
 #include "mailbox_internal.h"
 #include "mboxlist.h"
 #include "mboxname.h"
+#include "seqset.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
 
@@ -98,6 +99,7 @@ void mailbox_free(struct mailbox *mailbox)
     free(mailbox->slots);
     bv_fini(&mailbox->cache_good);
     bv_fini(&mailbox->bad_logged);
+    mailbox_damage_forget(mailbox);
     buf_free(&mailbox->rebuilt);
     buf_free(&mailbox->fname);
     buf_free(&mailbox->repacked);
@@ -213,6 +215,7 @@ static int read_index(struct mailbox *mailbox, uint64_t filesize)
     }
     if (hdr.options & OPT_MAILBOX_DELETED) return IMAP_MAILBOX_NONEXISTENT;
     mailbox->disk = mailbox->hdr = hdr;
+    mailbox_damage_forget(mailbox);
     return 0;
 }
 

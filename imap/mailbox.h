@@ -29,6 +29,7 @@
 #include "txn.h"
 
 struct mailbox;
+struct seqset;
 struct conversations_state;
 struct message_content;
 
@@ -91,10 +92,20 @@ uint32_t mailbox_num_records(const struct mailbox *);
 /* Fetch record recno (1-based), staged changes included. A record whose CRC is
  * wrong: IMAP_MAILBOX_CHECKSUM, logged once; others stay readable. */
 int mailbox_read_record(struct mailbox *, uint32_t recno, struct index_record *rec);
-/* Find by UID (binary search); IMAP_NOTFOUND if there is none. */
+/*
+ * Find by UID (binary search); IMAP_NOTFOUND if there is none, IMAP_MAILBOX_CHECKSUM if it is, or may be, that of a record that can't
+ * be read.
+ */
 int mailbox_find_uid(struct mailbox *, uint32_t uid, struct index_record *rec);
 /* First recno whose UID is at least uid; num_records + 1: none. Records that can't be read may lead it astray. */
 uint32_t mailbox_lower_bound(const struct mailbox *, uint32_t uid);
+/*
+ * Messages whose records can't be read; borrowed until the lock is given back. IMAP_MAILBOX_CHECKSUM: there are some, and it can't
+ * be told which. Expunged ones are left out: *uids may be empty.
+ */
+int mailbox_damaged_uids(struct mailbox *, const struct seqset **uids);
+/* Bytes of the file of such a message. */
+int mailbox_damaged_size(struct mailbox *, uint32_t uid, uint32_t *size);
 
 /* Iterate over records with uid > since_uid in UID order.
  * flags: MAILBOX_ITER_*. Return of the callback <> 0 stops and is returned. */

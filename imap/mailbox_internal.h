@@ -68,6 +68,15 @@ struct cache_file {
     size_t nchunks, alloc;
 };
 
+/* ---- records that can't be read ---- */
+
+struct mailbox_damage {
+    bool looked;
+    bool unknown;        /* some are messages, and it can't be told which */
+    uint32_t records;
+    struct seqset *uids; /* of messages */
+};
+
 /* ---- the handle ---- */
 
 struct mailbox {
@@ -96,6 +105,7 @@ struct mailbox {
     bitvector_t cache_good;     /* recnos whose cache record has been checked */
     struct buf rebuilt;         /* the cache record made last for a damaged one */
     bitvector_t bad_logged;     /* recnos whose wrong CRC has been told */
+    struct mailbox_damage damage;
     struct buf fname;           /* mailbox_record_fname */
 
     /* of a handle for writing */
@@ -131,6 +141,11 @@ void mailbox_log(const struct mailbox *mailbox, int r, const char *what, const c
 struct staged_record *mailbox_stage_record(struct mailbox *mailbox, uint32_t recno);
 struct staged_record *mailbox_staged(const struct mailbox *mailbox, uint32_t recno);
 const char *mailbox_record_bytes(const struct mailbox *mailbox, uint32_t recno);
+
+/* mailbox_damage.c */
+/* The file has changed. */
+void mailbox_damage_forget(struct mailbox *mailbox);
+bool mailbox_has_damage(struct mailbox *mailbox);
 
 /* mailbox_cache.c */
 /* Stages an encoded cache record; rec gets offset, version and CRC. */

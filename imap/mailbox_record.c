@@ -16,6 +16,7 @@
 
 #include "imap_err.h"
 #include "mailbox_internal.h"
+#include "seqset.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
 
@@ -138,36 +139,34 @@ uint32_t mailbox_lower_bound(const struct mailbox *mailbox, uint32_t uid)
     return low;
 }
 
-/* The UID of a damaged record may lead the search astray. */
+/* The UID of a damaged record may lead the search astray, and be that of another one. */
 static int find_one_by_one(struct mailbox *mailbox, uint32_t uid, struct index_record *rec)
 {
-    for (uint32_t recno = 1; recno <= mailbox->hdr.num_records; recno++) {
-        if (uid_at(mailbox, recno) != uid) continue;
-        return mailbox_read_record(mailbox, recno, rec);
-    }
-    return IMAP_NOTFOUND;
+    const struct seqset *damaged;
+
+    for (uint32_t recno = 1; recno <= mailbox->hdr.num_records; recno++)
+        if (uid_at(mailbox, recno) == uid && !mailbox_read_record(mailbox, recno, rec)) return 0;
+    int r = mailbox_damaged_uids(mailbox, &damaged);
+    if (!r) r = seqset_ismember(damaged, uid) ? IMAP_MAILBOX_CHECKSUM : IMAP_NOTFOUND;
+    rec->uid = uid;
+    return r;
 }
 
 int mailbox_find_uid(struct mailbox *mailbox, uint32_t uid, struct index_record *rec)
 {
+    if (!uid || uid > mailbox->hdr.last_uid) return IMAP_NOTFOUND;
     uint32_t recno = mailbox_lower_bound(mailbox, uid);
-
-    if (!uid) return IMAP_NOTFOUND;
-    if (recno > mailbox->hdr.num_records || uid_at(mailbox, recno) != uid)
-        return bv_first_set(&mailbox->bad_logged) < 0 ? IMAP_NOTFOUND : find_one_by_one(mailbox, uid, rec);
-    return mailbox_read_record(mailbox, recno, rec);
+    if (recno <= mailbox->hdr.num_records && uid_at(mailbox, recno) == uid && !mailbox_read_record(mailbox, recno, rec)) return 0;
+    return mailbox_has_damage(mailbox) ? find_one_by_one(mailbox, uid, rec) : IMAP_NOTFOUND;
 }
 
 /* The header's number of messages tells whether one of the records that can't be read is one. */
 static int are_all_messages_readable(struct mailbox *mailbox)
 {
-    struct index_record rec;
-    uint32_t live = 0;
+    const struct seqset *damaged;
+    int r = mailbox_damaged_uids(mailbox, &damaged);
 
-    for (uint32_t recno = 1; recno <= mailbox->hdr.num_records; recno++)
-        if (!mailbox_read_record(mailbox, recno, &rec) && rec.uid)
-            live += !(rec.internal_flags & FLAG_INTERNAL_EXPUNGED);
-    return live == mailbox->hdr.exists ? 0 : IMAP_MAILBOX_CHECKSUM;
+    return r || !seqset_isempty(damaged) ? IMAP_MAILBOX_CHECKSUM : 0;
 }
 
 /* The first recno of those above since_uid, and of those in front of them that can't be read. */

@@ -19,6 +19,7 @@
 #include "mailbox.h"
 #include "mboxlist.h"
 #include "mbtype.h"
+#include "seqset.h"
 #include "util.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
@@ -75,6 +76,30 @@ static int add_message(struct mailbox *mailbox, const struct index_record *rec, 
     return 0;
 }
 
+static int cmp_uid(const void *a, const void *b)
+{
+    const struct drop_message *x = a, *y = b;
+
+    return x->uid < y->uid ? -1 : x->uid > y->uid;
+}
+
+/* Messages whose records can't be read are listed, so that nobody takes them for deleted; RETR is an error. */
+static int add_damaged(struct maildrop *drop)
+{
+    const struct seqset *damaged;
+    uint32_t size;
+
+    int r = mailbox_damaged_uids(drop->mailbox, &damaged);
+    for (uint32_t uid = 0; !r && (uid = seqset_after(damaged, uid));) {
+        r = mailbox_damaged_size(drop->mailbox, uid, &size);
+        if (r) break;
+        drop->messages = xgrow(drop->messages, drop->count, sizeof(*drop->messages));
+        drop->messages[drop->count++] = (struct drop_message){ .uid = uid, .size = size };
+    }
+    if (!r) qsort(drop->messages, drop->count, sizeof(*drop->messages), cmp_uid);
+    return r;
+}
+
 static int read_list(struct maildrop *drop, const struct maildrop_args *args)
 {
     const struct index_header *hdr = mailbox_index_header(drop->mailbox);
@@ -86,7 +111,8 @@ static int read_list(struct maildrop *drop, const struct maildrop_args *args)
     if (!maildrop_poll_allowed(hdr->pop3_last_login, args->now, args->minpoll, args->pollpadding,
                                &drop->poll_time))
         return IMAP_AGAIN;
-    return mailbox_foreach(drop->mailbox, 0, 0, MAILBOX_ITER_SKIP_EXPUNGED | MAILBOX_ITER_STRICT, add_message, drop);
+    int r = mailbox_foreach(drop->mailbox, 0, 0, MAILBOX_ITER_SKIP_EXPUNGED | MAILBOX_ITER_STRICT, add_message, drop);
+    return r == IMAP_MAILBOX_CHECKSUM ? add_damaged(drop) : r;
 }
 
 int maildrop_open(const struct maildrop_args *args, struct maildrop **dropp)

@@ -127,7 +127,7 @@ static int snapshot_take(struct snapshot *snap, struct mailbox *mailbox)
         return 0;
 
     r = mailbox_foreach(mailbox, remote ? remote->last_uid : 0, remote ? remote->highestmodseq : 0,
-                        MAILBOX_ITER_SKIP_UNLINKED, upload_cb, snap);
+                        MAILBOX_ITER_SKIP_UNLINKED | MAILBOX_ITER_STRICT, upload_cb, snap);
     if (!r) r = format_text(snap, mailbox);
     snap->lsn = mailbox_seen_lsn(mailbox);
     return r;

@@ -183,7 +183,9 @@ static int only_partial(struct imap_session *s, const struct fetch_request *req,
         r = index_lock(s->index);
         while (!r && (n = seqset_after(msgnos, n))) {
             struct index_record rec;
-            if (!index_read_record(s->index, n, &rec) && rec.modseq > req->changedsince)
+            int one = index_read_record(s->index, n, &rec);
+            /* What can't be read may have changed. */
+            if (one ? one != IMAP_NOTFOUND : rec.modseq > req->changedsince)
                 seqset_add(kept, n, true);
         }
         if (!r) index_unlock(s->index);

@@ -238,6 +238,7 @@ static int tell(struct imap_session *s, const struct select_args *args)
     int r = index_lock(st);
     if (r) return r;
     uint32_t unseen = index_first_unseen(st);
+    char *damaged = index_damaged(st);
     if (resync) r = collect_resync(s, args, &rs);
     uint64_t lsn = index_seen_lsn(st);
     index_unlock(st);
@@ -246,11 +247,13 @@ static int tell(struct imap_session *s, const struct select_args *args)
         quota_alert(s);
         print_facts(s, unseen);
         if (s->rev2) imap_print_named(s, index_mboxname(st), args->name);
+        if (damaged) prot_printf(s->out, "* NO [CORRUPTION] UID %s can't be read\r\n", damaged);
         if (resync) print_resync(s, &rs);
     }
     if (resync && args->modseq < index_deletedmodseq(st))
         syslog(LOG_NOTICE, "inefficient qresync (DELETEDMODSEQ > CLIENTMODSEQ) %s",
                index_mboxname(st));
+    free(damaged);
     seqset_free(rs.vanished);
     free(rs.msgs);
     return r;

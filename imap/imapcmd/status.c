@@ -16,6 +16,7 @@
 #include "imapcmd.h"
 #include "mailbox.h"
 #include "txn.h"
+#include "seqset.h"
 #include "xmalloc.h"
 
 enum {
@@ -98,6 +99,17 @@ static int count_one(struct mailbox *mailbox, const struct index_record *rec, vo
     return 0;
 }
 
+/* What needs no more than the UID is known of messages whose records can't be read, too. */
+static int count_damaged(struct mailbox *mailbox, uint32_t from, struct counts *counts)
+{
+    const struct seqset *damaged;
+    int r = mailbox_damaged_uids(mailbox, &damaged);
+
+    for (uint32_t uid = from; !r && (uid = seqset_after(damaged, uid));)
+        count_one(mailbox, &(struct index_record){ .uid = uid }, counts);
+    return r;
+}
+
 static int count(struct imap_session *s, struct mailbox *mailbox, uint32_t items,
                  struct counts *counts)
 {
@@ -117,6 +129,8 @@ static int count(struct imap_session *s, struct mailbox *mailbox, uint32_t items
         counts->unseen = 0;
     if (!internal || from < mailbox_index_header(mailbox)->last_uid)
         r = mailbox_foreach(mailbox, from, 0, MAILBOX_ITER_SKIP_EXPUNGED | MAILBOX_ITER_STRICT, count_one, counts);
+    bool by_uid = internal || !seen_view_internal(counts->seen); /* no flag of the record is asked for */
+    if (r == IMAP_MAILBOX_CHECKSUM && by_uid) r = count_damaged(mailbox, from, counts);
     if (internal) counts->unseen = unseen;
     seen_view_free(&counts->seen);
     return r;

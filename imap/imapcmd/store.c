@@ -142,7 +142,7 @@ static int run_store(struct imap_session *s, struct store_args *args, const char
     seqset_free(msgnos);
     known.uids = changed;
     known.modseq = modseq;
-    if (!r) imap_report(s, s->usinguid, args->silent ? &known : NULL);
+    if (!r || !seqset_isempty(changed)) imap_report(s, s->usinguid, args->silent ? &known : NULL);
     seqset_free(changed);
     return r;
 }
