@@ -63,6 +63,14 @@ extname_t imap_extname(const struct imap_session *s, const char *intname)
     return mboxname_to_shown(intname, &s->ns, s->userid);
 }
 
+extname_t imap_extname_in_text(const struct imap_session *s, const char *intname)
+{
+    struct namespace ns = s->ns;
+
+    ns.utf8 = s->rev2;
+    return mboxname_to_shown(intname, &ns, s->userid);
+}
+
 void imap_print_mailbox(struct imap_session *s, extname_t name)
 {
     const char *text = extname_text(name);

@@ -226,6 +226,8 @@ void imap_session_set_utf8(struct imap_session *s, bool on);
 char *imap_intname(const struct imap_session *s, extname_t extname);
 /* External name for the client, the caller frees; one that this session cannot be told is spelled as it is inside. */
 extname_t imap_extname(const struct imap_session *s, const char *intname);
+/* The same for the text of an answer, which is ASCII but with IMAP4rev2 (RFC 9051 §7.1). */
+extname_t imap_extname_in_text(const struct imap_session *s, const char *intname);
 /* Rights of this session, with what admins have implicitly (handbook 04 §5.2). */
 uint32_t imap_rights(const struct imap_session *s, const mbentry_t *mbentry);
 bool imap_is_owner(const struct imap_session *s, const char *intname);

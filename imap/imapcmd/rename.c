@@ -60,8 +60,8 @@ static int check_rename(struct imap_session *s, const char *from, const char *to
 static void tell_renames(struct imap_session *s, const struct rename_told *told)
 {
     for (int i = 0; i < strarray_size(&told->from); i++) {
-        extname_t from = imap_extname(s, strarray_nth(&told->from, i));
-        extname_t to = imap_extname(s, strarray_nth(&told->to, i));
+        extname_t from = imap_extname_in_text(s, strarray_nth(&told->from, i));
+        extname_t to = imap_extname_in_text(s, strarray_nth(&told->to, i));
         if (s->rev2)
             imap_print_list(s, to, from);
         else

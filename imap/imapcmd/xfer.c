@@ -148,7 +148,7 @@ static int move_mailboxes(struct job *job, struct sync_client *sc)
 
     for (int i = strarray_size(&job->mailboxes) - 1; i >= 0; i--) {
         const char *name = strarray_nth(&job->mailboxes, i);
-        extname_t extname = imap_extname(job->s, name);
+        extname_t extname = imap_extname_in_text(job->s, name);
         char *quoted = xasprintf("\"%s\"", extname_text(extname));
         int r = is_selected(job->s, NULL, name) ? IMAP_MAILBOX_LOCKED : 0;
         if (!r) r = reconnect(sc);
