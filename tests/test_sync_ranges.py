@@ -7,6 +7,7 @@ import struct
 
 import pytest
 
+from cyltest import Pair
 from cyltest.relay import Relay
 from cyltest.storefiles import FLAGGED, index_of
 from cyltest.syncdata import login, message, sent_commands
@@ -165,6 +166,27 @@ def test_small_mailboxes_are_listed(pair, n, by_ranges):
     assert bool(asked(through, b"")) == by_ranges
     assert any(b"GET FULLMAILBOX" in command for command in through.commands) != by_ranges
     must_be_equal(pair)
+
+
+def test_over_imap(factory):
+    """For admins, to whom it is announced."""
+    a, b = factory("a"), factory("b")
+    pair = Pair(a, b, "imap")
+    for server in (a, b):
+        server.conf.update(CONF, sync_try_imap=True)
+        server.allow_log("SYNC|CRC failure")
+        server.add_user("anna")
+    pair.start()
+    fill(pair, n=1500)
+    imap(b, "anna", r"UID STORE 5 +FLAGS (\Flagged)")
+    with b.imap("anna") as client:
+        assert b"X-RANGES" not in b"".join(client.ok("CAPABILITY").untagged)
+    with b.imap("admin") as client:
+        assert b"X-RANGES" in b"".join(client.ok("CAPABILITY").untagged)
+    done = a.run("sync_client", "-v", "-v", "-o", "-m", "user.anna")
+    assert "SYNCGET RANGES" in done.stderr and "GET FULLMAILBOX" not in done.stderr
+    flags = {rec["UID"]: rec["FLAGS"] for rec in must_be_equal(pair)}
+    assert b"\\Flagged" in flags[b"5"]
 
 
 # ---- either end changes meanwhile ----
