@@ -200,7 +200,6 @@ static int look_at(struct mailbox *mailbox, const struct index_record *rec, void
 
     (void)mailbox;
     m->counts->messages++;
-    if (rec->internal_flags & FLAG_INTERNAL_UNLINKED) m->repack = true;
     if (!aged && !gone) return 0;
     m->todo = xgrow(m->todo, m->ntodo, sizeof(*m->todo));
     m->todo[m->ntodo++] = *rec;
@@ -237,7 +236,7 @@ static int expire_mailbox(struct txn *txn, const char *name, void *rock)
     say(m->scope, "cleaning up expunged messages in", name);
     r = mailbox_foreach(mailbox, 0, 0, 0, look_at, m);
     for (size_t i = 0; !r && i < m->ntodo; i++) r = change(m, mailbox, &m->todo[i]);
-    if (!r && m->repack) r = mailbox_repack(mailbox);
+    if (!r && (m->repack || mailbox_needs_purge(mailbox))) r = mailbox_repack(mailbox);
     return r;
 }
 

@@ -223,8 +223,11 @@ struct mailbox_create_args {
 int mailbox_create(struct txn *txn, const struct mailbox_create_args *args, struct mailbox **mboxp);
 /* Remove files (lazily) and derived data; the entry is the caller's affair. */
 int mailbox_delete(struct mailbox *);
-/* Repack at commit: drop UNLINKED records, rewrite index and cache. Without room for them it is left for another time. */
+/* Repack at commit: drop UNLINKED records that have stayed long enough (option expunge_tombstones), rewrite index and cache.
+ * Without room for them it is left for another time. */
 int mailbox_repack(struct mailbox *);
+/* Would a repack take away an UNLINKED record, or the cache record of one? */
+bool mailbox_needs_purge(struct mailbox *);
 /* The index becomes one of that minor version, by a repack at the commit; 0: MAILBOX_MINOR_VERSION. Fields that a
  * version lacks are annotations there, and move. Versions from 12 on are written, 6 to 10 only read: such a
  * mailbox takes no other change before. The same version: a no-op. IMAP_MAILBOX_NOTSUPPORTED: not a version that

@@ -195,6 +195,17 @@ void mailbox_usage(const struct mailbox *mailbox, int64_t usage[4]);
 /* Accounts the difference since the last time to the present root. */
 int mailbox_account_quota(struct mailbox *mailbox, const int64_t usage[4]);
 
+/* mailbox_tombstones.c: which records of messages whose files are gone a repack keeps */
+struct tombstone_rule {
+    bool none;
+    time_t since, surely; /* last_updated from which on they may stay, and stay in any case */
+    time_t clock;         /* up to here a last_updated is believed to be no mistake */
+    modseq_t above;       /* others only with a modseq above this one */
+};
+void mailbox_tombstone_rule(struct mailbox *mailbox, struct tombstone_rule *rule);
+/* rec is UNLINKED. */
+bool mailbox_tombstone_stays(const struct tombstone_rule *rule, const struct index_record *rec);
+
 /* mailbox_repack.c */
 int mailbox_write_repacked(struct mailbox *mailbox);
 /* As mailbox_repack, but the transaction fails without it. */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * mailbox_repack -- a new cyrus.index and new caches without the removed records
+ * mailbox_repack -- a new cyrus.index and new caches without what removed messages have left
  *
  * Written piece by piece into the stage, given their names when the transaction is applied:
  * index and caches change in one moment, and whoever has the old ones mapped keeps them.
- * A record whose CRC is wrong is carried over byte for byte; only UNLINKED ones go. If
+ * A record whose CRC is wrong is carried over byte for byte; only UNLINKED ones go, when they have told long
+ * enough that their message is gone (mailbox_tombstones.c). If
  * the sync CRC of the new index would not be that of the old, or there is no room for it, the
  * repack does not take place: the changes go into the old files, which keep the mark that they
  * are to be repacked. Only a repack that must be (another version, a damaged index) fails.
@@ -33,6 +34,7 @@ struct repack {
     struct mailbox *mailbox;
     struct index_header hdr;   /* of the new index */
     struct index_header check; /* counts of what was written */
+    struct tombstone_rule tombstones;
     struct cache_writer cache[2];
     struct txn_staged *index;
     unsigned damaged; /* records carried over unread */
@@ -73,14 +75,15 @@ static int begin_cache(struct repack *rp, struct cache_writer *w)
     return r;
 }
 
-/* A record without cache (an expunged message whose file is gone) stays without. */
+/* A message whose file is gone leaves nothing of its content behind. */
 static int copy_cache(struct repack *rp, struct index_record *rec)
 {
     struct cache_writer *w = &rp->cache[mailbox_cache_number(rp->mailbox, rec)];
     struct buf view = BUF_INITIALIZER;
     uint32_t crc, version;
 
-    if (mailbox_cache_bytes(rp->mailbox, rec, &view, &crc, &version)) {
+    if ((rec->internal_flags & FLAG_INTERNAL_UNLINKED) ||
+        mailbox_cache_bytes(rp->mailbox, rec, &view, &crc, &version)) {
         rec->cache_offset = rec->cache_crc = 0;
         return 0;
     }
@@ -160,7 +163,8 @@ static int copy_records(struct repack *rp)
     for (uint32_t recno = 1; !r && recno <= mailbox->hdr.num_records; recno++) {
         if (mailbox_read_record(mailbox, recno, &rec))
             append_raw(rp, recno);
-        else if (rec.internal_flags & FLAG_INTERNAL_UNLINKED)
+        else if ((rec.internal_flags & FLAG_INTERNAL_UNLINKED) &&
+                 !mailbox_tombstone_stays(&rp->tombstones, &rec))
             drop_record(rp, &rec);
         else
             r = copy_record(rp, &rec);
@@ -174,6 +178,7 @@ static void begin(struct repack *rp, struct mailbox *mailbox)
 {
     memset(rp, 0, sizeof(*rp));
     rp->mailbox = mailbox;
+    mailbox_tombstone_rule(mailbox, &rp->tombstones);
     rp->cache[0].file = META_CACHE;
     rp->cache[1].file = META_ARCHIVECACHE;
     rp->check = rp->hdr = mailbox->hdr;

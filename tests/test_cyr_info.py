@@ -31,8 +31,8 @@ def debian_info(server, *args):
                           **server.account.popen_args()).stdout
 
 
-OWN = {"disabled_user_delivery", "imap_progress_interval", "journal_", "log_file", "master_ready_file", "master_stop_timeout",
-       "message_verify", "quota_enforce", "quota_report", "rename_subscriptions"}
+OWN = {"disabled_user_delivery", "expunge_tombstones", "imap_progress_interval", "journal_", "log_file", "master_ready_file",
+       "master_stop_timeout", "message_verify", "quota_enforce", "quota_report", "rename_subscriptions"}
 
 
 @needs_debian

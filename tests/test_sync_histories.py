@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A thousand random histories in which two ends diverged: both meet, nothing is lost, and a second run has nothing to do.
 
-For half of them the replica's records fit into memory, for the others they lie in a file. Half are compared once more by
-ranges, and end as they did by the whole list.
+For half of them the replica's records fit into memory, for the others they lie in a file; of each half, ends of one kind forget what
+they have expunged, and the others keep the records. Half are compared once more by ranges, and end as they did by the whole list.
 CYLTEST_HISTORIES and CYLTEST_SEED: how many, and the first seed.
 """
 
@@ -11,7 +11,7 @@ import re
 
 import pytest
 
-from cyltest.histories import CONF, Histories
+from cyltest.histories import CONF, KEEP, Histories
 
 COUNT = int(os.environ.get("CYLTEST_HISTORIES", "1000"))
 SEED = int(os.environ.get("CYLTEST_SEED", "20261101"))
@@ -22,14 +22,18 @@ def pair(pair):
     for server in (pair.primary, pair.replica):
         server.conf.update(CONF)
         server.allow_log("SYNC")
-    pair.start()
     return pair
 
 
-@pytest.mark.parametrize("half, spill_limit, least", [(0, None, None), (1, "200", None), (0, None, "0")],
-                         ids=["memory", "file", "ranges"])
-def test_random_histories(pair, half, spill_limit, least):
-    first, end = SEED + half * (COUNT // 2), SEED + (COUNT if half else COUNT // 2)
+@pytest.mark.parametrize("part, spill_limit, keepers, least",
+                         [(0, None, (), None), (1, None, ("replica",), None), (2, "200", ("primary",), None),
+                          (3, "200", ("primary", "replica"), None), (0, None, (), "0"), (3, None, ("primary", "replica"), "0")],
+                         ids=["memory", "memory-replica-keeps", "file-master-keeps", "file-both-keep", "ranges", "ranges-both-keep"])
+def test_random_histories(pair, part, spill_limit, keepers, least):
+    for name in keepers:
+        getattr(pair, name).conf["expunge_tombstones"] = KEEP
+    pair.start()
+    first, end = SEED + part * COUNT // 4, SEED + (part + 1) * COUNT // 4
     histories = Histories(pair, range(first, end))
     histories.load()
     if spill_limit:

@@ -9,7 +9,8 @@ from .syncline import comparable, crcs, full, mailbox
 
 PER_USER = 100
 CONF = {"conversations": True, "unixhierarchysep": False, "altnamespace": False,
-        "virtdomains": "off", "expunge_mode": "delayed", "delete_mode": "delayed"}
+        "virtdomains": "off", "expunge_mode": "delayed", "delete_mode": "delayed", "expunge_tombstones": "0"}
+KEEP = "10000d"  # for expunge_tombstones: histories are of a time that becomes ever longer ago
 
 
 def normal(value):
@@ -32,11 +33,13 @@ class Histories:
     """A mailbox for the history of each seed; PER_USER of them belong to one user."""
 
     def __init__(self, pair, seeds):
+        keepers = [which for which, server in (("master", pair.primary), ("replica", pair.replica))
+                   if server.flavour == "cylinder" and server.conf["expunge_tombstones"] == KEEP]
         self.pair = pair
         self.all = {}
         for n, seed in enumerate(seeds):
             name = f"user.hist{n // PER_USER}.m{n % PER_USER:02d}"
-            self.all[name] = History(seed, forgetful=seed % 2 == 1)
+            self.all[name] = History(seed, forgetful=seed % 2 == 1, keepers=keepers)
         self.users = [f"hist{n}" for n in range(len(self.all) // PER_USER + 1)]
 
     def load(self):

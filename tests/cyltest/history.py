@@ -5,8 +5,11 @@ A history is a function of its seed. What the repair must give is said here in t
 readers have seen, not in terms of the algorithm (handbook 03 §11.1 is what both follow):
 
 - a message that is alive wherever it is known lives on; one that an end has expunged is gone from both;
+- an end that keeps the records of expunged messages (option expunge_tombstones) has expunged them after a purge, too: whatever
+  the other end did to such a message, knowing nothing of that, it is gone, as it is before a purge;
 - what an end has forgotten (expunged and purged) it cannot tell from what it has never had: the master takes a message of the
-  replica that is older than the last thing that it has forgotten for forgotten, and keeps the others;
+  replica that is older than the last thing that it has forgotten for forgotten, and keeps the others, as those were
+  changed later than it knows of anything;
 - a UID under which an end has shown another message, or none any more, is never used: the message gets a new one;
 - of two sets of flags that of the replica wins when it has the higher modseq and is not older.
 
@@ -68,6 +71,7 @@ class End:
     now: int = START
     forgotten: set = field(default_factory=set)  # keys
     deletedmodseq: int = 0
+    keeps: bool = False  # the records of purged messages
     before_purge: "End" = None
 
     def alive(self, uid):
@@ -94,6 +98,8 @@ class End:
         """As cyr_expire -X 0."""
         self.before_purge = None
         self.before_purge = copy.deepcopy(self)
+        if self.keeps:
+            return
         for uid, rec in list(self.records.items()):
             if rec.expunged:
                 self.forgotten.add(rec.key)
@@ -110,7 +116,8 @@ class End:
 
 
 class History:
-    def __init__(self, seed, forgetful):
+    def __init__(self, seed, forgetful, keepers=()):
+        """forgetful: ends may purge; keepers: those of "master", "replica" that keep records."""
         self.seed = seed
         self.rng = random.Random(seed)
         self.made = 0
@@ -120,6 +127,7 @@ class History:
             if self.rng.random() < 0.3:
                 self._change(base)
         self.master, self.replica = copy.deepcopy(base), copy.deepcopy(base)
+        self.master.keeps, self.replica.keeps = (end in keepers for end in ("master", "replica"))
         if self.rng.random() < 0.2:
             self._drop_expunged(self.replica)
         self.replica.uidvalidity += self.rng.choice((-3, 0, 0, 0, 0, 0, 0, 0, 3))
