@@ -143,7 +143,7 @@ def test_user_flags(factory):
 
 
 def test_verbose_and_purge(factory):
-    server = start(factory())
+    server = start(factory(), expunge_tombstones="0")
     with server.imap("alice") as c:
         c.append("INBOX", message(1))
         c.append("INBOX", message(2), "\\Deleted")
@@ -170,13 +170,16 @@ def test_verbose_and_purge(factory):
 
 # expunge_mode (default: not set): flags of an expunged record (None: it is gone), its file stays
 MODES = {"default": (EXPUNGED, True), "delayed": (EXPUNGED, True), "semidelayed": (EXPUNGED | UNLINKED, False),
-         "immediate": (None, False)}
+         "immediate": (EXPUNGED | UNLINKED, False), "immediate, no tombstones": (None, False)}
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_expunge_mode(factory, mode):
     """Record, file and DELETEDMODSEQ after EXPUNGE; QRESYNC tells of what went, or of all it may have missed."""
-    server = start(factory(), **({} if mode == "default" else {"expunge_mode": mode}))
+    conf = {} if mode == "default" else {"expunge_mode": mode.split(",")[0]}
+    if "no tombstones" in mode:
+        conf["expunge_tombstones"] = "0"
+    server = start(factory(), **conf)
     flags, stays = MODES[mode]
     with server.imap("alice") as c:
         for n in range(1, 5):
@@ -211,5 +214,14 @@ def test_expunge_mode(factory, mode):
     is_sound(server)
     server.run("cyr_expire", "-X", "0")
     index = index_of(server, "user/alice")
+    if flags is not None:  # they go when they are a week old, with what they have in the cache at once
+        tombstones = [r for r in index.records if r["flags"] & EXPUNGED]
+        assert [r["uid"] for r in tombstones] == [2, 3] and index.header["deletedmodseq"] == 0
+        assert all(r["flags"] & UNLINKED and r["cache_offset"] == 0 for r in tombstones)
+        is_sound(server)
+        server.conf["expunge_tombstones"] = "0"
+        server.write_conf()
+        server.run("cyr_expire", "-X", "0")
+        index = index_of(server, "user/alice")
     assert not any(r["flags"] & EXPUNGED for r in index.records) and index.header["deletedmodseq"]
     is_sound(server)

@@ -168,9 +168,9 @@ def files(directory):
 
 
 def filled(factory, **conf):
-    """A server with mail, which may fail to write."""
+    """A server with mail, which may fail to write. A repack drops every record whose message is gone."""
     server = factory(services=("imap", "csync"))
-    server.conf.update(conf)
+    server.conf.update({"expunge_tombstones": "0", **conf})
     server.allow_log("IOERROR")
     server.start()
     server.create_user("alice", "Work")
