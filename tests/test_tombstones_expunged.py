@@ -12,7 +12,7 @@ import pytest
 from cyltest import Pair
 from cyltest.clients import Rejected
 from cyltest.relay import Relay
-from cyltest.storefiles import EXPUNGED, UNLINKED, Snapshot, index_of, mailbox_dir, message_files
+from cyltest.storefiles import EXPUNGED, UNLINKED, Snapshot, damage, index_of, mailbox_dir, message_files
 from cyltest.syncdata import assert_same, fill_user, login, sent_commands
 from cyltest.syncline import full, mailbox, record
 
@@ -204,6 +204,27 @@ def test_the_other_way_round(pair):
     assert sent_commands(done) and "FULLMAILBOX" not in done.stdout + done.stderr
     assert "inefficient" not in pair.replica.log_text()
     must_be_equal(back)
+
+
+def test_a_damaged_tombstone(pair):
+    """Nobody is told of it any more; then all is compared, and nothing is lost."""
+    for server in (pair.primary, pair.replica):
+        server.allow_log("SYNC|CRC|crc|checksum|IOERROR|damaged|counted anew")
+    begin(pair, expunge_mode="immediate")
+    expunge(pair.primary, "2", "4")
+    pair.primary.stop()
+    index = index_of(pair.primary, "user.anna.Work")
+    (recno,) = (n for n, rec in enumerate(index.records, 1) if rec["uid"] == 4)
+    damage(index.path, index.offset(recno) + 40, b"rubbish")
+    pair.primary.start()
+    pair.primary.run("reconstruct", "-q", "user.anna.Work", check=False)
+    come_back(pair)
+    must_be_equal(pair)
+    with pair.primary.imap("anna") as imap:
+        imap.ok("SELECT INBOX.Work")
+        found = imap.ok("UID SEARCH ALL").untagged[0].split()[2:]
+        imap.logout()
+    assert {*range(3, COUNT + 1)} - {4} <= {*map(int, found)} and b"2" not in found
 
 
 # ---- what a tombstone is, and is not ----

@@ -451,6 +451,37 @@ def expunged(r, env=None):
         assert "mailbox DELETED." not in r.state
 
 
+def expunged_at_once(r, env=None):
+    """Each message that goes leaves its tombstone: in no image is there neither of them."""
+    name = "user.alice.Work.Deep"
+    begin(r, env, expunge_mode="immediate")
+
+    def tombstones():
+        return len(re.findall(rf"^message {re.escape(name)} \d+ unlinked ", r.state, re.M))
+
+    with r.server.imap("alice") as imap:
+        for n in range(130, 136):
+            r.step(imap.append, "INBOX.Work.Deep", message(n, 300))
+        there = len(r.messages(name))
+        r.step(imap.ok, "SELECT INBOX.Work.Deep")
+        r.step(imap.ok, "STORE 1:2 +FLAGS (\\Deleted)")
+        r.step(imap.ok, "EXPUNGE")
+        r.step(imap.ok, "MOVE 1 INBOX")
+        assert tombstones() == 3 and len(r.messages(name)) == there - 3
+        later()
+        r.step(r.server.run, "cyr_expire", "-X", "0", "-c", "-p", name)
+        assert tombstones() == 3
+        r.step(r.server.run, "reconstruct", "-V", "16", name)
+        r.step(imap.ok, "STORE 1:* +FLAGS (\\Deleted)")
+        r.step(imap.ok, "CLOSE")
+        assert tombstones() == there and not r.messages(name)
+    r.server.conf["expunge_tombstones"] = "1s"
+    r.server.write_conf()
+    later(2.1)
+    r.step(r.server.run, "cyr_expire", "-X", "0", "-c", "-p", name)
+    assert tombstones() == 0
+
+
 def annotations(r, env=None):
     """Of the server, mailboxes and messages; they go where their mailbox and message go."""
     begin(r, env, delete_mode="immediate", expunge_mode="immediate")

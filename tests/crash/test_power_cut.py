@@ -11,7 +11,7 @@ SCENARIOS = [scenarios.delivery, scenarios.imap, scenarios.first_start_and_creat
              scenarios.many_windows, scenarios.many_at_once,
              scenarios.other_partition, scenarios.archive, scenarios.whole_users, scenarios.users,
              scenarios.users_at_once, scenarios.rights, scenarios.special_use, scenarios.quota_roots,
-             scenarios.expunged, scenarios.annotations, scenarios.conversations_merged]
+             scenarios.expunged, scenarios.expunged_at_once, scenarios.annotations, scenarios.conversations_merged]
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
