@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from cyltest.storefiles import (IndexFile, Snapshot, add_file, damage, index_of, mailbox_dir,
+from cyltest.storefiles import (EXPUNGED, UNLINKED, IndexFile, Snapshot, add_file, damage, index_of, mailbox_dir,
                                 message_files)
 
 DEBIAN = "/usr/lib/cyrus/bin/"
@@ -190,15 +190,18 @@ def test_damage(store, names):
 
 
 def test_lost_messages_end(store):
-    """A message without a file is expunged for clients, with a modseq; the others stay as they were."""
+    """A message without a file is expunged for clients and replicas, with a modseq; the others stay as they were."""
     before = index_of(store.server, "user/alice")
     os.unlink(store.path("3."))
     store.run("user/alice")
     after = index_of(store.server, "user/alice")
-    assert [r["uid"] for r in after.records] == [1, 2, 4, 5]
+    assert [r["uid"] for r in after.records] == [1, 2, 3, 4, 5]
+    tombstone = after.by_uid()[3]
+    assert tombstone["flags"] & (EXPUNGED | UNLINKED) == EXPUNGED | UNLINKED and tombstone["cache_offset"] == 0
+    assert after.header["exists"] == before.header["exists"] - 1
     assert [after.by_uid()[u] for u in (1, 2, 5)] == [dict(before.by_uid()[u], cache_offset=after.by_uid()[u]["cache_offset"])
                                                       for u in (1, 2, 5)]
-    assert after.header["deletedmodseq"] > before.header["highestmodseq"]
+    assert tombstone["modseq"] > before.header["highestmodseq"] and after.header["deletedmodseq"] == 0
     assert after.header["uidvalidity"] == before.header["uidvalidity"] and after.header["last_uid"] == 5
 
 
