@@ -333,8 +333,11 @@ static int update_all(struct sync_client *sc, const ptrarray_t *mbentries, struc
         const mbentry_t *mbentry = ptrarray_nth(mbentries, i);
         int r = update_one(sc, mbentries, mbentry, state, sent, againp);
         if (!r) continue;
-        syslog(LOG_ERR, "IOERROR: mailbox replication failed: mailbox=<%s> error=<%s>",
-               mbentry->name, error_message(r));
+        if (r == IMAP_MAILBOX_MOVED && !sc->complain) /* deleted here and made anew: the next attempt looks at its user */
+            syslog(LOG_NOTICE, "SYNCNOTICE: another mailbox has this name there: mailbox=<%s>", mbentry->name);
+        else
+            syslog(LOG_ERR, "IOERROR: mailbox replication failed: mailbox=<%s> error=<%s>",
+                   mbentry->name, error_message(r));
         if (sc->complain) fprintf(stderr, "%s: %s\n", mbentry->name, sync_client_errtext(sc, r));
         if (!first) first = r;
         if (sc->broken) break;
