@@ -290,6 +290,7 @@ START_TEST(test_quotalegacy_fullhash)
     char *bad = test_path(dir, "quota/L/user.alice");
     test_writefile(bad, "1\n2", 3);
     ck_assert_int_eq(cyrusdb_fetch(db, "user.alice", 10, &data, &len), CYRUSDB_BADFORMAT);
+    unlink(bad); /* another file, as of 3.6.1, has no sum */
     test_writefile(bad, "", 0);
     assert_value("user.alice", "");
     free(bad);

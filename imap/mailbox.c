@@ -116,18 +116,6 @@ void mailbox_free(struct mailbox *mailbox)
 
 /* ---- cyrus.header ---- */
 
-/* The bytes, and whether they have changed in place, which no server does. */
-static int map_header(const char *path, struct diskio_map *map, bool *damaged)
-{
-    int fd = diskio_open(path, O_RDONLY, 0);
-    int64_t size = fd < 0 ? fd : diskio_size(fd);
-    int r = size < 0 ? (int)size : diskio_map_refresh(map, fd, (size_t)size);
-
-    *damaged = !r && filesum_iswrong(fd, map->base, map->len);
-    if (fd >= 0) diskio_close(fd);
-    return r;
-}
-
 /*
  * Of a header that is damaged: with what mailboxes.db has in place of its copies, it is again what the index has the CRC of. So the
  * rest of it, the names of flags, is as it was.
@@ -159,7 +147,7 @@ static int read_header(struct mailbox *mailbox)
 
     int r = mailbox_path_meta(&mailbox->place, META_HEADER, &path);
     if (r) return r;
-    r = map_header(buf_cstring(&path), &map, &damaged);
+    r = filesum_map(buf_cstring(&path), &map, NULL, &damaged);
     if (r) {
         mailbox_log(mailbox, r, "can't read cyrus.header", buf_cstring(&path));
         buf_free(&path);

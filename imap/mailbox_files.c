@@ -53,26 +53,13 @@ int mailbox_make_dirs(struct txn *txn, const struct mailbox_place *place)
     return r;
 }
 
-/* The directory, or the nearest one above that is there, lets us make files. */
-static bool is_writable(const char *dir)
-{
-    char *at = xstrdup(dir);
-    char *slash;
-
-    while (access(at, W_OK | X_OK) && errno == ENOENT && (slash = strrchr(at, '/')) && slash != at)
-        *slash = '\0';
-    bool yes = !access(at, W_OK | X_OK);
-    free(at);
-    return yes;
-}
-
 int mailbox_check_writable(struct mailbox *mailbox)
 {
     strarray_t dirs = STRARRAY_INITIALIZER;
     int r = mailbox_path_alldirs(&mailbox->place, &dirs);
 
     for (int i = 0; !r && i < strarray_size(&dirs); i++) {
-        if (is_writable(strarray_nth(&dirs, i))) continue;
+        if (diskio_can_create(strarray_nth(&dirs, i))) continue;
         xsyslog(LOG_ERR, "IOERROR: directory can't be written to", "mailbox=<%s> path=<%s>",
                 mailbox_name(mailbox), strarray_nth(&dirs, i));
         r = IMAP_IOERROR;

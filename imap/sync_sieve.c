@@ -19,6 +19,7 @@
 #include "buf.h"
 #include "diskio.h"
 #include "dirhash.h"
+#include "filesum.h"
 #include "imap_err.h"
 #include "libconfig.h"
 #include "mboxlist.h"
@@ -77,19 +78,34 @@ static struct sync_sieve *list_new(struct sync_sieve_list *list, const char *fil
     return s;
 }
 
-static void list_add_script(struct sync_sieve_list *list, const char *dir, const char *filename)
+/* Free map in any case. IMAP_NOTFOUND; a script that can't be read, or has changed in place, is never one that is not there. */
+static int map_script(const char *path, struct diskio_map *map, struct stat *st)
 {
-    struct diskio_map map = DISKIO_MAP_INITIALIZER;
+    bool damaged;
+    int err = filesum_map(path, map, st, &damaged);
+
+    if (err == -ENOENT || err == -ENOTDIR) return IMAP_NOTFOUND;
+    if (!err && !damaged) return 0;
+    xsyslog_errno(LOG_ERR, err, damaged ? "IOERROR: Sieve script has changed in place" : "IOERROR: can't read Sieve script",
+                  "path=<%s>", path);
+    return damaged ? IMAP_MAILBOX_BADFORMAT : IMAP_IOERROR;
+}
+
+static int list_add_script(struct sync_sieve_list *list, const char *dir, const char *filename)
+{
+    struct diskio_map map;
     struct stat st;
     char *path = xasprintf("%s/%s", dir, filename);
+    int r = map_script(path, &map, &st);
 
-    if (!diskio_map_file(path, &map, &st)) {
+    if (!r) {
         struct sync_sieve *s = list_new(list, filename);
         s->last_update = st.st_mtime;
         message_guid_generate(&s->guid, map.base, map.len);
-        diskio_map_free(&map);
     }
+    diskio_map_free(&map);
     free(path);
+    return r == IMAP_NOTFOUND ? 0 : r; /* gone meanwhile */
 }
 
 /* Target of the link, "NAME.bc", or false. */
@@ -113,14 +129,18 @@ int sync_sieve_read(const char *userid, struct sync_sieve_list *list)
 
     if (r) goto done;
     DIR *dp = opendir(buf_cstring(&dir));
+    if (!dp && errno != ENOENT && errno != ENOTDIR) {
+        xsyslog_errno(LOG_ERR, -errno, "IOERROR: can't read directory", "path=<%s>", buf_cstring(&dir));
+        r = IMAP_IOERROR;
+    }
     for (struct dirent *de; dp && (de = readdir(dp));)
         if (name_ok(de->d_name) && has_suffix(de->d_name, ".script"))
             strarray_append(&names, de->d_name);
     if (dp) closedir(dp);
     strarray_sort(&names, cmpstringp_raw);
-    for (int i = 0; i < strarray_size(&names); i++)
-        list_add_script(list, buf_cstring(&dir), strarray_nth(&names, i));
-    if (read_active(buf_cstring(&dir), active, sizeof(active)))
+    for (int i = 0; !r && i < strarray_size(&names); i++)
+        r = list_add_script(list, buf_cstring(&dir), strarray_nth(&names, i));
+    if (!r && read_active(buf_cstring(&dir), active, sizeof(active)))
         list_new(list, active)->active = true;
 
 done:
@@ -142,7 +162,7 @@ int sync_sieve_fetch(const char *userid, const char *filename, struct buf *conte
     struct diskio_map map = DISKIO_MAP_INITIALIZER;
     int r = has_suffix(filename, ".script") ? sieve_path(userid, filename, &path) : IMAP_NOTFOUND;
 
-    if (!r && diskio_map_file(buf_cstring(&path), &map, NULL)) r = IMAP_NOTFOUND;
+    if (!r) r = map_script(buf_cstring(&path), &map, NULL);
     if (!r) buf_setmap(content, map.base, map.len);
     diskio_map_free(&map);
     buf_free(&path);
@@ -162,6 +182,11 @@ int sync_sieve_upload(const char *userid, const char *filename, time_t last_upda
     if (!r) r = txn_lock_user(txn, userid);
     if (!r) r = sieve_dir(userid, &dir);
     if (!r) r = sieve_path(userid, filename, &path);
+    /* A record that can't be applied would hold up every later change of the user. */
+    if (!r && !diskio_can_create(buf_cstring(&dir))) {
+        xsyslog(LOG_ERR, "IOERROR: directory can't be written to", "userid=<%s> path=<%s>", userid, buf_cstring(&dir));
+        r = IMAP_IOERROR;
+    }
     if (!r) {
         txn_mkdir(txn, buf_cstring(&dir), 0755);
         txn_replace(txn, buf_cstring(&path), base, len, 0600);

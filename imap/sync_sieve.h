@@ -31,10 +31,10 @@ struct sync_sieve_list {
         NULL, 0                     \
     }
 
-/* Scripts in the order of their names, then the .bc item. A user or directory that is not there: none. */
+/* Scripts in the order of their names, then the .bc item. A user or directory that is not there: none. Errors as below. */
 int sync_sieve_read(const char *userid, struct sync_sieve_list *list);
 void sync_sieve_list_fini(struct sync_sieve_list *list);
-/* Text of a script. IMAP_MAILBOX_NONEXISTENT. */
+/* Text of a script. IMAP_MAILBOX_NONEXISTENT, IMAP_MAILBOX_BADFORMAT (it has changed in place), IMAP_IOERROR. */
 int sync_sieve_fetch(const char *userid, const char *filename, struct buf *content);
 /*
  * Store, remove, activate (filename NAME.bc), deactivate. Other endings than the command's own are ignored, but

@@ -18,6 +18,7 @@
 #include "buf.h"
 #include "diskio.h"
 #include "dirhash.h"
+#include "filesum.h"
 #include "kvmap.h"
 #include "libconfig.h"
 #include "util.h"
@@ -98,8 +99,13 @@ static int read_value(const char *path, struct buf *value)
         else
             value->len = (size_t)n;
     }
+    bool damaged = !r && filesum_iswrong(fd, value->s, value->len);
     diskio_close(fd);
     if (r) return ioerror(path, r, "DBERROR: can't read quota file");
+    if (damaged) {
+        xsyslog_errno(LOG_ERR, 0, "DBERROR: quota file has changed in place", "filename=<%s>", path);
+        return CYRUSDB_BADFORMAT;
+    }
     if (!value->len) return 0;
     if (value->s[value->len - 1] != '\n') {
         xsyslog_errno(LOG_ERR, 0, "DBERROR: quota file does not end with LF", "filename=<%s>", path);
@@ -146,6 +152,7 @@ static int write_value(const char *path, const char *data, size_t len, bool sync
     int fd = create_new(tmp);
     int r = fd < 0 ? fd : diskio_lock(fd, DISKIO_LOCK_EXCLUSIVE, 0);
     if (!r) r = diskio_pwrite(fd, text.s, text.len, 0);
+    if (!r) filesum_set(fd, text.s, text.len);
     if (!r && sync) r = diskio_fsync(fd);
     if (!r) r = diskio_rename(tmp, path);
     if (!r && sync) r = diskio_sync_parent(path);

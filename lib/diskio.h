@@ -151,6 +151,8 @@ struct diskio_map {
  */
 int diskio_map_refresh(struct diskio_map *map, int fd, size_t len);
 void diskio_map_free(struct diskio_map *map);
+/* The directory, or the nearest one above it that is there, lets this process make files. */
+bool diskio_can_create(const char *dir);
 /* Whole file by name; 0 or -errno. `st` may be NULL. Free with diskio_map_free. */
 int diskio_map_file(const char *path, struct diskio_map *map, struct stat *st);
 

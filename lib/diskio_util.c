@@ -336,3 +336,15 @@ int diskio_map_file(const char *path, struct diskio_map *map, struct stat *st)
     diskio_close(fd);
     return r;
 }
+
+bool diskio_can_create(const char *dir)
+{
+    char *at = xstrdup(dir);
+    char *slash;
+
+    while (access(at, W_OK | X_OK) && errno == ENOENT && (slash = strrchr(at, '/')) && slash != at)
+        *slash = '\0';
+    bool yes = !access(at, W_OK | X_OK);
+    free(at);
+    return yes;
+}

@@ -47,16 +47,27 @@ bool filesum_iswrong(int fd, const void *base, size_t len)
     return filesum_get(fd, &sum) && sum != filesum_of(base, len);
 }
 
+int filesum_map(const char *path, struct diskio_map *map, struct stat *st, bool *wrong)
+{
+    struct stat mine;
+
+    *map = (struct diskio_map)DISKIO_MAP_INITIALIZER;
+    int fd = diskio_open(path, O_RDONLY, 0);
+    int r = fd < 0 ? fd : diskio_fstat(fd, &mine);
+    if (!r) r = diskio_map_refresh(map, fd, (size_t)mine.st_size);
+    *wrong = !r && filesum_iswrong(fd, map->base, map->len);
+    if (!r && st) *st = mine;
+    if (fd >= 0) diskio_close(fd);
+    return r;
+}
+
 bool filesum_iswrong_path(const char *path)
 {
-    struct diskio_map map = DISKIO_MAP_INITIALIZER;
-    bool wrong = false;
+    struct diskio_map map;
+    bool wrong;
 
-    int fd = diskio_open(path, O_RDONLY, 0);
-    int64_t size = fd < 0 ? fd : diskio_size(fd);
-    if (size >= 0 && !diskio_map_refresh(&map, fd, (size_t)size)) wrong = filesum_iswrong(fd, map.base, map.len);
+    (void)filesum_map(path, &map, NULL, &wrong);
     diskio_map_free(&map);
-    if (fd >= 0) diskio_close(fd);
     return wrong;
 }
 

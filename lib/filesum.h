@@ -13,6 +13,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct diskio_map;
+struct stat;
+
 /* Gives the file its sum, before it gets its name; there is none if that fails. */
 void filesum_set(int fd, const void *base, size_t len);
 /* The sum that the file has; false: none. */
@@ -22,6 +25,11 @@ uint32_t filesum_of(const void *base, size_t len);
 bool filesum_iswrong(int fd, const void *base, size_t len);
 /* Both files have a sum, and the same. */
 bool filesum_same(const char *a, const char *b);
+/*
+ * The bytes of the file, and whether they have changed in place; st may be NULL. 0 or -errno. map: free with diskio_map_free
+ * in any case.
+ */
+int filesum_map(const char *path, struct diskio_map *map, struct stat *st, bool *wrong);
 /* As filesum_iswrong by name, of what is there; false: it can't be read. */
 bool filesum_iswrong_path(const char *path);
 

@@ -11,6 +11,7 @@ import pytest
 from cyltest import richstore
 from cyltest.clients import Rejected
 from cyltest.damage import damage, damaged, empty, longer, one_bit, short, zeros
+from cyltest.relay import Relay
 from cyltest.storefiles import mailbox_dir
 
 ATTRIBUTE = "user.cylinder.crc32"
@@ -245,3 +246,108 @@ def test_header_that_was_replaced(server):
         replace(path, f.read().replace(b"$Later", b"$Other"))
     status, _, lines = flags(server)
     assert status == "OK" and b"$Other" in lines
+
+
+# ---- Sieve scripts, quota files ----
+
+@pytest.fixture
+def scripts(pair):
+    for server in (pair.primary, pair.replica):
+        server.conf["sievedir"] = server.account.mkdir(server.path("sieve"))
+    pair.replica.add_service("csyncunix", cmd="sync_server", listen=pair.replica.path("conf/socket/csync"))
+    pair.start()
+    pair.primary.create_user("alice")
+    with pair.primary.sync("repl") as csync:
+        for name in "ab":
+            csync.ok(f'APPLY SIEVE %(USERID alice FILENAME {name}.script LAST_UPDATE 1795310753 CONTENT "keep;")')
+    sync_scripts(pair)
+    return pair
+
+
+def sync_scripts(pair, status=0):
+    """With a replica of before scripts became a mailbox."""
+    with Relay(pair.primary.path("tmp", "relay"), pair.replica.path("conf/socket/csync"),
+               on_answer=lambda command, answer: answer.replace(b"* SIEVE-MAILBOX\r\n", b"")) as relay:
+        done = pair.primary.run("sync_client", "-u", "alice", "-S", relay.path, check=False)
+    assert done.returncode == status, done
+
+
+def script(server, name):
+    (path,) = [os.path.join(base, name) for base, _, names in os.walk(server.path("sieve")) if name in names]
+    return path
+
+
+def refused(csync, command):
+    assert csync.cmd(command).status == "NO", command
+
+
+@pytest.mark.parametrize("how", ["damaged", "unreadable"])
+def test_sieve_scripts(scripts, how):
+    """Nobody gets what changed in place; and what can't be read is not taken for removed: the replica keeps it."""
+    primary, replica = scripts.primary, scripts.replica
+    path = script(primary, "a.script")
+    for server in (primary, replica):
+        server.allow_log("IOERROR: (can't read )?Sieve script|IOERROR: user replication failed|SYNCERROR")
+    if how == "damaged":
+        needs_attributes(path)
+        damage(path, one_bit)
+    else:
+        os.unlink(path)
+        os.symlink(os.path.basename(path), path)  # ELOOP, whoever asks
+    with primary.sync("repl") as csync:
+        refused(csync, "GET META alice")
+        refused(csync, "GET FETCH_SIEVE %(USERID alice FILENAME a.script)")
+        csync.ok("GET FETCH_SIEVE %(USERID alice FILENAME b.script)")
+    sync_scripts(scripts, status=1)
+    with open(script(replica, "a.script"), "rb") as f:
+        assert f.read() == b"keep;"
+    with primary.sync("repl") as csync:
+        csync.ok('APPLY SIEVE %(USERID alice FILENAME a.script LAST_UPDATE 1795310799 CONTENT "stop;")')
+    sync_scripts(scripts)
+    with open(script(replica, "a.script"), "rb") as f:
+        assert f.read() == b"stop;"
+
+
+@pytest.mark.parametrize("kind", ["no directory", "no right"])
+def test_sieve_directory_that_cannot_be_made(factory, kind):
+    """The script is refused before anything is promised; the user's other changes go on."""
+    server = factory(services=("imap", "csync"))
+    server.allow_log("IOERROR|SYNCERROR")
+    top = server.path("sieve")
+    if kind == "no directory":
+        server.conf["sievedir"] = "/proc/nowhere"
+    else:
+        server.conf["sievedir"] = top
+        os.mkdir(top, 0o555)
+    server.start()
+    server.create_user("alice")
+    upload = 'APPLY SIEVE %(USERID alice FILENAME a.script LAST_UPDATE 1795310753 CONTENT "keep;")'
+    with server.sync("repl") as csync:
+        refused(csync, upload)
+    with server.imap("alice") as imap:
+        imap.append("INBOX", b"Subject: one\r\n\r\none\r\n")
+        imap.ok("CREATE More")
+    if kind == "no right":
+        server.account.give(top)
+        os.chmod(top, 0o755)
+        with server.sync("repl") as csync:
+            csync.ok(upload)
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_quota_files(factory, how):
+    server = factory(services=("imap",))
+    server.conf["quota_db"] = "quotalegacy"
+    server.allow_log("DBERROR: quota file|IOERROR")
+    server.start()
+    server.create_user("alice")
+    with server.imap("admin") as imap:
+        imap.ok("SETQUOTA user/alice (STORAGE 1000)")
+    (path,) = [os.path.join(base, name) for base, _, names in os.walk(server.path("conf", "quota")) for name in names]
+    needs_attributes(path)
+    with damaged(path, HOW[how]), server.imap("alice") as imap:
+        response = imap.cmd("GETQUOTAROOT INBOX")
+        assert response.status == "NO" and not response.find("* QUOTA "), response
+        imap.ok("SELECT INBOX")
+    with server.imap("alice") as imap:
+        assert imap.ok("GETQUOTAROOT INBOX").find("* QUOTA ")

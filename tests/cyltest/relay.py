@@ -27,7 +27,7 @@ class Relay:
     cut_at: number of the command (from 1, over all connections) at which both connections end:
     "before" it is passed on, with "half" of it passed on, or "after" the server has answered, the answer being lost.
     on_cut is called first, to kill somebody. on_command is called with each command before it is passed on; what on_answer gives
-    of a command and its answer is passed on in the place of the answer.
+    of a command (of none: the banner) and its answer is passed on in the place of the answer.
     commands: what came; octets: what both sides sent. What a callback raises ends the connection, and close() raises it again.
     """
 
@@ -89,6 +89,8 @@ class Relay:
     def _talk(self, client, from_client, server, from_server):
         banner = self._answer(from_server)
         self.octets += len(banner)
+        if self.on_answer:
+            banner = self.on_answer(b"", banner)
         client.sendall(banner)
         while True:
             command = read_command(from_client)

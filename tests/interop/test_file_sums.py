@@ -2,13 +2,18 @@
 """The sums of files that have no place for one are in an attribute, which 3.6.1 does not know: it reads such files and replaces them, and what it
 wrote is taken as it is, for it is a new file without the attribute (handbook 01 §3.3, 02 §2.2)."""
 
+import base64
 import os
+import time
 
 import pytest
 
 from cyltest import richstore
+from cyltest.clients import LineClient
+from cyltest.credentials import password
 from cyltest.store import debian_tool, servers_on_one_store
 from cyltest.storefiles import mailbox_dir
+from cyltest.syncdata import login
 
 ATTRIBUTE = "user.cylinder.crc32"
 
@@ -78,3 +83,46 @@ def test_user_deny(debian_factory, factory):
         imap.ok("NOOP")
     with open(path, "rb") as f:
         assert [line.split(b"\t")[0] for line in f] == [b"bob", b"carol"]
+
+
+def put_script(server, user, name, text):
+    """PUTSCRIPT of ManageSieve."""
+    with LineClient(("127.0.0.1", server.ports["sieve"])) as c:
+        def answer():
+            while not (line := c.readline()).startswith((b"OK", b"NO", b"BYE")):
+                pass
+            assert line.startswith(b"OK"), line
+        answer()
+        plain = base64.b64encode(f"\0{user}\0{password(user)}".encode()).decode()
+        c.sendline(f'AUTHENTICATE "PLAIN" "{plain}"')
+        answer()
+        c.sendline(f'PUTSCRIPT "{name}" {{{len(text)}+}}\r\n{text}')
+        answer()
+
+
+def test_sieve_scripts(debian_factory, factory):
+    """Neither its sync_server nor its timsieved writes in place: both move scripts into the mailbox #sieve, and remove the files."""
+    debian, ours = servers_on_one_store(debian_factory, factory, {"sievedir": "@/sieve"}, services=("imap", "csync"))
+    ours.start()
+    ours.create_user("alice")
+
+    def upload(server, name, text):
+        with login(server) as csync:
+            csync.ok(f'APPLY SIEVE %(USERID alice FILENAME {name}.script LAST_UPDATE {int(time.time())} CONTENT {{{len(text)}+}}\r\n{text})')
+
+    for name in "ab":
+        upload(ours, name, "keep;\r\n")
+    files = [os.path.join(base, n) for base, _, names in os.walk(debian.path("sieve")) for n in names if n in ("a.script", "b.script")]
+    ours.stop()
+    assert len(files) == 2
+    if not has_sum(files[0]):
+        pytest.skip("LOUD: the file system of the tests keeps no extended attributes, so files have no sums")
+    debian.add_service("sieve", cmd="timsieved")
+    debian.start()
+    upload(debian, "a", "stop;\r\n")
+    put_script(debian, "alice", "b", "discard;\r\n")
+    debian.stop()
+    assert not any(os.path.exists(file) and has_sum(file) for file in files)
+    ours.start()
+    with login(ours) as csync:
+        csync.ok("GET META alice")
