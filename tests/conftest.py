@@ -108,6 +108,17 @@ module_debian_factory = pytest.fixture(_debian, scope="module", name="module_deb
 
 
 @pytest.fixture
+def imap_server(factory):
+    """Started, with the INBOXes of alice and bob."""
+    server = factory(services=("imap",))
+    server.start()
+    with server.imap("admin") as admin:
+        admin.ok("CREATE user/alice")
+        admin.ok("CREATE user/bob")
+    return server
+
+
+@pytest.fixture
 def pair(factory):
     """A primary and a replica of the build tree, not yet started."""
     return Pair(factory("primary"), factory("replica"))

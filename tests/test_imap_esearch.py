@@ -14,26 +14,22 @@ def message(folder, n):
 
 
 @pytest.fixture
-def server(factory):
-    server = factory(services=("imap",))
-    server.start()
-    with server.imap("admin") as admin:
-        admin.ok("CREATE user/alice")
-        admin.ok("CREATE user/bob")
+def server(imap_server):
+    with imap_server.imap("admin") as admin:
         admin.ok("CREATE user/bob/open")
         admin.ok("CREATE user/bob/closed")
         admin.ok("SETACL user/bob/open alice lrs")
         admin.ok("SETACL user/bob/closed alice l")
-    with server.imap("bob") as bob:
+    with imap_server.imap("bob") as bob:
         bob.append("open", message("open", 1))
         bob.append("closed", message("closed", 1))
-    with server.imap("alice") as alice:
+    with imap_server.imap("alice") as alice:
         for folder, n in FOLDERS.items():
             if folder != "INBOX":
                 alice.ok(f"CREATE {folder}")
             for i in range(n):
                 alice.append(folder, message(folder, i))
-    return server
+    return imap_server
 
 
 @pytest.fixture

@@ -15,13 +15,8 @@ def message(n, subject="message", size=0):
 
 
 @pytest.fixture
-def server(factory):
-    server = factory(services=("imap",))
-    server.start()
-    with server.imap("admin") as admin:
-        admin.ok("CREATE user/alice")
-        admin.ok("CREATE user/bob")
-    return server
+def server(imap_server):
+    return imap_server
 
 
 @pytest.fixture

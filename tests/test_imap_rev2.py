@@ -29,15 +29,11 @@ RFC2231 = (b"From: bob@example.com\r\nSubject: x\r\nDate: Mon, 07 Feb 2022 10:00
 
 
 @pytest.fixture
-def server(factory):
-    server = factory(services=("imap",))
-    server.start()
-    with server.imap("admin") as admin:
-        admin.ok("CREATE user/alice")
-        admin.ok("CREATE user/bob")
+def server(imap_server):
+    with imap_server.imap("admin") as admin:
         admin.ok("CREATE user/bob/open")
         admin.ok("SETACL user/bob/open alice lrs")
-    return server
+    return imap_server
 
 
 @pytest.fixture

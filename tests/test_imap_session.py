@@ -20,16 +20,6 @@ def message(n, size=0):
             f"body {n}\r\n").encode() + body
 
 
-@pytest.fixture
-def imap_server(factory):
-    server = factory(services=("imap",))
-    server.start()
-    with server.imap("admin") as admin:
-        admin.ok("CREATE user/alice")
-        admin.ok("CREATE user/bob")
-    return server
-
-
 def test_a_day_with_imaplib(imap_server):
     client = imaplib.IMAP4("127.0.0.1", imap_server.ports["imap"])
     client.login("alice", "alice.pw")

@@ -17,13 +17,8 @@ MESSAGE = ("From: Jörg Müller <jörg@example.com>\r\nTo: bob@example.com\r\nSu
 
 
 @pytest.fixture
-def server(factory):
-    server = factory(services=("imap",))
-    server.start()
-    with server.imap("admin") as admin:
-        admin.ok("CREATE user/alice")
-        admin.ok("CREATE user/bob")
-    return server
+def server(imap_server):
+    return imap_server
 
 
 def enable(client):

@@ -6,8 +6,6 @@ import re
 
 import pytest
 
-from conftest import Factory
-from cyltest import DebianInstance, DebianPrograms
 from cyltest.conv_audit import database, dates_alone, differences, is_known, unseen_alone, unseen_in_copies
 from cyltest.store import copy_of, debian_tool, records
 
@@ -55,12 +53,9 @@ WORK = {"alice": dates, "bob": unseen, "carol": archived, "dave": nothing_specia
 
 
 @pytest.fixture(scope="module")
-def store(account, credentials):
+def store(module_debian_factory):
     """A user for each case."""
-    if not DebianPrograms().has("master"):
-        pytest.skip("INTEROP NOT TESTED: Debian's cyrus-imapd is not installed")
-    made = Factory(DebianInstance, account, DebianPrograms(), credentials)
-    server = made("store", services=("imap",))
+    server = module_debian_factory("store", services=("imap",))
     server.conf.update(CONF, **{"archivepartition-default": server.path("spool", "archive")})
     server.account.mkdir(server.path("spool", "archive"))
     server.start()
@@ -72,8 +67,7 @@ def store(account, credentials):
     with server.imap("carol") as imap:
         flag(imap)
     server.stop()
-    yield server
-    made.finish(False)
+    return server
 
 
 @pytest.fixture

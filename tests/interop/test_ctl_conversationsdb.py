@@ -8,8 +8,6 @@ import subprocess
 
 import pytest
 
-from conftest import Factory
-from cyltest import DebianInstance, DebianPrograms
 from cyltest.store import BIN, copy_of, debian_tool, records
 from test_whole_store import CONF, USERS, set_up, work
 
@@ -17,20 +15,16 @@ TOOL = "ctl_conversationsdb"
 
 
 @pytest.fixture(scope="module")
-def store(account, credentials):
+def store(module_debian_factory):
     """The store that all tests copy."""
-    if not DebianPrograms().has("master"):
-        pytest.skip("INTEROP NOT TESTED: Debian's cyrus-imapd is not installed")
-    made = Factory(DebianInstance, account, DebianPrograms(), credentials)
-    server = made("store", services=("imap", "lmtp"))
+    server = module_debian_factory("store", services=("imap", "lmtp"))
     server.conf.update(CONF)
     server.start()
     set_up(server)
     work(server, 0)
     work(server, 1)
     server.stop()
-    yield server
-    made.finish(False)
+    return server
 
 
 @pytest.fixture

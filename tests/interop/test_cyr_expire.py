@@ -9,8 +9,6 @@ import time
 
 import pytest
 
-from conftest import Factory
-from cyltest import DebianInstance, DebianPrograms
 from cyltest.storefiles import EXPUNGED, UNLINKED, IndexFile, message_files
 from cyltest.store import copy_of, debian_tool, records
 
@@ -80,11 +78,8 @@ def fill(server):
 
 
 @pytest.fixture(scope="module")
-def store(account, credentials):
-    if not DebianPrograms().has("master"):
-        pytest.skip("INTEROP NOT TESTED: Debian's cyrus-imapd is not installed")
-    made = Factory(DebianInstance, account, DebianPrograms(), credentials)
-    server = made("store", services=("imap", "lmtp"))
+def store(module_debian_factory):
+    server = module_debian_factory("store", services=("imap", "lmtp"))
     server.conf.update(CONF)
     server.start()
     server.create_user("alice")
@@ -92,8 +87,7 @@ def store(account, credentials):
     server.create_user("carol")
     fill(server)
     server.stop()
-    yield server
-    made.finish(False)
+    return server
 
 
 def state(server):

@@ -5,8 +5,6 @@ import re
 
 import pytest
 
-from conftest import Factory
-from cyltest import DebianInstance, DebianPrograms
 from cyltest.store import copy_of, debian_tool
 from cyltest.syncdata import message
 
@@ -15,11 +13,8 @@ FOLDERS = ("", ".Work", ".Work.Deep", ".Gone")
 
 
 @pytest.fixture(scope="module")
-def store(account, credentials):
-    if not DebianPrograms().has("master"):
-        pytest.skip("INTEROP NOT TESTED: Debian's cyrus-imapd is not installed")
-    made = Factory(DebianInstance, account, DebianPrograms(), credentials)
-    server = made("store", services=("imap",))
+def store(module_debian_factory):
+    server = module_debian_factory("store", services=("imap",))
     server.conf.update(CONF)
     server.start()
     with server.imap("admin") as imap:
@@ -43,8 +38,7 @@ def store(account, credentials):
                 imap.ok("UID EXPUNGE 2")
             imap.ok("DELETE INBOX/Gone")
     server.stop()
-    yield server
-    made.finish(False)
+    return server
 
 
 RUNS = [
