@@ -76,8 +76,8 @@ IMAP_NOT_OK = {
     "expunge read-only": "NO", "copy missing": "NO", "search bad key": "BAD", "search bad charset": "BAD", "fetch none": "NO", "delete admin": "NO",
     "sort bad key": "BAD", "thread bad algorithm": "BAD", "uid bad": "BAD", "uid unknown": "BAD", "fetch in no mailbox": "BAD",
     "setacl bad rights": "BAD", "getacl missing": "NO", "deleteacl missing": "NO", "myrights missing": "NO",
-    "setquota denied": "NO", "getquota missing": "NO", "getquotaroot missing": "NO", "getannotation": "BAD",
-    "setannotation": "BAD", "proxyauth": "BAD", "xatom unknown": "BAD",
+    "setquota denied": "NO", "getquota missing": "NO", "getquotaroot missing": "NO", "getannotation": "NO",
+    "setannotation": "NO", "proxyauth": "BAD", "xatom unknown": "BAD",
 }
 
 

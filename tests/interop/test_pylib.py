@@ -8,8 +8,6 @@ from cyltest import pylib
 # Steps whose answers differ, and why.
 KNOWN = {
     "store silent": "3.6.1 tells the flags after STORE FLAGS.SILENT when it took \\Seen away (doc/cyrus-3.6.1.md)",
-    "getannotation": "the commands of an expired draft, which 3.6.1 has switched off as well",
-    "setannotation": "the same",
     "setquota": "QUOTASET of RFC 9208 tells the new limits",
     "setquota none": "the same",
 }
