@@ -56,6 +56,16 @@ void st_teardown(void)
     test_rmdir(st_dir);
 }
 
+TCase *st_tcase(Suite *s, const char *name, void (*set)(void))
+{
+    TCase *tc = tcase_create(name);
+
+    tcase_add_checked_fixture(tc, set, st_teardown);
+    tcase_set_timeout(tc, 60);
+    suite_add_tcase(s, tc);
+    return tc;
+}
+
 void st_reboot(void)
 {
     char *control = test_path(st_dir, "conf/journal/control");

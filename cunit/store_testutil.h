@@ -18,6 +18,8 @@ extern char *st_dir;
 /* extra: further lines of imapd.conf, NULL: none. Conversations are on unless it says otherwise. */
 void st_setup(const char *extra);
 void st_teardown(void);
+/* A case of the suite, with that set-up and st_teardown. */
+TCase *st_tcase(Suite *s, const char *name, void (*set)(void));
 /* As a new process would find it after the machine has stopped: recovery runs at the next use. */
 void st_reboot(void);
 /* In a child after fork(2): runs fn, then ends at once. The parent gets the exit code, or 256 + signal. */

@@ -757,20 +757,10 @@ START_TEST(ten_thousand_flags_in_one_transaction)
 }
 END_TEST
 
-static TCase *tcase(Suite *s, const char *name, void (*set)(void))
-{
-    TCase *tc = tcase_create(name);
-
-    tcase_add_checked_fixture(tc, set, st_teardown);
-    tcase_set_timeout(tc, 60);
-    suite_add_tcase(s, tc);
-    return tc;
-}
-
 Suite *mailbox_suite(void)
 {
     Suite *s = suite_create("mailbox");
-    TCase *tc = tcase(s, "mailbox", setup);
+    TCase *tc = st_tcase(s, "mailbox", setup);
 
     tcase_add_test(tc, bytes_of_three_appends);
     tcase_add_test(tc, read_and_relock);
@@ -786,10 +776,10 @@ Suite *mailbox_suite(void)
     tcase_add_test(tc, a_missing_message_is_an_error);
     tcase_add_test(tc, seen_of_owner_and_others);
     tcase_add_test(tc, ten_thousand_flags_in_one_transaction);
-    tcase_add_test(tcase(s, "without conversations", setup_without_conversations),
+    tcase_add_test(st_tcase(s, "without conversations", setup_without_conversations),
                    ten_thousand_flags_in_one_transaction);
-    tcase_add_test(tcase(s, "forgetful", setup_forgetful), relock_sees_new_flagnames_and_repack);
-    tcase_add_test(tcase(s, "semidelayed", setup_semidelayed), expunge_semidelayed);
-    tcase_add_test(tcase(s, "immediate", setup_immediate), expunge_immediate);
+    tcase_add_test(st_tcase(s, "forgetful", setup_forgetful), relock_sees_new_flagnames_and_repack);
+    tcase_add_test(st_tcase(s, "semidelayed", setup_semidelayed), expunge_semidelayed);
+    tcase_add_test(st_tcase(s, "immediate", setup_immediate), expunge_immediate);
     return s;
 }

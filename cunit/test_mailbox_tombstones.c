@@ -247,20 +247,10 @@ START_TEST(a_wiped_record_goes)
 }
 END_TEST
 
-static TCase *tcase(Suite *s, const char *name, void (*set)(void))
-{
-    TCase *tc = tcase_create(name);
-
-    tcase_add_checked_fixture(tc, set, st_teardown);
-    tcase_set_timeout(tc, 60);
-    suite_add_tcase(s, tc);
-    return tc;
-}
-
 Suite *mailbox_tombstones_suite(void)
 {
     Suite *s = suite_create("mailbox_tombstones");
-    TCase *tc = tcase(s, "a week", setup);
+    TCase *tc = st_tcase(s, "a week", setup);
 
     tcase_add_test(tc, they_go_by_age);
     tcase_add_test(tc, the_newest_stay);
@@ -270,7 +260,7 @@ Suite *mailbox_tombstones_suite(void)
     tcase_add_test(tc, a_tombstone_has_no_cache);
     tcase_add_test(tc, a_cache_record_is_to_be_purged);
     tcase_add_test(tc, a_wiped_record_goes);
-    tcase_add_test(tcase(s, "half an hour", setup_short), one_hour_is_not_more_than_asked_for);
-    tcase_add_test(tcase(s, "none", setup_none), none_when_none_are_wanted);
+    tcase_add_test(st_tcase(s, "half an hour", setup_short), one_hour_is_not_more_than_asked_for);
+    tcase_add_test(st_tcase(s, "none", setup_none), none_when_none_are_wanted);
     return s;
 }
