@@ -28,7 +28,7 @@ struct end {
 
 static struct sync_record *add(struct end *end, uint32_t uid)
 {
-    end->v = xreallocarray(end->v, end->n + 1, sizeof(*end->v));
+    if (!(end->n & (end->n - 1))) end->v = xreallocarray(end->v, end->n ? 2 * end->n : 1, sizeof(*end->v)); /* at powers of 2 */
     struct sync_record *rec = &end->v[end->n++];
     sync_record_init(rec);
     rec->rec.uid = uid;
@@ -42,6 +42,11 @@ static void end_fini(struct end *end)
     for (size_t i = 0; i < end->n; i++) sync_record_fini(&end->v[i]);
     free(end->v);
     *end = (struct end){ NULL, 0 };
+}
+
+static bool ends_with(const struct end *end, uint32_t uid)
+{
+    return end->n && end->v[end->n - 1].rec.uid == uid;
 }
 
 static bool alive(const struct sync_record *rec)
@@ -181,9 +186,10 @@ static void random_pair(struct two *two, uint32_t n, unsigned permille)
         if ((unsigned)random() % 1000 >= permille) continue;
         switch (random() % 4) {
         case 0: two->ours.n--; break;
-        case 1: if (two->theirs.n && two->theirs.v[two->theirs.n - 1].rec.uid == uid) two->theirs.n--; break;
-        default: random_change(random() % 2 || two->theirs.v[two->theirs.n - 1].rec.uid != uid
-                                   ? one : other);
+        case 1:
+            if (ends_with(&two->theirs, uid)) two->theirs.n--;
+            break;
+        default: random_change(random() % 2 || !ends_with(&two->theirs, uid) ? one : other);
         }
     }
 }
