@@ -122,6 +122,7 @@ static void survey(struct survey *s, const char *path, const char *backend)
 
 static void tell(struct reconstruct *rc, const char *path, const struct buf *faults)
 {
+    if (!buf_len(faults)) return; /* nothing, not even a place */
     for (const char *line = faults->s, *end = line + faults->len; line < end;) {
         const char *lf = memchr(line, '\n', (size_t)(end - line));
 
