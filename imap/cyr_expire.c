@@ -136,6 +136,7 @@ static int run_messages(const struct options *o, time_t now)
     struct expire_counts n = { 0 };
     time_t before = o->expunge_after >= 0 ? now - (time_t)o->expunge_after : 0;
 
+    if (o->expunge_after == 0) before = UINT32_MAX; /* also what expires during the run, which may be seconds after now */
     if (o->no_expunge) return 0;
     if (o->expunge_after >= 0)
         tell(o, false, "Expunging deleted messages in mailboxes older than %.2f days",
