@@ -48,6 +48,7 @@ START_TEST(addresses)
             const char *p = paths[i].text;
             bool ok = lmtp_parse_address(&p, strict, &addr);
             ck_assert_msg(ok == (want != NULL), "%s", paths[i].text);
+            ck_assert(p >= paths[i].text && p <= paths[i].text + strlen(paths[i].text));
             if (!ok) continue;
             ck_assert_str_eq(buf_cstring(&addr), want);
             ck_assert_int_eq(p[-1], '>');

@@ -75,9 +75,9 @@ bool lmtp_parse_address(const char **p, bool strict, struct buf *addr)
     if (**p != '<') return false;
     (*p)++;
     if (**p == '@') { /* a source route is of no use any more */
-        *p = strchr(*p, ':');
-        if (!*p) return false;
-        (*p)++;
+        const char *colon = strchr(*p, ':');
+        if (!colon) return false;
+        *p = colon + 1;
     }
     if (!parse_local(p, strict, addr) || !parse_domain(p, addr) || **p != '>') return false;
     (*p)++;
