@@ -119,6 +119,40 @@ def test_mutt(mail_server, tmp_path):
     assert inbox["message 2"] == "\\Seen" and "\\Flagged" in inbox["message 3"]
 
 
+# ---- both ways: what happens to the numbered messages of INBOX on each side ----
+
+def near(tmp_path, name):
+    """A folder of the client's side, and its subjects."""
+    box = mailbox.Maildir(tmp_path / "mail" / name, create=False)
+    return box, collections.Counter(m["Subject"] for m in box)
+
+
+def change_near(box, count, more):
+    """Of `count` messages every third is read, and of every seven one goes; `more` new ones."""
+    for key, m in list(box.items()):
+        n = int(m["Subject"].split()[1])
+        if n % 3 == 0:
+            m.set_subdir("cur")
+            m.add_flag("S")
+            box[key] = m
+        if n % 7 == 1:
+            box.remove(key)
+    for n in range(count, count + more):
+        box.add(message(n).replace(b"\r\n", b"\n"))
+
+
+def change_far(imap):
+    imap.ok("SELECT INBOX")
+    imap.ok(r"STORE 1:20 +FLAGS (\Flagged)")
+    imap.ok(r"STORE 200:240 +FLAGS (\Deleted)")
+    imap.ok("EXPUNGE")
+
+
+def gone_of(count):
+    """The numbers that one of the sides has removed."""
+    return {n for n in range(count) if n % 7 == 1} | set(range(199, 240))
+
+
 MBSYNCRC = """FSync no
 
 IMAPStore far
@@ -155,38 +189,23 @@ def test_mbsync_both_ways(mail_server, tmp_path):
     def sync():
         run(["mbsync", "-c", str(tmp_path / "rc"), "all"], tmp_path)
 
-    def near(name):
-        box = mailbox.Maildir(tmp_path / "mail" / name, create=False)
-        return box, collections.Counter(m["Subject"] for m in box)
     sync()
-    box, found = near("INBOX")
+    box, found = near(tmp_path, "INBOX")
     assert found == collections.Counter(f"message {n}" for n in range(MANY))
 
-    for key, m in list(box.items()):
-        n = int(m["Subject"].split()[1])
-        if n % 3 == 0:
-            m.set_subdir("cur")
-            m.add_flag("S")
-            box[key] = m
-        if n % 7 == 1:
-            box.remove(key)
-    for n in range(MANY, MANY + 50):
-        box.add(message(n).replace(b"\r\n", b"\n"))
+    change_near(box, MANY, 50)
     with mail_server.imap("alice") as imap:
-        imap.ok("SELECT INBOX")
-        imap.ok(r"STORE 1:20 +FLAGS (\Flagged)")
-        imap.ok(r"STORE 200:240 +FLAGS (\Deleted)")
-        imap.ok("EXPUNGE")
+        change_far(imap)
         for n in range(MANY + 50, MANY + 100):
             imap.append("Work", message(n))
     sync()
     sync()
-    gone = {n for n in range(MANY) if n % 7 == 1} | set(range(199, 240))
+    gone = gone_of(MANY)
     expected = {f"message {n}" for n in range(MANY + 50)} - {f"message {n}" for n in gone}
     far = subjects(mail_server, "INBOX")
     assert far.keys() == expected
-    assert near("INBOX")[1] == collections.Counter(expected)
-    assert near("Work")[1] == collections.Counter(f"message {n}" for n in range(MANY + 50, MANY + 100))
+    assert near(tmp_path, "INBOX")[1] == collections.Counter(expected)
+    assert near(tmp_path, "Work")[1] == collections.Counter(f"message {n}" for n in range(MANY + 50, MANY + 100))
     assert all(("\\Seen" in far[f"message {n}"]) == (n % 3 == 0) for n in range(MANY) if n not in gone)
     assert all("\\Flagged" in far[f"message {n}"] for n in range(20) if n not in gone)
 
@@ -227,37 +246,22 @@ def test_offlineimap_both_ways(mail_server, tmp_path):
     def sync():
         run(["offlineimap", "-c", str(tmp_path / "rc"), "-o"], tmp_path)
 
-    def near(name):
-        box = mailbox.Maildir(tmp_path / "mail" / name, create=False)
-        return box, collections.Counter(m["Subject"] for m in box)
     sync()
-    box, found = near("INBOX")
+    box, found = near(tmp_path, "INBOX")
     assert found == collections.Counter(f"message {n}" for n in range(300))
-    for key, m in list(box.items()):
-        n = int(m["Subject"].split()[1])
-        if n % 3 == 0:
-            m.set_subdir("cur")
-            m.add_flag("S")
-            box[key] = m
-        if n % 7 == 1:
-            box.remove(key)
-    for n in range(300, 310):
-        box.add(message(n).replace(b"\r\n", b"\n"))
+    change_near(box, 300, 10)
     mailbox.Maildir(tmp_path / "mail" / "Made", create=True).add(message(400).replace(b"\r\n", b"\n"))
     with mail_server.imap("alice") as imap:
-        imap.ok("SELECT INBOX")
-        imap.ok(r"STORE 1:20 +FLAGS (\Flagged)")
-        imap.ok(r"STORE 200:240 +FLAGS (\Deleted)")
-        imap.ok("EXPUNGE")
+        change_far(imap)
         imap.append("Work", message(500))
     sync()
     sync()
-    gone = {n for n in range(300) if n % 7 == 1} | set(range(199, 240))
+    gone = gone_of(300)
     expected = {f"message {n}" for n in range(310) if n not in gone}
     far = subjects(mail_server, "INBOX")
     assert far.keys() == expected
-    assert near("INBOX")[1] == collections.Counter(expected)
-    assert subjects(mail_server, "Made").keys() == {"message 400"} == near("Made")[1].keys()
-    assert near("Work")[1].keys() == {"message 500"}
+    assert near(tmp_path, "INBOX")[1] == collections.Counter(expected)
+    assert subjects(mail_server, "Made").keys() == {"message 400"} == near(tmp_path, "Made")[1].keys()
+    assert near(tmp_path, "Work")[1].keys() == {"message 500"}
     assert all(("\\Seen" in far[f"message {n}"]) == (n % 3 == 0) for n in range(300) if n not in gone)
     assert all("\\Flagged" in far[f"message {n}"] for n in range(20) if n not in gone)
