@@ -14,6 +14,7 @@ import pytest
 from cyltest.clients import LineClient
 from cyltest.instance import StartFailed
 from cyltest.mallocpeak import MallocPeak
+from cyltest.memory import own_bytes
 
 GOOD = (b"From: a@example.com\r\nSubject: good\r\nMessage-ID: <good%d@example.com>\r\n"
         b"Date: Mon, 07 Feb 2022 10:00:00 +0100\r\n\r\nbody\r\n")
@@ -290,20 +291,11 @@ def test_endless_line(all_services, service):
             while sent < 64 << 20:
                 client.send(b"x" * (1 << 20))
                 sent += 1 << 20
-                peak = max([peak, *(private_memory(pid) for pid in server.children())])
+                peak = max([peak, *(own_bytes(pid) for pid in server.children())])
         except (BrokenPipeError, ConnectionResetError):
             pass
         assert peak < 24 << 20, f"{peak >> 20} MB after {sent >> 20} MB"
     still_works(server, 1)
-
-
-def private_memory(pid):
-    """Bytes that nobody shares; 0 when the process is gone."""
-    try:
-        with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as f:
-            return 1024 * sum(int(line.split()[1]) for line in f if line.startswith("Private_"))
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return 0
 
 
 def wrong_password(service, client):
