@@ -9,6 +9,7 @@
 #include <config.h>
 
 #include <getopt.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,11 +30,14 @@
 #include "tool_select.h"
 #include "txn.h"
 #include "util.h"
+#include "verified_pass.h"
 #include "xmalloc.h"
 
 #define VERSION_NONE -1
 
-enum { OPT_ACCEPT_LOSS = 256, OPT_FROM_REPLICA, OPT_SERVER, OPT_VERIFY, OPT_SINCE, OPT_RATE };
+enum { OPT_ACCEPT_LOSS = 256, OPT_FROM_REPLICA, OPT_SERVER, OPT_VERIFY, OPT_SINCE, OPT_RATE, OPT_STATUS };
+
+#define BODIES "bodies" /* the pass of --verify */
 
 static const char usage_text[] =
     "Usage: reconstruct [OPTIONS] [MAILBOX...]\n"
@@ -65,7 +69,8 @@ static const char usage_text[] =
     "--server <host>    with --from-replica: this one, instead of sync_host\n"
     "--verify           only compare everything with its checksums\n"
     "--since <time>     with --verify: leave out what was found whole in this time (30d)\n"
-    "--rate <bytes>     read no more bytes of messages a second (10m)\n";
+    "--rate <bytes>     read no more bytes of messages a second (10m)\n"
+    "--status           when --verify has last gone through everything\n";
 
 struct options {
     const char *altconfig, *partition;
@@ -73,7 +78,8 @@ struct options {
     int version; /* 0: the newest; VERSION_NONE: not asked for */
     struct reconstruct rc;
     bool replica; /* message files come from there */
-    bool verify;
+    bool verify, status_only;
+    struct verified_pass pass;
     int64_t since; /* seconds; 0: everything */
     struct reconstruct_databases dbs;
     struct sync_client sc;
@@ -128,6 +134,7 @@ static void parse(int argc, char **argv, struct options *o)
                                            { "verify", no_argument, NULL, OPT_VERIFY },
                                            { "since", required_argument, NULL, OPT_SINCE },
                                            { "rate", required_argument, NULL, OPT_RATE },
+                                           { "status", no_argument, NULL, OPT_STATUS },
                                            { NULL, 0, NULL, 0 } };
     int c;
 
@@ -160,9 +167,11 @@ static void parse(int argc, char **argv, struct options *o)
         case OPT_RATE:
             if (config_parsebytesize(optarg, 'b', &o->rc.rate)) usage(NULL);
             break;
+        case OPT_STATUS: o->status_only = true; break;
         default: usage(NULL);
         }
     }
+    if (o->status_only && argc != 2 + 2 * (o->altconfig != NULL)) usage("--status goes with nothing else");
     if (o->users && o->paths) usage(NULL);
     if (o->sc.servername && !o->replica) usage(NULL);
     if (o->verify && (o->replica || o->paths || o->partition || o->discover || o->version != VERSION_NONE || o->rc.flags))
@@ -254,11 +263,12 @@ static void verified(struct options *o, int r, const char *what)
 /* Lowest in the order of what wants the processor; what was found whole lately is left out. */
 static void verify(struct options *o, const mbentry_t *entry)
 {
-    time_t last = o->since && entry->uniqueid ? reconstruct_verified(entry->uniqueid) : 0;
+    time_t last = o->since && entry->uniqueid ? verified_last(entry->uniqueid) : 0;
+    bool is_due = verified_is_due(last, o->since);
 
     verified(o, reconstruct_verify_annotations(&o->dbs, entry), entry->name);
-    if (last && last + o->since > time(NULL)) return;
-    verified(o, reconstruct_verify(&o->rc, entry), entry->name);
+    verified_pass_add(&o->pass, is_due ? time(NULL) : last);
+    if (is_due) verified(o, reconstruct_verify(&o->rc, entry), entry->name);
 }
 
 static void all_of(struct options *o, ptrarray_t *entries, int r, const char *what)
@@ -360,6 +370,29 @@ static int status(const struct options *o)
     return EX_OK;
 }
 
+/* Databases and mailboxes, to the end. */
+static void end_pass(struct options *o)
+{
+    if (o->rc.failed || signals_shutdown()) return;
+    o->pass.findings = o->rc.findings;
+    verified(o, verified_pass_end(BODIES, &o->pass), "verified.db");
+}
+
+/* 1: there was none. */
+static int print_pass(void)
+{
+    struct verified_pass pass;
+    char ended[32], oldest[32];
+
+    if (verified_pass_read(BODIES, &pass)) {
+        puts("last whole pass: never");
+        return 1;
+    }
+    printf("last whole pass: %s, oldest reading: %s, mailboxes: %" PRIu64 ", findings: %" PRIu64 "\n",
+           verified_time_text(pass.ended, ended), verified_time_text(pass.oldest, oldest), pass.things, pass.findings);
+    return EX_OK;
+}
+
 static bool is_to_end(void)
 {
     return signals_shutdown() != 0;
@@ -370,6 +403,26 @@ static void begin_replica(struct sync_client *sc)
     if (!sc->servername) sc->servername = config_getchannelstring(sc->channel, IMAPOPT_SYNC_HOST);
     if (!sc->servername) fatal("sync_host not defined", EX_CONFIG);
     if (saslclient_init()) fatal("could not init sasl", EX_SOFTWARE);
+}
+
+static int work(struct options *o, int n, char **args)
+{
+    if (o->replica) begin_replica(&o->sc);
+    if (o->verify) setpriority(PRIO_PROCESS, 0, 19);
+    o->rc.stop = is_to_end;
+    reconstruct_databases_begin(&o->dbs, &o->rc, o->since);
+    if (!n && o->verify) verified(o, reconstruct_verify_databases(&o->dbs), "databases");
+    if (!n) by_name(o, NULL);
+    for (int i = 0; i < n && !signals_shutdown(); i++) argument(o, args[i]);
+    if (reconstruct_finish(&o->rc)) o->rc.failed++;
+    if (!n && o->verify) end_pass(o);
+    strarray_fini(&o->done);
+    reconstruct_databases_end(&o->dbs);
+    if (o->replica) {
+        sync_client_fini(&o->sc);
+        saslclient_done();
+    }
+    return status(o);
 }
 
 int main(int argc, char **argv)
@@ -384,21 +437,8 @@ int main(int argc, char **argv)
     txn_need_store();
     if (mboxname_init_namespace(&ns, true)) fatal("bad configuration of mailbox names", EX_CONFIG);
     o.ns = &ns;
-    if (o.replica) begin_replica(&o.sc);
-    if (o.verify) setpriority(PRIO_PROCESS, 0, 19);
-    o.rc.stop = is_to_end;
-    reconstruct_databases_begin(&o.dbs, &o.rc, o.since);
-    if (optind == argc && o.verify) verified(&o, reconstruct_verify_databases(&o.dbs), "databases");
-    if (optind == argc) by_name(&o, NULL);
-    for (int i = optind; i < argc && !signals_shutdown(); i++) argument(&o, argv[i]);
-    if (reconstruct_finish(&o.rc)) o.rc.failed++;
-    strarray_fini(&o.done);
-    reconstruct_databases_end(&o.dbs);
-    if (o.replica) {
-        sync_client_fini(&o.sc);
-        saslclient_done();
-    }
+    int code = o.status_only ? print_pass() : work(&o, argc - optind, argv + optind);
     txn_shutdown();
     cyrus_done();
-    return status(&o);
+    return code;
 }

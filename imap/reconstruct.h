@@ -92,11 +92,9 @@ int reconstruct_put_back(const char *name, const struct reconstruct_message *m, 
 
 /*
  * Index, cache and message files of a mailbox are compared with their sums; each fault is told. When there is none, the time
- * is remembered, by uniqueid.
+ * is remembered, by uniqueid (verified_pass.h).
  */
 int reconstruct_verify(struct reconstruct *rc, const mbentry_t *entry);
-/* When that was (UTC seconds); 0: never. */
-time_t reconstruct_verified(const char *uniqueid);
 
 /* The same of databases, each once between begin and end; since: leave out what was whole in the last so many seconds. */
 struct reconstruct_databases {

@@ -26,6 +26,7 @@
 #include "times.h"
 #include "user.h"
 #include "util.h"
+#include "verified_pass.h"
 #include "xmalloc.h"
 
 #define MAX_DEPTH 8 /* of directories: user/uuid/a/b/ID, user/domain/x/example.com/user/y */
@@ -136,16 +137,16 @@ static int verify_file(struct reconstruct_databases *v, const char *path, const 
 {
     struct survey s = { .faults = BUF_INITIALIZER };
     char *key = xasprintf("file:%s", path);
-    time_t began = time(NULL), last = v->since ? reconstruct_verified(key) : 0;
+    time_t began = time(NULL), last = v->since ? verified_last(key) : 0;
     struct stat st;
     int r = 0;
 
-    if ((last && last + v->since > began) || strarray_contains(&v->done, path) || diskio_stat(path, &st) ||
+    if ((last && !verified_is_due(last, v->since)) || strarray_contains(&v->done, path) || diskio_stat(path, &st) ||
         !S_ISREG(st.st_mode))
         goto done;
     strarray_append(&v->done, path);
     v->bytes += (uint64_t)st.st_size;
-    reconstruct_slow_down(v->rc->rate, v->rc->stop, v->began, v->bytes);
+    verified_slow_down(v->rc->rate, v->rc->stop, v->began, v->bytes);
     if (v->rc->stop && v->rc->stop()) goto done;
     survey(&s, path, backend);
     if (buf_len(&s.faults)) {
@@ -153,7 +154,7 @@ static int verify_file(struct reconstruct_databases *v, const char *path, const 
         survey(&s, path, backend);
     }
     tell(v->rc, path, &s.faults);
-    if (!buf_len(&s.faults)) r = reconstruct_remember_verified(key, began);
+    if (!buf_len(&s.faults)) r = verified_remember(key, began);
 done:
     buf_free(&s.faults);
     free(key);

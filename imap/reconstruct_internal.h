@@ -53,14 +53,6 @@ static inline bool reconstruct_dryrun(const struct repair *rp)
     return rp->rc->flags & RECONSTRUCT_DRYRUN;
 }
 
-/* ---- reconstruct_refill.c ---- */
-/* Sleeps until so many bytes since `began` (monotonic seconds) are no more than the rate (a second; 0: no limit), or stop says so. */
-void reconstruct_slow_down(uint64_t rate, bool (*stop)(void), double began, uint64_t bytes);
-
-/* ---- reconstruct_verify.c ---- */
-/* What has this key (a uniqueid, "file:PATH") was found whole. */
-int reconstruct_remember_verified(const char *key, time_t began);
-
 /* ---- reconstruct_files.c ---- */
 /* Reads the directories. IMAP_IOERROR (logged): one can't be read. */
 int reconstruct_list_files(struct mailbox *mailbox, struct file_list *files);

@@ -18,6 +18,7 @@
 #include "reconstruct_internal.h"
 #include "times.h"
 #include "util.h"
+#include "verified_pass.h"
 #include "xmalloc.h"
 
 /* ---- what has to come ---- */
@@ -61,17 +62,6 @@ static bool is_still_there(struct mailbox *mailbox, uint32_t uid, struct index_r
     return is;
 }
 
-/* Not faster than it shall be, in steps that the end of the program need not wait for. */
-void reconstruct_slow_down(uint64_t rate, bool (*stop)(void), double began, uint64_t bytes)
-{
-    while (rate && !(stop && stop())) {
-        double left = (double)bytes / (double)rate - (monotonic_seconds() - began);
-        if (left <= 0) return;
-        struct timespec nap = { 0, (long)(cyr_min(left, 0.2) * 1e9) };
-        nanosleep(&nap, NULL);
-    }
-}
-
 int reconstruct_find_refill(const char *name, struct reconstruct_refill *refill)
 {
     struct mailbox *mailbox = NULL;
@@ -89,7 +79,7 @@ int reconstruct_find_refill(const char *name, struct reconstruct_refill *refill)
         if (refill->stop && refill->stop()) r = IMAP_CANCELLED;
         if (r || !is_still_there(mailbox, m->uid, &rec)) continue;
         bytes += rec.size;
-        reconstruct_slow_down(refill->rate, refill->stop, began, bytes);
+        verified_slow_down(refill->rate, refill->stop, began, bytes);
         m->fault = fault_of(mailbox, &rec);
         if (m->fault && is_still_there(mailbox, m->uid, &rec)) refill->v[kept++] = *m;
     }

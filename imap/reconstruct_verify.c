@@ -9,56 +9,11 @@
 #include <config.h>
 
 #include <inttypes.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "imap_err.h"
-#include "libconfig.h"
 #include "mailbox_internal.h"
 #include "reconstruct_internal.h"
-#include "util.h"
-#include "xmalloc.h"
-
-#define BACKEND "twoskip"
-
-/* ---- when a mailbox was read as a whole ---- */
-
-static int open_times(struct txn *txn, unsigned flags, struct txn_db **dbp)
-{
-    char *path = xasprintf("%s/verified.db", config_dir);
-    int r = txn_db_open(txn, BACKEND, path, TXN_DB_GLOBAL | TXN_DB_DERIVED | flags, dbp);
-
-    free(path);
-    return r;
-}
-
-time_t reconstruct_verified(const char *uniqueid)
-{
-    struct txn_db *db;
-    const char *val;
-    size_t len;
-    uint64_t when = 0;
-
-    if (open_times(NULL, 0, &db)) return 0;
-    if (txn_db_fetch(db, uniqueid, strlen(uniqueid), &val, &len) || parse_u64(val, len, &when)) when = 0;
-    txn_db_close(&db);
-    return (time_t)when;
-}
-
-int reconstruct_remember_verified(const char *key, time_t began)
-{
-    struct txn *txn = NULL;
-    struct txn_db *db;
-    char text[24];
-
-    int len = snprintf(text, sizeof(text), "%" PRIu64, (uint64_t)began);
-    int r = txn_begin(&txn);
-    if (!r) r = open_times(txn, TXN_DB_CREATE, &db);
-    if (!r) r = txn_db_store(db, key, strlen(key), text, (size_t)len);
-    if (!r) r = txn_commit(&txn, NULL);
-    txn_abort(&txn);
-    return r;
-}
+#include "verified_pass.h"
 
 /* ---- index and cache ---- */
 
@@ -101,5 +56,5 @@ int reconstruct_verify(struct reconstruct *rc, const mbentry_t *entry)
         reconstruct_say(rc, "%s can't be opened: %s", entry->name, error_message(r));
         return 0;
     }
-    return rc->findings == before && entry->uniqueid ? reconstruct_remember_verified(entry->uniqueid, began) : 0;
+    return rc->findings == before && entry->uniqueid ? verified_remember(entry->uniqueid, began) : 0;
 }

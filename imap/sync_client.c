@@ -4,11 +4,12 @@
  *
  *     sync_client [-v] [-l] [-S host] ... -u user... | -m mailbox... | -s user... | -A [prefix]
  *     sync_client [-v] [-l] [-n channel] ... -r | -R          all that happens, for ever
+ *     sync_client [-n channel] --compare [--since time] [--rate n] [--wait n] [user...]
  *     sync_client --status [--json] [-n channel]
  *
  * Each item is tried for itself: one that fails is reported, and the others go on, over a new
  * connection where the old one broke. Exit: 0 all done, 1 something failed or no
- * connection, 64 usage.
+ * connection, 64 usage, 75 of --compare: the end was asked for, or another one is at it.
  */
 #include <config.h>
 
@@ -22,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -31,6 +33,7 @@
 #include "libconfig.h"
 #include "saslclient.h"
 #include "signals.h"
+#include "sync_client_compare.h"
 #include "sync_client_items.h"
 #include "sync_client_roll.h"
 #include "times.h"
@@ -47,6 +50,7 @@ static const char usage_text[] =
     "  -A [PREFIX]     replicate all users and mailboxes\n"
     "  -r              replicate all that happens, in the background (-f: not)\n"
     "  -R              the same in the foreground\n"
+    "  --compare       compare everybody (or these users) with the replica, and change nothing\n"
     "  --status        how far behind the channels are (--json: as JSON)\n"
     "  -v  a line for each action (-v -v: the protocol too)   -l  log actions\n"
     "  -S  replica (sync_host)       -n  channel              -p  partition on the replica\n"
@@ -56,9 +60,11 @@ static const char usage_text[] =
     "  -d  seconds between runs      -t  seconds of a connection  -F  shutdown file\n"
     "  -w  seconds to wait at first\n"
     "  -O  no copy-back, force       -N  do not wait for locks -L  local mailboxes only\n"
-    "  --verify  compare both ends afterwards, and name what differs\n";
+    "  --verify  compare both ends afterwards, and name what differs\n"
+    "  with --compare: --since TIME  leave out who was equal in this time (7d)\n"
+    "  --rate N  compare no more messages a second     --wait N  seconds in which a difference may go away (0)\n";
 
-enum mode { MODE_NONE, MODE_USER, MODE_MAILBOX, MODE_META, MODE_ALL, MODE_ROLL, MODE_STATUS };
+enum mode { MODE_NONE, MODE_USER, MODE_MAILBOX, MODE_META, MODE_ALL, MODE_ROLL, MODE_STATUS, MODE_COMPARE };
 
 struct run {
     struct sync_client sc;
@@ -68,6 +74,7 @@ struct run {
     struct sync_items items;
     bool verify;
     int jobs;
+    struct sync_compare compare;
     struct sync_roll roll;
     bool background, json;
 };
@@ -94,6 +101,10 @@ static void set_mode(struct run *run, enum mode mode)
 #define OPT_VERIFY 256
 #define OPT_STATUS 257
 #define OPT_JSON 258
+#define OPT_COMPARE 259
+#define OPT_SINCE 260
+#define OPT_RATE 261
+#define OPT_WAIT 262
 
 static const struct option longopts[] = {
     { "user", no_argument, NULL, 'u' },
@@ -121,6 +132,10 @@ static const struct option longopts[] = {
     { "shutdown-file", required_argument, NULL, 'F' },
     { "status", no_argument, NULL, OPT_STATUS },
     { "json", no_argument, NULL, OPT_JSON },
+    { "compare", no_argument, NULL, OPT_COMPARE },
+    { "since", required_argument, NULL, OPT_SINCE },
+    { "rate", required_argument, NULL, OPT_RATE },
+    { "wait", required_argument, NULL, OPT_WAIT },
     { NULL, 0, NULL, 0 },
 };
 
@@ -177,10 +192,19 @@ static void parse_options(struct run *run, int argc, char **argv, const char **a
         case 't': run->roll.lifetime = number(optarg); break;
         case OPT_STATUS: set_mode(run, MODE_STATUS); break;
         case OPT_JSON: run->json = true; break;
+        case OPT_COMPARE: set_mode(run, MODE_COMPARE); break;
+        case OPT_SINCE:
+            if (config_parseduration(optarg, 'd', &run->compare.since) || run->compare.since <= 0) usage();
+            break;
+        case OPT_RATE: run->compare.rate = (uint64_t)number(optarg); break;
+        case OPT_WAIT: run->compare.wait = number(optarg); break;
         default: usage();
         }
     }
     for (int i = optind; i < argc; i++) strarray_append(&run->names, argv[i]);
+    const struct sync_compare *cmp = &run->compare;
+    if ((cmp->since || cmp->rate || cmp->wait) && run->mode != MODE_COMPARE) usage();
+    if (run->mode == MODE_COMPARE && (run->verify || run->jobs > 1)) usage();
 }
 
 /* One name a line, # begins a comment. */
@@ -205,6 +229,11 @@ static void summary(const struct run *run, uint64_t ms)
     const struct sync_client *sc = &run->sc;
 
     if (!sc->verbose) return;
+    if (run->mode == MODE_COMPARE) {
+        printf("%" PRIu64 " users and shared mailboxes, %" PRIu64 " differ%s\n", run->compare.pass.things,
+               run->compare.pass.findings, run->items.failed ? ", with errors" : "");
+        return;
+    }
     printf("%" PRIu64 " mailboxes updated, %" PRIu64 " messages uploaded (%" PRIu64
            " octets) in %" PRIu64 ".%" PRIu64 " seconds%s",
            sc->mailboxes, sc->messages, sc->octets, ms / 1000, ms % 1000 / 100,
@@ -220,6 +249,8 @@ static int run_mode(struct run *run)
     case MODE_META: return sync_items_users(&run->items, &run->names, true);
     case MODE_MAILBOX: return sync_items_mailboxes(&run->items, &run->names);
     case MODE_ALL: return sync_items_all(&run->items, strarray_size(&run->names) ? strarray_nth(&run->names, 0) : "");
+    case MODE_COMPARE:
+        return strarray_size(&run->names) ? sync_items_users(&run->items, &run->names, false) : sync_items_all(&run->items, "");
     default: break;
     }
     return 0;
@@ -227,7 +258,7 @@ static int run_mode(struct run *run)
 
 static void run_work(struct run *run, bool verify)
 {
-    run->items.verify = verify;
+    run->items.work = verify ? SYNC_ITEMS_VERIFY : run->mode == MODE_COMPARE ? SYNC_ITEMS_COMPARE : SYNC_ITEMS_REPLICATE;
     int r = run_mode(run);
 
     if (!r) return;
@@ -273,6 +304,24 @@ static int run_items(struct run *run)
     return run->items.failed || run->sc.differences ? 1 : EX_OK;
 }
 
+/* Lowest in the order of what wants the processor. */
+static int run_compare(struct run *run)
+{
+    struct sync_client *sc = &run->sc;
+
+    setpriority(PRIO_PROCESS, 0, 19);
+    int r = sync_compare_begin(sc, &run->compare);
+    if (r) {
+        fprintf(stderr, "sync_client: %s\n",
+                r == IMAP_MAILBOX_LOCKED ? "another one compares this channel" : error_message(r));
+        return EX_TEMPFAIL;
+    }
+    int code = run_items(run);
+    bool whole = !run->items.failed && !signals_shutdown() && !strarray_size(&run->names);
+    if (sync_compare_end(sc, whole)) code = 1;
+    return code == EX_OK && signals_shutdown() ? EX_TEMPFAIL : code;
+}
+
 static void need_server(struct run *run)
 {
     if (!run->sc.servername) run->sc.servername = config_getchannelstring(run->sc.channel, IMAPOPT_SYNC_HOST);
@@ -303,6 +352,7 @@ int main(int argc, char **argv)
     switch (run.mode) {
     case MODE_STATUS: code = sync_status_print(run.sc.channel, run.json); break;
     case MODE_ROLL: code = run_roll(&run); break;
+    case MODE_COMPARE: code = run_compare(&run); break;
     default: code = run_items(&run); break;
     }
     sync_client_fini(&run.sc);

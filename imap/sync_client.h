@@ -48,10 +48,13 @@ struct sync_client {
 
     bool skip_locked; /* with nowait: a user that another client works on is no failure */
     bool complain; /* name on stderr each mailbox that fails */
+    struct sync_compare *compare; /* --compare (sync_client_compare.h); NULL: something else is done */
+    strarray_t *held;             /* differences go here instead of being told; NULL: they are told */
     bool proxy;    /* an IMAP server, logged in to as proxy_authname (XFER); nothing is said on stdout */
 
     /* what was done, for the summary */
     uint64_t mailboxes, messages, octets, differences;
+    uint64_t compared; /* messages, and one for each mailbox */
 };
 
 /* ---- _conn ---- */
@@ -226,5 +229,7 @@ void sync_unlock_owners(ptrarray_t *locks);
 int sync_verify_user(struct sync_client *sc, const char *userid);
 int sync_verify_meta(struct sync_client *sc, const char *userid);
 int sync_verify_mailboxes(struct sync_client *sc, const strarray_t *names);
+/* Tells a difference that was held. */
+void sync_verify_report(struct sync_client *sc, const char *text);
 
 #endif

@@ -21,6 +21,7 @@
 #include "mboxname.h"
 #include "namespace.h"
 #include "signals.h"
+#include "sync_client_compare.h"
 #include "sync_client_pool.h"
 #include "times.h"
 #include "xmalloc.h"
@@ -29,17 +30,18 @@
 #define CONNECT_FIRST 15 /* seconds between two tries */
 #define MAX_DEATHS 2
 
-/* What is done to each item: it is replicated, or compared. */
-struct work {
+/* What is done to each item. */
+static const struct work {
     const char *user, *mailboxes, *meta; /* for messages */
     int (*do_user)(struct sync_client *sc, const char *userid);
     int (*do_mailboxes)(struct sync_client *sc, const strarray_t *names);
     int (*do_meta)(struct sync_client *sc, const char *userid);
+} works[] = {
+    [SYNC_ITEMS_REPLICATE] = { "do_user", "do_mailboxes", "do_meta", sync_do_user, sync_do_mailboxes, sync_do_meta },
+    [SYNC_ITEMS_VERIFY] = { "verify_user", "verify_mailboxes", "verify_meta", sync_verify_user, sync_verify_mailboxes,
+                            sync_verify_meta },
+    [SYNC_ITEMS_COMPARE] = { "compare_user", "compare_mailboxes", NULL, sync_compare_user, sync_compare_mailboxes, NULL },
 };
-static const struct work replicate = { "do_user",    "do_mailboxes",    "do_meta",
-                                       sync_do_user, sync_do_mailboxes, sync_do_meta };
-static const struct work verify = { "verify_user",    "verify_mailboxes",    "verify_meta",
-                                    sync_verify_user, sync_verify_mailboxes, sync_verify_meta };
 
 enum kind { USER = 'U', META = 'S', MAILBOX = 'M' };
 
@@ -52,7 +54,7 @@ struct item {
 
 static const struct work *work_of(const struct sync_items *items)
 {
-    return items->verify ? &verify : &replicate;
+    return &works[items->work];
 }
 
 static const char *verb(const struct work *work, enum kind kind)
@@ -117,7 +119,7 @@ static int do_item(const struct sync_items *items, const struct item *item)
 /* A user whom another sync_client works on. As 3.6.1. */
 static bool is_skipped(const struct sync_items *items, const struct item *item, int r)
 {
-    if (r != IMAP_MAILBOX_LOCKED || !items->sc->skip_locked || items->verify) return false;
+    if (r != IMAP_MAILBOX_LOCKED || !items->sc->skip_locked || items->work != SYNC_ITEMS_REPLICATE) return false;
     sync_client_say(items->sc, "skipping locked %s", item->name);
     return true;
 }
@@ -161,7 +163,7 @@ static int round_work(struct sync_client *sc, const strarray_t *job, strarray_t 
     sc->complain = item.last;
     items->failed = false;
     r = do_item(items, &item);
-    if (r && is_skipped(items, &item, r)) r = 0;
+    if (r && item.last && is_skipped(items, &item, r)) r = 0; /* before, it may be one of us who is at it */
     if (r && item.last) item_failed(items, verb(work_of(items), item.kind), item.name, r);
     strarray_append(answer, items->failed ? "failed" : r ? "again" : "done");
     return 0;
@@ -175,7 +177,7 @@ static void *round_next(strarray_t *words, int busy, void *rock)
     if (!item && !busy && (item = ptrarray_shift(&round->late))) item->last = true;
     if (!item) return NULL;
     strarray_appendm(words, xasprintf("%c", (char)item->kind));
-    strarray_append(words, item->last || round->items->verify ? "L" : "-");
+    strarray_append(words, item->last || round->items->work != SYNC_ITEMS_REPLICATE ? "L" : "-");
     strarray_append(words, item->name);
     return item;
 }
@@ -328,7 +330,7 @@ int sync_items_all(struct sync_items *items, const char *prefix)
     ptrarray_t list = PTRARRAY_INITIALIZER;
     int r = mboxlist_allmbox(prefix, everything_cb, &all, 0);
 
-    items->sc->nowait = items->sc->skip_locked = true;
+    items->sc->nowait = items->sc->skip_locked = items->work != SYNC_ITEMS_COMPARE;
     for (int i = 0; i < strarray_size(&all.users) && !r; i++) add_item(&list, USER, strarray_nth(&all.users, i));
     for (int i = 0; i < strarray_size(&all.shared) && !r; i++) add_item(&list, MAILBOX, strarray_nth(&all.shared, i));
     if (!r) r = do_list(items, &list);

@@ -16,7 +16,7 @@
 struct sync_items {
     struct sync_client *sc;
     int jobs;    /* workers; up to 1: none, this process does it */
-    bool verify; /* compare both ends instead of making them equal */
+    enum sync_items_work { SYNC_ITEMS_REPLICATE, SYNC_ITEMS_VERIFY, SYNC_ITEMS_COMPARE } work;
     bool failed; /* set when an item has */
 };
 

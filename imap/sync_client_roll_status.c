@@ -22,6 +22,7 @@
 #include "diskio.h"
 #include "imap_err.h"
 #include "libconfig.h"
+#include "sync_client_compare.h"
 #include "sync_client_roll.h"
 #include "util.h"
 #include "xmalloc.h"
@@ -115,6 +116,16 @@ static json_t *read_status(const char *channel)
     return json;
 }
 
+/* The last whole pass of sync_client --compare; NULL: there was none. */
+static json_t *compared(const char *channel)
+{
+    struct verified_pass pass;
+
+    if (sync_compare_last(channel, &pass)) return NULL;
+    return json_pack("{s:I, s:I, s:I, s:I}", "ended", (json_int_t)pass.ended, "oldest", (json_int_t)pass.oldest, "checked",
+                     (json_int_t)pass.things, "differ", (json_int_t)pass.findings);
+}
+
 static json_t *look(const char *channel, int *rp)
 {
     struct sync_backlog backlog;
@@ -132,6 +143,8 @@ static json_t *look(const char *channel, int *rp)
     json_object_set_new(json, "log_lines", json_integer((json_int_t)backlog.lines));
     json_object_set_new(json, "seconds_behind",
                         json_integer(backlog.oldest && backlog.oldest < now ? (json_int_t)(now - backlog.oldest) : 0));
+    json_t *pass = compared(channel);
+    if (pass) json_object_set_new(json, "compared", pass);
     json_object_set_new(json, "events_lost", json_boolean(backlog.unreadable));
     return json;
 }
@@ -149,13 +162,15 @@ static const char *string(const json_t *json, const char *key)
     return s ? s : "";
 }
 
-static const char *when(json_int_t t, char text[32])
+/* Nothing where nobody compares. */
+static void print_compared(const json_t *pass)
 {
-    time_t clock = (time_t)t;
-    struct tm tm;
+    char text[32], oldest[32];
 
-    if (!t || !localtime_r(&clock, &tm) || !strftime(text, 32, "%Y-%m-%d %H:%M:%S", &tm)) return "never";
-    return text;
+    if (!pass) return;
+    printf("  compared: %s, the oldest %s: %" JSON_INTEGER_FORMAT " users and shared mailboxes, %" JSON_INTEGER_FORMAT
+           " differ\n", verified_time_text((time_t)number(pass, "ended"), text),
+           verified_time_text((time_t)number(pass, "oldest"), oldest), number(pass, "checked"), number(pass, "differ"));
 }
 
 static void print_human(const json_t *json)
@@ -174,9 +189,10 @@ static void print_human(const json_t *json)
     printf("  behind: %" JSON_INTEGER_FORMAT " events, %" JSON_INTEGER_FORMAT " seconds\n",
            number(json, "events_behind"), number(json, "seconds_behind"));
     if (json_is_true(json_object_get(json, "events_lost"))) puts("  events are lost: everything will be looked at");
-    printf("  last success: %s\n", when(number(json, "last_success"), text));
+    printf("  last success: %s\n", verified_time_text((time_t)number(json, "last_success"), text));
     if (number(json, "last_error_time"))
-        printf("  last error: %s %s\n", when(number(json, "last_error_time"), text), string(json, "last_error"));
+        printf("  last error: %s %s\n", verified_time_text((time_t)number(json, "last_error_time"), text), string(json, "last_error"));
+    print_compared(json_object_get(json, "compared"));
     json_array_foreach(json_object_get(json, "failing"), i, item)
         printf("  failing: %s: %s\n", string(item, "item"), string(item, "error"));
 }

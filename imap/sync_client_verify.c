@@ -31,6 +31,13 @@
 
 /* ---- naming ---- */
 
+void sync_verify_report(struct sync_client *sc, const char *text)
+{
+    if (!sc->proxy) printf("DIFFERENCE %s\n", text);
+    if (sc->log || sc->proxy) syslog(LOG_NOTICE, "SYNCNOTICE: difference left: %s", text);
+    sc->differences++;
+}
+
 static void differs(struct sync_client *sc, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 static void differs(struct sync_client *sc, const char *fmt, ...)
@@ -41,10 +48,11 @@ static void differs(struct sync_client *sc, const char *fmt, ...)
     va_start(args, fmt);
     buf_vprintf(&text, fmt, args);
     va_end(args);
-    if (!sc->proxy) printf("DIFFERENCE %s\n", buf_cstring(&text));
-    if (sc->log || sc->proxy) syslog(LOG_NOTICE, "SYNCNOTICE: difference left: %s", buf_cstring(&text));
+    if (sc->held)
+        strarray_append(sc->held, buf_cstring(&text));
+    else
+        sync_verify_report(sc, buf_cstring(&text));
     buf_free(&text);
-    sc->differences++;
 }
 
 /* ---- records ---- */
@@ -105,12 +113,13 @@ static void field_differs(const char *field, const char *ours, const char *their
 }
 
 /* A mailbox that vanished meanwhile is no difference. */
-static int read_local(const mbentry_t *mbentry, struct sync_folder *local)
+static int read_local(struct sync_client *sc, const mbentry_t *mbentry, struct sync_folder *local)
 {
     struct mailbox *mailbox = NULL;
     int r = mailbox_open_irl(mbentry->name, &mailbox);
 
     if (!r) r = sync_folder_read(mailbox, local);
+    if (!r) sc->compared += 1 + mailbox_num_records(mailbox);
     mailbox_close(&mailbox);
     return r;
 }
@@ -120,7 +129,7 @@ static int verify_state(struct sync_client *sc, const mbentry_t *mbentry,
 {
     struct sync_folder local = { 0 };
     struct naming naming = { sc, mbentry->name };
-    int r = read_local(mbentry, &local);
+    int r = read_local(sc, mbentry, &local);
 
     if (r == IMAP_MAILBOX_NONEXISTENT) return 0;
     if (r) return r;

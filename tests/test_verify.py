@@ -4,6 +4,7 @@ reconstruct --verify: finds what is damaged, databases included, changes nothing
 """
 
 import os
+import re
 import signal
 import time
 
@@ -135,9 +136,27 @@ def test_under_load(server):
     assert run.returncode == 0 and n > 101
 
 
+def test_status(server):
+    """Only a pass through everything is one, and it says how old the oldest reading is."""
+    done = server.run("reconstruct", "--status", check=False)
+    assert (done.returncode, done.stdout) == (1, "last whole pass: never\n")
+    verify(server, "-r", "user/alice")
+    assert server.run("reconstruct", "--status", check=False).returncode == 1
+    told = re.compile(r"last whole pass: (.{19}), oldest reading: (.{19}), mailboxes: 3, findings: (\d)\n$")
+    verify(server)
+    ended, oldest, findings = told.match(server.run("reconstruct", "--status").stdout).groups()
+    assert oldest <= ended and findings == "0"
+    with damaged(os.path.join(mailbox_dir(server, "user/alice/One"), "3."), one_bit):
+        verify(server, status=65)
+        assert told.match(server.run("reconstruct", "--status").stdout).group(3) == "1"
+    verify(server, "--since", "1d")
+    _, again, findings = told.match(server.run("reconstruct", "--status").stdout).groups()
+    assert oldest <= again and findings == "0"
+
+
 def test_usage(server):
     for args in (("--verify", "-G"), ("--verify", "--from-replica"), ("--since", "1d"), ("--rate", "x", "--verify"),
-                 ("--verify", "-n"), ("--since", "x", "--verify")):
+                 ("--verify", "-n"), ("--since", "x", "--verify"), ("--status", "--verify"), ("--status", "-r", "user/alice")):
         assert server.run("reconstruct", *args, check=False).returncode == 64
 
 

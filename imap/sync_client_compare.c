@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * sync_client_compare -- everybody's two copies are compared, slowly, again and again (sync_client --compare)
+ *
+ * What is compared is that of --verify. Who was equal has the time of it in verified.db ("sync:CHANNEL:user:USERID"), so a run that was
+ * ended, or killed, goes on where it was; who was not is compared by the next run, too. A difference counts when two looks in a row, a
+ * second apart, see it: what they see may else be no more than the mail of the moment.
+ */
+#include <config.h>
+
+#include "sync_client_compare.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "diskio.h"
+#include "imap_err.h"
+#include "signals.h"
+#include "sync_client_roll.h"
+#include "times.h"
+#include "util.h"
+#include "xmalloc.h"
+#include "xsyslog.h"
+
+#define MAX_LOOKS 5 /* to see the same twice */
+
+static char *pass_name(const char *channel)
+{
+    return xasprintf("sync:%s", channel ? channel : "");
+}
+
+static bool is_ended(void)
+{
+    return signals_shutdown() != 0;
+}
+
+/* ---- what lasts ---- */
+
+struct what {
+    const char *userid;      /* or */
+    const strarray_t *names; /* shared mailboxes */
+};
+
+static int look(struct sync_client *sc, const struct what *what, strarray_t *found)
+{
+    strarray_truncate(found, 0);
+    sc->held = found;
+    int r = what->userid ? sync_verify_user(sc, what->userid) : sync_verify_mailboxes(sc, what->names);
+    sc->held = NULL;
+    return r;
+}
+
+static void keep_common(strarray_t *found, const strarray_t *before)
+{
+    for (int i = strarray_size(found) - 1; i >= 0; i--)
+        if (!strarray_contains(before, strarray_nth(found, i))) free(strarray_remove(found, i));
+}
+
+static int look_until_sure(struct sync_client *sc, const struct what *what, strarray_t *found)
+{
+    strarray_t before = STRARRAY_INITIALIZER;
+    time_t end = time(NULL) + sc->compare->wait;
+    int r;
+
+    for (int n = 1;; n++) {
+        r = look(sc, what, found);
+        bool sure = !strarray_size(found) || (n > 1 && !strarray_cmp(found, &before) && time(NULL) >= end);
+        if (r || sure || (n >= MAX_LOOKS && time(NULL) >= end)) break;
+        strarray_truncate(&before, 0);
+        strarray_cat(&before, found);
+        verified_slow_down(1, is_ended, monotonic_seconds(), 1);
+        if (is_ended()) r = IMAP_CANCELLED;
+        if (r) break;
+    }
+    if (!r) keep_common(found, &before);
+    strarray_fini(&before);
+    return r;
+}
+
+/* ---- one ---- */
+
+static int compare(struct sync_client *sc, const struct what *what, const char *key)
+{
+    struct sync_compare *cmp = sc->compare;
+    strarray_t found = STRARRAY_INITIALIZER;
+    time_t began = time(NULL), last = verified_last(key);
+
+    if (!verified_is_due(last, cmp->since)) {
+        verified_pass_add(&cmp->pass, last);
+        return 0;
+    }
+    verified_pass_add(&cmp->pass, began);
+    int r = look_until_sure(sc, what, &found);
+    for (int i = 0; !r && i < strarray_size(&found); i++) sync_verify_report(sc, strarray_nth(&found, i));
+    if (!r && strarray_size(&found)) cmp->pass.findings++;
+    if (!r && !strarray_size(&found)) r = verified_remember(key, began);
+    strarray_fini(&found);
+    verified_slow_down(cmp->rate, is_ended, cmp->began, sc->compared);
+    return r;
+}
+
+static int compare_keyed(struct sync_client *sc, const struct what *what, const char *kind, const char *name)
+{
+    char *key = xasprintf("sync:%s:%s:%s", sc->channel ? sc->channel : "", kind, name);
+    int r = compare(sc, what, key);
+
+    free(key);
+    return r;
+}
+
+int sync_compare_user(struct sync_client *sc, const char *userid)
+{
+    struct what what = { .userid = userid };
+
+    return compare_keyed(sc, &what, "user", userid);
+}
+
+int sync_compare_mailboxes(struct sync_client *sc, const strarray_t *names)
+{
+    int r = 0;
+
+    for (int i = 0; !r && i < strarray_size(names); i++) {
+        strarray_t one = STRARRAY_INITIALIZER;
+        struct what what = { .names = &one };
+
+        strarray_append(&one, strarray_nth(names, i));
+        r = compare_keyed(sc, &what, "mailbox", strarray_nth(names, i));
+        strarray_fini(&one);
+    }
+    return r;
+}
+
+/* ---- begin and end ---- */
+
+/* A run that takes longer than its period is not joined by the next one. */
+static int lock(const char *channel, int *fdp)
+{
+    struct buf path = BUF_INITIALIZER;
+
+    sync_channel_path(channel, "compare-lock", &path);
+    int fd = -1, r = diskio_mkparents(buf_cstring(&path), 0755);
+    if (!r) fd = diskio_open(buf_cstring(&path), O_RDWR | O_CREAT, 0640);
+    if (!r) r = fd < 0 ? fd : diskio_lock(fd, DISKIO_LOCK_EXCLUSIVE, DISKIO_LOCK_NONBLOCK);
+    if (r && r != -EWOULDBLOCK)
+        xsyslog_errno(LOG_ERR, -r, "IOERROR: can't lock the comparison", "lock=<%s>", buf_cstring(&path));
+    if (r) diskio_close(fd);
+    *fdp = r ? -1 : fd;
+    buf_free(&path);
+    return r == -EWOULDBLOCK ? IMAP_MAILBOX_LOCKED : r ? IMAP_IOERROR : 0;
+}
+
+int sync_compare_begin(struct sync_client *sc, struct sync_compare *cmp)
+{
+    cmp->pass = (struct verified_pass){ 0 };
+    cmp->began = monotonic_seconds();
+    sc->compare = cmp;
+    sc->log = true;
+    return lock(sc->channel, &cmp->lockfd);
+}
+
+int sync_compare_end(struct sync_client *sc, bool whole)
+{
+    struct sync_compare *cmp = sc->compare;
+    char *name = pass_name(sc->channel);
+    int r = whole ? verified_pass_end(name, &cmp->pass) : 0;
+
+    free(name);
+    diskio_close(cmp->lockfd);
+    sc->compare = NULL;
+    return r;
+}
+
+int sync_compare_last(const char *channel, struct verified_pass *pass)
+{
+    char *name = pass_name(channel && *channel ? channel : NULL);
+    int r = verified_pass_read(name, pass);
+
+    free(name);
+    return r;
+}
