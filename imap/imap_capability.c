@@ -80,7 +80,7 @@ static const struct {
     { "UTF8=ACCEPT", false },
 };
 
-static void add_static(bool all, struct buf *out)
+static void add_static(const struct imap_session *s, bool all, struct buf *out)
 {
     const char *sep = "";
 
@@ -88,6 +88,7 @@ static void add_static(bool all, struct buf *out)
         const char *name = capabilities[i].name;
         if (!all && !capabilities[i].greeting) continue;
         if (capa_is_disabled(name)) continue;
+        if (!strcmp(name, "X-REPLICATION") && !s->isadmin) continue; /* its commands are not for others */
         if (!strcmp(name, "ANNOTATEMORE") && !config_getswitch(IMAPOPT_ANNOTATION_ENABLE_LEGACY_COMMANDS)) continue;
         /* With literalminus long literals are refused, so that is what is said (RFC 7888 §5). */
         if (!strcmp(name, "LITERAL+") && config_getswitch(IMAPOPT_LITERALMINUS)) name = "LITERAL-";
@@ -107,7 +108,7 @@ static void add_login(struct imap_session *s, struct buf *out)
 
 void imap_capabilities(struct imap_session *s, bool all, struct buf *out)
 {
-    add_static(all, out);
+    add_static(s, all, out);
     add_login(s, out);
     if (!all) return;
     if (s->isadmin) buf_appendcstr(out, " UNAUTHENTICATE");

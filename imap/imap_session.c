@@ -67,7 +67,7 @@ static void forget_identity(struct imap_session *s)
     xzfree(s->userid);
     auth_freestate(&s->auth);
     s->isadmin = s->isproxyadmin = false;
-    s->list_subscribed = s->list_dav = false;
+    s->list_subscribed = s->ns.dav = false;
     s->condstore = s->qresync = s->uidonly = false;
     s->utf8accept = s->rev2 = false;
     imap_session_set_utf8(s, false);

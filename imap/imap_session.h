@@ -63,8 +63,8 @@ struct imap_session {
     time_t refusal_asked; /* user_record_refuses_now() */
     struct auth_state *auth;
     bool isadmin, isproxyadmin;
-    bool list_subscribed, list_dav; /* imapmagicplus: user+, user+dav */
-    struct namespace ns;
+    bool list_subscribed; /* imapmagicplus: user+ */
+    struct namespace ns;  /* ns.dav: user+dav */
 
     /* what */
     struct index_state *index; /* NULL: none selected */

@@ -102,12 +102,17 @@ bool find_shows_bare(const struct find *f, extname_t extname)
     return matches_whole(f, extname);
 }
 
+bool find_ishidden(const struct find *f, const mbentry_t *entry)
+{
+    return !f->isadmin && !f->ns->dav && mboxname_isnonimapmailbox(entry->name, entry->mbtype);
+}
+
 bool find_isvisible(const struct find *f, const mbname_t *mbname, const mbentry_t *entry)
 {
     if (entry->mbtype & (MBTYPE_DELETED | MBTYPE_RESERVE)) return false;
-    if (mbname_isdeleted(mbname) && !f->isadmin) return false;
-    if (mboxname_isnonimapmailbox(entry->name, entry->mbtype)) return false;
     if (f->isadmin) return true;
+    if (mbname_isdeleted(mbname) && !f->ns->deleted) return false;
+    if (find_ishidden(f, entry)) return false;
     if (strarray_size(&f->hidden) && mbname_userid(mbname) && strarray_contains(&f->hidden, mbname_userid(mbname)))
         return false;
     if (entry->mbtype & MBTYPE_INTERMEDIATE) /* no ACL: only its owner */

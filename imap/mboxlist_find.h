@@ -28,6 +28,8 @@ void find_init(struct find *f, const struct namespace *ns, extnames_t patterns, 
                const char *userid, const struct auth_state *auth, findall_cb *cb, void *rock);
 void find_fini(struct find *f);
 
+/* Is it a calendar or the like that this session has not asked for? */
+bool find_ishidden(const struct find *f, const mbentry_t *entry);
 /* May this session see the mailbox in lists? */
 bool find_isvisible(const struct find *f, const mbname_t *mbname, const mbentry_t *entry);
 /*

@@ -330,9 +330,10 @@ int mboxlist_findall(const struct namespace *ns, extnames_t patterns, bool isadm
         r = racl ? find_racl(&f, db, MBNAME_OTHERUSER) : find_stream(&f, db, MBNAME_OTHERUSER);
     if (!r && ns->accessible[NAMESPACE_SHARED])
         r = racl ? find_racl(&f, db, MBNAME_SHARED) : find_shared(&f, db);
-    if (!r && isadmin) r = find_stream(&f, db, MBNAME_OWNERDELETED);
-    if (!r && isadmin) r = find_stream(&f, db, MBNAME_OTHERDELETED);
-    if (!r && isadmin) r = find_stream(&f, db, MBNAME_SHAREDDELETED);
+    bool deleted = isadmin || ns->deleted;
+    if (!r && deleted) r = find_stream(&f, db, MBNAME_OWNERDELETED);
+    if (!r && deleted) r = find_stream(&f, db, MBNAME_OTHERDELETED);
+    if (!r && deleted) r = find_stream(&f, db, MBNAME_SHAREDDELETED);
     if (!r) r = find_finish(&f);
     mboxlist_db_close(&db);
     find_fini(&f);

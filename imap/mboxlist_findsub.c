@@ -48,7 +48,7 @@ static int push(struct find *f, const struct sub *sub, int *damaged)
         return 0;
     }
     if (r && r != IMAP_MAILBOX_NONEXISTENT && r != IMAP_MAILBOX_RESERVED) return r;
-    bool hidden = entry && mboxname_isnonimapmailbox(entry->name, entry->mbtype);
+    bool hidden = entry && find_ishidden(f, entry);
     if (entry && !find_isvisible(f, sub->mbname, entry)) mbentry_free(&entry);
     r = hidden ? 0 : find_push(f, sub->mbname, entry);
     mbentry_free(&entry);

@@ -19,6 +19,7 @@ struct namespace {
     char hier_sep; /* '/' or '.' */
     bool isalt;    /* alternate namespace: only in sessions that are not admin */
     bool isadmin;
+    bool dav, deleted; /* LIST shows calendars and the like, and deleted mailboxes, also to who is not admin */
     bool utf8; /* names are spelled in UTF-8 (RFC 6855, RFC 9051), not in modified UTF-7 */
     /* false: the part is NIL in NAMESPACE answers; the caller clears NAMESPACE_INBOX for a user
      * without INBOX */

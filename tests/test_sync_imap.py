@@ -9,6 +9,7 @@ import time
 import pytest
 
 from cyltest.clients import Rejected
+from cyltest.credentials import password
 from cyltest.dlist import parse
 from cyltest.syncdata import message
 from cyltest.syncline import guid, mailbox, record, upload
@@ -42,11 +43,19 @@ def arrive(sync):
     sync.ok("SYNCAPPLY " + INBOX)
 
 
-def test_announced_to_all_and_for_admins_only(server):
-    with server.imap("alice") as imap:
+def test_announced_to_who_may_use_it(server):
+    """Also not before login, and no longer after UNAUTHENTICATE."""
+    with server.imap("repl") as imap:
         words = imap.ok("CAPABILITY").untagged[0].decode().split()
         at = words.index("X-CREATEDMODSEQ")
         assert words[at:at + 4] == ["X-CREATEDMODSEQ", "X-REPLICATION", "X-SIEVE-MAILBOX", "XLIST"]
+        imap.ok("UNAUTHENTICATE")
+        assert b"X-REPLICATION" not in imap.ok("CAPABILITY").untagged[0]
+        assert " X-REPLICATION " in imap.ok(f"LOGIN repl {password('repl')}").text
+        imap.ok("UNAUTHENTICATE")
+        assert "X-REPLICATION" not in imap.ok(f"LOGIN alice {password('alice')}").text
+    with server.imap("alice") as imap:
+        assert b"X-REPLICATION" not in imap.ok("CAPABILITY").untagged[0]
         for command in ("SYNCGET USER alice", "SYNCAPPLY RESERVE %(PARTITION default)", "SYNCRESTORE X", "SYNCRESTART"):
             assert imap.bad(command).text == "Unrecognized command"
         # The literal of a refused command is no command.

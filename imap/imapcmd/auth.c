@@ -107,7 +107,7 @@ static char *magic_plus(struct imap_session *s, struct buf *user)
     char *domain = strchr(suffix, '@');
     if (domain) *domain = '\0';
     s->list_subscribed = !strcmp(suffix, "+");
-    s->list_dav = !strcmp(suffix, "+dav");
+    s->ns.dav = !strcmp(suffix, "+dav");
     buf_remove(user, (size_t)(plus - user->s), strlen(suffix));
     return suffix;
 }
@@ -115,7 +115,7 @@ static char *magic_plus(struct imap_session *s, struct buf *user)
 static void login_failed(struct imap_session *s, enum saslserver_result result, const char *user)
 {
     log_bad(s, "plaintext", user);
-    s->list_subscribed = s->list_dav = false;
+    s->list_subscribed = s->ns.dav = false;
     if (result == SASLSERVER_BADUSER) {
         imap_no(s, "Invalid user");
         return;
@@ -166,10 +166,10 @@ static void login(struct imap_session *s, struct buf *user, struct buf *password
     if (result != SASLSERVER_OK)
         login_failed(s, result, buf_cstring(user));
     else if (!refused(s) && !over_limits(s)) {
-        bool subscribed = s->list_subscribed, dav = s->list_dav;
+        bool subscribed = s->list_subscribed, dav = s->ns.dav;
         int r = imap_session_login(s);
         s->list_subscribed = subscribed;
-        s->list_dav = dav;
+        s->ns.dav = dav;
         if (r)
             imap_result(s, r);
         else {

@@ -230,18 +230,21 @@ static int run(struct lister *l, struct list_args *args)
     struct imap_session *s = l->s;
     extnames_t patterns = { 0 };
     bool lsub = args->kind == LIST_LSUB;
+    struct namespace ns = s->ns;
 
+    if (args->options & LIST_SEL_DAV) ns.dav = true;
+    if (args->options & LIST_SEL_DELETED) ns.deleted = true;
     full_patterns(s, args, &patterns);
     l->all_subscribed = (args->options & LIST_SEL_SUBSCRIBED) || s->list_subscribed;
     int r = 0;
     if (!patterns.count)
         r = 0;
     else if (lsub || l->all_subscribed)
-        r = mboxlist_findsub(&s->ns, patterns, s->isadmin, s->userid, s->auth, found, l);
+        r = mboxlist_findsub(&ns, patterns, s->isadmin, s->userid, s->auth, found, l);
     else {
         if ((args->options & LIST_RET_SUBSCRIBED) && s->userid) l->damaged = sub_list(s->userid, &l->subscribed);
         strarray_sort(&l->subscribed, NULL);
-        r = mboxlist_findall(&s->ns, patterns, s->isadmin, s->userid, s->auth, found, l);
+        r = mboxlist_findall(&ns, patterns, s->isadmin, s->userid, s->auth, found, l);
     }
     extnames_fini(&patterns);
     return r;

@@ -8,6 +8,7 @@
 #include <config.h>
 
 #include "imapcmd.h"
+#include "libconfig.h"
 #include "list.h"
 
 struct option {
@@ -20,8 +21,11 @@ static const struct option selections[] = {
     { "recursivematch", LIST_SEL_RECURSIVEMATCH },
     { "special-use", LIST_SEL_SPECIALUSE },
     { "metadata", LIST_SEL_METADATA },
+    { "vendor.cmu-dav", LIST_SEL_DAV },
+    { "vendor.cmu-include-deleted", LIST_SEL_DELETED },
     { NULL, 0 },
 };
+static const struct option unknown = { NULL, 0 };
 static const struct option returns[] = {
     { "subscribed", LIST_RET_SUBSCRIBED },
     { "children", LIST_RET_CHILDREN },
@@ -77,6 +81,7 @@ static bool options(struct imap_session *s, struct list_args *args, const struct
         if (!buf_len(&word) && s->c == ')') break;
         const struct option *o = table;
         while (o->name && buf_cmpcstr(&word, o->name)) o++;
+        if (o->bit == LIST_SEL_DELETED && !config_getswitch(IMAPOPT_ALLOWDELETED)) o = &unknown;
         if (s->c < 0 || !o->name) {
             if (s->c >= 0 && !buf_len(&word))
                 ok = bad_syntax(s);

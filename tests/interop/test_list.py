@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """LIST and LSUB beside 3.6.1, in each namespace: missing levels, children, references, subscriptions."""
 
+import re
+
 import pytest
+
+from cyltest.credentials import password
 
 NAMES = ["user.alice", "user.alice.Sent", "user.alice.a", "user.alice.a.b.c", "user.alice.a.b.d", "user.alice.ab",
          "user.alice.x.y.z", "user.aline", "user.bob", "user.bob.pub", "user.bob.priv", "users.x", "shared",
@@ -79,3 +83,55 @@ def test_list_is_debians(factory, debian_factory, unix, alt):
         told.append(answers(server.start(), w))
     for ours, theirs in zip(*told, strict=True):
         assert ours == theirs
+
+
+# Calendars and the like, and what was deleted.
+KINDS = [("user.alice.cal", "CALENDAR"), ("user.alice.people", "ADDRESSBOOK"), ("user.alice.cal.files", "COLLECTION"),
+         ("user.bob.cal", "CALENDAR"), ("user.bob.hidden", "CALENDAR")]
+DELETED = ["user.alice.gone", "user.alice.old.gone", "user.bob.gone", "user.bob.mine", "shared.gone"]
+VENDOR = [f'{command} {selection} "" "{pattern}"'
+          for pattern in ("*", "%", "INBOX.%", "user.*", "%.%", "DELETED.%", "DELETED.*")
+          for command, selection in (("LIST", "()"), ("LIST", "(VENDOR.CMU-DAV)"), ("XLIST", "(vendor.cmu-dav)"),
+                                     ("LIST", "(VENDOR.CMU-INCLUDE-DELETED)"),
+                                     ("LIST", "(VENDOR.CMU-INCLUDE-DELETED VENDOR.CMU-DAV)"),
+                                     ("LIST", "(SUBSCRIBED)"), ("LIST", "(SUBSCRIBED VENDOR.CMU-DAV)"),
+                                     ("LSUB", ""), ("RLIST", ""), ("RLSUB", ""))]
+VENDOR += ['LIST (VENDOR.CMU-DAV RECURSIVEMATCH) "" *', 'LIST (VENDOR.CMU-INCLUDE-DELETED RECURSIVEMATCH) "" *',
+           'LIST "" * RETURN (VENDOR.CMU-DAV)']
+
+
+def fill_with_kinds(admin):
+    for name in ("user.alice", "user.bob", "shared", *DELETED):
+        admin.ok(f"CREATE {name}")
+    for name, kind in KINDS:
+        admin.ok(f"CREATE {name} (TYPE {kind})")
+    for name in ("user.bob.cal", "user.bob.mine", "shared.gone"):
+        admin.ok(f"SETACL {name} alice lr")
+    for name in DELETED:
+        admin.ok(f"SETACL {name} admin lrx")
+        admin.ok(f"DELETE {name}")
+
+
+@pytest.mark.parametrize("allowed", (True, False), ids=("allowdeleted", "default"))
+def test_vendor_options(factory, debian_factory, allowed):
+    """
+    With user+dav as without. The times in DELETED names differ, and 3.6.1 has deleted shared mailboxes before those
+    that live, with DELETED told once more for each.
+    """
+    told = []
+    for make in (factory, debian_factory):
+        server = make(services=("imap",))
+        server.conf.update({"unixhierarchysep": False, "altnamespace": False, "conversations": False,
+                            "allowdeleted": allowed, "imapmagicplus": True})
+        server.start()
+        with server.imap("admin") as admin, server.imap("alice") as alice, server.imap() as dav:
+            fill_with_kinds(admin)
+            dav.ok(f"LOGIN alice+dav {password('alice')}")
+            for name in ("INBOX.cal", "INBOX", "user.bob.cal", "user.bob.hidden"):
+                alice.cmd(f"SUBSCRIBE {name}")
+            told.append([(who, command, answer.status,
+                          sorted({re.sub(rb"\.[0-9A-F]{8}\b", b".TIME", line) for line in answer.untagged}),
+                          re.sub(r"\(.*", "", answer.text))
+                         for who, session in (("alice", alice), ("dav", dav), ("admin", admin)) for command in VENDOR
+                         for answer in [session.cmd(command)]])
+    assert [both for both in zip(*told, strict=True) if both[0] != both[1]] == []
