@@ -185,7 +185,8 @@ int sync_do_full(struct sync_client *sc, const char *name);
 int sync_do_absorb(struct sync_client *sc, const char *name, const char *theirname);
 
 /* ---- _refill ---- */
-/* A message file of the replica comes to the reserve area, for this partition. IMAP_MAILBOX_NONEXISTENT: the replica has no file with that GUID. */
+/* A message file of the replica comes to the reserve area, for this partition. IMAP_MAILBOX_NONEXISTENT: the replica has no such file;
+ * IMAP_MESSAGE_DAMAGED: it has not the bytes of that GUID. */
 int sync_fetch_message(struct sync_client *sc, const struct sync_folder *remote,
                        const char *partition, uint32_t uid, const struct message_guid *guid);
 struct reconstruct;

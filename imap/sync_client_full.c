@@ -24,6 +24,9 @@
 
 #define MAX_ROUNDS 3
 
+/* Message files that a replica may have lost in a mailbox; where more are missing, its disk is away. */
+#define MAX_LOST 10
+
 void full_init(struct full *full, struct sync_client *sc, const char *name)
 {
     *full = (struct full){ .sc = sc, .name = name, .theirname = name };
@@ -178,17 +181,23 @@ static bool needs_file(enum full_theirs theirs)
     return theirs == FULL_THEIRS_APPEND || theirs == FULL_THEIRS_COPYBACK;
 }
 
+/* What the replica lists and has lost is forgotten there; as long as its bytes may come back, nothing is done. */
 static int fetch_one(struct full *full, const char *partition, const struct full_wanted *wanted)
 {
     char guid[MESSAGE_GUID_STRLEN];
 
     int r = sync_fetch_message(full->sc, &full->remote, partition, wanted->uid, &wanted->guid);
-    if (r != IMAP_MAILBOX_NONEXISTENT) return r;
+    if (!r || full->sc->broken) return r;
     message_guid_encode(&wanted->guid, guid);
-    syslog(LOG_ERR, "SYNCERROR: the replica has lost a message: mailbox=<%s> uid=<%u> guid=<%s>",
-           full->name, wanted->uid, guid);
-    hash_insert(guid, full, &full->lost);
-    return 0;
+    bool lost = r == IMAP_MAILBOX_NONEXISTENT;
+    if (lost) r = hash_numrecords(&full->lost) < MAX_LOST ? 0 : IMAP_IOERROR;
+    syslog(LOG_ERR, "SYNCERROR: the replica %s: mailbox=<%s> uid=<%u> guid=<%s>%s%s",
+           r && lost ? "has lost many messages, which must be put back or given up there"
+           : lost    ? "has lost a message"
+                     : "can't give a message, which must be repaired there",
+           full->name, wanted->uid, guid, r ? " error=" : "", r ? error_message(r) : "");
+    if (!r) hash_insert(guid, full, &full->lost);
+    return r;
 }
 
 static int dry_step(struct full *full, struct full_decision d, struct sync_record *ours,

@@ -41,7 +41,7 @@ int sync_fetch_message(struct sync_client *sc, const struct sync_folder *remote,
     if (r || sync_reserve_find(sc->reserve, partition, guid)) return r;
     /* it came under the replica's name of the partition */
     const char *path = sync_reserve_find(sc->reserve, remote->partition, guid);
-    return path ? sync_reserve_link(sc->reserve, partition, guid, path) : IMAP_MAILBOX_NONEXISTENT;
+    return path ? sync_reserve_link(sc->reserve, partition, guid, path) : IMAP_MESSAGE_DAMAGED;
 }
 
 /* ---- one mailbox ---- */
@@ -53,6 +53,14 @@ struct refill {
     const struct sync_folder *remote;
 };
 
+/* Why the replica doesn't give a message; NULL: something else is wrong. */
+static const char *why_not(int r)
+{
+    if (r == IMAP_MAILBOX_NONEXISTENT) return "does not have it";
+    if (r == IMAP_MESSAGE_DAMAGED) return "has it damaged";
+    return r == IMAP_REMOTE_DENIED ? "can't read it" : NULL;
+}
+
 /* An error that ends the work; what is with this message is told. */
 static int refill_one(const struct refill *job, const struct reconstruct_message *m)
 {
@@ -61,9 +69,9 @@ static int refill_one(const struct refill *job, const struct reconstruct_message
                 ? sync_fetch_message(job->sc, job->remote, partition, m->uid, &m->guid)
                 : IMAP_MAILBOX_NONEXISTENT;
 
-    if (r == IMAP_MAILBOX_NONEXISTENT) {
-        reconstruct_say(job->rc, "%s uid %" PRIu32 " %s, the replica does not have it, left alone",
-                        name, m->uid, m->fault);
+    if (r && why_not(r)) {
+        reconstruct_say(job->rc, "%s uid %" PRIu32 " %s, the replica %s, left alone", name, m->uid,
+                        m->fault, why_not(r));
         job->rc->left++;
         return 0;
     }

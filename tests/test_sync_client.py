@@ -125,6 +125,59 @@ def test_a_message_that_the_replica_has_lost_does_not_block(pair):
     settled(pair)
 
 
+def test_what_the_replica_cannot_read_now_is_not_given_up(pair):
+    """Unreadable, damaged, or many files away at once: the mailbox is named, and nothing is expunged before it is mended."""
+    pair.primary.create_user("anna")
+    with pair.primary.imap("anna") as imap:
+        imap.append("INBOX", message(1))
+        imap.logout()
+    sync(pair, "-u", "anna")
+    with pair.replica.imap("anna") as imap:
+        for n in range(2, 14):
+            imap.append("INBOX", message(n))
+        imap.logout()
+    for server in (pair.primary, pair.replica):
+        server.allow_log("SYNCERROR|IOERROR")
+    first, = glob.glob(pair.replica.path("spool", "**", "2."), recursive=True)
+    files = [os.path.join(os.path.dirname(first), f"{n}.") for n in range(2, 14)]
+
+    def refused(text):
+        done = sync(pair, "-m", "user.anna", check=False)
+        assert done.returncode == 1 and text in done.stderr
+        now = user_state(pair.replica)["MAILBOX"]["user.anna"]["RECORD"]
+        assert [r["GUID"].decode() for r in now] == [guid(message(n)) for n in range(1, 14)]
+        assert not any(b"\\Expunged" in r["FLAGS"] for r in now)
+        return [line for line in pair.primary.log_text().splitlines() if "SYNCERROR: the replica" in line][-1]
+
+    for fault in ("open:1+:EACCES:/2.", "open:1+:EIO:/2."):
+        pair.replica.stop()
+        pair.replica.env["CYLINDER_DISKIO_FAULT"] = fault
+        pair.replica.start()
+        line = refused("the disk of this server has failed")
+        assert "can't give a message, which must be repaired there: mailbox=<user.anna> uid=<2>" in line
+    del pair.replica.env["CYLINDER_DISKIO_FAULT"]
+    pair.replica.stop()
+    pair.replica.start()
+
+    with open(first, "r+b") as f:
+        whole = f.read()
+        f.seek(0)
+        f.write(b"\0" * len(whole))
+    assert "uid=<2>" in refused("Message file is damaged")
+    with open(first, "wb") as f:
+        f.write(whole)
+
+    for name in files:
+        os.rename(name, name + "away")
+    assert "has lost many messages" in refused("System I/O error")
+    for name in files:
+        os.rename(name + "away", name)
+    sync(pair, "-m", "user.anna")
+    assert len(user_state(pair.primary)["MAILBOX"]["user.anna"]["RECORD"]) == 13
+    assert_same(pair.primary, pair.replica)
+    settled(pair)
+
+
 def test_one_bad_mailbox_does_not_stop_the_others(pair):
     """The index of one is damaged here: it is named, and the rest is brought over."""
     fill_user(pair.primary)
