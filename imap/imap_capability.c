@@ -36,6 +36,7 @@ static const struct {
     { "LIST-EXTENDED", false },
     { "LIST-MYRIGHTS", false },
     { "LIST-STATUS", false },
+    { "MAILBOX-REFERRALS", false }, /* RLIST and RLSUB; none is ever given */
     { "METADATA", false },
     { "MOVE", false },
     { "MULTIAPPEND", false },
@@ -59,6 +60,7 @@ static const struct {
     { "ANNOTATEMORE", false },
     { "DIGEST=SHA1", false },
     { "LIST-METADATA", false },
+    { "SCAN", false },
     { "SORT=MODSEQ", false },
     { "SORT=UID", false },
     { "THREAD=REFS", false },
@@ -90,6 +92,7 @@ static void add_static(const struct imap_session *s, bool all, struct buf *out)
         if (capa_is_disabled(name)) continue;
         if (!strcmp(name, "X-REPLICATION") && !s->isadmin) continue; /* its commands are not for others */
         if (!strcmp(name, "ANNOTATEMORE") && !config_getswitch(IMAPOPT_ANNOTATION_ENABLE_LEGACY_COMMANDS)) continue;
+        if (!strcmp(name, "MAILBOX-REFERRALS") && config_getswitch(IMAPOPT_PROXYD_DISABLE_MAILBOX_REFERRALS)) continue;
         /* With literalminus long literals are refused, so that is what is said (RFC 7888 §5). */
         if (!strcmp(name, "LITERAL+") && config_getswitch(IMAPOPT_LITERALMINUS)) name = "LITERAL-";
         buf_printf(out, "%s%s", sep, name);

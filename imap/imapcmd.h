@@ -43,6 +43,7 @@ void cmd_namespace(struct imap_session *s);
 void cmd_noop(struct imap_session *s);
 void cmd_rename(struct imap_session *s);
 void cmd_replace(struct imap_session *s);
+void cmd_scan(struct imap_session *s);
 void cmd_search(struct imap_session *s);
 void cmd_select(struct imap_session *s);
 void cmd_setacl(struct imap_session *s);

@@ -60,6 +60,8 @@ unsigned search_charset_flags(void);
  */
 int search_parse(struct protstream *in, struct protstream *out, const struct search_syntax *syntax,
                  const char *charset, struct search_expr **exprp, struct buf *error);
+/* The key TEXT with this text, which is UTF-8. */
+struct search_expr *search_expr_of_text(const char *text, size_t len, const struct search_syntax *syntax);
 void search_expr_free(struct search_expr **exprp); /* NULL is fine */
 
 /* Does a key say MODSEQ? Then the answer ends with the greatest MODSEQ of what was found. */

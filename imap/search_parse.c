@@ -462,3 +462,17 @@ int search_parse(struct protstream *in, struct protstream *out, const struct sea
         *exprp = top;
     return c;
 }
+
+struct search_expr *search_expr_of_text(const char *text, size_t len, const struct search_syntax *syntax)
+{
+    struct parser p = { .syntax = syntax, .charset = charset_lookupname("UTF-8", 5) };
+    struct search_expr *e = search_expr_new(SEARCH_TERM);
+
+    e->key = lookup(&p, "TEXT");
+    e->cost = e->key->cost;
+    buf_setmap(&p.token, text, len);
+    set_pattern(&p, e);
+    charset_free(&p.charset);
+    buf_free(&p.token);
+    return e;
+}

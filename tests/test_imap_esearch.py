@@ -137,3 +137,28 @@ def test_many_mailboxes_and_one_that_goes(server, alice):
             other.ok(f"DELETE Many/f{n}")
     response = alice.finish(tag)
     assert response.status == "OK" and 51 <= len(response.untagged) <= 60
+
+
+def test_scan(server, alice):
+    """SCAN finds what 3.6.1's, which is announced all the same, never does; what alice may only see stays unread."""
+    def scan(arguments):
+        response = alice.ok(f"SCAN {arguments}")
+        assert response.text.startswith("Completed (")
+        assert all(line.startswith(b"* LIST (") for line in response.untagged)
+        return [line.rpartition(b" ")[2].strip(b'"').decode() for line in response.untagged]
+
+    alice.append("Other", b"Subject: =?utf-8?Q?K=C3=A4se?=\r\nContent-Transfer-Encoding: base64\r\n\r\naGVsbG8gaGF5c3RhY2sK\r\n")
+    assert scan('"" * COMMON') == ["INBOX", "Other", "Work", "Work/Deep", "Work/Deep/Down", "Users/bob/open"]
+    assert scan('"" * "Work/Deep 1"') == ["Work/Deep"]
+    assert scan('"" % common') == ["INBOX", "Other", "Work"]
+    assert scan('Work/ % common') == ["Work/Deep"]
+    assert scan('"" * {8+}\r\nhaystack') == ["Other"]
+    assert scan('"" * {5+}\r\nk\u00e4se') == ["Other"]
+    assert scan('"" * nowhere') == scan('"" None* common') == []
+    alice.ok("SELECT Work")
+    assert alice.ok('SCAN "" Work "Work 0"').untagged[0].startswith(b'* LIST (\\HasChildren) "/" Work')
+    assert alice.ok("FETCH 1 FLAGS").untagged == [b"* 1 FETCH (FLAGS (\\Recent))"]
+    for bad, text in (('', "Missing required argument to Scan"), ('""', "Missing required argument to Scan: mailbox pattern"),
+                      ('"" *', "Missing required argument to Scan"), ('"" * a b', "Unexpected extra arguments to Scan"),
+                      ('"" (INBOX) a', "Missing required argument to Scan: mailbox pattern")):
+        assert alice.bad(f"SCAN {bad}".rstrip()).text == text, bad

@@ -48,6 +48,7 @@ static const struct imap_command commands[] = {
     { "REPLACE", cmd_replace, SELECTED | CMD_WRITE | CMD_UID | CMD_NUMBERS | CMD_EXPUNGES },
     { "RLIST", cmd_list, CMD_AUTH },
     { "RLSUB", cmd_lsub, CMD_AUTH },
+    { "SCAN", cmd_scan, CMD_AUTH },
     { "SEARCH", cmd_search, SELECTED | CMD_UID | CMD_NUMBERS },
     { "SELECT", cmd_select, CMD_AUTH | CMD_QUIET },
     { "SETACL", cmd_setacl, CMD_AUTH | CMD_WRITE },

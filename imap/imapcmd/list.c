@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * LIST, RLIST, XLIST, LSUB, RLSUB (RFC 3501 §6.3.8, §6.3.9, RFC 5258, 5819, 6154, 8440; handbook 04 §3.5)
+ * LIST, RLIST, XLIST, LSUB, RLSUB, SCAN (RFC 3501 §6.3.8, §6.3.9, RFC 2193, 5258, 5819, 6154, 8440; handbook 04 §3.5)
  *
  * mboxlist_findall() and mboxlist_findsub() give the names in order; each is
  * printed as it comes, with the lines that RETURN asks for behind it. No lock is held.
@@ -18,6 +18,7 @@
 #include "list.h"
 #include "mboxlist.h"
 #include "mboxname.h"
+#include "search_run.h"
 #include "times.h"
 #include "txn.h"
 #include "user.h"
@@ -30,6 +31,7 @@ struct lister {
     bool all_subscribed;   /* names come from the subscriptions */
     unsigned calls;
     int damaged; /* why lines were left out */
+    struct search_args scan;
 };
 
 /* ---- one answer ---- */
@@ -145,7 +147,7 @@ static void more_lines(struct lister *l, const struct findall_data *data)
 
 static void print_line(struct lister *l, const struct findall_data *data, const struct buf *use)
 {
-    static const char *const words[] = { "LIST", "LIST", "LSUB", "XLIST" };
+    static const char *const words[] = { "LIST", "LIST", "LSUB", "XLIST", "LIST" };
     struct protstream *out = l->s->out;
     struct buf attrs = BUF_INITIALIZER;
 
@@ -169,6 +171,35 @@ static bool wanted(const struct lister *l, const struct findall_data *data)
     return data->is_exactmatch || (opts & LIST_SEL_RECURSIVEMATCH);
 }
 
+/* SCAN: is the text in a message of it? Who may not read it learns nothing. */
+static int scan(struct lister *l, const struct findall_data *data, bool *shown)
+{
+    struct imap_session *s = l->s;
+    const struct buf *text = &l->args->text;
+    struct hits hits = { 0 };
+    struct index_state *index = NULL;
+
+    *shown = false;
+    if (!data->mbentry) return 0;
+    const struct index_args open = {
+        .name = data->mbentry->name, .userid = s->userid, .auth = s->auth, .isadmin = s->isadmin, .examine = true
+    };
+    if (!l->scan.keys.expr) {
+        search_keys_init(s, &l->scan.keys);
+        l->scan.keys.expr = search_expr_of_text(text->s, text->len, &l->scan.keys.syntax);
+    }
+    int r = index_open(&open, &index);
+    if (!r) r = search_collect(s, index, &l->scan, &hits);
+    if (!r && !hits.n && !hits_complete(&hits)) r = IMAP_MAILBOX_CHECKSUM; /* it may be in what can't be read */
+    *shown = !r && hits.n;
+    hits_fini(&hits);
+    index_close(&index);
+    if (r == IMAP_MAILBOX_NONEXISTENT || r == IMAP_PERMISSION_DENIED) return 0;
+    if (r == IMAP_SEARCH_SLOW) return r;
+    if (r) l->damaged = r;
+    return 0;
+}
+
 static int found(const struct findall_data *data, void *rock)
 {
     struct lister *l = rock;
@@ -189,8 +220,10 @@ static int found(const struct findall_data *data, void *rock)
         r = 0;
     }
     else if (!(l->args->options & LIST_SEL_SPECIALUSE) || buf_len(&use)) {
+        bool shown = true;
         r = txn_wait(mboxlist_seen_lsn());
-        if (!r) print_line(l, &real, &use);
+        if (!r && l->args->kind == LIST_SCAN) r = scan(l, data, &shown);
+        if (!r && shown) print_line(l, &real, &use);
     }
     mbentry_free(&mbentry);
     buf_free(&use);
@@ -229,7 +262,6 @@ static int run(struct lister *l, struct list_args *args)
 {
     struct imap_session *s = l->s;
     extnames_t patterns = { 0 };
-    bool lsub = args->kind == LIST_LSUB;
     struct namespace ns = s->ns;
 
     if (args->options & LIST_SEL_DAV) ns.dav = true;
@@ -239,7 +271,7 @@ static int run(struct lister *l, struct list_args *args)
     int r = 0;
     if (!patterns.count)
         r = 0;
-    else if (lsub || l->all_subscribed)
+    else if (args->kind == LIST_LSUB || l->all_subscribed)
         r = mboxlist_findsub(&ns, patterns, s->isadmin, s->userid, s->auth, found, l);
     else {
         if ((args->options & LIST_RET_SUBSCRIBED) && s->userid) l->damaged = sub_list(s->userid, &l->subscribed);
@@ -263,7 +295,7 @@ static void list(struct imap_session *s, enum list_kind kind)
     struct lister l = { .s = s, .args = &args };
     int r = 0;
 
-    if (list_parse(s, kind == LIST_LSUB, &args)) {
+    if (list_parse(s, &args)) {
         imap_session_check_inbox(s);
         if (only_separator(&args))
             prot_printf(s->out, "* %s (\\Noselect) \"%c\" \"\"\r\n",
@@ -280,6 +312,7 @@ static void list(struct imap_session *s, enum list_kind kind)
             imap_ok(s, "Completed (%.3f secs)", secs);
     }
     strarray_fini(&l.subscribed);
+    search_args_fini(&l.scan);
     list_args_fini(&args);
 }
 
@@ -296,4 +329,9 @@ void cmd_xlist(struct imap_session *s)
 void cmd_lsub(struct imap_session *s)
 {
     list(s, LIST_LSUB);
+}
+
+void cmd_scan(struct imap_session *s)
+{
+    list(s, LIST_SCAN);
 }

@@ -2,7 +2,7 @@
 #ifndef INCLUDED_LIST_H
 #define INCLUDED_LIST_H
 /*
- * list -- what LIST, LSUB and XLIST ask for (RFC 3501 §6.3.8, RFC 5258; handbook 04 §3.5)
+ * list -- what LIST, LSUB, XLIST and SCAN ask for (RFC 3501 §6.3.8, RFC 5258; handbook 04 §3.5)
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,7 +25,7 @@ enum {
     LIST_RET_STATUS = 1 << 12,
     LIST_RET_METADATA = 1 << 13,
 };
-enum list_kind { LIST_BASIC, LIST_EXTENDED, LIST_LSUB, LIST_XLIST };
+enum list_kind { LIST_BASIC, LIST_EXTENDED, LIST_LSUB, LIST_XLIST, LIST_SCAN };
 
 struct list_args {
     enum list_kind kind;
@@ -34,9 +34,10 @@ struct list_args {
     extnames_t patterns; /* as typed */
     uint32_t status_items;
     strarray_t metadata; /* "/shared/comment" ... */
+    struct buf text;     /* SCAN */
 };
-/* Reads the arguments of LIST (also extended), or with lsub those of LSUB. False: answered. */
-bool list_parse(struct imap_session *s, bool lsub, struct list_args *args);
+/* Reads the arguments that its kind has; a LIST may become LIST_EXTENDED. False: answered. */
+bool list_parse(struct imap_session *s, struct list_args *args);
 void list_args_fini(struct list_args *args);
 
 #endif

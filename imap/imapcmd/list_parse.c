@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * list_parse -- the arguments of LIST, XLIST and LSUB
+ * list_parse -- the arguments of LIST, XLIST, LSUB and SCAN
  *
- * [(selection options)] reference pattern-or-(patterns) [RETURN (return options)].
+ * [(selection options)] reference pattern-or-(patterns) [RETURN (return options)]; LSUB reference pattern; SCAN reference
+ * pattern text.
  * Errors: handbook 04 §3.5.
  */
 #include <config.h>
@@ -125,10 +126,10 @@ static int getpattern(struct imap_session *s, struct buf *buf)
     return getastring(s->in, s->out, buf);
 }
 
-static bool patterns(struct imap_session *s, struct list_args *args, bool lsub)
+static bool patterns(struct imap_session *s, struct list_args *args, bool plain)
 {
     struct buf pattern = BUF_INITIALIZER;
-    bool many = !lsub && s->c == ' ' && imap_arg_peek(s) == '(';
+    bool many = !plain && s->c == ' ' && imap_arg_peek(s) == '(';
     bool ok = s->c == ' ';
 
     if (ok && many) prot_getc(s->in);
@@ -169,13 +170,16 @@ static bool return_options(struct imap_session *s, struct list_args *args)
     return ok;
 }
 
-bool list_parse(struct imap_session *s, bool lsub, struct list_args *args)
+bool list_parse(struct imap_session *s, struct list_args *args)
 {
+    bool scan = args->kind == LIST_SCAN, plain = scan || args->kind == LIST_LSUB;
+
     if (!imap_arg_more(s)) return false;
-    if (!lsub && !selection(s, args)) return false;
+    if (!plain && !selection(s, args)) return false;
     if (!imap_arg_mailbox(s, &args->ref)) return false;
-    if (!patterns(s, args, lsub)) return false;
-    if (!lsub && s->c == ' ' && !return_options(s, args)) return false;
+    if (!patterns(s, args, plain)) return false;
+    if (!plain && s->c == ' ' && !return_options(s, args)) return false;
+    if (scan && !imap_arg_astring(s, &args->text)) return false;
     return imap_arg_end(s);
 }
 
@@ -184,4 +188,5 @@ void list_args_fini(struct list_args *args)
     extname_free(&args->ref);
     extnames_fini(&args->patterns);
     strarray_fini(&args->metadata);
+    buf_free(&args->text);
 }
