@@ -8,133 +8,29 @@
  */
 #include <config.h>
 
-#include <stdlib.h>
-
 #include "acl.h"
 #include "append_parse.h"
 #include "imap_err.h"
+#include "imap_url.h"
 #include "index.h"
 #include "mailbox.h"
-#include "message_section.h"
-#include "xmalloc.h"
 
-struct url {
-    extname_t mailbox;         /* none: the selected one */
-    uint32_t uidvalidity, uid; /* uidvalidity 0: not given */
-    char *section;             /* NULL: the whole message */
-};
-
-static void url_fini(struct url *url)
+static const char *copy_message(struct mailbox *mailbox, const struct imapurl *url, struct spool *spool)
 {
-    extname_free(&url->mailbox);
-    free(url->section);
-}
+    struct url_message m;
 
-/* "%41" to "A"; NULL for bad digits or a NUL. The caller frees. */
-static char *unescape(const char *s, size_t len)
-{
-    struct buf out = BUF_INITIALIZER;
-
-    for (size_t i = 0; i < len; i++) {
-        char c = s[i];
-        if (c == '%') {
-            if (i + 2 >= len || hexval(s[i + 1]) < 0 || hexval(s[i + 2]) < 0)
-                c = '\0';
-            else
-                c = (char)(hexval(s[i + 1]) * 16 + hexval(s[i + 2]));
-            i += 2;
-        }
-        if (!c) {
-            buf_free(&out);
-            return NULL;
-        }
-        buf_putc(&out, c);
+    const char *fault = url_message_find(mailbox, url, &m);
+    if (!fault) {
+        struct msgtext t = section_view(&m.range, m.file.s, m.file.len, 0, UINT64_MAX);
+        int r = spool_add(spool, t.s, t.len);
+        if (r) fault = error_message(r);
     }
-    return buf_release(&out);
-}
-
-/* ";NAME=value" up to '/', ';' or the end: the value, *p behind it; NULL: not there. */
-static const char *param(const char **p, const char *name, size_t *len)
-{
-    size_t n = strlen(name);
-    const char *v = *p;
-
-    if (*v == '/') v++;
-    if (*v != ';' || cyr_strncasecmp(v + 1, name, n) || v[1 + n] != '=') return NULL;
-    v += n + 2;
-    *len = strcspn(v, "/;");
-    *p = v + *len;
-    return v;
-}
-
-/* Text of the fault, or NULL. */
-static const char *url_parse(const char *text, struct url *url)
-{
-    const char *p = text, *v;
-    size_t len;
-
-    if (*p != '/') return "Only relative URLs are supported";
-    if (p[1] != ';') {
-        len = strcspn(p + 1, ";");
-        while (len && p[len] == '/') len--;
-        url->mailbox = extname_of(unescape(p + 1, len));
-        if (extname_isempty(url->mailbox)) return "Improperly specified URL";
-        p += 1 + len;
-    }
-    if ((v = param(&p, "UIDVALIDITY", &len)) && parse_u32(v, len, &url->uidvalidity))
-        return "Improperly specified URL";
-    v = param(&p, "UID", &len);
-    if (!v || parse_u32(v, len, &url->uid) || !url->uid) return "Improperly specified URL";
-    if ((v = param(&p, "SECTION", &len))) {
-        /* A section may hold no '/', but ends in nothing else. */
-        url->section = unescape(v, len);
-        if (!url->section) return "Improperly specified URL";
-    }
-    return *p ? "Improperly specified URL" : NULL;
-}
-
-/* Appends the section to the spool. */
-static int add_section(struct mailbox *mailbox, const struct index_record *rec, const char *section,
-                       const struct buf *file, struct spool *spool)
-{
-    struct section_spec spec;
-    struct section_range range;
-    struct cacherecord cache;
-    struct buf view = BUF_INITIALIZER;
-    size_t used;
-
-    if (!section || !*section) return spool_add(spool, file->s, file->len);
-    if (!section_spec_parse(section, strlen(section), &spec, &used) || section[used] ||
-        spec.what == SECTION_FIELDS || spec.what == SECTION_FIELDS_NOT)
-        return IMAP_BADURL;
-    int r = mailbox_cacherecord(mailbox, rec, &view);
-    if (!r) r = cacherecord_parse(view.s, view.len, &cache);
-    if (!r) r = section_find(&cache, rec->cache_version, file->len, &spec, &range);
-    if (!r) {
-        struct msgtext t = section_view(&range, file->s, file->len, 0, UINT64_MAX);
-        r = spool_add(spool, t.s, t.len);
-    }
-    buf_free(&view);
-    return r == IMAP_NOTFOUND ? IMAP_BADURL : r;
-}
-
-static const char *copy_message(struct mailbox *mailbox, const struct url *url, struct spool *spool)
-{
-    struct index_record rec;
-    struct buf file = BUF_INITIALIZER;
-
-    if (url->uidvalidity && url->uidvalidity != mailbox_index_header(mailbox)->uidvalidity)
-        return "Uidvalidity of mailbox has changed";
-    if (mailbox_find_uid(mailbox, url->uid, &rec) || (rec.internal_flags & FLAG_INTERNAL_EXPUNGED))
-        return "No such message in mailbox";
-    int r = mailbox_map_record(mailbox, &rec, &file);
-    if (!r) r = add_section(mailbox, &rec, url->section, &file, spool);
-    buf_free(&file);
-    return r == IMAP_BADURL ? "No such message part" : r ? error_message(r) : NULL;
+    url_message_fini(&m);
+    return fault;
 }
 
 /* Opened anew, also the selected one: its lock must not be held by anybody else here. */
-static const char *fetch_url(struct imap_session *s, const struct url *url, struct spool *spool)
+static const char *fetch_url(struct imap_session *s, const struct imapurl *url, struct spool *spool)
 {
     mbentry_t *mbentry = NULL;
     struct mailbox *mailbox = NULL;
@@ -154,8 +50,8 @@ static const char *fetch_url(struct imap_session *s, const struct url *url, stru
 static bool url_part(struct imap_session *s, struct spool *spool)
 {
     struct buf text = BUF_INITIALIZER;
-    struct url url = { 0 };
-    const char *fault;
+    struct imapurl url = { 0 };
+    const char *fault = NULL;
 
     if (s->c == ' ') s->c = getastring(s->in, s->out, &text);
     if (s->c < 0 || !buf_len(&text)) {
@@ -163,10 +59,13 @@ static bool url_part(struct imap_session *s, struct spool *spool)
         buf_free(&text);
         return false;
     }
-    fault = url_parse(buf_cstring(&text), &url);
+    if (*buf_cstring(&text) != '/')
+        fault = "Only relative URLs are supported";
+    else if (!imapurl_parse(buf_cstring(&text), &url) || url.partial || url.access)
+        fault = "Improperly specified URL";
     if (!fault) fault = fetch_url(s, &url, spool);
     if (fault) imap_no(s, "[BADURL \"%s\"] %s", buf_cstring(&text), fault);
-    url_fini(&url);
+    imapurl_fini(&url);
     buf_free(&text);
     return !fault;
 }

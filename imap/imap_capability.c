@@ -56,6 +56,8 @@ static const struct {
     { "THREAD=REFERENCES", false },
     { "UIDPLUS", false },
     { "UNSELECT", false },
+    { "URLAUTH", false },
+    { "URLAUTH=BINARY", false },
     { "WITHIN", false },
     { "ANNOTATEMORE", false },
     { "DIGEST=SHA1", false },

@@ -10,7 +10,9 @@
 
 #include "digest.h"
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <stdlib.h>
 #include <sysexits.h>
 
@@ -90,4 +92,15 @@ void digest_sha1(const void *base, size_t len, unsigned char out[SHA1_SIZE])
 void digest_sha256(const void *base, size_t len, unsigned char out[SHA256_SIZE])
 {
     digest_whole(DIGEST_SHA256, base, len, out);
+}
+
+void digest_hmac(enum digest_kind kind, const void *key, size_t keylen, const void *base, size_t len,
+                 unsigned char *out)
+{
+    check(HMAC(md_of(kind), key, (int)keylen, base, len, out, NULL) != NULL);
+}
+
+bool digest_equal(const unsigned char *a, const unsigned char *b, size_t len)
+{
+    return CRYPTO_memcmp(a, b, len) == 0;
 }

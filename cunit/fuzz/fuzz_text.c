@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Small texts: sequence sets, modified UTF-7, base64, dates, patterns, rights and ACLs, sync log
- * lines. The first byte says which. What has a written form must survive writing and reading.
+ * lines, URLs. The first byte says which. What has a written form must survive writing and reading.
  */
 #include <config.h>
 
@@ -13,6 +13,7 @@
 #include "buf.h"
 #include "fuzz.h"
 #include "glob.h"
+#include "imapurl.h"
 #include "imparse.h"
 #include "seqset.h"
 #include "sub_codec.h"
@@ -138,10 +139,27 @@ static void words(const char *s, size_t len)
     (void)imparse_issequence(text);
 }
 
+/* What is signed is a piece of the text that is read alike when it stands alone. */
+static void urls(const char *s, size_t len)
+{
+    struct imapurl url, again;
+
+    buf_setmap(&one, s, len);
+    bool ok = imapurl_parse(buf_cstring(&one), &url);
+    if (ok && url.access) {
+        check(url.signed_len <= strlen(buf_cstring(&one)));
+        buf_setmap(&two, one.s, url.signed_len);
+        check(imapurl_parse(buf_cstring(&two), &again) && !strcmp(again.access, url.access) && !again.mechanism &&
+              again.uid == url.uid && again.signed_len == url.signed_len);
+        imapurl_fini(&again);
+    }
+    imapurl_fini(&url);
+}
+
 void fuzz_text(const uint8_t *data, size_t size)
 {
     static void (*const kinds[])(const char *, size_t) = { sets,     names,  base64, dates,
-                                                           patterns, rights, words };
+                                                           patterns, rights, words, urls };
 
     if (!size) return;
     kinds[data[0] % (sizeof(kinds) / sizeof(kinds[0]))]((const char *)data + 1, size - 1);

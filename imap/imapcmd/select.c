@@ -176,6 +176,7 @@ static void print_facts(struct imap_session *s, uint32_t unseen)
     prot_printf(out, "* OK [UIDNEXT %" PRIu32 "] Ok\r\n", index_uidnext(st));
     prot_printf(out, "* OK [HIGHESTMODSEQ %" PRIu64 "] Ok\r\n", index_highestmodseq(st));
     prot_printf(out, "* OK [MAILBOXID (%s)] Ok\r\n", index_uniqueid(st));
+    prot_puts(out, "* OK [URLMECH INTERNAL] Ok\r\n");
     prot_puts(out, "* OK [ANNOTATIONS 65536] Ok\r\n");
 }
 

@@ -16,7 +16,7 @@ Bytes outside printable ASCII are \\xNN. Where the display of a literal has cut 
 its last CRLFs they are sent. Values that differ from run to run are written as <N>
 (UIDVALIDITY), <ID> (MAILBOXID), <DATE>, <T> (times), <CAPS>. Entries of METADATA and ANNOTATION,
 which come in any order, are sorted. In what a client sends <UV> is
-the UIDVALIDITY that was told last.
+the UIDVALIDITY that was told last, <URL1> the first URL that was signed, <URL2> the second ...
 """
 
 import re
@@ -65,6 +65,7 @@ _CHANGING = (
     (re.compile(r'"[ \d]\d-[A-Z][a-z][a-z]-202[6-9] \d\d:\d\d:\d\d [+-]\d{4}"'), '"<DATE>"'),
     (re.compile(r"DELETED\.(\S+)\.[0-9A-F]{8}\b"), r"DELETED.\1.<N>"),
     (re.compile(r'"\d{5,}(;\d{5,})?"'), '"<N>"'),
+    (re.compile(r":internal:00[0-9a-f]{40}"), ":internal:<KEY>"),
 )
 
 
@@ -86,8 +87,7 @@ def settled(lines):
     """The lines with what is in no particular order in its order."""
     text = re.sub(r'(\* METADATA [^(]*\()((?:%s ?)+)\)' % _PAIR.pattern, _sorted_entries, "\n".join(lines))
     text = re.sub(r"\((value\.shared \S+) (value\.priv \S+?)\)", r"(\2 \1)", text)
-    # Nothing of URLAUTH is here.
-    return text.replace("* OK [URLMECH INTERNAL] Ok\n", "").split("\n")
+    return text.split("\n")
 
 
 class Block:
@@ -160,6 +160,7 @@ class Player:
         self._server = server
         self._sessions = {}
         self._uidvalidity = b"0"
+        self._urls = []
 
     def close(self):
         for session in self._sessions.values():
@@ -205,7 +206,7 @@ class Player:
     def play(self, block):
         """The normal answer to a block."""
         session = self._session(block.who)
-        session.send(block.data().replace(b"<UV>", self._uidvalidity))
+        session.send(re.sub(rb"<URL(\d+)>", lambda m: self._urls[int(m[1]) - 1], block.data().replace(b"<UV>", self._uidvalidity)))
         tag, count = block.tag, None
         tags = [m.group(1) for m in map(_TAGGED.match, block.answer) if m and m.group(1) != "*"]
         if tags:
@@ -217,6 +218,8 @@ class Player:
             match = re.search(r"\[(?:UIDVALIDITY|APPENDUID) (\d+)", line)
             if match:
                 self._uidvalidity = match.group(1).encode()
+            if line.startswith("* GENURLAUTH "):
+                self._urls += [url.encode() for url in re.findall(r'"([^"]*)"', line)]
         return settled([normal(line) for line in answer])
 
 

@@ -50,7 +50,7 @@ def names_in(untagged):
 
 def _is_ours_alone(line):
     """What one of the servers has and the other never told of."""
-    return b"[URLMECH INTERNAL]" in line or line.startswith(b'"/shared/vendor/cmu/cyrus-imapd/userrawquota"')
+    return line.startswith(b'"/shared/vendor/cmu/cyrus-imapd/userrawquota"')
 
 
 class Snapshot:
