@@ -42,6 +42,7 @@ struct sync_client {
     struct backend *backend; /* NULL: not connected */
     bool isimap, sieve_mailbox, broken;
     unsigned tagno;
+    ptrarray_t posted;            /* commands whose answers have not been read */
     struct buf answer;            /* the last command and its status line, if it was not OK */
     struct buf errtext;
     struct sync_reserve *reserve; /* files fetched from the replica */
@@ -83,8 +84,19 @@ int sync_client_itemcommand(struct sync_client *sc, const char *verb, struct dli
 /* The same with the text of the dlist. name is for the log. */
 int sync_client_textcommand(struct sync_client *sc, const char *verb, const char *name,
                             const struct buf *text, sync_client_line *fn, void *rock);
-/* Commands without dlist: RESTART. */
+/*
+ * Send a command whose answer has no lines. done is told what became of it, in the order of posting: at once, or, where the replica
+ * announces X-PIPELINE, later, at the latest when any other command is sent. It sends nothing itself. IMAP_SERVER_UNAVAILABLE: nobody knows.
+ */
+typedef void sync_client_done(struct sync_client *sc, int r, void *rock);
+void sync_client_post(struct sync_client *sc, const char *verb, struct dlist *dl, sync_client_done *done, void *rock);
+void sync_client_posttext(struct sync_client *sc, const char *verb, const char *name, const struct buf *text,
+                          sync_client_done *done, void *rock);
+/* Waits for the answers to all that was posted. */
+void sync_client_settle(struct sync_client *sc);
+/* RESTART; or posted, when nobody asks what became of it. */
 int sync_client_restart(struct sync_client *sc);
+void sync_client_post_restart(struct sync_client *sc);
 
 /* The sync lock of a user ("" for shared mailboxes) towards this server; IMAP_MAILBOX_LOCKED with nowait. */
 struct namelock;
@@ -166,9 +178,13 @@ int sync_do_reserve(struct sync_client *sc, const ptrarray_t *mbentries,
 const char *sync_target_partition(const struct sync_client *sc, const mbentry_t *mbentry);
 
 /* ---- _mailbox, _full ---- */
-/* Bring one mailbox up to date; remote NULL: the replica does not have it. */
-int sync_do_mailbox(struct sync_client *sc, const mbentry_t *mbentry,
-                    const struct sync_folder *remote, struct sync_sent *sent);
+/*
+ * Bring one mailbox up to date; remote NULL: the replica does not have it. What is sent is posted; done is told of the mailbox as a
+ * whole, once. With IMAP_AGAIN or IMAP_SYNC_CHECKSUM it is not up to date yet, and sync_do_mailbox_again to be called, with the code.
+ */
+void sync_do_mailbox(struct sync_client *sc, const mbentry_t *mbentry, const struct sync_folder *remote,
+                     struct sync_sent *sent, sync_client_done *done, void *rock);
+int sync_do_mailbox_again(struct sync_client *sc, const mbentry_t *mbentry, int r, struct sync_sent *sent);
 /*
  * Make one that the replica does not have: under another name there (NULL: the same), or in the place of the mailbox of that name with
  * the UNIQUEID `replaces` (NULL: there is none).

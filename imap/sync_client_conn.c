@@ -3,8 +3,9 @@
  * sync_client_conn -- the connection to the replica: commands, answers, status lines
  *
  * Speaks csync, or the SYNC commands of IMAP where the replica has them. One
- * command is on its way at a time. An answer that cannot be understood makes the connection
- * broken: nothing more is sent on it.
+ * command is on its way at a time, or, where the replica announces X-PIPELINE, up to a window of posted ones; answers come in the
+ * order of the commands. An answer that cannot be understood makes the connection
+ * broken: nothing more is sent on it, and what was posted has failed.
  */
 #include <config.h>
 
@@ -22,6 +23,7 @@
 #include "namelock.h"
 #include "prot.h"
 #include "util.h"
+#include "xmalloc.h"
 #include "xsyslog.h"
 
 /* ---- talk about it ---- */
@@ -180,6 +182,11 @@ static int read_answer(struct sync_client *sc, const char *cmd, const char *tag,
 
 /* ---- commands ---- */
 
+static bool is_usable(const struct sync_client *sc)
+{
+    return sc->backend && !sc->broken;
+}
+
 /* Begin a command; tag gets the IMAP tag or "". */
 static void put_verb(struct sync_client *sc, const char *verb, char *tag, size_t size)
 {
@@ -188,27 +195,49 @@ static void put_verb(struct sync_client *sc, const char *verb, char *tag, size_t
     *tag = '\0';
     if (sc->isimap) {
         snprintf(tag, size, "S%u", sc->tagno++);
-        prot_printf(out, "%s SYNC%s ", tag, verb);
+        prot_printf(out, "%s SYNC%s", tag, verb);
     }
     else {
-        prot_printf(out, "%s ", verb);
+        prot_puts(out, verb);
     }
+}
+
+/* What follows the verb. */
+struct args {
+    const struct dlist *dl;
+    const struct buf *text; /* both NULL: nothing */
+};
+
+static void put_command(struct sync_client *sc, const char *verb, const struct args *args, char *tag, size_t size)
+{
+    struct protstream *out = backend_out(sc->backend);
+
+    put_verb(sc, verb, tag, size);
+    if (args->dl || args->text) prot_putc(' ', out);
+    if (args->dl) dlist_print(args->dl, true, out);
+    if (args->text) prot_putbuf(out, args->text);
+    prot_puts(out, "\r\n");
+    prot_flush(out);
+}
+
+static int command(struct sync_client *sc, const char *verb, const char *name, const struct args *args,
+                   const struct taker *taker)
+{
+    char tag[24];
+
+    sync_client_settle(sc);
+    if (!is_usable(sc)) return IMAP_SERVER_UNAVAILABLE;
+    put_command(sc, verb, args, tag, sizeof(tag));
+    return read_answer(sc, name, *tag ? tag : NULL, taker);
 }
 
 int sync_client_itemcommand(struct sync_client *sc, const char *verb, struct dlist *dl,
                             const struct dlist_itemsink *items, sync_client_line *fn, void *rock)
 {
     struct taker taker = { fn, rock, items };
-    char tag[24];
-    int r = IMAP_SERVER_UNAVAILABLE;
+    struct args args = { .dl = dl };
+    int r = command(sc, verb, dl->name, &args, &taker);
 
-    if (sc->backend && !sc->broken) {
-        put_verb(sc, verb, tag, sizeof(tag));
-        dlist_print(dl, true, backend_out(sc->backend));
-        prot_puts(backend_out(sc->backend), "\r\n");
-        prot_flush(backend_out(sc->backend));
-        r = read_answer(sc, dl->name, *tag ? tag : NULL, &taker);
-    }
     dlist_free(&dl);
     return r;
 }
@@ -223,31 +252,84 @@ int sync_client_textcommand(struct sync_client *sc, const char *verb, const char
                             const struct buf *text, sync_client_line *fn, void *rock)
 {
     struct taker taker = { fn, rock, NULL };
-    char tag[24];
+    struct args args = { .text = text };
 
-    if (!sc->backend || sc->broken) return IMAP_SERVER_UNAVAILABLE;
-    put_verb(sc, verb, tag, sizeof(tag));
-    prot_putbuf(backend_out(sc->backend), text);
-    prot_puts(backend_out(sc->backend), "\r\n");
-    prot_flush(backend_out(sc->backend));
-    return read_answer(sc, name, *tag ? tag : NULL, &taker);
+    return command(sc, verb, name, &args, &taker);
 }
 
 int sync_client_restart(struct sync_client *sc)
 {
     struct taker nobody = { NULL, NULL, NULL };
-    char tag[24] = "";
+    struct args none = { NULL, NULL };
 
-    if (!sc->backend || sc->broken) return IMAP_SERVER_UNAVAILABLE;
-    if (sc->isimap) {
-        snprintf(tag, sizeof(tag), "S%u", sc->tagno++);
-        prot_printf(backend_out(sc->backend), "%s SYNCRESTART\r\n", tag);
-    }
-    else {
-        prot_puts(backend_out(sc->backend), "RESTART\r\n");
-    }
-    prot_flush(backend_out(sc->backend));
-    return read_answer(sc, "RESTART", *tag ? tag : NULL, &nobody);
+    return command(sc, "RESTART", "RESTART", &none, &nobody);
+}
+
+/* ---- posted commands ---- */
+
+/* Their answers are short, so a replica that writes them never waits for us while we write. */
+#define WINDOW 32
+
+struct posted {
+    char *name;
+    char tag[24]; /* of IMAP, or "" */
+    sync_client_done *done;
+    void *rock;
+};
+
+/* The oldest one. After one at which the connection broke sc->answer says why, for all that follow. */
+static void settle_one(struct sync_client *sc)
+{
+    struct posted *p = ptrarray_shift(&sc->posted);
+    struct taker nobody = { NULL, NULL, NULL };
+    int r = IMAP_SERVER_UNAVAILABLE;
+
+    if (is_usable(sc)) r = read_answer(sc, p->name, *p->tag ? p->tag : NULL, &nobody);
+    if (p->done) p->done(sc, r, p->rock);
+    free(p->name);
+    free(p);
+}
+
+void sync_client_settle(struct sync_client *sc)
+{
+    while (ptrarray_size(&sc->posted)) settle_one(sc);
+}
+
+static void post(struct sync_client *sc, const char *verb, const char *name, const struct args *args,
+                 sync_client_done *done, void *rock)
+{
+    struct posted *p = xzmalloc(sizeof(*p));
+
+    p->name = xstrdup(name);
+    p->done = done;
+    p->rock = rock;
+    if (is_usable(sc)) put_command(sc, verb, args, p->tag, sizeof(p->tag));
+    ptrarray_append(&sc->posted, p);
+    bool ahead = is_usable(sc) && backend_has(sc->backend, BACKEND_CAPA_XPIPELINE);
+    while (ptrarray_size(&sc->posted) > (ahead ? WINDOW : 0)) settle_one(sc);
+}
+
+void sync_client_post(struct sync_client *sc, const char *verb, struct dlist *dl, sync_client_done *done, void *rock)
+{
+    struct args args = { .dl = dl };
+
+    post(sc, verb, dl->name, &args, done, rock);
+    dlist_free(&dl);
+}
+
+void sync_client_posttext(struct sync_client *sc, const char *verb, const char *name, const struct buf *text,
+                          sync_client_done *done, void *rock)
+{
+    struct args args = { .text = text };
+
+    post(sc, verb, name, &args, done, rock);
+}
+
+void sync_client_post_restart(struct sync_client *sc)
+{
+    struct args none = { NULL, NULL };
+
+    post(sc, "RESTART", "RESTART", &none, NULL, NULL);
 }
 
 /* ---- connecting ---- */
@@ -330,8 +412,11 @@ int sync_client_connect(struct sync_client *sc)
     return r;
 }
 
+/* What was posted, and not heard of, has failed. */
 void sync_client_disconnect(struct sync_client *sc)
 {
+    sc->broken = true;
+    sync_client_settle(sc);
     if (sc->backend) backend_disconnect(&sc->backend);
     sync_reserve_free(&sc->reserve);
 }
@@ -339,6 +424,7 @@ void sync_client_disconnect(struct sync_client *sc)
 void sync_client_fini(struct sync_client *sc)
 {
     sync_client_disconnect(sc);
+    ptrarray_fini(&sc->posted);
     buf_free(&sc->answer);
     buf_free(&sc->errtext);
 }

@@ -308,41 +308,103 @@ static int do_beside(struct sync_client *sc, const ptrarray_t *mbentries, const 
     return make_beside(sc, mbentries, mbentry, state, occupant, sent);
 }
 
-static int update_one(struct sync_client *sc, const ptrarray_t *mbentries, const mbentry_t *mbentry,
-                      struct sync_state *state, struct sync_sent *sent, bool *againp)
-{
-    if (is_intermediate(mbentry)) return sync_do_intermediate(sc, mbentry);
-    const struct sync_remote *remote = sync_state_find(state, mbentry->uniqueid);
-    struct sync_remote *occupant = remote ? NULL : sync_state_byname(state, mbentry->name);
-    if (!occupant || !occupant->folder.last_uid || sc->nocopyback || !againp ||
-        !sync_folder_is_plain(&occupant->folder) ||
-        (mboxname_isusermailbox(mbentry->name, true) && occupant->fate != SYNC_FATE_MERGED))
-        return sync_do_mailbox(sc, mbentry, remote ? &remote->folder : NULL, sent);
-    int r = do_beside(sc, mbentries, mbentry, state, occupant, sent);
-    if (!r) *againp = true;
-    return r;
-}
+struct update {
+    struct sync_client *sc;
+    const ptrarray_t *mbentries;
+    struct sync_state *state;
+    struct sync_sent *sent;
+    ptrarray_t again; /* struct item: not up to date yet */
+    int first;        /* error */
+};
+
+struct item {
+    struct update *update;
+    const mbentry_t *mbentry;
+    int r;
+};
 
 /* One bad mailbox does not stop the others; the first error is the result. */
+static void ended(struct update *u, const mbentry_t *mbentry, int r)
+{
+    struct sync_client *sc = u->sc;
+
+    if (!r) return;
+    if (r == IMAP_MAILBOX_MOVED && !sc->complain) /* deleted here and made anew: the next attempt looks at its user */
+        syslog(LOG_NOTICE, "SYNCNOTICE: another mailbox has this name there: mailbox=<%s>", mbentry->name);
+    else
+        syslog(LOG_ERR, "IOERROR: mailbox replication failed: mailbox=<%s> error=<%s>",
+               mbentry->name, error_message(r));
+    if (sc->complain) fprintf(stderr, "%s: %s\n", mbentry->name, sync_client_errtext(sc, r));
+    if (!u->first) u->first = r;
+}
+
+static void item_settled(struct sync_client *sc, int r, void *rock)
+{
+    struct item *item = rock;
+
+    (void)sc;
+    item->r = r;
+    if (r == IMAP_AGAIN || r == IMAP_SYNC_CHECKSUM) {
+        ptrarray_append(&item->update->again, item);
+        return;
+    }
+    ended(item->update, item->mbentry, r);
+    free(item);
+}
+
+/* What takes more than one look is done when nothing is underway. */
+static void do_again(struct update *u)
+{
+    struct item *item;
+
+    while ((item = ptrarray_shift(&u->again))) {
+        ended(u, item->mbentry, sync_do_mailbox_again(u->sc, item->mbentry, item->r, u->sent));
+        free(item);
+    }
+}
+
+static void begin_one(struct update *u, const mbentry_t *mbentry, const struct sync_remote *remote)
+{
+    struct item *item = xmalloc(sizeof(*item));
+
+    *item = (struct item){ .update = u, .mbentry = mbentry };
+    sync_do_mailbox(u->sc, mbentry, remote ? &remote->folder : NULL, u->sent, item_settled, item);
+}
+
+static void update_one(struct update *u, const mbentry_t *mbentry, bool *againp)
+{
+    struct sync_client *sc = u->sc;
+    const struct sync_remote *remote = sync_state_find(u->state, mbentry->uniqueid);
+    struct sync_remote *occupant = remote ? NULL : sync_state_byname(u->state, mbentry->name);
+
+    if (is_intermediate(mbentry)) {
+        ended(u, mbentry, sync_do_intermediate(sc, mbentry));
+        return;
+    }
+    if (!occupant || !occupant->folder.last_uid || sc->nocopyback || !againp ||
+        !sync_folder_is_plain(&occupant->folder) ||
+        (mboxname_isusermailbox(mbentry->name, true) && occupant->fate != SYNC_FATE_MERGED)) {
+        begin_one(u, mbentry, remote);
+        return;
+    }
+    int r = do_beside(sc, u->mbentries, mbentry, u->state, occupant, u->sent);
+    if (!r) *againp = true;
+    ended(u, mbentry, r);
+}
+
 static int update_all(struct sync_client *sc, const ptrarray_t *mbentries, struct sync_state *state,
                       struct sync_sent *sent, bool *againp)
 {
-    int first = 0;
+    struct update u = { .sc = sc, .mbentries = mbentries, .state = state, .sent = sent };
 
-    for (int i = 0; i < ptrarray_size(mbentries); i++) {
-        const mbentry_t *mbentry = ptrarray_nth(mbentries, i);
-        int r = update_one(sc, mbentries, mbentry, state, sent, againp);
-        if (!r) continue;
-        if (r == IMAP_MAILBOX_MOVED && !sc->complain) /* deleted here and made anew: the next attempt looks at its user */
-            syslog(LOG_NOTICE, "SYNCNOTICE: another mailbox has this name there: mailbox=<%s>", mbentry->name);
-        else
-            syslog(LOG_ERR, "IOERROR: mailbox replication failed: mailbox=<%s> error=<%s>",
-                   mbentry->name, error_message(r));
-        if (sc->complain) fprintf(stderr, "%s: %s\n", mbentry->name, sync_client_errtext(sc, r));
-        if (!first) first = r;
-        if (sc->broken) break;
+    for (int i = 0; i < ptrarray_size(mbentries) && !sc->broken; i++) {
+        update_one(&u, ptrarray_nth(mbentries, i), againp);
+        if (!ptrarray_size(&sc->posted)) do_again(&u);
     }
-    return first;
+    sync_client_settle(sc);
+    do_again(&u);
+    ptrarray_fini(&u.again);
+    return u.first;
 }
 
 int sync_do_folders(struct sync_client *sc, const ptrarray_t *mbentries, struct sync_state *state,

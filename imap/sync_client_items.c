@@ -157,7 +157,7 @@ static int round_work(struct sync_client *sc, const strarray_t *job, strarray_t 
     struct sync_items *items = ((struct round *)rock)->items;
     struct item item = { .kind = (enum kind)*strarray_nth(job, 0), .last = *strarray_nth(job, 1) == 'L',
                          .name = (char *)strarray_nth(job, 2) };
-    int r = sc->backend && !sc->broken ? (void)sync_client_restart(sc), 0 : sync_client_connect(sc);
+    int r = sc->backend && !sc->broken ? sync_client_post_restart(sc), 0 : sync_client_connect(sc);
 
     if (r) return r;
     sc->complain = item.last;
@@ -258,7 +258,7 @@ static int do_in_turn(struct sync_items *items, const ptrarray_t *list)
         const struct item *item = ptrarray_nth(list, i);
         int r = need_connection(items->sc);
         if (r) return r;
-        if (i && item->kind != MAILBOX) (void)sync_client_restart(items->sc);
+        if (i && item->kind != MAILBOX) sync_client_post_restart(items->sc);
         r = do_item(items, item);
         if (r && !is_skipped(items, item, r)) item_failed(items, verb(work_of(items), item->kind), item->name, r);
     }

@@ -3,8 +3,8 @@
  * sync_client_mailbox -- bring one mailbox up to date (handbook 03 §10.5)
  *
  * A try takes one snapshot under the mailbox's lock: its state, the files to upload, the
- * text of APPLY MAILBOX. Then the lock is gone and the network begins. What the replica
- * does not accept is tried again with recalculated checksums, and at last after a full
+ * text of APPLY MAILBOX. Then the lock is gone and the network begins: commands are posted, so that of several mailboxes the answers
+ * are waited for together. What the replica does not accept is tried again, by itself, with recalculated checksums, and at last after a full
  * comparison of both ends.
  */
 #include <config.h>
@@ -52,14 +52,26 @@ struct snapshot {
     size_t nfiles;
     struct buf text; /* of APPLY MAILBOX; empty: nothing to send */
     uint64_t lsn;
+
+    sync_client_done *done; /* of the whole */
+    void *rock;
+    int r; /* the first error of what was posted for it */
 };
 
-static void snapshot_fini(struct snapshot *snap)
+static void snapshot_reset(struct snapshot *snap)
 {
     for (size_t i = 0; i < snap->nfiles; i++) free(snap->files[i].path);
     free(snap->files);
+    snap->files = NULL;
+    snap->nfiles = 0;
     buf_free(&snap->text);
     sync_folder_fini(&snap->local);
+}
+
+static void snapshot_free(struct snapshot *snap)
+{
+    snapshot_reset(snap);
+    free(snap);
 }
 
 static int upload_cb(struct mailbox *mailbox, const struct index_record *rec, void *rock)
@@ -135,12 +147,19 @@ static int snapshot_take(struct snapshot *snap, struct mailbox *mailbox)
 
 /* ---- sending it ---- */
 
-static int send_files(struct snapshot *snap)
+static void files_sent(struct sync_client *sc, int r, void *rock)
+{
+    struct snapshot *snap = rock;
+
+    (void)sc;
+    if (!snap->r) snap->r = r;
+}
+
+static void post_files(struct snapshot *snap)
 {
     const char *partition = sync_target_partition(snap->sc, snap->mbentry);
-    int r = 0;
 
-    for (size_t from = 0; from < snap->nfiles && !r; from += MESSAGE_BATCH) {
+    for (size_t from = 0; from < snap->nfiles && !snap->r; from += MESSAGE_BATCH) {
         struct dlist *list = dlist_newlist(NULL, "MESSAGE");
         for (size_t i = from; i < snap->nfiles && i < from + MESSAGE_BATCH; i++) {
             const struct upload *file = &snap->files[i];
@@ -148,9 +167,8 @@ static int send_files(struct snapshot *snap)
             snap->sc->messages++;
             snap->sc->octets += file->size;
         }
-        r = sync_client_command(snap->sc, "APPLY", list, NULL, NULL);
+        sync_client_post(snap->sc, "APPLY", list, files_sent, snap);
     }
-    return r;
 }
 
 /* What the replica did not get because its file here is damaged is told with mailbox and UID. */
@@ -172,18 +190,52 @@ static void name_damaged(const struct snapshot *snap)
     mailbox_close(&mailbox);
 }
 
-static int snapshot_send(struct snapshot *snap)
+/* The end of a snapshot: done is told, and it is freed. */
+static void settled(struct sync_client *sc, int r, void *rock)
 {
-    int r = txn_wait(snap->lsn);
+    struct snapshot *snap = rock;
 
-    if (!r) r = send_files(snap);
-    if (!r)
-        r = sync_client_textcommand(snap->sc, "APPLY",
-                                    snap->sc->localonly ? "LOCAL_MAILBOX" : "MAILBOX", &snap->text,
-                                    NULL, NULL);
-    if (!r) snap->sc->mailboxes++;
+    if (snap->r) r = snap->r;
+    if (!r && buf_len(&snap->text)) sc->mailboxes++;
     if (r == IMAP_SYNC_CHECKSUM) name_damaged(snap);
-    return r;
+    snap->done(sc, r, snap->rock);
+    snapshot_free(snap);
+}
+
+/* r: of taking it. */
+static void snapshot_post(struct snapshot *snap, int r)
+{
+    struct sync_client *sc = snap->sc;
+
+    if (!r && buf_len(&snap->text)) {
+        snap->r = txn_wait(snap->lsn);
+        if (!snap->r) post_files(snap);
+        if (!snap->r) {
+            sync_client_posttext(sc, "APPLY", sc->localonly ? "LOCAL_MAILBOX" : "MAILBOX", &snap->text, settled, snap);
+            return;
+        }
+        sync_client_settle(sc); /* files that may be underway are told to the snapshot */
+    }
+    settled(sc, r, snap);
+}
+
+static void note_result(struct sync_client *sc, int r, void *rock)
+{
+    (void)sc;
+    *(int *)rock = r;
+}
+
+/* The same, and wait. */
+static int snapshot_send(struct snapshot *snap, int r)
+{
+    struct sync_client *sc = snap->sc;
+    int result = 0;
+
+    snap->done = note_result;
+    snap->rock = &result;
+    snapshot_post(snap, r);
+    sync_client_settle(sc);
+    return result;
 }
 
 /* ---- what the replica knows better ---- */
@@ -259,12 +311,11 @@ static int take(struct snapshot *snap)
     return r;
 }
 
-static int try_mailbox(struct sync_client *sc, const mbentry_t *mbentry,
-                       const struct sync_folder *remote, struct sync_sent *sent, bool first)
+static int prepare(struct snapshot *snap)
 {
-    struct snapshot snap = {
-        .sc = sc, .mbentry = mbentry, .remote = remote, .sent = sent, .usesince = first
-    };
+    const mbentry_t *mbentry = snap->mbentry;
+    const struct sync_folder *remote = snap->remote;
+    bool first = snap->usesince;
     int r = 0;
 
     if (first && remote &&
@@ -273,19 +324,21 @@ static int try_mailbox(struct sync_client *sc, const mbentry_t *mbentry,
         r = learn_numbers(mbentry, remote);
     if (!r && !first) r = recalculate(mbentry->name);
     if (r == IMAP_MAILBOX_NONEXISTENT) return 0;
-    if (!r) r = take(&snap);
-    if (!r && first && buf_len(&snap.text) && only_crcs_differ(&snap)) {
-        /* everything else agrees: our own sums may be wrong */
-        snapshot_fini(&snap);
-        snap = (struct snapshot){
-            .sc = sc, .mbentry = mbentry, .remote = remote, .sent = sent, .usesince = first
-        };
-        r = recalculate(mbentry->name);
-        if (!r) r = take(&snap);
-    }
-    if (!r && buf_len(&snap.text)) r = snapshot_send(&snap);
-    snapshot_fini(&snap);
-    return r;
+    if (!r) r = take(snap);
+    if (r || !first || !buf_len(&snap->text) || !only_crcs_differ(snap)) return r;
+    /* everything else agrees: our own sums may be wrong */
+    snapshot_reset(snap);
+    r = recalculate(mbentry->name);
+    return r ? r : take(snap);
+}
+
+static struct snapshot *snapshot_new(struct sync_client *sc, const mbentry_t *mbentry, const struct sync_folder *remote,
+                                     struct sync_sent *sent)
+{
+    struct snapshot *snap = xzmalloc(sizeof(*snap));
+
+    *snap = (struct snapshot){ .sc = sc, .mbentry = mbentry, .remote = remote, .sent = sent };
+    return snap;
 }
 
 /* The state of the replica anew, then once more without the SINCE keys. */
@@ -302,29 +355,36 @@ static int try_again(struct sync_client *sc, const mbentry_t *mbentry, struct sy
                                                ? ptrarray_nth(&state.folders, 0)
                                                : NULL;
         sync_client_say(sc, "%s %s", sc->localonly ? "LOCAL_MAILBOX" : "MAILBOX", mbentry->name);
-        r = try_mailbox(sc, mbentry, remote ? &remote->folder : NULL, sent, false);
+        struct snapshot *snap = snapshot_new(sc, mbentry, remote ? &remote->folder : NULL, sent);
+        r = snapshot_send(snap, prepare(snap));
     }
     strarray_fini(&names);
     sync_state_fini(&state);
     return r;
 }
 
-int sync_do_mailbox(struct sync_client *sc, const mbentry_t *mbentry,
-                    const struct sync_folder *remote, struct sync_sent *sent)
+void sync_do_mailbox(struct sync_client *sc, const mbentry_t *mbentry, const struct sync_folder *remote,
+                     struct sync_sent *sent, sync_client_done *done, void *rock)
+{
+    struct snapshot *snap = snapshot_new(sc, mbentry, remote, sent);
+
+    sync_client_say(sc, "%s %s", sc->localonly ? "LOCAL_MAILBOX" : "MAILBOX", mbentry->name);
+    snap->usesince = true;
+    snap->done = done;
+    snap->rock = rock;
+    snapshot_post(snap, prepare(snap));
+}
+
+int sync_do_mailbox_again(struct sync_client *sc, const mbentry_t *mbentry, int r, struct sync_sent *sent)
 {
     const char *name = mbentry->name;
 
-    sync_client_say(sc, "%s %s", sc->localonly ? "LOCAL_MAILBOX" : "MAILBOX", name);
-    int r = try_mailbox(sc, mbentry, remote, sent, true);
     if (r == IMAP_SYNC_CHECKSUM) {
         syslog(LOG_NOTICE, "CRC failure on sync %s, recalculating counts and trying again", name);
         r = try_again(sc, mbentry, sent);
         if (r != IMAP_SYNC_CHECKSUM) return r;
         if (!sc->nocopyback)
             syslog(LOG_ERR, "CRC failure on sync for %s, trying full update", name);
-    }
-    else if (r != IMAP_AGAIN) {
-        return r;
     }
     if (sc->nocopyback) return IMAP_SYNC_CHECKSUM;
     sync_client_say(sc, "FULLMAILBOX %s", name);
@@ -335,16 +395,13 @@ int sync_do_mailbox(struct sync_client *sc, const mbentry_t *mbentry,
 int sync_do_mailbox_as(struct sync_client *sc, const mbentry_t *mbentry, const char *name,
                        const char *replaces, struct sync_sent *sent)
 {
-    struct snapshot snap = {
-        .sc = sc, .mbentry = mbentry, .sent = sent, .there = name, .replaces = replaces
-    };
+    struct snapshot *snap = snapshot_new(sc, mbentry, NULL, sent);
 
+    snap->there = name;
+    snap->replaces = replaces;
     sync_client_say(sc, "%s %s%s%s", sc->localonly ? "LOCAL_MAILBOX" : "MAILBOX", mbentry->name,
                     name ? " as " : " in the place of ", name ? name : replaces);
-    int r = take(&snap);
-    if (!r && buf_len(&snap.text)) r = snapshot_send(&snap);
-    snapshot_fini(&snap);
-    return r;
+    return snapshot_send(snap, take(snap));
 }
 
 int sync_do_intermediate(struct sync_client *sc, const mbentry_t *mbentry)
