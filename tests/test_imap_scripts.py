@@ -1,25 +1,25 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The conversations of scripts/imap, answer by answer. What 3.6.1 says to them is proved in interop/test_scripts.py."""
+"""The conversations of scripts, IMAP, LMTP and POP3, answer by answer. What 3.6.1 says to them is proved in interop/test_scripts.py."""
 
 import glob
 import os
 
 import pytest
 
-from cyltest.script import Player, Script, prepare, run
+from cyltest.script import SERVICES, Player, Script, prepare, run
 
-HERE = os.path.join(os.path.dirname(__file__), "scripts", "imap")
-SCRIPTS = sorted(glob.glob(os.path.join(HERE, "*.txt")))
+HERE = os.path.join(os.path.dirname(__file__), "scripts")
+SCRIPTS = sorted(glob.glob(os.path.join(HERE, "*", "*.txt")))
 
 
 def test_there_are_scripts():
-    assert len(SCRIPTS) >= 14
+    assert {os.path.basename(os.path.dirname(path)) for path in SCRIPTS} == {"imap", "lmtp", "pop3"}
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=[os.path.basename(p)[:-4] for p in SCRIPTS])
 def test_script(path, factory):
     script = Script.load(path)
-    differences = run(script, Player(prepare(factory(services=("imap",)), script)))
+    differences = run(script, Player(prepare(factory(services=SERVICES), script)))
     assert not differences, differences
 
 

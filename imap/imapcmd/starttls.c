@@ -49,10 +49,10 @@ void cmd_starttls(struct imap_session *s)
         imap_bad(s, "Unrecognized command");
     else if (!imap_arg_end(s))
         return;
-    else if (s->tls)
-        imap_bad(s, "Already did a successful Starttls");
     else if (s->userid)
         imap_bad(s, "Can't Starttls after authentication");
+    else if (s->tls)
+        imap_bad(s, "Already did a successful Starttls");
     else if (s->compressed)
         imap_bad(s, "Can't Starttls after Compress");
     else if (make_context(s))

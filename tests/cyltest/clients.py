@@ -5,6 +5,7 @@ import base64
 import re
 import socket
 import ssl
+import zlib
 
 TIMEOUT = 30.0
 
@@ -84,6 +85,32 @@ class LineClient:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         self.sock = context.wrap_socket(self.sock, server_hostname="localhost")
+
+
+    def start_deflate(self):
+        """What COMPRESS DEFLATE has begun."""
+        self.sock = _Deflated(self.sock)
+
+
+class _Deflated:
+    """A socket whose bytes are compressed (RFC 4978)."""
+
+    def __init__(self, sock):
+        self._sock = sock
+        self._out, self._in = zlib.compressobj(wbits=-15), zlib.decompressobj(wbits=-15)
+
+    def sendall(self, data):
+        self._sock.sendall(self._out.compress(data) + self._out.flush(zlib.Z_SYNC_FLUSH))
+
+    def recv(self, size):
+        while True:
+            compressed = self._sock.recv(size)
+            data = self._in.decompress(compressed)
+            if data or not compressed:
+                return data
+
+    def close(self):
+        self._sock.close()
 
 
 class Response:

@@ -5,12 +5,17 @@ A script is text:
 
     # remark                   ignored, as are empty lines outside of a block
     conf option value          imapd.conf of the server
+    conf tls yes               with a certificate
     setup A CREATE user.x      a command that has to succeed before the conversation; \\r\\n and \\xNN are bytes
     @ C                        a new session for C (C and D: cassandane, B: bob, A: admin)
     @ C -                      the same before LOGIN
+    @ C tls                    the handshake of TLS in the session that C has; "deflate": from here on it is compressed
     C: a1 NOOP                 what a client sends; lines that follow belong to it up to the next S:, @ or tag
     S: a1 OK Completed         what 3.6.1 answers to it, line by line
     O: a1 OK Completed         the same for ours, where it differs on purpose; a remark above the block says why
+
+L is an LMTP session that is trusted, M one of another service, that is not, P a POP3 session; greetings are not told. What L, M and P
+send up to an S: is one block; the answer to it has as many replies as are written there (LMTP), or as there are commands (POP3).
 
 Bytes outside printable ASCII are \\xNN. Where the display of a literal has cut off
 its last CRLFs they are sent. Values that differ from run to run are written as <N>
@@ -21,10 +26,13 @@ the UIDVALIDITY that was told last, <URL1> the first URL that was signed, <URL2>
 
 import re
 
+from cyltest.clients import LineClient
 from cyltest.credentials import password
 
 USERS = {"A": "admin", "B": "bob", "C": "cassandane", "D": "cassandane"}
-_CLIENT = re.compile(r"([ABCD]): ?(.*)$")
+OTHERS = {"L": "lmtp", "M": "lmtpauth", "P": "pop3"}  # services
+_CLIENT = re.compile(r"([ABCDLMP]): ?(.*)$")
+_MULTILINE = re.compile(r"(?i)(CAPA|AUTH|LIST|UIDL)$|(RETR|TOP) ")
 _TAGGED = re.compile(r"(\S+) (OK|NO|BAD)( |$)")
 
 
@@ -56,6 +64,10 @@ _CHANGING = (
     (re.compile(r"\[CAPABILITY [^\]]*\]"), "[CAPABILITY <CAPS>]"),
     (re.compile(r"SESSIONID=<[^>]*>"), "SESSIONID=<ID>"),
     (re.compile(r'^\* ID \("name" .*'), '* ID ("name" <ID>)'),
+    (re.compile(r"^X-Cyrus-Session-Id: .*"), "X-Cyrus-Session-Id: <ID>"),
+    (re.compile(r"\b3\.6\.1-[^ )]*"), "<VERSION>"),
+    (re.compile(r"[A-Z][a-z]{2}, [ \d]\d [A-Z][a-z]{2} 202[6-9] \d\d:\d\d:\d\d [+-]\d{4}"), "<DATE>"),
+    (re.compile(r"<\d+\.\d+@cyl\.test>"), "<CHALLENGE>"),
     (re.compile(r"\b1[6-9]\d{8}\b"), "<N>"),
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "<ID>"),
     (re.compile(r"(?<=MAILBOXID \()[a-z0-9]{24}(?=\))|(?<=uniqueid\" \")[a-z0-9]{24}(?=\")"), "<ID>"),
@@ -131,7 +143,7 @@ class Script:
         elif line.startswith("@ "):
             self.steps.append(line[2:])
         elif match:
-            begins = re.match(r"[a-z]?\d+ [A-Z]{2,}", match.group(2))
+            begins = match.group(1) not in OTHERS and re.match(r"[a-z]?\d+ [A-Z]{2,}", match.group(2))
             if last is None or last.who != match.group(1) or last.answer or begins:
                 self.steps.append(Block(match.group(1), number))
             self.steps[-1].sent.append(match.group(2))
@@ -143,10 +155,18 @@ class Script:
             raise ValueError(f"line {number}: {line!r}")
 
 
+SERVICES = ("imap", "lmtp", "pop3")
+
+
 def prepare(server, script):
     """Starts it as the script wants it."""
+    conf = dict(script.conf)
+    if conf.pop("tls", None):
+        server.use_tls()
+    if any(not isinstance(step, str) and step.who == "M" for step in script.steps):
+        server.add_service(OTHERS["M"], cmd="lmtpd")
     server.conf.update({"unixhierarchysep": False, "altnamespace": False, "conversations": False})
-    server.conf.update(script.conf)
+    server.conf.update(conf)
     for user in ("cassandane", *script.conf.get("proxyservers", "").split()):
         server.add_user(user)
     server.start()
@@ -170,9 +190,16 @@ class Player:
     def begin(self, who, login=True):
         if who in self._sessions:
             self._sessions[who].close()
+        if who in OTHERS:
+            self._sessions[who] = LineClient(self._server.address(OTHERS[who]))
+            self._sessions[who].readline()
+            return
         client = self._sessions[who] = self._server.imap()
         if not login:
             return
+        if self._server.conf.get("allowplaintext") == "no":
+            client.ok("STARTTLS")
+            client.start_tls(self._server.cafile)
         client.login(USERS[who], password(USERS[who]))
 
     def _session(self, who):
@@ -203,8 +230,48 @@ class Player:
                 break
         return lines
 
+    def layer(self, who, name):
+        session = self._session(who)
+        if name == "tls":
+            session.start_tls(self._server.cafile)
+        else:
+            session.start_deflate()
+
+    @staticmethod
+    def _lmtp_replies(session, block):
+        """As many as the script has, or one."""
+        lines = []
+        for _ in range(max(1, sum(bool(re.match(r"\d{3}( |$)", line)) for line in block.answer))):
+            while True:
+                lines.append(escape(session.readline()))
+                if not re.match(r"\d{3}-", lines[-1]):
+                    break
+        return lines
+
+    @staticmethod
+    def _pop3_answers(session, block):
+        lines = []
+        for command in block.sent:
+            lines.append(escape(session.readline()))
+            if lines[-1].startswith("+OK") and _MULTILINE.match(command):
+                while lines[-1] != ".":
+                    lines.append(escape(session.readline()))
+        return lines
+
+    def _other(self, block):
+        """The same of a session that is not IMAP."""
+        session = self._session(block.who)
+        session.send(b"\r\n".join(unescape(line) for line in block.sent) + b"\r\n")
+        try:
+            answer = (self._pop3_answers if block.who == "P" else self._lmtp_replies)(session, block)
+        except (EOFError, ConnectionResetError):
+            answer = ["<closed>"]
+        return [normal(line) for line in answer]
+
     def play(self, block):
         """The normal answer to a block."""
+        if block.who in OTHERS:
+            return self._other(block)
         session = self._session(block.who)
         session.send(re.sub(rb"<URL(\d+)>", lambda m: self._urls[int(m[1]) - 1], block.data().replace(b"<UV>", self._uidvalidity)))
         tag, count = block.tag, None
@@ -229,7 +296,10 @@ def run(script, player, ours=True):
     player.setup(script)
     for step in script.steps:
         if isinstance(step, str):
-            player.begin(step[0], not step.endswith(" -"))
+            if step[2:] in ("tls", "deflate"):
+                player.layer(step[0], step[2:])
+            else:
+                player.begin(step[0], not step.endswith(" -"))
             continue
         got = player.play(step)
         if got != step.wanted(ours):
