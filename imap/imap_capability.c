@@ -72,6 +72,8 @@ static const struct {
     { "XLIST", false },
     { "XMOVE", false },
     /* What 3.6.1 has not. */
+    { "CONTEXT=SEARCH", false },
+    { "CONTEXT=SORT", false },
     { "INPROGRESS", false },
     { "MULTISEARCH", false },
     { "PARTIAL", false },

@@ -3,7 +3,7 @@
  * imap_report -- untagged data: what is new in the selected mailbox
  *
  * Order: EXPUNGE or VANISHED, EXISTS and RECENT, FLAGS and PERMANENTFLAGS, FETCH
- * (handbook 04 §2.3, §2.4). No lock is held while it is written. With IMAP4rev2 nothing is recent, and FETCH
+ * (handbook 04 §2.3, §2.4); contexts before and behind that. No lock is held while it is written. With IMAP4rev2 nothing is recent, and FETCH
  * has the UID (RFC 9051, appendix E).
  */
 #include <config.h>
@@ -13,6 +13,7 @@
 
 #include "acl.h"
 #include "imap_err.h"
+#include "imap_context.h"
 #include "imap_session.h"
 #include "index.h"
 #include "libconfig.h"
@@ -136,6 +137,7 @@ static bool is_known(const struct imap_known *known, const struct index_message 
 void imap_report(struct imap_session *s, bool expunges, const struct imap_known *known)
 {
     struct index_update update;
+    uint32_t before = index_exists(s->index);
 
     int r = index_refresh(s->index, expunges, &update);
     s->reported = true;
@@ -149,6 +151,7 @@ void imap_report(struct imap_session *s, bool expunges, const struct imap_known 
         imap_bye(s, "Fatal error: Mailbox has been (re)moved");
         return;
     }
+    imap_contexts_expunge(s, &update);
     print_expunges(s, &update);
     if (update.exists_changed) imap_print_exists(s);
     if (update.flagnames_changed) imap_print_flaglists(s);
@@ -157,6 +160,7 @@ void imap_report(struct imap_session *s, bool expunges, const struct imap_known 
         bool quiet = is_known(known, msg);
         if (!quiet || !known->modseq_told) print_changed(s, msg, quiet);
     }
+    imap_contexts_update(s, &update, before - (uint32_t)update.nexpunged);
     index_update_fini(&update);
 }
 

@@ -12,6 +12,7 @@
 
 #include "acl.h"
 #include "cyrusdb.h"
+#include "imap_context.h"
 #include "imap_err.h"
 #include "imap_policy.h"
 #include "imap_session.h"
@@ -112,6 +113,7 @@ void imap_session_unselect(struct imap_session *s)
     uint32_t count;
 
     if (!s->index) return;
+    imap_contexts_end(s);
     if (config_getswitch(IMAPOPT_AUTOEXPUNGE) && !index_gone(s->index) &&
         (index_rights(s->index) & ACL_EXPUNGE))
         index_expunge(s->index, NULL, &count);

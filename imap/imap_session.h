@@ -72,6 +72,7 @@ struct imap_session {
     bool utf8accept;           /* RFC 6855; ns.utf8 is this or rev2 */
     bool rev2;                 /* RFC 9051 */
     bool uidonly;              /* no message numbers in either direction (RFC 9586) */
+    struct imap_context *contexts; /* searches that go on (RFC 5267) */
     struct seqset *saved;      /* what "$" means: UIDs of the selected mailbox (RFC 5182); NULL: none */
     bool id_told;
     struct synccmd_session *sync; /* SYNC commands; NULL: none yet */

@@ -12,6 +12,7 @@
 
 void cmd_append(struct imap_session *s);
 void cmd_authenticate(struct imap_session *s);
+void cmd_cancelupdate(struct imap_session *s);
 void cmd_capability(struct imap_session *s);
 void cmd_check(struct imap_session *s);
 void cmd_close(struct imap_session *s);

@@ -26,6 +26,11 @@ struct search_expr *search_expr_new(enum search_op op)
     return e;
 }
 
+struct search_expr *search_expr_new_all(void)
+{
+    return search_expr_new(SEARCH_AND);
+}
+
 void search_expr_add(struct search_expr *parent, struct search_expr *child)
 {
     struct search_expr **at = &parent->children;

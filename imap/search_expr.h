@@ -62,7 +62,14 @@ int search_parse(struct protstream *in, struct protstream *out, const struct sea
                  const char *charset, struct search_expr **exprp, struct buf *error);
 /* The key TEXT with this text, which is UTF-8. */
 struct search_expr *search_expr_of_text(const char *text, size_t len, const struct search_syntax *syntax);
+/* The key ALL. */
+struct search_expr *search_expr_new_all(void);
 void search_expr_free(struct search_expr **exprp); /* NULL is fine */
+/*
+ * For a search that goes on: message numbers become the UIDs that they are in the view now, and "$" those that it is now (NULL:
+ * none). "n:*" goes on to have no end.
+ */
+void search_expr_settle(struct search_expr *expr, const struct index_state *state, const struct seqset *saved);
 
 /* Does a key say MODSEQ? Then the answer ends with the greatest MODSEQ of what was found. */
 bool search_uses_modseq(const struct search_expr *expr);
@@ -85,6 +92,7 @@ struct search_source {
     uint32_t exists;             /* what '*' is among message numbers */
     bool utf8;                   /* headers may be UTF-8, whatever rfc2047_utf8 says (RFC 6855) */
     uint32_t last_uid;           /* of the last message; what '*' is among UIDs */
+    const struct seqset *only;   /* message numbers that are looked at; NULL: all */
     const struct seqset *saved;  /* what "$" is: UIDs (RFC 5182); NULL: nothing */
     int (*cache)(void *rock, const struct index_record *rec, struct buf *view);
     /* The message file; buf_free ends it. */

@@ -8,6 +8,7 @@
  */
 #include <config.h>
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -378,6 +379,56 @@ static void bind(struct search_expr *e, const struct search_source *source)
     }
 }
 
+/* A set of message numbers as UIDs; '*' stays what it is. */
+static void settle_numbers(const struct index_state *state, const struct seqset *set, struct buf *text)
+{
+    uint32_t exists = index_exists(state);
+
+    for (size_t i = 0; i < set->len; i++) {
+        uint32_t low = set->set[i].low, high = set->set[i].high;
+        bool star = high == UINT32_MAX;
+
+        if (low > exists && !star) continue;
+        if (buf_len(text)) buf_putc(text, ',');
+        if (low == UINT32_MAX)
+            buf_putc(text, '*');
+        else if (star)
+            buf_printf(text, "%" PRIu32 ":*", low <= exists ? index_uid(state, low) : index_uidnext(state));
+        else
+            buf_printf(text, "%" PRIu32 ":%" PRIu32, index_uid(state, low), index_uid(state, cyr_min(high, exists)));
+    }
+}
+
+static const struct search_key *uid_key(void)
+{
+    const struct search_key *key = search_keys;
+
+    while (key->match != match_uid) key++;
+    return key;
+}
+
+void search_expr_settle(struct search_expr *e, const struct index_state *state, const struct seqset *saved)
+{
+    struct buf text = BUF_INITIALIZER;
+
+    for (struct search_expr *child = e->children; child; child = child->next) search_expr_settle(child, state, saved);
+    if (e->op != SEARCH_TERM || e->key->arg != SEARCH_ARG_SEQUENCE) return;
+    if (!buf_cmpcstr(&e->text, "$")) {
+        if (saved) seqset_appendto(saved, &text);
+    }
+    else if (e->key->match == match_uid)
+        return;
+    else {
+        struct seqset *set = seqset_parse(buf_cstring(&e->text), NULL, 0);
+        if (set) settle_numbers(state, set, &text);
+        seqset_free(set);
+    }
+    e->key = uid_key();
+    e->no_text = !buf_len(&text);
+    buf_copy(&e->text, &text);
+    buf_free(&text);
+}
+
 struct search_run *search_begin(struct search_expr *expr, const struct search_source *source)
 {
     struct search_run *run = xzmalloc(sizeof(*run));
@@ -398,7 +449,7 @@ void search_end(struct search_run **runp)
 
 struct seqset *search_candidates(const struct search_run *run, const struct index_state *state)
 {
-    struct seqset *all = NULL;
+    struct seqset *all = run->source->only ? seqset_dup(run->source->only) : NULL;
 
     for (const struct search_expr *e = run->expr->children; e; e = e->next) {
         struct seqset *set;

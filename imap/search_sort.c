@@ -378,6 +378,17 @@ bool sort_uses_conversations(const struct sort_criteria *crit)
     return false;
 }
 
+bool sort_is_lasting(const struct sort_criteria *crit)
+{
+    for (size_t i = 0; i < crit->n; i++) {
+        const struct sort_kind *kind = crit->c[i].kind;
+        if (kind->conversations || kind->take == take_annotation || kind->take == take_hasflag ||
+            (kind->take == take_index && kind->param == INDEX_MODSEQ))
+            return false;
+    }
+    return true;
+}
+
 void sort_criteria_free(struct sort_criteria **critp)
 {
     if (!*critp) return;

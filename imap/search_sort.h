@@ -23,6 +23,8 @@ int sort_criteria_parse(struct protstream *in, struct protstream *out,
                         struct buf *error);
 /* Is the conversation callback needed at all? */
 bool sort_uses_conversations(const struct sort_criteria *crit);
+/* Do the values of a message stay what they are? */
+bool sort_is_lasting(const struct sort_criteria *crit);
 void sort_criteria_free(struct sort_criteria **critp); /* NULL is fine */
 
 struct search_sorter;

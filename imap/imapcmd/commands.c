@@ -15,6 +15,7 @@
 static const struct imap_command commands[] = {
     { "APPEND", cmd_append, CMD_AUTH | CMD_WRITE | CMD_EXPUNGES },
     { "AUTHENTICATE", cmd_authenticate, CMD_QUIET },
+    { "CANCELUPDATE", cmd_cancelupdate, SELECTED | CMD_EXPUNGES },
     { "CAPABILITY", cmd_capability, 0 },
     { "CHECK", cmd_check, SELECTED | CMD_EXPUNGES },
     { "CLOSE", cmd_close, SELECTED | CMD_QUIET },

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "acl.h"
+#include "imap_context.h"
 #include "imap_err.h"
 #include "imapcmd.h"
 #include "mboxlist.h"
@@ -257,6 +258,7 @@ static void run(struct imap_session *s, struct search_args *args, struct sources
 {
     struct totals totals = { 0 };
 
+    if (args->update) imap_context_refuse(s, buf_cstring(&s->tag), "ESEARCH is not followed");
     if (src->selected) {
         imap_report(s, true, NULL);
         if (s->closing) return;

@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 
+#include "imap_context.h"
 #include "imap_err.h"
 #include "imapcmd.h"
 #include "search_run.h"
@@ -58,8 +59,27 @@ static void search(struct imap_session *s, struct search_args *args)
         else
             search_save(s, args, &hits);
     }
+    if (args->update && !r && !gone) imap_context_begin(s, args, &hits);
     search_answer(s, r, hits.n, hits.unread);
     hits_fini(&hits);
+}
+
+void cmd_cancelupdate(struct imap_session *s)
+{
+    struct buf tag = BUF_INITIALIZER;
+    strarray_t tags = STRARRAY_INITIALIZER;
+    bool ok;
+
+    do {
+        ok = imap_arg_astring(s, &tag);
+        if (ok) strarray_append(&tags, buf_cstring(&tag));
+    } while (ok && s->c == ' ');
+    if (ok && imap_arg_end(s)) {
+        for (int i = 0; i < strarray_size(&tags); i++) imap_context_cancel(s, strarray_nth(&tags, i));
+        imap_ok(s, "%s", error_message(IMAP_OK_COMPLETED));
+    }
+    strarray_fini(&tags);
+    buf_free(&tag);
 }
 
 void cmd_search(struct imap_session *s)

@@ -17,8 +17,8 @@
 /* The list behind RETURN. */
 static bool return_options(struct imap_session *s, struct search_args *args)
 {
-    static const char *const names[] = { "MIN",       "MAX",  "COUNT",  "ALL",
-                                         "RELEVANCY", "SAVE", "PARTIAL" };
+    static const char *const names[] = { "MIN",  "MAX",     "COUNT",  "ALL",    "RELEVANCY",
+                                         "SAVE", "PARTIAL", "UPDATE", "CONTEXT" };
     struct buf word = BUF_INITIALIZER;
     bool ok = s->c == ' ' && (s->c = prot_getc(s->in)) == '(';
 
@@ -49,6 +49,8 @@ static bool return_options(struct imap_session *s, struct search_args *args)
     }
     else
         s->c = prot_getc(s->in);
+    args->update = args->returns & RETURN_UPDATE;
+    args->returns &= ~(unsigned)(RETURN_UPDATE | RETURN_CONTEXT);
     if (!args->returns) args->returns = RETURN_ALL;
     buf_free(&word);
     return ok;

@@ -15,12 +15,15 @@ enum {
     RETURN_RELEVANCY = 1 << 4,
     RETURN_SAVE = 1 << 5,    /* RFC 5182 */
     RETURN_PARTIAL = 1 << 6, /* RFC 9394 */
+    RETURN_UPDATE = 1 << 7,  /* RFC 5267, kept in update; CONTEXT is a hint that is not needed */
+    RETURN_CONTEXT = 1 << 8,
 };
 
 struct sort_criteria;
 struct search_args {
     bool esearch; /* RETURN was there */
     unsigned returns;
+    bool update; /* RETURN (UPDATE) */
     struct imap_range partial;
     struct search_keys keys;
     struct sort_criteria *crit; /* SORT */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "acl.h"
+#include "imap_context.h"
 #include "imap_err.h"
 #include "imapcmd.h"
 #include "index.h"
@@ -332,6 +333,7 @@ void cmd_close(struct imap_session *s)
         imap_result(s, r);
         return;
     }
+    imap_contexts_end(s);
     index_close(&s->index);
     imap_ok(s, "Completed");
 }

@@ -17,14 +17,18 @@ class Inconsistent(AssertionError):
     """A response that can't be true beside the ones before it."""
 
 
-def uid_set(text):
-    """The numbers of "1:3,7"."""
-    uids = set()
+def numbers_of(text):
+    """The numbers of "7,1:3", in this order."""
+    numbers = []
     for part in text.split(b","):
         low, _, high = part.partition(b":")
         low, high = sorted((int(low), int(high or low)))
-        uids.update(range(low, high + 1))
-    return uids
+        numbers += range(low, high + 1)
+    return numbers
+
+
+def uid_set(text):
+    return set(numbers_of(text))
 
 
 class Message:
