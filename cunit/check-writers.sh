@@ -25,7 +25,7 @@ cat >"$tmp/rules" <<'RULES'
 system p?writev?|fd?(ata)?sync|fsync|syncfs|sync_file_range|rename(at2?)?|(sym)?link(at)?|unlink(at)?|remove|rmdir
 system mkdir(at)?|mk(d|s|os)temps?|tmpfile|f?truncate|(posix_)?fallocate|creat|open(at)?|fopen|freopen|fdopen
 system f?chmod(at)?|[lf]?(set|remove)xattr|l?f?chown(at)?|utimes?|futimes|futimens|utimensat|copy_file_range|sendfile|splice|ioctl|mmap|mknod(at)?
-disk diskio_(create|mkstemp|pwritev?|writev?|ftruncate|fallocate|rename|link|symlink|unlink|unlink_quiet|copyfile|copyrange|chmod|setattr)
+disk diskio_(create|mkstemp|pwritev?|writev?|ftruncate|fallocate|rename|link|symlink|unlink|unlink_quiet|copyfile|copyrange|replacefile|chmod|setattr)
 index index_(header|record)_write|mailbox_header_print|mailbox_write_(index|repacked|deleted)|mailbox_cache_commit
 index mailbox_move_files|mailbox_make_dirs|mailbox_stage_record|mailbox_stage_cache|txn_pwrite
 place mailbox_path_meta
@@ -72,6 +72,7 @@ disk imap/cyr_dbtool_damage.o a damaged database that is made anew on demand, an
 disk imap/userdeny_copy.o a second copy of user_deny.db, and the damaged one under another name
 disk imap/sub_heal.o damaged subscriptions that are made anew from their history, and kept under another name
 disk imap/lmtp_message.o a message on its way in
+disk imap/move_user_state.o how far a move has come, on a file of its own
 disk imap/sync_client_pool.o what a worker says, in a file without a name
 disk imap/sync_client_roll.o the shutdown file, and who has a channel
 disk imap/sync_client_roll_retry.o what a channel has still to do

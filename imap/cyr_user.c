@@ -248,7 +248,7 @@ static void parse_option(int c, struct options *o)
     case OPT_ALL + 256: o->all = true; break;
     case OPT_STATE + 256:
         o->has_state = true;
-        if (!user_state_parse(optarg, &o->state)) usage("No such state: active, disabled, moving-in, moved, deleted.");
+        if (!user_state_parse(optarg, &o->state)) usage("No such state: active, disabled, moving-in, moving-out, moved, deleted.");
         break;
     case OPT_MOVING_IN + 256: o->moving_in = true; break;
     case OPT_ID + 256: o->id = optarg; break;

@@ -246,6 +246,11 @@ void sync_unlock_owners(ptrarray_t *locks);
 int sync_verify_user(struct sync_client *sc, const char *userid);
 int sync_verify_meta(struct sync_client *sc, const char *userid);
 int sync_verify_mailboxes(struct sync_client *sc, const strarray_t *names);
+/*
+ * Does the replica still have all that is here? It has gone its own way meanwhile: what was changed, moved or expunged there is no
+ * difference, what is not there at all is one.
+ */
+int sync_verify_kept(struct sync_client *sc, const char *userid);
 /* Tells a difference that was held. */
 void sync_verify_report(struct sync_client *sc, const char *text);
 

@@ -99,28 +99,6 @@ static void print_cb(const char *line, void *data __attribute__((unused)), void 
     buf_printf(rock, "%s\n", line);
 }
 
-static int replace(const char *path, const struct buf *text)
-{
-    char *tmp = xasprintf("%s.NEW", path);
-    char *dir = xstrndup(path, (size_t)(strrchr(path, '/') - path));
-    int r = diskio_mkparents(path, 0755);
-    int fd = r ? r : diskio_open(tmp, O_WRONLY | O_CREAT | O_TRUNC, 0640);
-
-    if (fd < 0) {
-        r = fd;
-    }
-    else {
-        r = diskio_write(fd, buf_base(text), buf_len(text));
-        if (!r) r = diskio_fsync(fd);
-        diskio_close(fd);
-    }
-    if (!r) r = diskio_rename(tmp, path);
-    if (!r) r = diskio_sync_dir(dir);
-    free(tmp);
-    free(dir);
-    return r;
-}
-
 static int remove_file(struct sync_retry *retry)
 {
     struct buf path = BUF_INITIALIZER;
@@ -139,7 +117,7 @@ int sync_retry_save(struct sync_retry *retry)
     if (!retry->changed) return 0;
     hash_enumerate_sorted(&retry->entries, print_cb, &text);
     sync_channel_path(retry->channel, "log-retry", &path);
-    r = buf_len(&text) ? replace(buf_cstring(&path), &text) : remove_file(retry);
+    r = buf_len(&text) ? diskio_replacefile(buf_cstring(&path), buf_base(&text), buf_len(&text)) : remove_file(retry);
     if (r) xsyslog_errno(LOG_ERR, -r, "IOERROR: can't write log-retry", "path=<%s>", buf_cstring(&path));
     buf_free(&path);
     buf_free(&text);

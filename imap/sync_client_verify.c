@@ -81,18 +81,32 @@ static int record_step(struct full *full, struct full_decision d, struct sync_re
     return 0;
 }
 
-static int verify_records(struct sync_client *sc, const char *name)
+/* theirname: it may have another name there. */
+static int verify_records(struct sync_client *sc, const char *name, const char *theirname, full_step_fn *step)
 {
     struct full full;
 
     full_init(&full, sc, name);
+    full.theirname = theirname;
     full.anyhow = true;
     int r = full_get_remote(&full);
     if (!r) r = mailbox_open_irl(name, &full.mailbox);
-    if (!r) r = full_walk(&full, record_step);
+    if (!r) r = full_walk(&full, step);
     mailbox_close(&full.mailbox);
     full_fini(&full);
     return r;
+}
+
+static int kept_step(struct full *full, struct full_decision d, struct sync_record *ours,
+                     struct sync_record *theirs)
+{
+    (void)d;
+    if (full->alike || !is_alive(ours)) return 0;
+    if (!theirs)
+        differs(full->sc, "%s: uid %u: only here", full->name, ours->rec.uid);
+    else if (!message_guid_equal(&ours->rec.guid, &theirs->rec.guid))
+        differs(full->sc, "%s: uid %u: another message", full->name, ours->rec.uid);
+    return 0;
 }
 
 /* ---- one mailbox ---- */
@@ -137,10 +151,10 @@ static int verify_state(struct sync_client *sc, const mbentry_t *mbentry,
     if (!sync_folder_same_crcs(&local, remote)) {
         differs(sc, "%s: checksums: here <%u %u>, on the replica <%u %u>", mbentry->name,
                 local.crc_basic, local.crc_annot, remote->crc_basic, remote->crc_annot);
-        r = verify_records(sc, mbentry->name);
+        r = verify_records(sc, mbentry->name, mbentry->name, record_step);
     }
     else if (backend_has(sc->backend, BACKEND_CAPA_RANGES)) {
-        r = verify_records(sc, mbentry->name); /* what a disk has changed is in no checksum */
+        r = verify_records(sc, mbentry->name, mbentry->name, record_step); /* what a disk has changed is in no checksum */
     }
     sync_folder_fini(&local);
     return r;
@@ -329,6 +343,41 @@ int sync_verify_user(struct sync_client *sc, const char *userid)
         if (fr) r = fr;
     }
     namelock_release(&lock);
+    sync_local_fini(&entries);
+    sync_state_fini(&state);
+    return r;
+}
+
+static int verify_kept_mailbox(struct sync_client *sc, const mbentry_t *mbentry, const struct sync_remote *remote)
+{
+    struct sync_folder local = { 0 };
+    int r = 0;
+
+    if (remote)
+        r = read_local(sc, mbentry, &local);
+    else if (!mboxname_isindeletedtree(mbentry->name)) /* those expire */
+        differs(sc, "%s: not on the replica", mbentry->name);
+    if (remote && !r) {
+        if (local.uidvalidity != remote->folder.uidvalidity) differs(sc, "%s: UIDVALIDITY", mbentry->name);
+        if (local.last_uid > remote->folder.last_uid) differs(sc, "%s: LAST_UID", mbentry->name);
+        r = verify_records(sc, mbentry->name, remote->folder.name, kept_step);
+    }
+    sync_folder_fini(&local);
+    return r;
+}
+
+int sync_verify_kept(struct sync_client *sc, const char *userid)
+{
+    struct sync_state state = SYNC_STATE_INITIALIZER;
+    ptrarray_t entries = PTRARRAY_INITIALIZER;
+    int r = sync_state_get(sc, "USER", userid, &state);
+
+    if (!r) r = sync_local_user(sc, userid, &entries);
+    for (int i = 0; !r && i < ptrarray_size(&entries); i++) {
+        const mbentry_t *mbentry = ptrarray_nth(&entries, i);
+        if (!(mbentry->mbtype & MBTYPE_INTERMEDIATE))
+            r = verify_kept_mailbox(sc, mbentry, sync_state_find(&state, mbentry->uniqueid));
+    }
     sync_local_fini(&entries);
     sync_state_fini(&state);
     return r;

@@ -4,7 +4,7 @@
  *
  *     U<id>               %(V 1 U anna S disabled C 1795665643 M 1795665700 R "unpaid" H (%(U ann M 1795665650)))
  *     N<userid>           the id of who has this name
- *     M<userid>           the same, of who is moving in
+ *     M<userid>           the same, of who is moving in or out
  *     D<userid> 0x1F <id> nothing: a tombstone with this name
  */
 #include <config.h>
@@ -24,11 +24,16 @@
 #define USER_VERSION 1
 #define MAXKEPT 1000000 /* subscriptions of a tombstone */
 
-static const char *const state_names[] = { "active", "disabled", "moving-in", "moved", "deleted" };
+static const char *const state_names[] = { "active", "disabled", "moving-in", "moved", "deleted", "moving-out" };
 
 const char *user_state_name(enum user_state state)
 {
     return state_names[state];
+}
+
+bool user_state_is_hidden(enum user_state state)
+{
+    return state == USER_MOVING_IN || state == USER_MOVING_OUT;
 }
 
 bool user_state_parse(const char *text, enum user_state *state)

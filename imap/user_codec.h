@@ -21,6 +21,7 @@ enum user_state {
     USER_MOVING_IN, /* replication fills it; clients don't see it */
     USER_MOVED,     /* lives on another server */
     USER_DELETED,   /* a tombstone */
+    USER_MOVING_OUT, /* his mailboxes are here, but another server has them now, or in a moment (move_user) */
 };
 
 /* A quota root that went with the user. */
@@ -40,7 +41,7 @@ struct user_record {
     char *userid; /* now; of a tombstone: when he was deleted */
     enum user_state state;
     enum user_state before;    /* USER_DELETED: the state until then */
-    char *server;              /* USER_MOVED: where to; NULL: not known */
+    char *server;              /* USER_MOVED, USER_MOVING_OUT: where to; NULL: not known */
     char *reason;              /* USER_DISABLED: told to who tries to log in; NULL: none */
     time_t created;            /* 0: before there were records */
     time_t changed;            /* of state, name or reason */
@@ -67,6 +68,8 @@ void user_record_add_limits(struct user_record *rec, const struct quota *q);
 void user_record_set_userid(struct user_record *rec, const char *userid, time_t now);
 
 const char *user_state_name(enum user_state state);
+/* Only admins see the mailboxes of such users. */
+bool user_state_is_hidden(enum user_state state);
 bool user_state_parse(const char *text, enum user_state *state);
 /* No controls, no SEPARATOR of keys, not too long. */
 bool user_text_isvalid(const char *text, size_t max);
@@ -75,7 +78,7 @@ bool user_text_isvalid(const char *text, size_t max);
 #define USER_KEY_SEP '\x1f'
 void user_key_record(const char *id, struct buf *out);                     /* "U" id */
 void user_key_name(const char *userid, struct buf *out);                   /* "N" userid: the id of who has the name */
-void user_key_hidden(const char *userid, struct buf *out);                 /* "M" userid: the same, if he is moving in */
+void user_key_hidden(const char *userid, struct buf *out);                 /* "M" userid: the same, if he is hidden */
 void user_key_deleted(const char *userid, const char *id, struct buf *out); /* "D" userid 0x1F id; id NULL: the prefix */
 
 /* ---- values ---- */

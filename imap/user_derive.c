@@ -82,7 +82,7 @@ static int look_at_key(void *rock, const char *key, size_t keylen, const char *d
     struct user_record *rec = NULL;
 
     if (user_record_by_id(NULL, id, &rec) || strcmp(rec->userid, userid) != 0 || rec->state == USER_DELETED ||
-        (*key == 'M' && rec->state != USER_MOVING_IN))
+        (*key == 'M' && !user_state_is_hidden(rec->state)))
         want(rock, userid);
     user_record_free(&rec);
     free(userid);

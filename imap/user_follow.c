@@ -128,7 +128,7 @@ static void bring_up(struct user_record *rec, const char *userid, const mbentry_
     if (rec->state == USER_DELETED) user_record_drop_kept(rec);
     rec->state = state;
     rec->before = USER_ACTIVE;
-    user_record_set_text(&rec->server, remote ? entry->server : NULL);
+    if (remote || state != USER_MOVING_OUT) user_record_set_text(&rec->server, remote ? entry->server : NULL);
     user_record_set_text(&rec->id, entry->uniqueid);
     user_record_set_userid(rec, userid, now);
 }
@@ -226,7 +226,7 @@ static int drop_if_stale(struct txn *txn, struct txn_db *db, const struct buf *k
     char *id = xstrndup(val, len);
     r = fetch_by_id(txn, id, &rec);
     bool right = rec && !strcmp(rec->userid, userid) && rec->state != USER_DELETED &&
-                 (!hidden || rec->state == USER_MOVING_IN);
+                 (!hidden || user_state_is_hidden(rec->state));
     if (!r && !right) {
         r = txn_db_delete(db, key->s, key->len);
         *changed = true;

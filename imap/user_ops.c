@@ -156,12 +156,51 @@ int user_enable(struct txn *txn, const char *userid)
     char *inbox = NULL;
 
     int r = begin(txn, userid, &inbox, &now, &rec);
-    if (!r && rec->state == USER_MOVED) r = IMAP_MAILBOX_NOTSUPPORTED;
+    if (!r && (rec->state == USER_MOVED || rec->state == USER_MOVING_OUT)) r = IMAP_MAILBOX_NOTSUPPORTED;
     if (!r && rec->state == USER_MOVING_IN) r = mboxlist_lookup(inbox, NULL, txn);
     if (!r && rec->state != USER_ACTIVE) {
         rec->state = USER_ACTIVE;
         rec->changed = txn_time(txn);
         user_record_set_text(&rec->reason, NULL);
+        r = put(txn, rec);
+    }
+    user_record_free(&now);
+    user_record_free(&rec);
+    free(inbox);
+    return r;
+}
+
+int user_leave(struct txn *txn, const char *userid, const char *server)
+{
+    struct user_record *now = NULL, *rec = NULL;
+    char *inbox = NULL;
+
+    int r = begin(txn, userid, &inbox, &now, &rec);
+    if (!r && rec->state != USER_ACTIVE && rec->state != USER_DISABLED && rec->state != USER_MOVING_OUT)
+        r = IMAP_MAILBOX_NOTSUPPORTED;
+    if (!r) r = mboxlist_lookup(inbox, NULL, txn);
+    if (!r && (rec->state != USER_MOVING_OUT || strcmpnull(rec->server, server))) {
+        rec->state = USER_MOVING_OUT; /* the reason why he was disabled stays */
+        rec->changed = txn_time(txn);
+        user_record_set_text(&rec->server, server);
+        r = put(txn, rec);
+    }
+    user_record_free(&now);
+    user_record_free(&rec);
+    free(inbox);
+    return r;
+}
+
+int user_stay(struct txn *txn, const char *userid, enum user_state state)
+{
+    struct user_record *now = NULL, *rec = NULL;
+    char *inbox = NULL;
+
+    int r = begin(txn, userid, &inbox, &now, &rec);
+    if (!r && rec->state == USER_MOVING_OUT) {
+        rec->state = state;
+        rec->changed = txn_time(txn);
+        user_record_set_text(&rec->server, NULL);
         r = put(txn, rec);
     }
     user_record_free(&now);

@@ -22,6 +22,13 @@ int user_disable(struct txn *txn, const char *userid, const char *reason);
 /* Also of who is moving in: he has arrived. He needs an INBOX. */
 int user_enable(struct txn *txn, const char *userid);
 /*
+ * He has INBOX and all here still, but lives on that server now, or will in a moment: nobody changes anything here. IMAP_MAILBOX_NOTSUPPORTED:
+ * he is neither active nor disabled. Again with the same server is fine.
+ */
+int user_leave(struct txn *txn, const char *userid, const char *server);
+/* He stays here after all, active or disabled as he was. */
+int user_stay(struct txn *txn, const char *userid, enum user_state state);
+/*
  * A master says in which state he is, active or disabled, why and since when: so it is here, but who is moving in stays so. said has no
  * id. IMAP_NOTFOUND.
  */

@@ -296,6 +296,8 @@ bool user_record_refuses(const char *userid, struct buf *text)
         buf_setcstr(text, "This account is on its way to this server, please try again later");
     else if (rec->state == USER_MOVED && !has_inbox(userid))
         buf_printf(text, "This account has moved to %s", rec->server ? rec->server : "another server");
+    else if (rec->state == USER_MOVING_OUT)
+        buf_printf(text, "This account is moving to %s, please try again there", rec->server ? rec->server : "another server");
     else
         refused = false;
     user_record_free(&rec);
@@ -328,7 +330,7 @@ int user_record_delivery(const char *userid)
     if (user_record_lookup(userid, NULL, &rec)) return 0;
     if (rec->state == USER_DISABLED && how != IMAP_ENUM_DISABLED_USER_DELIVERY_ACCEPT)
         r = how == IMAP_ENUM_DISABLED_USER_DELIVERY_REJECT ? IMAP_USER_DISABLED : IMAP_MAILBOX_DISABLED;
-    else if (rec->state == USER_MOVING_IN || (rec->state == USER_MOVED && !has_inbox(userid)))
+    else if (user_state_is_hidden(rec->state) || (rec->state == USER_MOVED && !has_inbox(userid)))
         r = IMAP_MAILBOX_MOVED;
     user_record_free(&rec);
     return r;
@@ -366,7 +368,7 @@ static int index_keys(struct txn_db *db, const struct user_record *rec, bool set
         user_key_name(rec->userid, &key);
         r = set_key(db, &key, rec->id, set);
     }
-    if (!r && rec->state == USER_MOVING_IN) {
+    if (!r && user_state_is_hidden(rec->state)) {
         user_key_hidden(rec->userid, &key);
         r = set_key(db, &key, rec->id, set);
     }

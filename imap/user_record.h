@@ -39,7 +39,7 @@ int user_record_by_name(struct txn *txn, const char *userid, struct user_record 
 /* Every record of the file as it stands, in order of the ids. What is none is told by rec NULL, with its bytes. */
 typedef int user_record_cb(const char *key, size_t keylen, const struct user_record *rec, void *rock);
 int user_record_foreach(struct txn *txn, user_record_cb *cb, void *rock);
-/* Users that are moving in, by name; nothing if the file can't be read. */
+/* Users that are moving in or out, by name; nothing if the file can't be read. */
 void user_record_hidden(strarray_t *userids);
 bool user_record_is_hidden(const char *userid);
 

@@ -38,12 +38,13 @@ struct move {
     const char *owner; /* NULL: nobody's */
     int (*copy)(struct sync_client *sc, const char *name);
     int (*verify)(struct sync_client *sc, const char *name);
-    int (*remove)(struct txn *txn, const char *name, const char *server);
+    xfer_then *then; /* when both ends are equal, with the owner's namespace locked; NULL: nothing */
+    void *rock;
 };
 
 /* Is the other end this very server, under whatever name? It is given a file that nobody else has; if it then
  * lies in a reserve area of ours, it is. The removal of the source would remove the copy. */
-static int refuse_self(struct sync_client *sc)
+int xfer_refuse_self(struct sync_client *sc)
 {
     char *partition = partition_select_local();
     char nonce[MAKEUUID_LEN];
@@ -71,20 +72,22 @@ int xfer_connect(struct sync_client *sc, const char *server, const char *partiti
     sc->partition = partition;
     sc->proxy = sc->localonly = true;
     int r = sync_client_connect(sc);
-    if (!r) r = refuse_self(sc);
+    if (!r) r = xfer_refuse_self(sc);
     if (!r) r = sync_client_restart(sc);
     return r;
 }
 
 /* ---- steps ---- */
 
-static int remove_here(const struct move *move, const char *server)
+typedef int remove_fn(struct txn *txn, const char *name, const char *server);
+
+static int remove_here(remove_fn *remove, const char *name, const char *server)
 {
     struct txn *txn = NULL;
 
     int r = txn_begin(&txn);
     if (!r) mboxlist_moved_to(txn, server);
-    if (!r) r = move->remove(txn, move->name, server);
+    if (!r) r = remove(txn, name, server);
     if (!r) r = txn_commit(&txn, NULL);
     txn_abort(&txn);
     return r;
@@ -109,13 +112,13 @@ static int finish(struct sync_client *sc, const struct move *move)
     sc->differences = 0;
     if (!r) r = move->verify(sc, move->name);
     if (!r && sc->differences) r = IMAP_SYNC_CHECKSUM;
-    if (!r) r = remove_here(move, sc->servername);
+    if (!r && move->then) r = move->then(sc, move->name, move->rock);
     namelock_release(&lock);
     limit_silence(sc, usual);
     return r;
 }
 
-static int run(struct sync_client *sc, const struct move *move)
+static int copy_and_finish(struct sync_client *sc, const struct move *move)
 {
     struct namelock *job = NULL;
 
@@ -126,6 +129,13 @@ static int run(struct sync_client *sc, const struct move *move)
     if (!r) r = finish(sc, move);
     namelock_release(&job);
     if (!r && sync_client_restart(sc)) sc->broken = true;
+    return r;
+}
+
+static int run(struct sync_client *sc, const struct move *move)
+{
+    int r = copy_and_finish(sc, move);
+
     syslog(r ? LOG_ERR : LOG_NOTICE, "XFER of %s to %s: %s", move->name, sc->servername,
            r ? error_message(r) : "moved");
     return r;
@@ -141,9 +151,27 @@ static int remove_user(struct txn *txn, const char *userid, const char *server)
     return r ? r : user_record_set_moved(txn, userid, server);
 }
 
+int xfer_remove_user(const char *userid, const char *server)
+{
+    return remove_here(remove_user, userid, server);
+}
+
+static int then_remove_user(struct sync_client *sc, const char *userid, void *rock)
+{
+    (void)rock;
+    return xfer_remove_user(userid, sc->servername);
+}
+
+int xfer_copy_user(struct sync_client *sc, const char *userid, xfer_then *then, void *rock)
+{
+    const struct move move = { userid, userid, sync_do_user, sync_verify_user, then, rock };
+
+    return copy_and_finish(sc, &move);
+}
+
 int xfer_user(struct sync_client *sc, const char *userid)
 {
-    const struct move move = { userid, userid, sync_do_user, sync_verify_user, remove_user };
+    const struct move move = { userid, userid, sync_do_user, sync_verify_user, then_remove_user, NULL };
     mbentry_t *inbox = NULL;
     char *name = mboxname_user_mbox(userid, NULL);
 
@@ -182,9 +210,15 @@ static int remove_mailbox(struct txn *txn, const char *name, const char *server)
     return r ? r : mboxlist_deletemailbox(txn, name, true, NULL, NULL, REMOVE_HOW);
 }
 
+static int then_remove_mailbox(struct sync_client *sc, const char *name, void *rock)
+{
+    (void)rock;
+    return remove_here(remove_mailbox, name, sc->servername);
+}
+
 int xfer_mailbox(struct sync_client *sc, const char *name)
 {
-    const struct move move = { name, NULL, copy_mailbox, verify_mailbox, remove_mailbox };
+    const struct move move = { name, NULL, copy_mailbox, verify_mailbox, then_remove_mailbox, NULL };
 
     return run(sc, &move);
 }

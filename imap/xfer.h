@@ -16,6 +16,18 @@
  * sync_client_fini in any case. IMAP_SERVER_UNAVAILABLE: no answer, or it has no sync commands for us.
  * IMAP_BAD_SERVER: it is this server. */
 int xfer_connect(struct sync_client *sc, const char *server, const char *partition);
+/* The same question of a connection that was made otherwise: 0, or IMAP_BAD_SERVER. RESTART it afterwards. */
+int xfer_refuse_self(struct sync_client *sc);
+
+/*
+ * Copy a user, a last time with his namespace locked, and compare; when both ends are equal, `then` (may be NULL) is called under the
+ * lock. IMAP_SYNC_CHECKSUM: they are not.
+ */
+typedef int xfer_then(struct sync_client *sc, const char *name, void *rock);
+int xfer_copy_user(struct sync_client *sc, const char *userid, xfer_then *then, void *rock);
+/* What he has here goes, in one transaction, and his record says where he is. */
+int xfer_remove_user(const char *userid, const char *server);
+
 /* IMAP_SYNC_CHECKSUM: the copy is not equal; what differs is logged. */
 int xfer_user(struct sync_client *sc, const char *userid);
 int xfer_mailbox(struct sync_client *sc, const char *name); /* a shared one; internal name */

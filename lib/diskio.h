@@ -134,6 +134,12 @@ int diskio_copyfile(const char *from, const char *to, unsigned flags);
 /* Copies len bytes (UINT64_MAX: to the end) between open files; the count or -errno. */
 int64_t diskio_copyrange(int from, uint64_t fromoff, int to, uint64_t tooff, uint64_t len);
 
+/*
+ * path, with its directories, has these bytes and no others, durably, or is as it was; the new ones are in
+ * path.NEW until then, so one process at a time. Mode 0640.
+ */
+int diskio_replacefile(const char *path, const void *base, size_t len);
+
 /* -- mapped reading -- */
 /*
  * A read-only shared mapping of bytes [0, len). Bytes beyond the end of file must not be

@@ -348,3 +348,25 @@ bool diskio_can_create(const char *dir)
     free(at);
     return yes;
 }
+
+/* -- whole files -- */
+
+int diskio_replacefile(const char *path, const void *base, size_t len)
+{
+    char *tmp = xasprintf("%s.NEW", path);
+    int r = diskio_mkparents(path, 0755);
+    int fd = r ? r : diskio_open(tmp, O_WRONLY | O_CREAT | O_TRUNC, 0640);
+
+    if (fd < 0) {
+        r = fd;
+    }
+    else {
+        r = diskio_write(fd, base, len);
+        if (!r) r = diskio_fsync(fd);
+        diskio_close(fd);
+    }
+    if (!r) r = diskio_rename(tmp, path);
+    if (!r) r = diskio_sync_parent(path);
+    free(tmp);
+    return r;
+}

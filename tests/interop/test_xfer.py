@@ -228,3 +228,18 @@ def test_a_connection_that_breaks_on_the_way(factory, debian_factory, bytes_):
         assert xfer(one, two).status == "OK"
     moved(one, two, before)
     is_sound(two)
+
+
+def test_move_user_to_361(factory, debian_factory):
+    """move_user to a 3.6.1: equal there and gone here; and a program that says no leaves nothing there."""
+    ours, theirs = servers(factory, debian_factory, "ours", "debian")
+    ours.conf.update({"sync_authname": "repl", "sync_password": password("repl"), "sync_port": theirs.ports["csync"]})
+    ours.write_conf()
+    fill(ours)
+    before = facts(ours)
+    done = ours.run("move_user", "-S", "127.0.0.1", "--switch", "/bin/false", "alice", check=False)
+    assert done.returncode == 1 and "/bin/false: exit status 1" in done.stderr, done
+    assert (facts(ours), facts(theirs)) == (before, [])
+    ours.run("move_user", "-S", "127.0.0.1", "--grace", "0", "alice")
+    moved(ours, theirs, before)
+    assert ours.run("cyr_user", "list", "alice").stdout.split("\t")[1] == "moved"

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef INCLUDED_MOVE_USER_H
+#define INCLUDED_MOVE_USER_H
+/*
+ * move_user -- the parts of the program: how far a move has come (_state), and its steps (_steps)
+ *
+ * While a user moves there is a file of him in <configdirectory>/moves, replaced as a whole before each step begins. So whoever
+ * finds it knows what may have happened, and every step can be done again:
+ *
+ *     COPYING    he lives here; there may be a copy, or a part of one, on the target
+ *     SWITCHING  the copy is equal, he is "moving-out" (nothing changes here); the switch command may have run, or not
+ *     SWITCHED   he lives there; what is here waits for the end of the grace period
+ *     ABORTING   he lives here; the copy is being removed
+ *
+ * Without a file there is no move: he is here, or his record says that he has moved.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "strarray.h"
+#include "user_codec.h"
+
+enum move_step { MOVE_COPYING, MOVE_SWITCHING, MOVE_SWITCHED, MOVE_ABORTING };
+
+struct move_state {
+    char *userid;
+    char *id;                          /* uniqueid of his INBOX */
+    char *target, *channel, *partition; /* as sync_client's -S, -n, -p; the last two NULL: none */
+    char *command;                     /* path of the switch command; NULL: none */
+    enum move_step step;
+    enum user_state before; /* active or disabled: as he was */
+    int64_t grace;          /* seconds */
+    time_t switched;        /* UTC; 0: not yet */
+};
+
+/* ---- _state: 0, IMAP_IOERROR (logged), IMAP_NOTFOUND; a file that can't be read: IMAP_MAILBOX_BADFORMAT ---- */
+const char *move_step_name(enum move_step step);
+void move_state_free(struct move_state **statep);
+int move_state_read(const char *userid, struct move_state **statep);
+int move_state_write(const struct move_state *state);
+int move_state_remove(const char *userid);
+/* Users that have one, by name. */
+int move_state_list(strarray_t *userids);
+
+/* ---- _steps ---- */
+enum move_end {
+    MOVE_DONE,       /* as far as it goes now: moved, in grace, or (abort) as before */
+    MOVE_UNDONE,     /* it failed; the copy is removed, he is as he was */
+    MOVE_UNFINISHED, /* it stopped: the file stays, to go on or abort */
+};
+struct move_options {
+    bool now;            /* the grace period is over */
+    int verbose;         /* as struct sync_client's */
+    unsigned timeout;    /* seconds of the switch command */
+};
+/* Nothing of him is on the target, so that all that will be there is the copy. IMAP_MAILBOX_EXISTS; else what sync_client says. Told on stderr. */
+int move_check_target(struct move_state *state, const struct move_options *o);
+/* Begin or go on. What happens is told on stdout, what fails on stderr. */
+enum move_end move_go_on(struct move_state *state, const struct move_options *o);
+/* Back to where it began. */
+enum move_end move_abort(struct move_state *state, const struct move_options *o);
+
+#endif

@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * move_user_steps -- the steps of a move, each of which can be done again (move_user.h)
+ *
+ * Who writes where is decided by two things only: what is on disk of the user's record, and what the switch command has done. So he is
+ * "moving-out" before the command may run, and is never made active again while the copy may have something that is not here.
+ */
+#include <config.h>
+
+#include "move_user.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "imap_err.h"
+#include "libconfig.h"
+#include "mboxlist.h"
+#include "mboxname.h"
+#include "sync_client.h"
+#include "txn.h"
+#include "user_ops.h"
+#include "util.h"
+#include "xfer.h"
+#include "xmalloc.h"
+#include "xsyslog.h"
+
+/*
+ * Sessions ask at every command, but only once a second, whether their user may still be here, and one that has asked may wait for the lock
+ * of the last copy. After so many seconds there is none left. With --enable-test-hooks CYLINDER_MOVE_SETTLE takes its place.
+ */
+#define SETTLE 2
+
+static unsigned settle(void)
+{
+#ifdef ENABLE_TEST_HOOKS
+    const char *hook = getenv("CYLINDER_MOVE_SETTLE");
+    uint32_t n;
+    if (hook && !parse_u32_cstr(hook, &n)) return n;
+#endif
+    return SETTLE;
+}
+
+struct move {
+    struct move_state *state;
+    const struct move_options *o;
+    struct sync_client sc;
+};
+
+/* ---- words ---- */
+
+static void say(const struct move *m, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void say(const struct move *m, const char *fmt, ...)
+{
+    struct buf text = BUF_INITIALIZER;
+    va_list args;
+
+    va_start(args, fmt);
+    buf_vprintf(&text, fmt, args);
+    va_end(args);
+    printf("%s: %s\n", m->state->userid, buf_cstring(&text));
+    fflush(stdout);
+    syslog(LOG_NOTICE, "move of %s to %s: %s", m->state->userid, m->state->target, buf_cstring(&text));
+    buf_free(&text);
+}
+
+static void complain(const struct move *m, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void complain(const struct move *m, const char *fmt, ...)
+{
+    struct buf text = BUF_INITIALIZER;
+    va_list args;
+
+    va_start(args, fmt);
+    buf_vprintf(&text, fmt, args);
+    va_end(args);
+    fprintf(stderr, "move_user: %s: %s\n", m->state->userid, buf_cstring(&text));
+    syslog(LOG_ERR, "move of %s to %s: %s", m->state->userid, m->state->target, buf_cstring(&text));
+    buf_free(&text);
+}
+
+static int complain_of(struct move *m, const char *what, int r)
+{
+    if (r == IMAP_SYNC_CHECKSUM && m->sc.differences)
+        complain(m, "%s: the copy is not equal", what);
+    else if (r)
+        complain(m, "%s: %s", what, sync_client_errtext(&m->sc, r));
+    return r;
+}
+
+static enum move_end unfinished(const struct move *m)
+{
+    complain(m, "not finished (%s): --resume goes on, --abort goes back", move_step_name(m->state->step));
+    return MOVE_UNFINISHED;
+}
+
+static int set_step(struct move *m, enum move_step step)
+{
+    m->state->step = step;
+    return complain_of(m, "file of the move", move_state_write(m->state));
+}
+
+/* ---- the target ---- */
+
+static int connect_target(struct move *m)
+{
+    struct sync_client *sc = &m->sc;
+
+    if (sc->backend && !sc->broken) return 0;
+    sc->servername = m->state->target;
+    sc->channel = m->state->channel;
+    sc->partition = m->state->partition;
+    sc->verbose = m->o->verbose;
+    sc->localonly = true;
+    int r = sync_client_connect(sc);
+    if (!r) r = xfer_refuse_self(sc);
+    if (!r) r = sync_client_restart(sc);
+    if (r) buf_reset(&sc->answer); /* an earlier one, that did no harm */
+    return complain_of(m, m->state->target, r);
+}
+
+/* Names of what the target has of him. *inbox: the uniqueid of his INBOX there, NULL: none; the caller frees. */
+static int list_target(struct move *m, strarray_t *names, char **inbox)
+{
+    struct sync_state state = SYNC_STATE_INITIALIZER;
+    int r = sync_state_get(&m->sc, "USER", m->state->userid, &state);
+
+    *inbox = NULL;
+    for (int i = 0; !r && i < ptrarray_size(&state.folders); i++) {
+        const struct sync_remote *remote = ptrarray_nth(&state.folders, i);
+        if (!sync_folder_is_plain(&remote->folder)) continue;
+        strarray_append(names, remote->folder.name);
+        if (mboxname_isusermailbox(remote->folder.name, true)) *inbox = xstrdup(remote->folder.uniqueid);
+    }
+    sync_state_fini(&state);
+    return r;
+}
+
+int move_check_target(struct move_state *state, const struct move_options *o)
+{
+    struct move m = { .state = state, .o = o };
+    strarray_t names = STRARRAY_INITIALIZER;
+    char *inbox = NULL;
+
+    int r = connect_target(&m);
+    if (!r) {
+        r = list_target(&m, &names, &inbox);
+        if (!r && strarray_size(&names)) r = IMAP_MAILBOX_EXISTS;
+        if (r == IMAP_MAILBOX_EXISTS)
+            complain(&m, "%s has something of this user already: %s", state->target, strarray_nth(&names, 0));
+        else
+            complain_of(&m, "asking what the target has", r);
+    }
+    free(inbox);
+    strarray_fini(&names);
+    sync_client_fini(&m.sc);
+    return r;
+}
+
+static int is_known_here(const struct move *m, const char *name)
+{
+    mbentry_t *entry = NULL;
+    char *owner = mboxname_to_userid(name);
+    int r = strcmpnull(owner, m->state->userid) ? IMAP_MAILBOX_NONEXISTENT : mboxlist_lookup_allow_all(name, &entry, NULL);
+
+    mbentry_free(&entry);
+    free(owner);
+    return r;
+}
+
+/* Of a copy whose INBOX has gone, or did not come: one by one, and only what there is here too. */
+static int remove_rest(struct move *m)
+{
+    strarray_t names = STRARRAY_INITIALIZER;
+    char *inbox = NULL;
+    int r = list_target(m, &names, &inbox);
+
+    for (int i = strarray_size(&names) - 1; !r && i >= 0; i--) {
+        const char *name = strarray_nth(&names, i);
+        if (is_known_here(m, name))
+            complain(m, "%s: left on the target, there is none here", name);
+        else
+            r = sync_client_command(&m->sc, "APPLY", dlist_newatom(NULL, "LOCAL_UNMAILBOX", name), NULL, NULL);
+    }
+    free(inbox);
+    strarray_fini(&names);
+    return r;
+}
+
+/*
+ * There was nothing of him before the copy; an INBOX with another id has been made since, by somebody else: IMAP_MAILBOX_EXISTS. *there: the
+ * copy has its INBOX.
+ */
+static int check_copy(struct move *m, bool *there)
+{
+    strarray_t names = STRARRAY_INITIALIZER;
+    char *inbox = NULL;
+    int r = list_target(m, &names, &inbox);
+
+    *there = inbox != NULL;
+    if (!r && inbox && strcmp(inbox, m->state->id) != 0) {
+        complain(m, "the INBOX on the target is not the copy: nothing is changed there");
+        r = IMAP_MAILBOX_EXISTS;
+    }
+    free(inbox);
+    strarray_fini(&names);
+    return r;
+}
+
+static int remove_copy(struct move *m)
+{
+    bool there;
+    int r = check_copy(m, &there);
+
+    if (!r && there)
+        r = sync_client_command(&m->sc, "APPLY", dlist_newatom(NULL, "LOCAL_UNUSER", m->state->userid), NULL, NULL);
+    return r ? r : remove_rest(m);
+}
+
+/* ---- the user's record here ---- */
+
+static int change_record(struct move *m, bool leave)
+{
+    struct txn *txn = NULL;
+    int r = txn_begin(&txn);
+
+    if (!r)
+        r = leave ? user_leave(txn, m->state->userid, m->state->target)
+                  : user_stay(txn, m->state->userid, m->state->before);
+    if (!r) r = txn_commit(&txn, NULL);
+    txn_abort(&txn);
+    return r;
+}
+
+static int then_leave(struct sync_client *sc, const char *userid, void *rock)
+{
+    (void)sc;
+    (void)userid;
+    return change_record(rock, true);
+}
+
+static int then_stay(struct sync_client *sc, const char *userid, void *rock)
+{
+    (void)sc;
+    (void)userid;
+    return change_record(rock, false);
+}
+
+/* What there is here of him: *mine, he with this id; *leaving, and he is moving out. */
+static int look_here(const struct move *m, bool *mine, bool *leaving)
+{
+    struct user_record *rec = NULL;
+    mbentry_t *entry = NULL;
+    char *name = mboxname_user_mbox(m->state->userid, NULL);
+
+    *mine = *leaving = false;
+    int r = mboxlist_lookup(name, &entry, NULL);
+    if (!r) *mine = !strcmpnull(entry->uniqueid, m->state->id);
+    if (!r) r = user_record_of_inbox(entry, NULL, &rec);
+    if (!r) *leaving = *mine && rec->state == USER_MOVING_OUT;
+    user_record_free(&rec);
+    mbentry_free(&entry);
+    free(name);
+    return r == IMAP_MAILBOX_NONEXISTENT ? 0 : r;
+}
+
+/* ---- the switch command ---- */
+
+enum answer { ANSWER_YES, ANSWER_NO, ANSWER_UNKNOWN };
+
+static void run_command(const struct move *m, const char *from, const char *to) __attribute__((noreturn));
+static void run_command(const struct move *m, const char *from, const char *to)
+{
+    setenv("MOVE_USER", m->state->userid, 1);
+    setenv("MOVE_FROM", from, 1);
+    setenv("MOVE_TO", to, 1);
+    alarm(m->o->timeout);
+    execl(m->state->command, m->state->command, m->state->userid, from, to, (char *)NULL);
+    fprintf(stderr, "move_user: %s: %s\n", m->state->command, strerror(errno));
+    _exit(127);
+}
+
+/* Only who ends by himself has said whether the directory is changed. */
+static enum answer call_command(const struct move *m, const char *from, const char *to)
+{
+    int status;
+
+    if (!m->state->command) return ANSWER_YES;
+    say(m, "%s %s %s %s", m->state->command, m->state->userid, from, to);
+    pid_t pid = fork();
+    if (!pid) run_command(m, from, to);
+    if (pid < 0) {
+        complain(m, "%s: %s", m->state->command, strerror(errno));
+        return ANSWER_NO;
+    }
+    while (waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR) return ANSWER_UNKNOWN;
+    if (WIFEXITED(status) && !WEXITSTATUS(status)) return ANSWER_YES;
+    if (WIFEXITED(status))
+        complain(m, "%s: exit status %d", m->state->command, WEXITSTATUS(status));
+    else
+        complain(m, "%s: ended by signal %d, nobody knows what it has done", m->state->command, WTERMSIG(status));
+    return WIFEXITED(status) ? ANSWER_NO : ANSWER_UNKNOWN;
+}
+
+/* ---- back ---- */
+
+static enum move_end finish_abort(struct move *m)
+{
+    int r = connect_target(m);
+
+    if (!r) r = complain_of(m, "removing the copy", remove_copy(m));
+    if (!r) r = complain_of(m, "file of the move", move_state_remove(m->state->userid));
+    if (r) return unfinished(m);
+    say(m, "the copy is removed");
+    return MOVE_UNDONE;
+}
+
+/* Nothing was ever done on the copy. */
+static enum move_end undo(struct move *m)
+{
+    int r = complain_of(m, "staying here", change_record(m, false));
+
+    if (!r) r = set_step(m, MOVE_ABORTING);
+    return r ? unfinished(m) : finish_abort(m);
+}
+
+/*
+ * The copy has been, or may have been, where he lives. What came there comes back in the last copy, which goes both ways;
+ * he is active here when both ends are equal, not before.
+ */
+static enum move_end go_back(struct move *m)
+{
+    bool mine, leaving, there;
+    int r = look_here(m, &mine, &leaving);
+
+    if (!r && !mine) {
+        complain(m, "there is nothing here any more to go back to");
+        return MOVE_UNFINISHED;
+    }
+    if (!r) r = connect_target(m);
+    if (!r) r = complain_of(m, "asking what the target has", check_copy(m, &there));
+    if (!r && call_command(m, m->state->target, config_servername) != ANSWER_YES) return unfinished(m);
+    if (!r) r = set_step(m, MOVE_SWITCHING); /* as if it had not been switched */
+    if (!r) r = connect_target(m); /* it may have gone meanwhile */
+    if (!r) r = complain_of(m, "copying back", xfer_copy_user(&m->sc, m->state->userid, then_stay, m));
+    if (!r) r = set_step(m, MOVE_ABORTING);
+    return r ? unfinished(m) : finish_abort(m);
+}
+
+enum move_end move_abort(struct move_state *state, const struct move_options *o)
+{
+    struct move m = { .state = state, .o = o };
+    enum move_end end = state->step == MOVE_COPYING    ? undo(&m)
+                        : state->step == MOVE_ABORTING ? finish_abort(&m)
+                                                       : go_back(&m);
+
+    sync_client_fini(&m.sc);
+    return end == MOVE_UNDONE ? MOVE_DONE : end;
+}
+
+/* ---- forth ---- */
+
+/*
+ * Two last copies: after the first nobody begins anything here, so what was waiting for its lock is in the second.
+ */
+static int copy(struct move *m)
+{
+    const char *userid = m->state->userid;
+    bool there;
+
+    say(m, "copying");
+    int r = connect_target(m);
+    if (r) return r;
+    r = check_copy(m, &there);
+    if (!r) r = xfer_copy_user(&m->sc, userid, then_leave, m);
+    if (!r) {
+        say(m, "equal, nothing changes here any more");
+        sleep(settle());
+        r = xfer_copy_user(&m->sc, userid, NULL, NULL);
+    }
+    if (!r) say(m, "verified");
+    complain_of(m, "copying", r);
+    return r ? r : set_step(m, MOVE_SWITCHING);
+}
+
+/* *end is set unless he has been switched. */
+static bool do_switch(struct move *m, enum move_end *end)
+{
+    enum answer answer = call_command(m, config_servername, m->state->target);
+
+    if (answer == ANSWER_YES) {
+        m->state->switched = time(NULL);
+        if (!set_step(m, MOVE_SWITCHED)) {
+            say(m, "switched");
+            return true;
+        }
+    }
+    *end = answer == ANSWER_NO ? undo(m) : unfinished(m);
+    return false;
+}
+
+static bool in_grace(const struct move *m)
+{
+    time_t end = m->state->switched + (time_t)m->state->grace;
+    char text[32];
+    struct tm tm;
+
+    if (m->o->now || time(NULL) >= end) return false;
+    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&end, &tm));
+    say(m, "what is here stays until %s", text);
+    return true;
+}
+
+/* The second look at the copy; only then what is here goes. */
+static int destroy(struct move *m)
+{
+    int r = connect_target(m);
+
+    m->sc.differences = 0;
+    if (!r) r = complain_of(m, "second comparison", sync_verify_kept(&m->sc, m->state->userid));
+    if (!r && m->sc.differences) {
+        complain(m, "the copy lacks something: nothing is removed here");
+        r = IMAP_SYNC_CHECKSUM;
+    }
+    return r ? r : complain_of(m, "removing what is here", xfer_remove_user(m->state->userid, m->state->target));
+}
+
+static enum move_end after_switch(struct move *m)
+{
+    bool mine, leaving;
+
+    if (in_grace(m)) return MOVE_DONE;
+    int r = complain_of(m, "user", look_here(m, &mine, &leaving));
+    if (!r && mine && !leaving) {
+        complain(m, "somebody has made him active here: nothing is removed");
+        r = IMAP_MAILBOX_NOTSUPPORTED;
+    }
+    if (!r && mine) r = destroy(m);
+    if (!r) r = complain_of(m, "file of the move", move_state_remove(m->state->userid));
+    if (r) return unfinished(m);
+    say(m, "moved");
+    return MOVE_DONE;
+}
+
+static enum move_end go_on(struct move *m)
+{
+    enum move_end end = MOVE_UNFINISHED;
+    bool mine, leaving = true;
+
+    if (m->state->step == MOVE_ABORTING) return finish_abort(m);
+    if (m->state->step == MOVE_SWITCHING) {
+        if (complain_of(m, "user", look_here(m, &mine, &leaving))) return unfinished(m);
+        if (!leaving && set_step(m, MOVE_COPYING)) return unfinished(m); /* it died on the way back: he has worked here since */
+    }
+    if (m->state->step == MOVE_COPYING && copy(m)) return undo(m);
+    if (m->state->step == MOVE_SWITCHING && !do_switch(m, &end)) return end;
+    return after_switch(m);
+}
+
+enum move_end move_go_on(struct move_state *state, const struct move_options *o)
+{
+    struct move m = { .state = state, .o = o };
+    enum move_end end = go_on(&m);
+
+    sync_client_fini(&m.sc);
+    return end;
+}

@@ -1,0 +1,380 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""move_user: users are copied to another server, compared, switched, and removed; whatever fails or dies, each is whole on one."""
+
+import glob
+import os
+import signal
+import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from cyltest.clients import Rejected
+from cyltest.pair import Pair
+from cyltest.syncdata import fill_user, login, message, user_state
+
+CONF = {"conversations": True, "unixhierarchysep": False, "altnamespace": False, "virtdomains": "off",
+        "expunge_mode": "delayed", "delete_mode": "delayed"}
+# The directory of these tests: a file that says where a user lives. What runs before and after its change is in MOVE_BEFORE, MOVE_AFTER.
+SWITCH = """#!/bin/sh
+eval "$MOVE_BEFORE"
+[ "$1 $2 $3" = "$MOVE_USER $MOVE_FROM $MOVE_TO" ] || exit 9
+echo "$3" >"$MOVE_DIRECTORY/$1"
+eval "$MOVE_AFTER"
+"""
+
+
+class Servers:
+    """one and two, and a directory that says who lives where."""
+
+    def __init__(self, one, two):
+        self.one, self.two = one, two
+        self.directory = one.path("directory")
+        one.account.mkdir(self.directory)
+        self.switch = one.path("switch")
+        with open(self.switch, "w", encoding="ascii") as f:
+            f.write(SWITCH)
+        os.chmod(self.switch, 0o755)
+        for server in (one, two):
+            server.allow_log("SYNC|IOERROR|zero length|move of")
+
+    def move(self, *args, env=None, wanted=0):
+        """move_user on the source; stdout and stderr together."""
+        argv = [self.one.program("move_user"), "-C", self.one.imapd_conf, *map(str, args)]
+        done = subprocess.run(argv, env={**self.one.env, "MOVE_DIRECTORY": self.directory, "CYLINDER_MOVE_SETTLE": "0", **(env or {})}, cwd=self.one.path("tmp"),
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              timeout=120, check=False, **self.one.account.popen_args())
+        # where the hooks end a process they say what a shell says of SIGKILL
+        status = -signal.SIGKILL if done.returncode == 128 + signal.SIGKILL else done.returncode
+        assert status == wanted, (argv, done.returncode, done.stdout)
+        return done.stdout
+
+    def begin(self, user, *args, **kwargs):
+        return self.move("-S", "127.0.0.1", "--switch", self.switch, *args, user, **kwargs)
+
+    def lives(self, user):
+        """What the directory says; None: nobody has ever said anything."""
+        path = os.path.join(self.directory, user)
+        if not os.path.exists(path):
+            return None
+        with open(path, encoding="ascii") as f:
+            return f.read().strip()
+
+    def fill(self, user):
+        fill_user(self.one, user)
+        self.two.add_user(user)
+        return user_state(self.one, user)
+
+    def state(self, user):
+        """As cyr_user has it, or None."""
+        listed = self.one.run("cyr_user", "list", "--all", user).stdout.split("\t")
+        return listed[1] if len(listed) > 1 else None
+
+    def left(self):
+        return sorted(os.listdir(self.one.path("conf", "moves")))
+
+    def is_only_on(self, server, user, before):
+        """With all that he had, unchanged, and nothing of him on the other."""
+        assert user_state(server, user) == before
+        other = self.two if server is self.one else self.one
+        assert user_state(other, user) == {"MAILBOX": {}, "QUOTA": {}, "SEEN": {}, "LSUB": []}, user
+
+    def is_back(self, user, before):
+        self.is_only_on(self.one, user, before)
+        assert self.state(user) == "active" and user not in self.left()
+        assert self.lives(user) in (None, self.one.conf["servername"])
+
+    def has_moved(self, user, before):
+        self.is_only_on(self.two, user, before)
+        assert self.state(user) == "moved" and user not in self.left()
+        assert self.lives(user) == "127.0.0.1"
+
+
+@pytest.fixture(scope="module", name="servers")
+def _servers(module_factory):
+    pair = Pair(module_factory("one"), module_factory("two"))
+    for server in (pair.primary, pair.replica):
+        server.conf.update(CONF)
+    pair.start()
+    return Servers(pair.primary, pair.replica)
+
+
+class Client(threading.Thread):
+    """Appends by IMAP and delivers by LMTP as long as it may. done: subjects that were confirmed."""
+
+    def __init__(self, server, user):
+        super().__init__()
+        self.server, self.user, self.done, self.refusals = server, user, [], []
+
+    def run(self):
+        n = 100
+        try:
+            with self.server.imap(self.user) as imap, self.server.lmtp() as lmtp:
+                while True:
+                    n += 1
+                    imap.append("INBOX", message(n))
+                    self.done.append(f"test {n}")
+                    n += 1
+                    code, text = lmtp.deliver(message(n), [self.user])[0]
+                    if code != 250:
+                        self.refusals.append((code, text))
+                        return
+                    self.done.append(f"test {n}")
+        except (Rejected, EOFError, OSError) as gone:
+            self.refusals.append(gone)
+
+
+def subjects(server, user):
+    with server.imap(user) as imap:
+        imap.ok("SELECT INBOX")
+        lines = imap.ok("FETCH 1:* (BODY.PEEK[HEADER.FIELDS (SUBJECT)])").untagged
+        imap.logout()
+    return [line.split(b"Subject: ")[1].split(b"\r\n")[0].decode() for line in lines if b"Subject: " in line]
+
+
+def test_under_load_with_grace(servers):
+    """Nothing that was confirmed is lost, UIDVALIDITY stays; refused on the source, which keeps everything until the grace is over."""
+    one, two = servers.one, servers.two
+    before = servers.fill("anna")
+    client = Client(one, "anna")
+    client.start()
+    said = servers.begin("anna", env={"CYLINDER_MOVE_SETTLE": ""})  # as long as it is for everybody
+    client.join()
+    assert client.done and len(client.refusals) == 1, client.refusals
+    assert "what is here stays until" in said and servers.lives("anna") == "127.0.0.1"
+    after = user_state(two, "anna")
+    assert user_state(one, "anna") == after and servers.state("anna") == "moving-out"
+    got = subjects(two, "anna")
+    assert not set(client.done) - set(got) and len(got) == len(set(got))
+    assert got == [f"test {n}" for n in (1, 2, 3)] + client.done
+    for name, value in before["MAILBOX"].items():
+        for key in ("UIDVALIDITY", "UNIQUEID", "ACL"):
+            assert after["MAILBOX"][name][key] == value[key]
+    with pytest.raises(Rejected, match="moving to 127.0.0.1"):
+        one.imap("anna")
+    with one.lmtp() as lmtp:
+        assert lmtp.deliver(message(9), ["anna"])[0][0] == 451
+    assert servers.move("--list") == "anna\tswitched\t127.0.0.1\n"
+    assert one.run("cyr_user", "enable", "anna", check=False).returncode == 65
+    # he works there, and is not missed here
+    with two.imap("anna") as imap:
+        imap.ok("SELECT INBOX")
+        imap.ok(r"STORE 1 +FLAGS (\Deleted)")
+        imap.ok("EXPUNGE")
+        imap.ok("RENAME INBOX.Work INBOX.Play")
+        imap.append("INBOX", message(8))
+        imap.logout()
+    assert "what is here stays until" in servers.move("--resume", "anna")
+    there = user_state(two, "anna")
+    assert "moved" in servers.move("--resume", "--now")
+    servers.has_moved("anna", there)
+    one.run("ctl_cyrusdb", "-c")  # files go with the next checkpoint
+    ident = there["MAILBOX"]["user.anna"]["UNIQUEID"].decode()
+    assert not glob.glob(one.path(f"spool/**/{ident}/*"), recursive=True)
+    assert not glob.glob(one.path(f"conf/user/**/{ident}/*"), recursive=True)
+    assert servers.move("--list") == ""
+
+
+def test_whole_in_one_run(servers):
+    before = servers.fill("alice")
+    servers.begin("alice", "--grace", "0")
+    servers.has_moved("alice", before)
+    assert "no such user" in servers.begin("alice", wanted=67)
+
+
+def test_the_command_says_no(servers):
+    before = servers.fill("bob")
+    said = servers.begin("bob", env={"MOVE_BEFORE": "exit 3"}, wanted=1)
+    assert "exit status 3" in said and "the copy is removed" in said
+    servers.is_back("bob", before)
+    servers.one.deliver(message(7), "bob")
+    servers.begin("bob", "--now", "--grace", "5m")  # and then it works
+    assert subjects(servers.two, "bob")[-1] == "test 7"
+
+
+def test_a_disabled_user_stays_disabled(servers):
+    servers.fill("dora")
+    servers.one.run("cyr_user", "disable", "--reason", "unpaid", "dora")
+    servers.begin("dora", env={"MOVE_BEFORE": "exit 1"}, wanted=1)
+    assert servers.state("dora") == "disabled"
+    with pytest.raises(Rejected, match="unpaid"):
+        servers.one.imap("dora")
+
+
+def test_the_copy_is_not_equal(servers):
+    """Something on the target that a copy does not change: the move is undone, and says what it is."""
+    before = servers.fill("carol")
+    with login(servers.two) as csync:
+        csync.ok("APPLY SEEN %(USERID carol UNIQUEID foreign LASTREAD 1 LASTUID 2 LASTCHANGE 3 SEENUIDS 1:2)")
+    said = servers.begin("carol", wanted=1)
+    assert "DIFFERENCE seen carol foreign: only on the replica" in said and "the copy is not equal" in said
+    servers.is_back("carol", before)
+
+
+def test_who_is_there_is_not_touched(servers):
+    """Somebody of that name on the target, before the move or in the middle of it, is nobody's copy."""
+    servers.fill("erna")
+    servers.two.create_user("erna")
+    theirs = user_state(servers.two, "erna")
+    assert "has something of this user already" in servers.begin("erna", wanted=73)
+    assert user_state(servers.two, "erna") == theirs and "erna" not in servers.left()
+    before = servers.fill("frida")
+    servers.begin("frida", env={"MOVE_BEFORE": "kill -9 $PPID"}, wanted=-signal.SIGKILL)
+    servers.two.run("sync_reset", "-f", "frida")
+    servers.two.create_user("frida")
+    theirs = user_state(servers.two, "frida")["MAILBOX"]["user.frida"]["UNIQUEID"]
+    for way in ("--abort", "--resume"):
+        if way == "--resume":  # he is where the directory says; the copy has gone, so what is here stays
+            assert "not on the replica" in servers.move(way, "frida", "--now", wanted=75)
+        else:
+            assert "is not the copy" in servers.move(way, "frida", wanted=75)
+    assert user_state(servers.two, "frida")["MAILBOX"]["user.frida"]["UNIQUEID"] == theirs
+    assert user_state(servers.one, "frida") == before
+
+
+def test_second_comparison(servers):
+    """What only the source has is never removed; on the way back both ends are brought together."""
+    servers.fill("gina")
+    servers.begin("gina")
+    servers.one.restart()  # what is found at a start leaves him as he is
+    assert servers.state("gina") == "moving-out"
+    with servers.one.imap("admin") as imap:
+        imap.ok("SETACL user.gina admin lrswipkxtea")
+        imap.append("user.gina", message(50))
+        imap.logout()
+    with servers.two.imap("gina") as imap:
+        imap.append("INBOX.Work", message(51))
+        imap.ok("CREATE INBOX.New")
+        imap.append("INBOX.New", message(52))
+        imap.logout()
+    said = servers.move("--resume", "--now", "gina", wanted=75)
+    assert "DIFFERENCE user.gina: uid 4: only here" in said and "nothing is removed here" in said
+    assert servers.state("gina") == "moving-out"
+    servers.move("--abort", "gina")
+    servers.is_back("gina", user_state(servers.one, "gina"))
+    assert "test 50" in subjects(servers.one, "gina")
+    with servers.one.imap("gina") as imap:
+        assert b"* STATUS INBOX.Work (MESSAGES 2)" in imap.ok("STATUS INBOX.Work (MESSAGES)").untagged
+        assert b"* STATUS INBOX.New (MESSAGES 1)" in imap.ok("STATUS INBOX.New (MESSAGES)").untagged
+        imap.logout()
+
+
+KILLS = {
+    "before_anything": {"CYLINDER_DISKIO_KILL": "rename:1:/moves/"},
+    "moving_out": {"CYLINDER_DISKIO_KILL": "rename:2:/moves/"},
+    "before_the_command": {"MOVE_BEFORE": "kill -9 $PPID; exit 1"},
+    "after_the_command": {"MOVE_AFTER": "kill -9 $PPID"},
+    "switched": {"CYLINDER_DISKIO_KILL": "rename:3:/moves/"},
+    "the_command_hangs": {"MOVE_BEFORE": "exec sleep 60"},
+}
+
+
+@pytest.mark.parametrize("way", ["resume", "abort"])
+def test_killed(servers, way):
+    """At each step, all at the same time: afterwards he is whole on exactly one server, where the directory says."""
+    users = {f"{way}{n}": name for n, name in enumerate(KILLS)}
+    before = {user: servers.fill(user) for user in users}
+
+    def kill(user):
+        env = KILLS[users[user]]
+        hangs = users[user] == "the_command_hangs"
+        servers.begin(user, "--grace", "0", "--switch-timeout", 1, env=env, wanted=75 if hangs else -signal.SIGKILL)
+        return user in servers.left()
+
+    def go_on(user):
+        if not servers.move("--list").count(f"{user}\t"):
+            return servers.begin(user, "--grace", "0") if way == "resume" else None
+        return servers.move(f"--{way}", user)
+
+    with ThreadPoolExecutor(len(users)) as pool:
+        began = dict(zip(users, pool.map(kill, users)))
+        assert [users[user] for user in users if not began[user]] == ["before_anything"]
+        for user, name in users.items():
+            assert servers.state(user) == ("active" if name == "before_anything" else "moving-out")
+        list(pool.map(go_on, users))
+    for user in users:
+        (servers.has_moved if way == "resume" else servers.is_back)(user, before[user])
+
+
+@pytest.mark.parametrize("step", ["removing", "file"])
+def test_killed_at_the_end(servers, step):
+    """The source is removed, or is not; the file of the move is there, or not."""
+    user = f"last{step}"
+    before = servers.fill(user)
+    kill = {"removing": "unlink:1:/moves/", "file": "rename:1:/moves/"}[step]
+    servers.begin(user)
+    if step == "file":  # on the way back: nothing has happened, he lives there
+        servers.move("--abort", user, env={"CYLINDER_DISKIO_KILL": kill}, wanted=-signal.SIGKILL)
+        assert servers.move("--list") .count(f"{user}\tswitched")
+        servers.move("--abort", user)
+        servers.is_back(user, before)
+    else:
+        servers.move("--resume", "--now", user, env={"CYLINDER_DISKIO_KILL": kill}, wanted=-signal.SIGKILL)
+        assert user in servers.left()
+        servers.move("--resume", user, "--now")
+        servers.has_moved(user, before)
+
+
+def test_killed_while_copying(servers):
+    """The freeze ends with the process: he works on, and a new run, or a way back, finds what came."""
+    users = ("hans", "ida")
+    for user in users:
+        servers.fill(user)
+        with servers.one.imap(user) as imap:
+            for n in range(200):
+                imap.append("INBOX", message(n))
+            imap.logout()
+        argv = [servers.one.program("move_user"), "-C", servers.one.imapd_conf, "-v", "-S", "127.0.0.1", "--switch", servers.switch, user]
+        with subprocess.Popen(argv, env={**servers.one.env, "MOVE_DIRECTORY": servers.directory}, cwd=servers.one.path("tmp"),
+                              stdout=subprocess.PIPE, text=True, **servers.one.account.popen_args()) as running:
+            for line in running.stdout:
+                if line.startswith("UPLOAD") or "MAILBOX" in line:
+                    running.kill()
+                    break
+            running.stdout.read()
+            running.wait()
+        assert servers.move("--list").count(f"{user}\tcopying") and servers.state(user) == "active"
+        servers.one.deliver(message(77), user)
+    servers.move("--resume", "hans", "--now")
+    assert subjects(servers.two, "hans")[-1] == "test 77" and servers.lives("hans") == "127.0.0.1"
+    before = user_state(servers.one, "ida")
+    servers.move("--abort", "ida")
+    servers.is_back("ida", before)
+
+
+def test_no_room_on_the_target(servers):
+    before = servers.fill("jutta")
+    servers.two.stop()
+    servers.two.env["CYLINDER_DISKIO_FAULT"] = "pwrite:1:ENOSPC:/spool/"
+    servers.two.start()
+    try:
+        said = servers.begin("jutta", wanted=1)
+    finally:
+        del servers.two.env["CYLINDER_DISKIO_FAULT"]
+        servers.two.stop()
+        servers.two.start()
+    assert "copying: " in said and "the copy is removed" in said
+    servers.is_back("jutta", before)
+
+
+def test_usage(servers):
+    servers.fill("karl")
+    for args in ((), ("karl",), ("-S", "x"), ("--list", "karl"), ("--abort",), ("--resume", "-S", "x", "karl"),
+                 ("-S", "x", "--switch", "/nowhere", "karl"), ("-S", "x", "--grace", "never", "karl"), ("--list", "--abort", "karl"),
+                 ("-S", "x", "--switch-timeout", "0", "karl")):
+        servers.move(*args, wanted=64)
+    assert "no move has begun" in servers.move("--abort", "karl", wanted=65)
+    assert "no such user" in servers.begin("nobody", wanted=67)
+    assert "can't be read" in _with_damage(servers, "karl")
+    servers.move("-S", "127.0.0.1:1", "karl", wanted=69)
+
+
+def _with_damage(servers, user):
+    path = servers.one.path("conf", "moves", user)
+    with open(path, "w", encoding="ascii") as f:
+        f.write("%(rubbish")
+    os.chmod(path, 0o644)
+    said = servers.move("--resume", user, wanted=65)
+    os.unlink(path)
+    return said
