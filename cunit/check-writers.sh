@@ -73,6 +73,7 @@ disk imap/userdeny_copy.o a second copy of user_deny.db, and the damaged one und
 disk imap/sub_heal.o damaged subscriptions that are made anew from their history, and kept under another name
 disk imap/lmtp_message.o a message on its way in
 disk imap/move_user_state.o how far a move has come, on a file of its own
+disk imap/server_role.o which end of a pair this server is, one file replaced as a whole
 disk imap/sync_client_pool.o what a worker says, in a file without a name
 disk imap/sync_client_roll.o the shutdown file, and who has a channel
 disk imap/sync_client_roll_retry.o what a channel has still to do

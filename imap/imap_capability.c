@@ -128,6 +128,7 @@ void imap_capabilities(struct imap_session *s, bool all, struct buf *out)
     if (s->userid && !capa_is_disabled("X-USERSTATE")) buf_appendcstr(out, " X-USERSTATE");
     if (s->isadmin && !capa_is_disabled("X-RANGES")) buf_appendcstr(out, " X-RANGES");
     if (s->isadmin && !capa_is_disabled("X-PIPELINE")) buf_appendcstr(out, " X-PIPELINE");
+    if (s->isadmin && !capa_is_disabled("X-ROLE")) buf_appendcstr(out, " X-ROLE");
     if (s->options->idle_poll) buf_appendcstr(out, " IDLE");
     buf_printf(out, " APPENDLIMIT=%" PRIu64, imap_appendlimit(s));
 }

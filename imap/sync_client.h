@@ -51,6 +51,7 @@ struct sync_client {
     bool complain; /* name on stderr each mailbox that fails */
     struct sync_compare *compare; /* --compare (sync_client_compare.h); NULL: something else is done */
     strarray_t *held;             /* differences go here instead of being told; NULL: they are told */
+    bool reads_only;              /* changes nothing there, so a replica may do it as well (doc/failover.md) */
     bool proxy;    /* an IMAP server, logged in to as proxy_authname (XFER); nothing is said on stdout */
 
     /* what was done, for the summary */

@@ -158,7 +158,7 @@ int sync_compare_begin(struct sync_client *sc, struct sync_compare *cmp)
     cmp->pass = (struct verified_pass){ 0 };
     cmp->began = monotonic_seconds();
     sc->compare = cmp;
-    sc->log = true;
+    sc->log = sc->reads_only = true;
     return lock(sc->channel, &cmp->lockfd);
 }
 

@@ -22,6 +22,7 @@
 #include "libconfig.h"
 #include "namelock.h"
 #include "prot.h"
+#include "server_role.h"
 #include "util.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
@@ -393,6 +394,10 @@ int sync_client_connect(struct sync_client *sc)
 {
     int r = IMAP_SERVER_UNAVAILABLE;
 
+    if (!sc->reads_only && !sc->proxy && server_role_is(SERVER_ROLE_REPLICA)) {
+        syslog(LOG_ERR, "SYNCERROR: this server is the replica of a pair: it replicates to nobody");
+        return r;
+    }
     sync_client_disconnect(sc);
     sc->broken = false;
     sc->reserve = sync_reserve_new();

@@ -330,7 +330,7 @@ int sync_items_all(struct sync_items *items, const char *prefix)
     ptrarray_t list = PTRARRAY_INITIALIZER;
     int r = mboxlist_allmbox(prefix, everything_cb, &all, 0);
 
-    items->sc->nowait = items->sc->skip_locked = items->work != SYNC_ITEMS_COMPARE;
+    items->sc->nowait = items->sc->skip_locked = items->work != SYNC_ITEMS_COMPARE && !items->wait;
     for (int i = 0; i < strarray_size(&all.users) && !r; i++) add_item(&list, USER, strarray_nth(&all.users, i));
     for (int i = 0; i < strarray_size(&all.shared) && !r; i++) add_item(&list, MAILBOX, strarray_nth(&all.shared, i));
     if (!r) r = do_list(items, &list);

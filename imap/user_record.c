@@ -17,6 +17,9 @@
 #include "mboxlist.h"
 #include "mboxname.h"
 #include "names_config.h"
+#include "server_role.h"
+#include "strarray.h"
+#include "util.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
 
@@ -283,12 +286,32 @@ static bool has_inbox(const char *userid)
     return there;
 }
 
+/* Also whose replication comes from the primary. */
+static bool is_admin(const char *userid)
+{
+    const enum imapopt options[] = { IMAPOPT_ADMINS, IMAPOPT_PROXYSERVERS };
+    bool is = false;
+
+    for (size_t i = 0; i < array_size(options) && !is; i++) {
+        strarray_t *ids = strarray_split(config_getstring(options[i]), NULL, 0);
+        is = strarray_contains(ids, userid);
+        strarray_free(ids);
+    }
+    return is;
+}
+
 bool user_record_refuses(const char *userid, struct buf *text)
 {
     struct user_record *rec = NULL;
+    struct server_role_mark mark;
     bool refused = true;
 
     buf_reset(text);
+    server_role_read(&mark);
+    if (mark.role == SERVER_ROLE_REPLICA && !is_admin(userid)) {
+        buf_printf(text, "This server is the replica%s%s", *mark.peer ? " of " : "", mark.peer);
+        return true;
+    }
     if (user_record_lookup(userid, NULL, &rec)) return false;
     if (rec->state == USER_DISABLED)
         buf_printf(text, "This account is disabled%s%s", rec->reason ? ": " : "", rec->reason ? rec->reason : "");
@@ -327,6 +350,7 @@ int user_record_delivery(const char *userid)
     struct user_record *rec = NULL;
     int how = config_getenum(IMAPOPT_DISABLED_USER_DELIVERY), r = 0;
 
+    if (server_role_is(SERVER_ROLE_REPLICA)) return IMAP_MAILBOX_MOVED;
     if (user_record_lookup(userid, NULL, &rec)) return 0;
     if (rec->state == USER_DISABLED && how != IMAP_ENUM_DISABLED_USER_DELIVERY_ACCEPT)
         r = how == IMAP_ENUM_DISABLED_USER_DELIVERY_REJECT ? IMAP_USER_DISABLED : IMAP_MAILBOX_DISABLED;

@@ -12,7 +12,7 @@
 #include "strarray.h"
 #include "util.h"
 
-_Static_assert(BACKEND_CAPA_XPIPELINE == 1 << (BACKEND_NCAPAS - 1), "each capability has a place for its parameters");
+_Static_assert(BACKEND_CAPA_ROLE == 1 << (BACKEND_NCAPAS - 1), "each capability has a place for its parameters");
 
 static const struct backend_capaname imap_capas[] = {
     { "AUTH", BACKEND_CAPA_AUTH, NULL },
@@ -34,6 +34,7 @@ static const struct backend_capaname imap_capas[] = {
     { "X-USERSTATE", BACKEND_CAPA_USERSTATE, NULL },
     { "X-RANGES", BACKEND_CAPA_RANGES, NULL },
     { "X-PIPELINE", BACKEND_CAPA_XPIPELINE, NULL },
+    { "X-ROLE", BACKEND_CAPA_ROLE, NULL },
     { NULL, 0, NULL },
 };
 
@@ -47,6 +48,7 @@ static const struct backend_capaname csync_capas[] = {
     { "X-USERSTATE", BACKEND_CAPA_USERSTATE, NULL },
     { "X-RANGES", BACKEND_CAPA_RANGES, NULL },
     { "X-PIPELINE", BACKEND_CAPA_XPIPELINE, NULL },
+    { "X-ROLE", BACKEND_CAPA_ROLE, NULL },
     { NULL, 0, NULL },
 };
 

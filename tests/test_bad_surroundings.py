@@ -23,6 +23,7 @@ STORE_TOOLS = [
     ("ctl_conversationsdb", "-d", "alice"), ("ctl_conversationsdb", "-R", "-r"), ("ctl_cyrusdb", "-c"),
     ("ctl_cyrusdb", "-r"), ("unexpunge", "-l", "user/alice"), ("ipurge", "-d", "0", "-f"),
     ("relocate_by_id", "user/alice"), ("sync_client", "-S", "127.0.0.1", "-u", "alice"), ("sync_reset", "-f", "alice"),
+    ("failover", "-S", "127.0.0.1", "takeover", "--lost"),
     ("cyr_dbtool", "--user=alice", "conversations", "show"),
 ]
 OTHER_TOOLS = [

@@ -16,6 +16,7 @@
 #include "imparse.h"
 #include "mboxname.h"
 #include "prot.h"
+#include "server_role.h"
 #include "sync_spool.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
@@ -38,16 +39,18 @@ static const struct synccmd {
     { SYNCCMD_GET, "NAMES", synccmd_get_names, 0 },
     { SYNCCMD_GET, "QUOTA", synccmd_get_quota, 0 },
     { SYNCCMD_GET, "RANGES", synccmd_get_ranges, 0 },
+    { SYNCCMD_GET, "ROLE", synccmd_get_role, 0 },
     { SYNCCMD_GET, "SUBHISTORY", synccmd_get_subhistory, 0 },
     { SYNCCMD_GET, "UNIQUEIDS", synccmd_get_uniqueids, 0 },
     { SYNCCMD_GET, "USER", synccmd_get_user, 0 },
+    { SYNCCMD_GET, "USERS", synccmd_get_users, 0 },
     { SYNCCMD_GET, "USERSTATE", synccmd_get_userstate, 0 },
 
     { SYNCCMD_APPLY, "ACTIVATE_SIEVE", synccmd_apply_activate_sieve, 0 },
     { SYNCCMD_APPLY, "ANNOTATION", synccmd_apply_annotation, 0 },
-    { SYNCCMD_APPLY, "CAPABILITIES", synccmd_apply_capabilities, 0 },
+    { SYNCCMD_APPLY, "CAPABILITIES", synccmd_apply_capabilities, SYNCCMD_ANYROLE },
     { SYNCCMD_APPLY, "EXPUNGE", synccmd_apply_expunge, 0 },
-    { SYNCCMD_APPLY, "FORCE", synccmd_apply_force, 0 },
+    { SYNCCMD_APPLY, "FORCE", synccmd_apply_force, SYNCCMD_ANYROLE },
     { SYNCCMD_APPLY, "LOCAL_MAILBOX", synccmd_apply_mailbox, SYNCCMD_LOCAL },
     { SYNCCMD_APPLY, "LOCAL_RENAME", synccmd_apply_rename, SYNCCMD_LOCAL },
     { SYNCCMD_APPLY, "LOCAL_RENAMES", synccmd_apply_renames, SYNCCMD_LOCAL },
@@ -59,6 +62,7 @@ static const struct synccmd {
     { SYNCCMD_APPLY, "RENAME", synccmd_apply_rename, 0 },
     { SYNCCMD_APPLY, "RENAMES", synccmd_apply_renames, 0 },
     { SYNCCMD_APPLY, "RESERVE", synccmd_apply_reserve, 0 },
+    { SYNCCMD_APPLY, "ROLE", synccmd_apply_role, SYNCCMD_ANYROLE },
     { SYNCCMD_APPLY, "SEEN", synccmd_apply_seen, 0 },
     { SYNCCMD_APPLY, "SIEVE", synccmd_apply_sieve, 0 },
     { SYNCCMD_APPLY, "SUB", synccmd_apply_sub, 0 },
@@ -93,6 +97,7 @@ static const struct {
     { IMAP_SYNC_BADSIEVE, "NO IMAP_SYNC_BADSIEVE Sieve script compilation failure" },
     { IMAP_PROTOCOL_ERROR, "NO IMAP_PROTOCOL_ERROR Protocol error" },
     { IMAP_PROTOCOL_BAD_PARAMETERS, "NO IMAP_PROTOCOL_BAD_PARAMETERS" },
+    { IMAP_REMOTE_DENIED, "NO This server is the primary" },
     { IMAP_NOSPACE, "NO Unknown error: the disk of this server is full" },
     { IMAP_IOERROR, "NO Unknown error: the disk of this server has failed" },
 };
@@ -148,7 +153,9 @@ int synccmd_run(struct synccmd_session *session, enum synccmd_verb verb, const s
     for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++) {
         const struct synccmd *cmd = &commands[i];
         if (cmd->verb != verb || !dl->name || strcasecmp(cmd->name, dl->name)) continue;
-        int r = cmd->fn(session, dl, cmd->flags);
+        /* who was the primary once, and does not know that it is over, must not put its state here */
+        bool denied = verb != SYNCCMD_GET && !(cmd->flags & SYNCCMD_ANYROLE) && server_role_is(SERVER_ROLE_PRIMARY);
+        int r = denied ? IMAP_REMOTE_DENIED : cmd->fn(session, dl, cmd->flags);
         if (!has_status(r)) /* the client is told no more than that it failed */
             syslog(LOG_ERR, "SYNCERROR: %s failed: %s", cmd->name, error_message(r));
         return r;

@@ -58,16 +58,17 @@ int synccmd_put_all(struct synccmd_session *session, ptrarray_t *lines, int r);
 /* Print "* " and text that is ready. A text that cannot be read ends the connection, as half of it may be out. */
 int synccmd_putspill(struct synccmd_session *session, const struct spill *text);
 
-#define SYNCCMD_LOCAL 1u /* LOCAL_ form: the MUPDATE master is not told */
+#define SYNCCMD_LOCAL 1u   /* LOCAL_ form: the MUPDATE master is not told */
+#define SYNCCMD_ANYROLE 2u /* also where this server is the primary of a pair */
 typedef int synccmd_fn(struct synccmd_session *session, const struct dlist *dl, unsigned flags);
 
 synccmd_fn synccmd_get_annotation, synccmd_get_fetch, synccmd_get_fetch_sieve,
     synccmd_get_fullmailbox, synccmd_get_mailboxes, synccmd_get_meta, synccmd_get_names, synccmd_get_quota,
-    synccmd_get_ranges, synccmd_get_subhistory,
-    synccmd_get_uniqueids, synccmd_get_user, synccmd_get_userstate;
+    synccmd_get_ranges, synccmd_get_role, synccmd_get_subhistory,
+    synccmd_get_uniqueids, synccmd_get_user, synccmd_get_users, synccmd_get_userstate;
 synccmd_fn synccmd_apply_activate_sieve, synccmd_apply_annotation, synccmd_apply_capabilities,
     synccmd_apply_expunge, synccmd_apply_force, synccmd_apply_mailbox, synccmd_apply_message,
-    synccmd_apply_quota, synccmd_apply_rename, synccmd_apply_renames, synccmd_apply_reserve, synccmd_apply_seen,
+    synccmd_apply_quota, synccmd_apply_rename, synccmd_apply_renames, synccmd_apply_reserve, synccmd_apply_role, synccmd_apply_seen,
     synccmd_apply_sieve, synccmd_apply_sub, synccmd_apply_subhistory, synccmd_apply_unactivate_sieve,
     synccmd_apply_unannotation, synccmd_apply_unmailbox, synccmd_apply_unquota,
     synccmd_apply_unsieve, synccmd_apply_unsub, synccmd_apply_unuser, synccmd_apply_userstate;

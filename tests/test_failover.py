@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The replica takes over, with and without the primary; what only the old one had comes back with it (doc/failover.md)."""
+
+import os
+import re
+
+import pytest
+
+from cyltest import Pair, processes
+from cyltest.clients import Rejected
+from cyltest.credentials import password
+from cyltest.relay import Relay
+from cyltest.syncdata import assert_same, fill_user, login, message
+
+USERS = ["anna", "bob"]
+REFUSED = "This server is the replica of "
+
+
+@pytest.fixture
+def pair(factory):
+    """Both ends can replicate to the other; a has served so far."""
+    services = ("imap", "lmtp", "csync")
+    pair = Pair(factory("a", services=services), factory("b", services=services))
+    a, b = pair.primary, pair.replica
+    for server, other in ((a, b), (b, a)):
+        server.conf.update({"conversations": True, "unixhierarchysep": False, "altnamespace": False, "virtdomains": "off",
+                            "expunge_mode": "delayed", "delete_mode": "delayed", "sync_host": "127.0.0.1",
+                            "sync_port": other.ports["csync"], "sync_authname": "repl", "sync_password": password("repl"),
+                            "sync_try_imap": False})
+        server.allow_log("SYNC|IOERROR|ERROR|zero length|signaled|abnormally|CRC failure|badlogin|inefficient|Can not connect")
+        for user in (*USERS, "new"):
+            server.add_user(user)
+        server.add_service("csyncunix", cmd="sync_server", listen=server.path("conf/socket/csync"))
+    pair.start()
+    for user in USERS:
+        fill_user(a, user)
+    pair.sync("-A")
+    return pair
+
+
+def failover(server, *args, status=0):
+    done = server.run("failover", *args, check=False)
+    assert done.returncode == status, (done.stdout, done.stderr)
+    return done.stdout
+
+
+def texts(server, user, name="INBOX"):
+    """Bodies by UID."""
+    with server.imap(user) as imap:
+        imap.ok(f"EXAMINE {name}")
+        lines = imap.ok("FETCH 1:* (UID BODY.PEEK[])").untagged
+        imap.logout()
+    return sorted(re.search(rb"Subject: ([^\r\n]*)", line).group(1) for line in lines if b"BODY[]" in line)
+
+
+def must_be_refused(server, user="anna"):
+    with pytest.raises(Rejected, match=REFUSED):
+        server.imap(user)
+    with server.lmtp() as lmtp:
+        assert lmtp.deliver(message(99), [user])[0][0] == 451
+    done = server.run("sync_client", "-o", "-u", user, check=False)
+    assert done.returncode == 1
+
+
+def both_same(pair, *users):
+    for user in users or USERS:
+        assert_same(pair.primary, pair.replica, user)
+
+
+def tail(server):
+    """What has not gone across: mail, a flag, a folder, a user."""
+    with server.imap("anna") as imap:
+        imap.append("INBOX", message(20))
+        imap.ok("SELECT INBOX")
+        imap.ok(r"STORE 1 +FLAGS (\Answered)")
+        imap.ok("CREATE INBOX.Late")
+        imap.append("INBOX.Late", message(21))
+        imap.logout()
+    server.create_user("new")
+    with server.imap("new") as imap:
+        imap.append("INBOX", message(22))
+        imap.logout()
+
+
+def subjects(*numbers):
+    return sorted(re.search(rb"Subject: ([^\r\n]*)", message(n)).group(1) for n in numbers)
+
+
+def lost_and_taken_over(pair):
+    """a has died with a tail; b has served since, and given away the UID of a's last message."""
+    a, b = pair.primary, pair.replica
+    tail(a)
+    a.kill()
+    assert "role" not in os.listdir(b.path("conf"))
+    failover(b, "takeover", status=75)
+    told = failover(b, "takeover", "--lost")
+    assert re.search(r"^this server: primary since \d{4}-", told, re.M)
+    for user in USERS:
+        assert re.search(rf"^{user}: 3 mailboxes, 5 messages, modseq \d+, last change \d{{4}}-", told, re.M), told
+    assert "may be missing until" in told
+    with b.imap("anna") as imap:
+        imap.append("INBOX", message(30))
+        imap.ok("SELECT INBOX")
+        imap.ok(r"STORE 2 +FLAGS (\Flagged)")
+        imap.logout()
+
+
+def come_back(pair):
+    """At its start a asks, and serves nobody."""
+    a, b = pair.primary, pair.replica
+    told = failover(a, "check")
+    assert re.match(r"this server: replica since \d{4}-", told)
+    a.start()
+    must_be_refused(a)
+
+
+def test_machine_is_lost(pair):
+    a, b = pair.primary, pair.replica
+    lost_and_taken_over(pair)
+    come_back(pair)
+    told = failover(b, "rejoin")
+    # what came, and the two messages that had one UID
+    assert re.search(r"^FULLMAILBOX user\.anna .*\b4\b", told, re.M), told
+    assert "new: was made on the other end, comes here" in told
+    assert "COPYBACK user.anna.Late" in told
+    assert told.endswith("0 differences left\n")
+    both_same(pair, *USERS, "new")
+    assert texts(b, "anna") == subjects(1, 2, 3, 20, 30)
+    assert texts(b, "anna", "INBOX.Late") == subjects(21) and texts(b, "new") == subjects(22)
+    must_be_refused(a)
+    # nothing is left to come, and the way back is the same with the names changed
+    told = failover(b, "rejoin")
+    assert "FULLMAILBOX" not in told and told.endswith("0 mailboxes updated, 0 differences left\n")
+    failover(a, "takeover")
+    must_be_refused(b)
+    assert texts(a, "anna") == subjects(1, 2, 3, 20, 30)
+
+
+def test_planned(pair):
+    """With the primary there: it is fenced, who is in goes, and nothing is missing."""
+    a, b = pair.primary, pair.replica
+    tail(a)
+    imap = a.imap("anna")
+    with a.imap("admin") as admin:
+        told = failover(b, "takeover")
+        assert "is fenced: the replica of this server" in told and told.endswith("0 differences left\n")
+        imap.sendline("a NOOP")
+        assert REFUSED.encode() in imap.readline()
+        imap.close()
+        admin.ok("NOOP")
+        admin.logout()
+    must_be_refused(a)
+    both_same(pair, *USERS, "new")
+    assert texts(b, "anna") == subjects(1, 2, 3, 20)
+    # who was the primary can't put its state here, even if it does not know
+    failover(a, "release")
+    done = a.run("sync_client", "-o", "-u", "anna", check=False)
+    assert done.returncode == 0
+    with a.imap("anna") as imap:
+        imap.append("INBOX", message(40))
+        imap.logout()
+    done = a.run("sync_client", "-o", "-u", "anna", check=False)
+    assert done.returncode == 1 and "denied" in done.stderr
+    failover(b, "rejoin")
+    both_same(pair)
+    assert texts(b, "anna") == subjects(1, 2, 3, 20, 40)
+
+
+@pytest.mark.parametrize("where", ["before", "after"])
+def test_rejoin_is_interrupted(pair, where):
+    """At every third command; the one that goes through ends as if nothing had been."""
+    a, b = pair.primary, pair.replica
+    lost_and_taken_over(pair)
+    come_back(pair)
+
+    def kill():
+        for pid in a.children("sync_server"):
+            processes.kill(pid)
+
+    cuts = 0
+    for n in range(1, 100, 3):
+        with Relay(b.path("tmp", f"relay{n}"), a.path("conf/socket/csync"), n, where, kill) as through:
+            done = b.run("failover", "-S", through.path, "rejoin", check=False)
+        if not through.cut:
+            break
+        cuts += 1
+    assert done.returncode == 0 and cuts > 5
+    both_same(pair, *USERS, "new")
+    assert texts(b, "anna") == subjects(1, 2, 3, 20, 30)
+
+
+def test_marker_and_usage(pair):
+    a, b = pair.primary, pair.replica
+    told = failover(b, "status")
+    assert told.startswith("this server: none\nthe other end: none\n") and "anna: 3 mailboxes, 5 messages" in told
+    failover(b, "rejoin", status=75)
+    # who can't tell is a replica
+    with open(b.path("conf/role"), "w") as f:
+        f.write("prim")
+    os.chmod(b.path("conf/role"), 0o644)
+    with pytest.raises(Rejected, match="replica"):
+        b.imap("anna")
+    assert failover(b, "release") == "this server: none" + failover(b, "status").split("\n")[0][len("this server: none"):] + "\n"
+    b.imap("anna").close()
+    # who became the primary later does not step back
+    with login(b) as sync:
+        sync.ok("APPLY ROLE %(ROLE replica SINCE 5 PEER elsewhere)")
+        assert re.search(rb"ROLE replica SINCE 5 PEER elsewhere", sync.ok("GET ROLE %()").untagged[0])
+        failover(b, "takeover")
+        assert "This server is the primary" in sync.cmd("APPLY ROLE %(ROLE replica SINCE 6)").text
+        for wrong in ("%(ROLE primary SINCE 6)", "%(ROLE replica)", "%(ROLE x SINCE 6)", '%(ROLE replica SINCE 6 PEER "a b")'):
+            assert sync.cmd(f"APPLY ROLE {wrong}").text.startswith("IMAP_PROTOCOL_BAD_PARAMETERS")
+    for args in ((), ("what",), ("status", "--lost"), ("check", "--fenced"), ("rejoin", "--lost"), ("status", "more")):
+        failover(b, *args, status=64)
