@@ -2,7 +2,7 @@
 /*
  * sync_client_refill -- message files of this end come from the replica (handbook 03 §4, GET FETCH)
  *
- * One message at a time, by the UID and the GUID that both ends know it by. The replica sends nothing that does not have the GUID, and
+ * What another mailbox of the owner has comes from there. The rest, one message at a time, by the UID and the GUID that both ends know it by. The replica sends nothing that does not have the GUID, and
  * what arrives is hashed again before it is kept. Neither end changes but for the files put back here.
  */
 #include <config.h>
@@ -10,10 +10,12 @@
 #include "sync_client.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "imap_err.h"
 #include "mboxlist.h"
+#include "mboxname.h"
 #include "reconstruct_internal.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
@@ -60,6 +62,60 @@ static const char *why_not(int r)
     if (r == IMAP_MESSAGE_DAMAGED) return "has it damaged";
     return r == IMAP_REMOTE_DENIED ? "can't read it" : NULL;
 }
+
+/* ---- copies of our own ---- */
+
+static void want(const struct reconstruct_refill *list, hash_table *wanted)
+{
+    char text[MESSAGE_GUID_STRLEN];
+
+    construct_hash_table(wanted, list->n);
+    for (size_t i = 0; i < list->n; i++)
+        hash_insert(message_guid_encode(&list->v[i].guid, text), wanted, wanted);
+}
+
+/* The file of one that was found goes back. */
+static int put_own(const struct refill *job, const struct reconstruct_message *m, const char *path)
+{
+    const char *name = job->mbentry->name;
+    bool dry = job->rc->flags & RECONSTRUCT_DRYRUN;
+    int r = dry ? 0 : reconstruct_put_back(name, m, path);
+
+    if (r == IMAP_NOTFOUND) return 0; /* it has gone meanwhile */
+    if (!r)
+        reconstruct_say(job->rc, "%s uid %" PRIu32 " %s, %s", name, m->uid, m->fault,
+                        dry ? "there is another copy of it here" : "taken from another copy of it here");
+    return r;
+}
+
+/* What other mailboxes of the same owner have, under any name, need not come from elsewhere; the list keeps the rest. */
+static int use_own(const struct refill *job, struct reconstruct_refill *list)
+{
+    char *userid = mboxname_to_userid(job->mbentry->name);
+    struct sync_reserve *found = sync_reserve_new();
+    ptrarray_t entries = PTRARRAY_INITIALIZER;
+    hash_table wanted;
+    size_t kept = 0;
+
+    want(list, &wanted);
+    int r = userid ? sync_local_user(job->sc, userid, &entries) : 0;
+    if (!r) sync_reserve_look(found, job->mbentry->partition, &entries, &wanted);
+    for (size_t i = 0; i < list->n; i++) {
+        const char *path = r ? NULL : sync_reserve_find(found, job->mbentry->partition, &list->v[i].guid);
+        if (path)
+            r = put_own(job, &list->v[i], path);
+        else
+            list->v[kept++] = list->v[i];
+    }
+    list->n = kept;
+    free_hash_table(&wanted, NULL);
+    sync_local_fini(&entries);
+    sync_reserve_free(&found);
+    free(userid);
+    return r;
+}
+
+/* ---- the replica's ---- */
 
 /* An error that ends the work; what is with this message is told. */
 static int refill_one(const struct refill *job, const struct reconstruct_message *m)
@@ -118,6 +174,7 @@ int sync_refill_mailbox(struct sync_client *sc, struct reconstruct *rc, const ch
     int r = reconstruct_find_refill(name, &list);
     if (!r && list.n) r = mboxlist_lookup(name, &mbentry, NULL);
     job.mbentry = mbentry;
+    if (!r && list.n) r = use_own(&job, &list);
     if (!r && list.n && !sc->backend) r = sync_client_connect(sc);
     if (!r && list.n) r = refill_all(&job, &list);
     mbentry_free(&mbentry);

@@ -12,7 +12,9 @@
 #include <stdbool.h>
 
 #include "dlist.h"
+#include "hash.h"
 #include "message_guid.h"
+#include "ptrarray.h"
 
 struct sync_reserve;
 
@@ -37,6 +39,12 @@ const char *sync_reserve_find(const struct sync_reserve *reserve, const char *pa
 /* Keep a copy (a link where possible) of the file at `from`, which has that GUID. IMAP_IOERROR. */
 int sync_reserve_link(struct sync_reserve *reserve, const char *partition,
                       const struct message_guid *guid, const char *from);
+
+/*
+ * Looks for messages in these mailboxes (mbentry_t), those on the partition first, and keeps what has the right bytes. wanted: GUIDs in
+ * hex; what is found is taken out.
+ */
+void sync_reserve_look(struct sync_reserve *reserve, const char *partition, const ptrarray_t *mbentries, hash_table *wanted);
 
 /* Any process of this server keeps a file of that GUID, on any partition. */
 bool sync_reserve_is_anywhere(const struct message_guid *guid);

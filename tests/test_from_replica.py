@@ -2,12 +2,15 @@
 """reconstruct --from-replica: message files that are missing or damaged come from the other end."""
 
 import os
+import random
+import re
+import shutil
 
 import pytest
 
 from cyltest import Pair
-from cyltest.damage import damage, one_bit
-from cyltest.refill import BAD, CONF, COUNT, FLIPPED, LOST, check_refill, fill, look, on_disk, refill, spoil
+from cyltest.damage import KINDS, damage, one_bit
+from cyltest.refill import BAD, CONF, COUNT, FLIPPED, LOST, SHORT, ZEROED, check_refill, fill, look, on_disk, refill, spoil, text
 from cyltest.storefiles import index_of, mailbox_dir
 
 
@@ -56,6 +59,81 @@ def test_what_the_replica_has_damaged_too(both):
         served = imap.no("FETCH 1:* (UID FLAGS MODSEQ INTERNALDATE ENVELOPE BODY.PEEK[])").untagged
     for n, line in enumerate((line for line in before if b" FETCH (" in line), 1):
         assert (line in served) == (n not in (FLIPPED, LOST))
+
+
+def test_copies_of_the_same_user_first(both):
+    """What another mailbox of hers has is taken from there, also when there is no replica; a link to the damaged file is none."""
+    primary, replica = both.primary, both.replica
+    with primary.imap("anna") as imap:
+        for n in (LOST, FLIPPED, ZEROED):
+            imap.append("INBOX.Work", text(n))  # in a file of its own, if the server makes one
+        imap.ok("SELECT INBOX")
+        imap.ok(f"COPY {SHORT} INBOX.Work")
+        imap.logout()
+    work = mailbox_dir(primary, "user.anna.Work")
+    for name in os.listdir(work):  # no link to another mailbox's file but that of SHORT
+        path = os.path.join(work, name)
+        if name.endswith(".") and os.stat(path).st_nlink > 1 and name != f"{COUNT + 4}.":
+            primary.account.give(shutil.copy(path, path + "new"))
+            os.rename(path + "new", path)
+    whole = spoil(primary)
+    replica.stop()
+    told = primary.run("reconstruct", "--from-replica", "user.anna", check=False)
+    own = [line for line in told.stdout.splitlines() if line.endswith("taken from another copy of it here")]
+    assert sorted(int(line.split(" ")[2]) for line in own) == [LOST, FLIPPED, ZEROED]
+    assert {uid: data for uid, data in on_disk(primary).items() if uid in (LOST, FLIPPED, ZEROED)} == \
+        {uid: whole[uid] for uid in (LOST, FLIPPED, ZEROED)}
+    assert told.returncode == 75  # the others are the replica's to give
+    replica.start()
+    told = refill(primary)
+    assert told.count("fetched from the replica") == 3 and "another copy" not in told
+    assert on_disk(primary) == whole
+
+
+@pytest.mark.parametrize("seed", [int(os.environ.get("CYL_DAMAGE_SEED", "67"))])
+def test_a_tenth_of_all_files(both, seed):
+    """At random places, in random ways: a client gets the right octets or an error, and one run heals all of it."""
+    primary = both.primary
+    rng = random.Random(seed)
+    names = [f"INBOX.M{n}" for n in range(6)]
+    with primary.imap("anna") as imap:
+        for name in names:
+            imap.ok(f"CREATE {name}")
+            for n in range(25):
+                imap.append(name, text(rng.randrange(1000)) + b"%d" % rng.randrange(10 ** 9))
+        imap.logout()
+    primary.run("sync_client", "-u", "anna")
+    names += ["INBOX", "INBOX.Work"]
+    right = {name: bodies(primary, name) for name in names}
+    files = [os.path.join(mailbox_dir(primary, name.replace("INBOX", "user.anna")), f"{uid}.") for name in names
+             for uid in right[name]]
+    spoiled = rng.sample(files, len(files) // 10)
+    for path in spoiled:
+        how = rng.choice([*KINDS.values(), None])
+        if how:
+            damage(path, how)
+        else:
+            os.unlink(path)
+    missed = 0
+    for name in names:
+        served = bodies(primary, name)
+        assert all(data == right[name][uid] for uid, data in served.items())
+        missed += len(right[name]) - len(served)
+    assert missed == len(spoiled) > 15
+    done = primary.run("reconstruct", "--from-replica")
+    assert done.stdout.count("fetched from the replica") + done.stdout.count("another copy of it here") == len(spoiled)
+    assert {name: bodies(primary, name) for name in names} == right
+    assert primary.run("sync_client", "-o", "-v", "--verify", "-u", "anna").stdout.endswith("0 differences left\n")
+
+
+def bodies(server, name):
+    """By UID, of those that are served."""
+    with server.imap("anna") as imap:
+        imap.ok(f"EXAMINE {name}")
+        found = imap.cmd("FETCH 1:* (UID BODY.PEEK[])").untagged
+        imap.logout()
+    taken = [re.search(rb"UID (\d+) BODY\[\] \{\d+\}\r\n(.*)\)$", line, re.S) for line in found]
+    return {int(m.group(1)): m.group(2) for m in taken if m}
 
 
 def test_expunged_messages_come_back_too(both):
