@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * cyr_user -- users as a whole: list, show, create, disable, enable, rename, delete, undelete
+ * cyr_user -- users as a whole: list, show, check, repair, create, disable, enable, rename, delete, undelete
  *
- * cyr_user(8), doc/users.md. Each change is one transaction; with -n it is tried and given up. Exit status: 0; 64 usage; 65
- * no user id, or not in this state; 67 no such user; 73 there is one already; 74 the store can't be read; 75 not now.
+ * cyr_user(8), doc/users.md. Each change is one transaction; with -n it is tried and given up. Exit status: 0; 1 of check and
+ * repair: something is not as it should be; 64 usage; 65 no user id, or not in this state; 67 no such user; 73 there is one already;
+ * 74 the store can't be read; 75 not now.
  */
 #include <config.h>
 
@@ -27,10 +28,13 @@
 #include "xmalloc.h"
 
 #define TRIES 5
+#define FOUND 1 /* no error: something was found, and told */
 
 static const char usage_text[] =
     "Usage: cyr_user [-C FILE] [--json] list [--all | --state STATE] [PATTERN]\n"
     "       cyr_user [-C FILE] [--json] show USER\n"
+    "       cyr_user [-C FILE] check USER\n"
+    "       cyr_user [-C FILE] repair USER\n"
     "       cyr_user [-C FILE] [-n] create [--moving-in] [--id ID] [--partition P] [--quota KIB] USER\n"
     "       cyr_user [-C FILE] [-n] disable [--reason TEXT] USER\n"
     "       cyr_user [-C FILE] [-n] enable USER\n"
@@ -129,6 +133,26 @@ static int do_show(const struct options *o)
     return r;
 }
 
+/* ---- check, repair ---- */
+
+static int check_or_repair(const struct options *o, bool dry)
+{
+    bool left = false;
+    int r = cyr_user_repair(o->user, dry, &left);
+
+    return r ? r : left ? FOUND : 0;
+}
+
+static int do_check(const struct options *o)
+{
+    return check_or_repair(o, true);
+}
+
+static int do_repair(const struct options *o)
+{
+    return check_or_repair(o, false);
+}
+
 /* ---- changes ---- */
 
 static int do_create(struct txn *txn, const struct options *o)
@@ -175,6 +199,8 @@ static const struct command {
 } commands[] = {
     { "list", OPT_ALL | OPT_STATE, 0, 1, do_list, NULL, NULL },
     { "show", 0, 1, 1, do_show, NULL, NULL },
+    { "check", 0, 1, 1, do_check, NULL, NULL },
+    { "repair", 0, 1, 1, do_repair, NULL, NULL },
     { "create", OPT_MOVING_IN | OPT_ID | OPT_PARTITION | OPT_QUOTA, 1, 1, NULL, do_create, "created" },
     { "disable", OPT_REASON, 1, 1, NULL, do_disable, "disabled" },
     { "enable", 0, 1, 1, NULL, do_enable, "enabled" },
@@ -215,6 +241,7 @@ static int status_of(int r)
 {
     switch (r) {
     case 0: return EX_OK;
+    case FOUND: return FOUND;
     case IMAP_NOTFOUND:
     case IMAP_MAILBOX_NONEXISTENT: return EX_NOUSER;
     case IMAP_MAILBOX_EXISTS:
@@ -308,7 +335,7 @@ int main(int argc, char **argv)
     struct namespace ns;
     if (mboxname_init_namespace(&ns, true)) fatal("bad configuration of mailbox names", EX_CONFIG);
     int r = run(cmd, &o);
-    if (r) fprintf(stderr, "cyr_user: %s: %s\n", o.user ? o.user : cmd->name, text_of(cmd, r));
+    if (r && r != FOUND) fprintf(stderr, "cyr_user: %s: %s\n", o.user ? o.user : cmd->name, text_of(cmd, r));
     txn_shutdown();
     cyrus_done();
     return status_of(r);

@@ -270,19 +270,34 @@ static int fix_group(const struct group *group, bool dryrun, const struct quota_
     return r;
 }
 
+static int fix_key(const char *key, bool dryrun, const struct quota_fix_events *events)
+{
+    struct group group = { .domain = *key == '@' ? xstrdup(key + 1) : NULL,
+                           .userid = *key && *key != '@' ? xstrdup(key) : NULL };
+    int r = fix_group(&group, dryrun, events);
+
+    free(group.domain);
+    free(group.userid);
+    return r;
+}
+
+int quota_fix_user(const char *userid, bool dryrun, const struct quota_fix_events *events)
+{
+    char *inbox = mboxname_user_mbox(userid, NULL);
+    char *key = inbox ? group_key(inbox) : NULL;
+    int r = key ? fix_key(key, dryrun, events) : IMAP_MAILBOX_BADNAME;
+
+    free(key);
+    free(inbox);
+    return r;
+}
+
 int quota_fix(const char *prefix, bool dryrun, const struct quota_fix_events *events)
 {
     strarray_t keys = STRARRAY_INITIALIZER;
 
     int r = collect_keys(prefix, &keys);
-    for (int i = 0; !r && i < strarray_size(&keys); i++) {
-        const char *key = strarray_nth(&keys, i);
-        struct group group = { .domain = *key == '@' ? xstrdup(key + 1) : NULL,
-                               .userid = *key && *key != '@' ? xstrdup(key) : NULL };
-        r = fix_group(&group, dryrun, events);
-        free(group.domain);
-        free(group.userid);
-    }
+    for (int i = 0; !r && i < strarray_size(&keys); i++) r = fix_key(strarray_nth(&keys, i), dryrun, events);
     strarray_fini(&keys);
     return r;
 }

@@ -26,5 +26,7 @@ struct quota_fix_events {
  * On an error the owners before it are done.
  */
 int quota_fix(const char *prefix, bool dryrun, const struct quota_fix_events *events);
+/* The same of the one owner to whom this user's mailboxes belong. IMAP_MAILBOX_BADNAME. */
+int quota_fix_user(const char *userid, bool dryrun, const struct quota_fix_events *events);
 
 #endif
