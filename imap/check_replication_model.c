@@ -133,11 +133,22 @@ void check_quota_add(struct check_quota *quota, const char *name, uint64_t used,
     quota->resources[quota->n++] = (struct check_resource){ xstrdup(name), used, limit };
 }
 
+/* Messages come in windows, one mailbox after the other. */
+static struct check_part *part_of(struct check_usage *usage, const struct check_mailbox *mbox)
+{
+    if (!usage->nparts || usage->parts[usage->nparts - 1].name != mbox->name) {
+        usage->parts = grow(usage->parts, usage->nparts, &usage->partalloc, sizeof(*usage->parts));
+        usage->parts[usage->nparts++] = (struct check_part){ .name = mbox->name, .uniqueid = mbox->uniqueid };
+    }
+    return &usage->parts[usage->nparts - 1];
+}
+
 void check_user_count(struct check_user *user, const struct check_mailbox *mbox)
 {
     if (!*mbox->quotaroot) return;
     struct check_usage *usage = &check_user_quota(user, mbox->quotaroot)->usage;
     if (!mbox->opened) usage->incomplete = true;
+    struct check_part *part = part_of(usage, mbox);
     for (size_t i = 0; i < mbox->nmessages; i++) {
         const struct index_record *rec = &mbox->messages[i].rec;
         usage->copies = grow(usage->copies, (size_t)usage->messages, &usage->alloc,
@@ -145,6 +156,8 @@ void check_user_count(struct check_user *user, const struct check_mailbox *mbox)
         usage->copies[usage->messages++] = (struct check_copy){ rec->guid, rec->size,
                                                                  mbox->messages[i].flagged_deleted };
         usage->octets += rec->size;
+        part->messages++;
+        part->octets += rec->size;
     }
 }
 
@@ -153,6 +166,7 @@ static void quota_fini(struct check_quota *quota)
     for (size_t i = 0; i < quota->n; i++) free(quota->resources[i].name);
     free(quota->resources);
     free(quota->usage.copies);
+    free(quota->usage.parts);
     free(quota->root);
 }
 

@@ -72,6 +72,11 @@ struct check_usage {
         bool deleted; /* \Deleted: no conversation counts it */
     } * copies;
     size_t alloc;
+    struct check_part { /* a mailbox, in the order in which they were read */
+        const char *name, *uniqueid; /* the mailbox's; uniqueid NULL: not known */
+        uint64_t octets, messages;
+    } * parts;
+    size_t nparts, partalloc;
     bool incomplete; /* not all messages were seen */
 };
 

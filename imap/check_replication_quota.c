@@ -60,6 +60,32 @@ static const struct check_resource *find_raw(const struct check_quota *quota, co
     return find_resource(quota, raw);
 }
 
+/* What the number would be without that mailbox, or with it once more. */
+static uint64_t changed(const struct check_usage *usage, const struct check_part *part, bool storage, bool twice)
+{
+    uint64_t all = storage ? usage->octets : usage->messages, some = storage ? part->octets : part->messages;
+    uint64_t n = twice ? all + some : all - some;
+
+    return storage ? n / 1024 : n;
+}
+
+/* The smallest thing that a wrong number leaves out, or counts twice: one mailbox, if it is just one. */
+static void name_mailbox(const struct check_usage *usage, bool storage, uint64_t used, struct buf *out)
+{
+    const struct check_part *found = NULL;
+    bool twice = used > (storage ? usage->octets / 1024 : usage->messages);
+
+    for (size_t i = 0; i < usage->nparts; i++) {
+        const struct check_part *part = &usage->parts[i];
+        if (!part->messages || changed(usage, part, storage, twice) != used) continue;
+        if (found) return;
+        found = part;
+    }
+    if (!found) return;
+    buf_printf(out, ", that is %s %s (uniqueid %s): %" PRIu64 " messages, %" PRIu64 " octets", twice ? "twice" : "without",
+               found->name, found->uniqueid ? found->uniqueid : "not told", found->messages, found->octets);
+}
+
 /* Say what kind of number one end shows, as far as its own messages tell. */
 static void explain(const char *end, const char *name, uint64_t used, struct check_usage *usage,
                     struct buf *note)
@@ -86,6 +112,7 @@ static void explain(const char *end, const char *name, uint64_t used, struct che
         buf_printf(note,
                    "%s is wrong: its messages add up to %" PRIu64 ", distinct ones to %" PRIu64,
                    end, raw, aware);
+    if (used != raw && used != aware) name_mailbox(usage, storage, used, note);
 }
 
 static void report_quota(const struct check_place *p, const char *name, const struct check_resource *a,
@@ -147,6 +174,7 @@ static bool recount(const struct check_quota *quota, struct check_usage *usage, 
     buf_reset(text);
     buf_printf(text, "%" PRIu64 ", its messages add up to %" PRIu64, res->used, raw);
     if (aware != raw) buf_printf(text, " (distinct ones: %" PRIu64 ")", aware);
+    name_mailbox(usage, storage, res->used, text);
     return false;
 }
 

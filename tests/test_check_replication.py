@@ -5,6 +5,7 @@ import glob
 import json
 import os
 import pty
+import re
 import socket
 import threading
 
@@ -214,6 +215,38 @@ def test_usage_that_is_wrong_on_both_ends(replicated):
     a, b = replicated.labels()
     wrong = "7, its messages add up to 3"
     assert f"alice user/alice usage of MESSAGE: {a} has {wrong}, {b} has {wrong}" in lines(done)
+
+
+def test_wrong_usage_is_traced_to_its_mailbox(made):
+    """The number of one end leaves out a mailbox, or has it twice: it is named, with its id and what it holds."""
+    made.start()
+    made.primary.create_user("alice", "Work", "Play", "Empty")
+    with made.primary.imap("alice") as imap:
+        for n, name in enumerate(["INBOX"] * 2 + ["INBOX.Work"] * 3 + ["INBOX.Play"] * 4):
+            imap.append(name, message(n) + b"x" * 5000)
+        imap.logout()
+    with made.primary.imap("admin") as imap:
+        imap.ok("SETQUOTA user.alice (MESSAGE 50)")
+        imap.logout()
+    made.sync("-u", "alice")
+    assert compare(made).returncode == 0
+    a, b = made.labels()
+    with made.primary.imap("alice") as imap:
+        uniqueid = {name: re.search(rb'uniqueid"? "?([^ ")]+)', imap.ok(
+            f"GETMETADATA INBOX.{name} /shared/vendor/cmu/cyrus-imapd/uniqueid").untagged[0]).group(1).decode()
+            for name in ("Work", "Play")}
+        imap.logout()
+    for used, said, name, count in ((6, "without", "Work", 3), (13, "twice", "Play", 4)):
+        made.replica.run("cyr_dbtool", made.replica.path("conf/quotas.db"), "quotalegacy", "set", "user.alice", f"%(M ({used} 50))")
+        done = compare(made)
+        assert done.returncode == 1
+        where = f"that is {said} user/alice/{name} (uniqueid {uniqueid[name]}): {count} messages, "
+        found = [line for line in lines(done) if where in line]
+        assert any(line.startswith(f"Quota mismatch: 9/50 vs {used}/50 (alice user/alice MESSAGE, ") for line in found), done.stdout
+        assert any(f"usage of MESSAGE: {a} has right, {b} has {used}, its messages add up to 9, that is" in line for line in found)
+    # no single mailbox: none is named
+    made.replica.run("cyr_dbtool", made.replica.path("conf/quotas.db"), "quotalegacy", "set", "user.alice", "%(M (1 50))")
+    assert "that is" not in compare(made).stdout
 
 
 def test_only_what_two_attempts_say_is_reported(replicated):
