@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * lmtp_engine -- the LMTP conversation (RFC 2033; handbook 04 §7.1, §7.2)
+ * lmtp_engine -- the LMTP conversation (RFC 2033, RFC 3030; handbook 04 §7.1, §7.2)
  *
  * A table of commands. Lines are bounded, a client that says nothing for six minutes is sent away, and what was sent
  * ahead of STARTTLS is thrown away by the TLS layer.
@@ -32,6 +32,7 @@ void lmtp_envelope_reset(struct lmtp_session *session)
 {
     for (size_t i = 0; i < session->nrcpts; i++) lmtp_rcpt_fini(&session->rcpts[i]);
     xzfree(session->rcpts);
+    lmtp_chunks_free(session);
     session->nrcpts = 0;
     session->have_mail = false;
     session->size = 0;
@@ -59,7 +60,7 @@ static enum next cmd_lhlo(struct lmtp_session *session, const char *args)
     buf_setcstr(&session->lhlo, args);
     buf_trim(&session->lhlo);
     prot_printf(out,
-                "250-%s\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250-PIPELINING\r\n250-SIZE",
+                "250-%s\r\n250-8BITMIME\r\n250-CHUNKING\r\n250-ENHANCEDSTATUSCODES\r\n250-PIPELINING\r\n250-SIZE",
                 config_servername);
     if (max > 0) prot_printf(out, " %d", max);
     prot_puts(out, "\r\n");
@@ -286,6 +287,8 @@ static enum next cmd_mail(struct lmtp_session *session, const char *args)
     return accept_mail(session, args);
 }
 
+static const char in_chunks[] = "503 5.5.1 The message comes in chunks";
+
 /* ---- RCPT ---- */
 
 static enum next cmd_rcpt(struct lmtp_session *session, const char *args)
@@ -296,6 +299,7 @@ static enum next cmd_rcpt(struct lmtp_session *session, const char *args)
     const char *error = NULL;
 
     if (!session->have_mail) return say(session, "503 5.5.1 Need MAIL command");
+    if (session->chunks) return say(session, in_chunks);
     if (session->nrcpts == LMTP_MAX_RCPTS) return say(session, "452 4.5.3 Too many recipients");
     while (*args == ' ') args++;
     if (cyr_strncasecmp(args, "TO:", 3))
@@ -326,20 +330,26 @@ static enum next cmd_rcpt(struct lmtp_session *session, const char *args)
     return GO_ON;
 }
 
-/* ---- DATA ---- */
+/* ---- DATA, BDAT ---- */
 
-static void reply_all(struct lmtp_session *session, const struct lmtp_message *message)
+static void reply_fault(struct lmtp_session *session, const struct lmtp_message *message)
 {
-    int max = config_getint(IMAPOPT_MAXMESSAGESIZE);
+    if (message->error == IMAP_MESSAGE_TOO_LARGE)
+        prot_printf(session->out, "552 5.2.3 Message size (%llu) exceeds fixed maximum message size (%d)\r\n",
+                    (unsigned long long)message->size, config_getint(IMAPOPT_MAXMESSAGESIZE));
+    else
+        lmtp_reply_result(session->out, message->error);
+}
 
+/* One answer for each recipient. */
+static void deliver(struct lmtp_session *session, struct lmtp_message *message)
+{
+    if (!message->error) lmtp_deliver(session, message);
     for (size_t i = 0; i < session->nrcpts; i++) {
-        if (message->error == IMAP_MESSAGE_TOO_LARGE)
-            prot_printf(session->out,
-                        "552 5.2.3 Message size (%llu) exceeds fixed maximum message size (%d)\r\n",
-                        (unsigned long long)message->size, max);
+        if (message->error)
+            reply_fault(session, message);
         else
-            lmtp_reply_result(session->out,
-                              message->error ? message->error : session->rcpts[i].result);
+            lmtp_reply_result(session->out, session->rcpts[i].result);
     }
 }
 
@@ -348,17 +358,66 @@ static enum next cmd_data(struct lmtp_session *session, const char *args)
     struct lmtp_message message;
 
     (void)args;
+    if (session->chunks) return say(session, in_chunks);
     if (!session->nrcpts) return say(session, "503 5.5.1 No recipients");
     say(session, "354 go ahead");
     if (prot_flush(session->out)) return GOODBYE;
     (void)proc_register(config_ident, session->client->clienthost, NULL, NULL, "DATA");
     bool whole = lmtp_message_read(session, &message);
-    if (whole) {
-        if (!message.error) lmtp_deliver(session, &message);
-        reply_all(session, &message);
-    }
+    if (whole) deliver(session, &message);
     lmtp_message_fini(&message);
     lmtp_envelope_reset(session);
+    (void)proc_register(config_ident, session->client->clienthost, NULL, NULL, NULL);
+    return whole ? GO_ON : GOODBYE;
+}
+
+/* "size [LAST]" */
+static bool parse_chunk(const char *args, uint64_t *size, bool *last)
+{
+    args += strspn(args, " ");
+    size_t len = strcspn(args, " ");
+    const char *rest = args + len + strspn(args + len, " ");
+
+    *last = !cyr_strcasecmp(rest, "LAST");
+    return !parse_u64(args, len, size) && (*last || !*rest);
+}
+
+/* What follows the line is not for anybody: it is read past, so that it is no command. */
+static enum next refuse_chunk(struct lmtp_session *session, uint64_t size)
+{
+    char bytes[4096];
+
+    while (size) {
+        size_t n = prot_read(session->in, bytes, size < sizeof(bytes) ? (size_t)size : sizeof(bytes));
+        if (!n) return GOODBYE;
+        size -= n;
+    }
+    return say(session, "503 5.5.1 No recipients");
+}
+
+static enum next cmd_bdat(struct lmtp_session *session, const char *args)
+{
+    uint64_t size;
+    bool last;
+
+    /* How much follows is not known, so nothing that follows can be a command. */
+    if (!parse_chunk(args, &size, &last)) {
+        say(session, "501 5.5.4 Syntax error in parameters");
+        return GOODBYE;
+    }
+    if (!session->nrcpts) return refuse_chunk(session, size);
+    (void)proc_register(config_ident, session->client->clienthost, NULL, NULL, "BDAT");
+    bool whole = lmtp_chunk_read(session, size);
+    if (whole) {
+        struct lmtp_message *message = lmtp_chunks_message(session, last);
+        if (last)
+            deliver(session, message);
+        else if (message->error)
+            reply_fault(session, message);
+        else
+            prot_printf(session->out, "250 2.0.0 %llu octets received\r\n", (unsigned long long)size);
+    }
+    if (last || !whole) lmtp_envelope_reset(session);
     (void)proc_register(config_ident, session->client->clienthost, NULL, NULL, NULL);
     return whole ? GO_ON : GOODBYE;
 }
@@ -371,7 +430,8 @@ static const struct command {
     bool always; /* even when the administrator has closed the service */
     enum next (*run)(struct lmtp_session *session, const char *args);
 } commands[] = {
-    { "AUTH", ARGS_SOME, false, cmd_auth },         { "DATA", ARGS_NONE, false, cmd_data },
+    { "AUTH", ARGS_SOME, false, cmd_auth },         { "BDAT", ARGS_SOME, false, cmd_bdat },
+    { "DATA", ARGS_NONE, false, cmd_data },
     { "LHLO", ARGS_SOME, true, cmd_lhlo },          { "MAIL", ARGS_SOME, false, cmd_mail },
     { "NOOP", ARGS_NONE, true, cmd_noop },          { "QUIT", ARGS_NONE, true, cmd_quit },
     { "RCPT", ARGS_SOME, false, cmd_rcpt },         { "RSET", ARGS_NONE, false, cmd_rset },

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * lmtp_message -- read a message up to the dot, and give it the form in which it is stored (handbook 04 §7.4)
+ * lmtp_message -- read a message up to the dot, or in chunks (RFC 3030), and give it the form in which it is stored (handbook 04 §7.4)
  *
- * Dots are unstuffed, bare LFs become CRLF, bare CRs are dropped, a NUL is a fault. The header is collected, freed of
+ * Dots are unstuffed (not of chunks), bare LFs become CRLF, bare CRs are dropped, a NUL is a fault. The header is collected, freed of
  * Return-Path, completed, and put behind the trace fields; the body follows as it comes, from a certain
  * size on into a temporary file without a name. A message that can't be stored is still read to its end, so that the
  * conversation goes on.
@@ -13,6 +13,7 @@
 #include <config.h>
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -27,6 +28,7 @@
 #include "message_header.h"
 #include "sessionid.h"
 #include "times.h"
+#include "xmalloc.h"
 #include "xsyslog.h"
 
 #define TEMP_BUFFER 65536 /* bytes collected before they go to the temporary file */
@@ -39,6 +41,7 @@ struct reader {
     bool line_start, prev_crlf; /* at the start of a line; how the last one ended */
     bool seen_crlf;
     size_t line_from; /* offset in the header where this line began */
+    bool cr;          /* of a chunk: a CR was its last byte */
 };
 
 /* ---- storing ---- */
@@ -314,22 +317,89 @@ static void map_message(struct lmtp_message *message)
     if (r) no_temp_file(message, r);
 }
 
-bool lmtp_message_read(struct lmtp_session *session, struct lmtp_message *message)
+static void begin(struct reader *rd, struct lmtp_session *session, struct lmtp_message *message)
 {
     int max = config_getint(IMAPOPT_MAXMESSAGESIZE);
-    struct reader rd = { .session = session,
-                         .message = message,
-                         .line_start = true,
-                         .prev_crlf = true,
-                         .max = max > 0 ? (uint64_t)max : 0 };
+
+    *rd = (struct reader){ .session = session,
+                           .message = message,
+                           .line_start = true,
+                           .prev_crlf = true,
+                           .max = max > 0 ? (uint64_t)max : 0 };
+    *message = (struct lmtp_message){ .fd = -1 };
+}
+
+static void finish(struct reader *rd)
+{
+    if (!rd->in_body) finish_header(rd, false);
+    map_message(rd->message);
+}
+
+bool lmtp_message_read(struct lmtp_session *session, struct lmtp_message *message)
+{
+    struct reader rd;
     int r;
 
-    *message = (struct lmtp_message){ .fd = -1 };
+    begin(&rd, session, message);
     while (!(r = read_some(&rd))) continue;
     if (r < 0) return false;
-    if (!rd.in_body) finish_header(&rd, false);
-    map_message(message);
+    finish(&rd);
     return true;
+}
+
+/* ---- chunks ---- */
+
+struct lmtp_chunks {
+    struct reader rd;
+    struct lmtp_message message;
+};
+
+static void take(struct reader *rd, const char *p, const char *end)
+{
+    while (p < end) {
+        bool cr = rd->cr;
+        rd->cr = *p == '\r';
+        if (*p == '\n') {
+            end_line(rd, cr);
+            p++;
+        }
+        else if (rd->cr)
+            p++; /* alone it is dropped */
+        else {
+            const char *run = p;
+            while (p < end && *p != '\r' && *p != '\n') p++;
+            add(rd, run, (size_t)(p - run));
+        }
+    }
+}
+
+bool lmtp_chunk_read(struct lmtp_session *session, uint64_t size)
+{
+    char bytes[4096];
+
+    if (!session->chunks) {
+        session->chunks = xzmalloc(sizeof(*session->chunks));
+        begin(&session->chunks->rd, session, &session->chunks->message);
+    }
+    while (size) {
+        size_t n = prot_read(session->in, bytes, size < sizeof(bytes) ? (size_t)size : sizeof(bytes));
+        if (!n) return false;
+        take(&session->chunks->rd, bytes, bytes + n);
+        size -= n;
+    }
+    return true;
+}
+
+struct lmtp_message *lmtp_chunks_message(struct lmtp_session *session, bool whole)
+{
+    if (whole) finish(&session->chunks->rd);
+    return &session->chunks->message;
+}
+
+void lmtp_chunks_free(struct lmtp_session *session)
+{
+    if (session->chunks) lmtp_message_fini(&session->chunks->message);
+    xzfree(session->chunks);
 }
 
 void lmtp_message_fini(struct lmtp_message *message)

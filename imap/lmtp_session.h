@@ -4,7 +4,7 @@
 /*
  * lmtp_session -- one LMTP conversation, between its rooms (handbook 04 §7; RFC 2033)
  *
- * The envelope lives from MAIL to the answers of DATA, or to RSET.
+ * The envelope lives from MAIL to the answers of DATA or of the last BDAT, or to RSET.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -55,6 +55,7 @@ struct lmtp_session {
     uint64_t size; /* MAIL SIZE=, 0: not told */
     struct lmtp_rcpt *rcpts;
     size_t nrcpts;
+    struct lmtp_chunks *chunks; /* what BDAT has brought so far; NULL: nothing */
 };
 
 /* The conversation, from the greeting to the end. */
@@ -95,6 +96,11 @@ struct lmtp_message {
  */
 bool lmtp_message_read(struct lmtp_session *session, struct lmtp_message *message);
 void lmtp_message_fini(struct lmtp_message *message);
+/* The next bytes of a message that comes in chunks. False: the connection ended. */
+bool lmtp_chunk_read(struct lmtp_session *session, uint64_t size);
+/* That message, after a chunk; whole: it was the last one. It is borrowed until lmtp_chunks_free(), for which nothing is fine, too. */
+struct lmtp_message *lmtp_chunks_message(struct lmtp_session *session, bool whole);
+void lmtp_chunks_free(struct lmtp_session *session);
 
 /* ---- lmtp_recipient.c ---- */
 /* May mail for this address be accepted? Fills in rcpt. */

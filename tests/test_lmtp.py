@@ -202,6 +202,12 @@ def test_message_too_large(factory):
         replies = lmtp.deliver(message(1, b"z" * 600 + b"\r\n"), ["alice", "bob"])
         assert [code for code, _ in replies] == [552, 552]
         assert lmtp.cmd("MAIL FROM:<>")[0] == 250
+        assert lmtp.cmd("RSET")[0] == 250
+        envelope(lmtp, "alice", "bob")
+        lmtp.send(b"BDAT 714\r\nSubject: z\r\n\r\n" + b"z" * 700)
+        assert lmtp.reply()[0] == 552
+        lmtp.send(b"BDAT 1 LAST\r\nz")
+        assert [lmtp.reply()[0] for _ in range(2)] == [552, 552]
     assert uids(server, "alice") == []
 
 
@@ -229,6 +235,69 @@ def test_starttls_forgets_what_was_sent_ahead(factory):
         assert lmtp.reply()[0] == 220
         lmtp.start_tls(server.cafile)
         assert lmtp.cmd("VRFY x")[0] == 252
+
+
+def chunks(lmtp, data, *cuts):
+    """Sends it in BDATs that end at cuts; the codes of all but the last are checked."""
+    edges = [0, *cuts, len(data)]
+    for begin, end in zip(edges, edges[1:]):
+        last = " LAST" if end == len(data) and begin == edges[-2] else ""
+        lmtp.send(b"BDAT %d%s\r\n" % (end - begin, last.encode()) + data[begin:end])
+        if not last:
+            assert lmtp.reply() == (250, [f"2.0.0 {end - begin} octets received"])
+
+
+def envelope(lmtp, *users):
+    for line in ("MAIL FROM:<sender@example.com>", *(f"RCPT TO:<{user}>" for user in users)):
+        assert lmtp.cmd(line)[0] == 250
+
+
+def test_chunks(lmtp_server):
+    """RFC 3030: wherever they are cut, and no dot means anything."""
+    text = message(1, b".\r\n..\r\n.dot\r\nbare \r cr\nlf\r\n.\r\nQUIT\r\n")
+    want = text.replace(b"bare \r cr\n", b"bare  cr\r\n")
+    with lmtp_server.lmtp() as lmtp:
+        assert "CHUNKING" in str(lmtp.extensions)
+        for n, cuts in enumerate(((), (0,), (1,), (len(text),), range(1, len(text)), (10, 10, 20))):
+            envelope(lmtp, "alice", "bob")
+            once = text.replace(b"Message-ID: <", b"Message-ID: <chunks%d." % n)
+            assert once != text
+            chunks(lmtp, once, *[cut for cut in cuts])
+            assert [lmtp.reply()[0] for _ in range(2)] == [250, 250]
+            assert fetch(lmtp_server, "alice", n + 1).endswith(want.partition(b"Message-ID: <")[2])
+        assert uids(lmtp_server, "bob") == [1, 2, 3, 4, 5, 6]
+
+
+def test_chunks_in_their_place(lmtp_server):
+    with lmtp_server.lmtp() as lmtp:
+        lmtp.send(b"BDAT 6 LAST\r\nQUIT\r\nNOOP\r\n")
+        assert [lmtp.reply()[0] for _ in range(2)] == [503, 250], "what is refused is no command"
+        envelope(lmtp, "alice")
+        lmtp.send(b"BDAT 11\r\nSubject: a\n")
+        assert lmtp.reply()[0] == 250
+        for command in ("DATA", "RCPT TO:<bob>", "MAIL FROM:<>"):
+            assert lmtp.cmd(command)[0] == 503
+        assert lmtp.cmd("RSET")[0] == 250
+        envelope(lmtp, "alice")
+        assert lmtp.cmd("DATA")[0] == 354
+        lmtp.send(message(2) + b".\r\n")
+        assert lmtp.reply()[0] == 250
+        envelope(lmtp, "alice", "bob")
+        chunks(lmtp, b"Subject: nul\r\n\r\n\0\r\n")
+        assert [lmtp.reply()[0] for _ in range(2)] == [554, 554]
+        envelope(lmtp, "alice")
+        lmtp.send(b"BDAT 3\r\na\0b")
+        assert lmtp.reply()[0] == 554
+        lmtp.send(b"BDAT 0 LAST\r\n")
+        assert lmtp.reply()[0] == 554
+        assert lmtp.cmd("BDAT")[0] == 500
+        envelope(lmtp, "alice")
+        lmtp.send(b"BDAT 4 LAST\r\nab")
+    assert uids(lmtp_server, "alice") == [1] and uids(lmtp_server, "bob") == []
+    for bad in ("x", "-1", "1 2", "99999999999999999999999 LAST", "3 LASTING"):
+        with lmtp_server.lmtp() as lmtp:
+            assert lmtp.cmd(f"BDAT {bad}")[0] == 501
+            assert lmtp.at_eof(), "how much follows is not known"
 
 
 def test_many_recipients(lmtp_server):
