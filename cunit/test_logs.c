@@ -247,7 +247,8 @@ static pid_t start_session(const char *userid)
 
 START_TEST(test_limits)
 {
-    struct proc_limits limits = { .service = "imap", .clienthost = "h", .userid = "alice" };
+    struct proc_limits limits = { .clienthost = "h", .userid = "alice" };
+    struct buf why = BUF_INITIALIZER;
     int status;
 
     config_reset();
@@ -257,16 +258,16 @@ START_TEST(test_limits)
     free(conf);
     proc_register("imap", "h", "alice", "", "");
     pid_t one = start_session("alice"), none = start_session("");
-    ck_assert(!proc_checklimits(&limits));
+    ck_assert(!proc_checklimits(&limits, &why));
     ck_assert_int_eq(limits.host, 1);
     ck_assert_int_eq(limits.user, 1);
     ck_assert_int_eq(limits.maxuser, 2);
     pid_t two = start_session("bob");
-    ck_assert(proc_checklimits(&limits)); /* of the host */
+    ck_assert(proc_checklimits(&limits, &why)); /* of the host */
     ck_assert_int_eq(limits.host, 2);
     ck_assert_int_eq(limits.user, 1);
-    limits.service = "pop3";
-    ck_assert(!proc_checklimits(&limits));
+    ck_assert_str_eq(buf_cstring(&why), "Too many open connections (2 of 2 from h, 1 of 2 for alice)");
+    buf_free(&why);
 
     ck_assert_int_eq(proc_killuser("alice"), 1);
     ck_assert_int_eq(waitpid(one, &status, 0), one);

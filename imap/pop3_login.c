@@ -169,20 +169,12 @@ static void log_good(struct pop3_session *s)
 static bool over_limits(struct pop3_session *s)
 {
     struct proc_limits limits = {
-        .service = service_name(),
         .clienthost = s->client->clienthost,
         .userid = s->userid,
     };
     struct buf text = BUF_INITIALIZER;
 
-    if (!proc_checklimits(&limits)) return false;
-    buf_setcstr(&text, "Too many open connections (");
-    if (limits.maxhost)
-        buf_printf(&text, "%d of %d from %s", limits.host, limits.maxhost, limits.clienthost);
-    if (limits.maxuser)
-        buf_printf(&text, "%s%d of %d for %s", limits.maxhost ? ", " : "", limits.user,
-                   limits.maxuser, limits.userid);
-    buf_putc(&text, ')');
+    if (!proc_checklimits(&limits, &text)) return false;
     syslog(LOG_ERR, "%s", buf_cstring(&text));
     pop3_err(s, "%s", buf_cstring(&text));
     buf_free(&text);

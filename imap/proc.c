@@ -262,13 +262,23 @@ static int count_session(pid_t pid, const char *service, const char *clienthost,
 {
     struct proc_limits *limits = rock;
 
-    if (pid == getpid() || !*userid || strcmpsafe(service, limits->service)) return 0;
+    if (pid == getpid() || !*userid) return 0;
     if (limits->clienthost && !strcmp(clienthost, limits->clienthost)) limits->host++;
     if (limits->userid && !strcmp(userid, limits->userid)) limits->user++;
     return 0;
 }
 
-bool proc_checklimits(struct proc_limits *limits)
+/* The limits that there are. */
+static void print_limits(const struct proc_limits *limits, struct buf *why)
+{
+    buf_setcstr(why, "Too many open connections (");
+    if (limits->maxhost > 0) buf_printf(why, "%d of %d from %s", limits->host, limits->maxhost, limits->clienthost);
+    if (limits->maxhost > 0 && limits->maxuser > 0) buf_appendcstr(why, ", ");
+    if (limits->maxuser > 0) buf_printf(why, "%d of %d for %s", limits->user, limits->maxuser, limits->userid);
+    buf_putc(why, ')');
+}
+
+bool proc_checklimits(struct proc_limits *limits, struct buf *why)
 {
     limits->host = limits->user = 0;
     limits->maxhost = config_getint(IMAPOPT_MAXLOGINS_PER_HOST);
@@ -276,8 +286,10 @@ bool proc_checklimits(struct proc_limits *limits)
     if (limits->maxhost <= 0 && limits->maxuser <= 0) return false;
 
     proc_foreach(count_session, limits);
-    return (limits->maxhost > 0 && limits->host >= limits->maxhost) ||
-           (limits->maxuser > 0 && limits->user >= limits->maxuser);
+    bool over = (limits->maxhost > 0 && limits->host >= limits->maxhost) ||
+                (limits->maxuser > 0 && limits->user >= limits->maxuser);
+    if (over) print_limits(limits, why);
+    return over;
 }
 
 /* -- asking sessions to end -- */

@@ -44,16 +44,17 @@ typedef int proc_fn(pid_t pid, const char *service, const char *clienthost, cons
 int proc_foreach(proc_fn *fn, void *rock);
 
 /*
- * Other sessions that are logged in to the service: from the host, and of the user. This
+ * Other sessions that are logged in, to whatever service: from the host, and of the user. This
  * process is not counted.
  */
+struct buf;
 struct proc_limits {
-    const char *service, *clienthost, *userid;
+    const char *clienthost, *userid;
     int host, user;       /* found */
     int maxhost, maxuser; /* maxlogins_per_host, maxlogins_per_user; 0: no limit */
 };
-/* Fills in counts and limits; true when this session would be one too many. */
-bool proc_checklimits(struct proc_limits *limits);
+/* Fills in counts and limits; true when this session would be one too many, and why as text for the client and the log (handbook 04 §3.1). */
+bool proc_checklimits(struct proc_limits *limits, struct buf *why);
 /* Asks (SIGTERM) other processes of the user to end; how many. */
 int proc_killuser(const char *userid);
 /* The same for the processes that have this mailbox selected (internal name). */

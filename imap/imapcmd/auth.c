@@ -45,19 +45,16 @@ static bool over_limits(struct imap_session *s)
 {
     const struct saslserver_identity *id = saslserver_identity(s->sasl);
     struct proc_limits limits = {
-        .service = service_name(),
         .clienthost = s->client->clienthost,
         .userid = id->userid,
     };
-    char text[512];
+    struct buf text = BUF_INITIALIZER;
 
-    if (!proc_checklimits(&limits)) return false;
-    snprintf(text, sizeof(text), "Too many open connections (%d of %d from %s, %d of %d for %s)",
-             limits.host, limits.maxhost, limits.clienthost, limits.user, limits.maxuser,
-             limits.userid);
-    syslog(LOG_ERR, "%s", text);
+    if (!proc_checklimits(&limits, &text)) return false;
+    syslog(LOG_ERR, "%s", buf_cstring(&text));
     saslserver_reset(s->sasl);
-    imap_no(s, "%s", text);
+    imap_no(s, "%s", buf_cstring(&text));
+    buf_free(&text);
     return true;
 }
 
@@ -174,11 +171,10 @@ static void login(struct imap_session *s, struct buf *user, struct buf *password
             imap_result(s, r);
         else {
             log_good(s, suffix);
-            if (!s->tls && config_getstring(IMAPOPT_PLAINTEXTLOGINALERT))
-                prot_printf(s->out, "* OK [ALERT] %s\r\n",
-                            config_getstring(IMAPOPT_PLAINTEXTLOGINALERT));
             if (!s->tls) pause_seconds(config_getduration(IMAPOPT_PLAINTEXTLOGINPAUSE));
             welcome(s, "User logged in", true);
+            if (!s->tls && config_getstring(IMAPOPT_PLAINTEXTLOGINALERT))
+                prot_printf(s->out, "* OK [ALERT] %s\r\n", config_getstring(IMAPOPT_PLAINTEXTLOGINALERT));
         }
     }
     free(suffix);

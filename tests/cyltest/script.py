@@ -197,7 +197,7 @@ class Player:
         client = self._sessions[who] = self._server.imap()
         if not login:
             return
-        if self._server.conf.get("allowplaintext") == "no":
+        if self._server.conf.get("allowplaintext") == "no" or self._server.conf.get("sasl_minimum_layer"):
             client.ok("STARTTLS")
             client.start_tls(self._server.cafile)
         client.login(USERS[who], password(USERS[who]))
