@@ -3,6 +3,7 @@
 
 import os
 import re
+import threading
 
 import pytest
 
@@ -134,6 +135,47 @@ def test_machine_is_lost(pair):
     failover(a, "takeover")
     must_be_refused(b)
     assert texts(a, "anna") == subjects(1, 2, 3, 20, 30)
+
+
+def test_lost_under_load(pair):
+    """Mail is delivered and replicated while a is killed: what a has acknowledged is there after its return, once."""
+    a, b = pair.primary, pair.replica
+    roll = a.popen("sync_client", "-R", "-d", "0")
+    said, enough = [], threading.Event()
+
+    def load(user):
+        try:
+            with a.imap(user) as imap:
+                for n in range(100 * (1 + USERS.index(user)), 10 ** 6):
+                    imap.append("INBOX", message(n))
+                    said.append((user, n))
+                    if len(said) == 60:
+                        enough.set()
+        except (EOFError, OSError):
+            pass  # a is gone
+
+    threads = [threading.Thread(target=load, args=(user,)) for user in USERS]
+    for thread in threads:
+        thread.start()
+    assert enough.wait(60)
+    a.kill()
+    roll.kill()
+    roll.wait()
+    for thread in threads:
+        thread.join()
+    failover(b, "takeover", "--lost")
+    for n, user in enumerate(USERS):
+        with b.imap(user) as imap:
+            imap.append("INBOX", message(50 + n))
+            imap.logout()
+    come_back(pair)
+    assert failover(b, "rejoin").endswith("0 differences left\n")
+    both_same(pair)
+    for n, user in enumerate(USERS):
+        found = texts(b, user)
+        wanted = subjects(1, 2, 3, 50 + n, *(number for who, number in said if who == user))
+        assert len(set(found)) == len(found) and set(found) >= set(wanted)
+        assert len(found) <= len(wanted) + 1  # the one that was being delivered
 
 
 def test_planned(pair):
