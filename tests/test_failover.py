@@ -236,6 +236,12 @@ def test_marker_and_usage(pair):
     told = failover(b, "status")
     assert told.startswith("this server: none\nthe other end: none\n") and "anna: 3 mailboxes, 5 messages" in told
     failover(b, "rejoin", status=75)
+    # a role that can't be written is none
+    for fault in ("open:1:EACCES:/role.NEW", "pwrite:1:ENOSPC:/role.NEW", "fsync:1:EIO:/role.NEW", "rename:1:EIO:/role"):
+        b.env["CYLINDER_DISKIO_FAULT"] = fault
+        failover(b, "-S", "/nowhere", "takeover", "--lost", status=1)
+        del b.env["CYLINDER_DISKIO_FAULT"]
+        assert not [name for name in os.listdir(b.path("conf")) if name.startswith("role")], fault
     # who can't tell is a replica
     with open(b.path("conf/role"), "w") as f:
         f.write("prim")
