@@ -376,6 +376,8 @@ static int copy(struct move *m)
     int r = connect_target(m);
     if (r) return r;
     r = check_copy(m, &there);
+    if (!r) r = sync_do_user(&m->sc, userid);
+    if (!r) r = sync_do_recount(&m->sc, userid); /* while nobody waits for it */
     if (!r) r = xfer_copy_user(&m->sc, userid, then_leave, m);
     if (!r) {
         say(m, "equal, nothing changes here any more");

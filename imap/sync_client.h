@@ -230,6 +230,15 @@ int sync_do_sub(struct sync_client *sc, const char *userid, const char *name);
 /* Active or disabled, and since when; to a replica that has records of users. */
 int sync_do_userstate(struct sync_client *sc, const char *userid);
 
+/* ---- _usage ---- */
+/* The replica counts quota and conversations of the user anew; nothing where it can't be asked. */
+int sync_do_recount(struct sync_client *sc, const char *userid);
+/*
+ * Both ends have counted the same, or do after a recount of the replica (logged); what differs then is told as by sync_verify_user. Only while
+ * nothing changes here.
+ */
+int sync_verify_usage(struct sync_client *sc, const char *userid);
+
 /* ---- _user ---- */
 int sync_do_user(struct sync_client *sc, const char *userid);
 /* One set; names are internal. */

@@ -151,6 +151,14 @@ static int remove_user(struct txn *txn, const char *userid, const char *server)
     return r ? r : user_record_set_moved(txn, userid, server);
 }
 
+/* Usage too: nothing changes now. */
+static int verify_user(struct sync_client *sc, const char *userid)
+{
+    int r = sync_verify_user(sc, userid);
+
+    return r || sc->differences ? r : sync_verify_usage(sc, userid);
+}
+
 int xfer_remove_user(const char *userid, const char *server)
 {
     return remove_here(remove_user, userid, server);
@@ -164,14 +172,14 @@ static int then_remove_user(struct sync_client *sc, const char *userid, void *ro
 
 int xfer_copy_user(struct sync_client *sc, const char *userid, xfer_then *then, void *rock)
 {
-    const struct move move = { userid, userid, sync_do_user, sync_verify_user, then, rock };
+    const struct move move = { userid, userid, sync_do_user, verify_user, then, rock };
 
     return copy_and_finish(sc, &move);
 }
 
 int xfer_user(struct sync_client *sc, const char *userid)
 {
-    const struct move move = { userid, userid, sync_do_user, sync_verify_user, then_remove_user, NULL };
+    const struct move move = { userid, userid, sync_do_user, verify_user, then_remove_user, NULL };
     mbentry_t *inbox = NULL;
     char *name = mboxname_user_mbox(userid, NULL);
 

@@ -12,7 +12,7 @@
 #include "strarray.h"
 #include "util.h"
 
-_Static_assert(BACKEND_CAPA_ROLE == 1 << (BACKEND_NCAPAS - 1), "each capability has a place for its parameters");
+_Static_assert(BACKEND_CAPA_USAGE == 1 << (BACKEND_NCAPAS - 1), "each capability has a place for its parameters");
 
 static const struct backend_capaname imap_capas[] = {
     { "AUTH", BACKEND_CAPA_AUTH, NULL },
@@ -35,6 +35,7 @@ static const struct backend_capaname imap_capas[] = {
     { "X-RANGES", BACKEND_CAPA_RANGES, NULL },
     { "X-PIPELINE", BACKEND_CAPA_XPIPELINE, NULL },
     { "X-ROLE", BACKEND_CAPA_ROLE, NULL },
+    { "X-USAGE", BACKEND_CAPA_USAGE, NULL },
     { NULL, 0, NULL },
 };
 
@@ -49,6 +50,7 @@ static const struct backend_capaname csync_capas[] = {
     { "X-RANGES", BACKEND_CAPA_RANGES, NULL },
     { "X-PIPELINE", BACKEND_CAPA_XPIPELINE, NULL },
     { "X-ROLE", BACKEND_CAPA_ROLE, NULL },
+    { "X-USAGE", BACKEND_CAPA_USAGE, NULL },
     { NULL, 0, NULL },
 };
 

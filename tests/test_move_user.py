@@ -15,7 +15,7 @@ from cyltest.pair import Pair
 from cyltest.syncdata import fill_user, login, message, user_state
 
 CONF = {"conversations": True, "unixhierarchysep": False, "altnamespace": False, "virtdomains": "off",
-        "expunge_mode": "delayed", "delete_mode": "delayed"}
+        "expunge_mode": "delayed", "delete_mode": "delayed", "quota_db": "twoskip"}
 # The directory of these tests: a file that says where a user lives. What runs before and after its change is in MOVE_BEFORE, MOVE_AFTER.
 SWITCH = """#!/bin/sh
 eval "$MOVE_BEFORE"
@@ -210,6 +210,36 @@ def test_the_copy_is_not_equal(servers):
     said = servers.begin("carol", wanted=1)
     assert "DIFFERENCE seen carol foreign: only on the replica" in said and "the copy is not equal" in said
     servers.is_back("carol", before)
+
+
+def test_usage_is_counted_anew(servers):
+    """The copy is counted anew; what the source has counted wrongly is a difference, until it is put right there."""
+    servers.fill("lena")
+    quotas = servers.one.path("conf/quotas.db")
+    servers.one.run("cyr_dbtool", quotas, "twoskip", "set", "user.lena", "%(S (99 10000) M (5 500))")
+    before = user_state(servers.one, "lena")
+    said = servers.begin("lena", wanted=1)
+    assert "DIFFERENCE usage lena user.lena: STORAGE: here <99>, on the replica <" in said
+    servers.is_back("lena", before)
+    servers.one.run("cyr_user", "repair", "lena")
+    said = servers.begin("lena", "-v", "--grace", "0")
+    assert "\nRECOUNT lena\n" in said
+    servers.has_moved("lena", before)
+    servers.two.run("cyr_user", "check", "lena")
+
+
+def test_usage_on_the_wire(servers):
+    servers.fill("mona")
+    with login(servers.one) as csync:
+        lines = sorted(csync.ok("GET USAGE mona").untagged)
+        assert len(lines) == 2 and lines[0].startswith(b"* USAGE %(ROOT user.mona STORAGE "), lines
+        assert lines[1].startswith(b"* USAGE %(USERID mona STORAGE ") and b" MESSAGE 5" in lines[0] and b" MESSAGE 5)" in lines[1]
+        csync.ok("APPLY RECOUNT mona")
+        assert sorted(csync.ok("GET USAGE mona").untagged) == lines
+        assert not csync.ok("GET USAGE nobody").untagged
+        assert csync.cmd("APPLY RECOUNT nobody").text.startswith("IMAP_INVALID_USER")
+        for command in ("GET USAGE ../x", "GET USAGE (mona)", "APPLY RECOUNT ../x", "APPLY RECOUNT %(USERID mona)"):
+            assert csync.cmd(command).status == "NO", command
 
 
 def test_who_is_there_is_not_touched(servers):

@@ -65,13 +65,14 @@ typedef int synccmd_fn(struct synccmd_session *session, const struct dlist *dl, 
 synccmd_fn synccmd_get_annotation, synccmd_get_fetch, synccmd_get_fetch_sieve,
     synccmd_get_fullmailbox, synccmd_get_mailboxes, synccmd_get_meta, synccmd_get_names, synccmd_get_quota,
     synccmd_get_ranges, synccmd_get_role, synccmd_get_subhistory,
-    synccmd_get_uniqueids, synccmd_get_user, synccmd_get_users, synccmd_get_userstate;
+    synccmd_get_uniqueids, synccmd_get_user, synccmd_get_users, synccmd_get_usage,
+    synccmd_get_userstate;
 synccmd_fn synccmd_apply_activate_sieve, synccmd_apply_annotation, synccmd_apply_capabilities,
     synccmd_apply_expunge, synccmd_apply_force, synccmd_apply_mailbox, synccmd_apply_message,
     synccmd_apply_quota, synccmd_apply_rename, synccmd_apply_renames, synccmd_apply_reserve, synccmd_apply_role, synccmd_apply_seen,
     synccmd_apply_sieve, synccmd_apply_sub, synccmd_apply_subhistory, synccmd_apply_unactivate_sieve,
     synccmd_apply_unannotation, synccmd_apply_unmailbox, synccmd_apply_unquota,
-    synccmd_apply_unsieve, synccmd_apply_unsub, synccmd_apply_unuser, synccmd_apply_userstate;
+    synccmd_apply_unsieve, synccmd_apply_unsub, synccmd_apply_unuser, synccmd_apply_userstate, synccmd_apply_recount;
 synccmd_fn synccmd_restore_mailbox;
 
 /* MAILBOX line of an entry: nothing for tombstones and reservations, a short one for intermediates. A quota

@@ -13,7 +13,7 @@ from cyltest.syncdata import message
 
 CONF = {"conversations": True, "conversations_db": "twoskip", "unixhierarchysep": False, "altnamespace": False,
         "virtdomains": "off", "allowusermoves": True, "mailbox_legacy_dirs": False, "delete_mode": "delayed",
-        "proxy_authname": "repl", "proxy_password": password("repl")}
+        "proxy_authname": "repl", "proxy_password": password("repl"), "quota_db": "twoskip"}
 
 
 def servers(factory, debian_factory, *flavours):
@@ -243,3 +243,21 @@ def test_move_user_to_361(factory, debian_factory):
     ours.run("move_user", "-S", "127.0.0.1", "--grace", "0", "alice")
     moved(ours, theirs, before)
     assert ours.run("cyr_user", "list", "alice").stdout.split("\t")[1] == "moved"
+
+
+def test_usage_that_the_target_has_counted_wrongly(factory, debian_factory):
+    """Of a copy that is there already: told in the log, counted anew, and moved."""
+    one, two = servers(factory, debian_factory, "ours", "ours")
+    fill(one)
+    one.conf.update({"sync_authname": "repl", "sync_password": password("repl"), "sync_port": two.ports["csync"]})
+    one.write_conf()
+    before = facts(one)
+    one.run("sync_client", "-S", "127.0.0.1", "-u", "alice")
+    two.run("cyr_dbtool", two.path("conf/quotas.db"), "twoskip", "set", "user.alice", "%(S (99 10000) M (7 100))")
+    assert "user.alice" in two.run("quota", "-f", "-n", check=False).stderr
+    answer = xfer(one, two)
+    assert (answer.status, answer.untagged) == ("OK", [b"* OK USER alice"]), answer
+    moved(one, two, before)
+    is_sound(two)
+    assert "to be counted anew on the replica: usage alice user.alice: STORAGE: here <" in one.log_text()
+    assert "recount for alice: user.alice: STORAGE usage was 99, now " in two.log_text()
