@@ -9,9 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "pop3_session.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void commands(const char *base, size_t len)
 {
@@ -67,9 +66,8 @@ static void message(const char *base, size_t len)
     buf_free(&got);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+void fuzz_pop3(const uint8_t *data, size_t size)
 {
     commands((const char *)data, size);
     message((const char *)data, size);
-    return 0;
 }

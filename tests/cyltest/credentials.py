@@ -55,6 +55,18 @@ class Credentials:
             self._certs = path
         return self._certs
 
+    def client_cert(self, name):
+        """Certificate and key of a client, for load_cert_chain(); the CA of certs() has signed it."""
+        path, tool = self.certs(), _need("openssl", "openssl")
+        cert, key = (os.path.join(path, f"client-{name}.{kind}") for kind in ("pem", "key"))
+        if not os.path.exists(cert):
+            for args in (("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key,
+                          "-out", "client.req", "-subj", f"/CN={name}"),
+                         ("x509", "-req", "-in", "client.req", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
+                          "-days", "30", "-out", cert)):
+                subprocess.run([tool, *args], cwd=path, check=True, capture_output=True)
+        return cert, key
+
     @staticmethod
     def _make_certs(path):
         tool = _need("openssl", "openssl")
