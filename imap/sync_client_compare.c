@@ -27,6 +27,7 @@
 #include "xsyslog.h"
 
 #define MAX_LOOKS 5 /* to see the same twice */
+#define SILENCE 5 /* seconds for which a connection is kept that nobody uses */
 
 static char *pass_name(const char *channel)
 {
@@ -83,6 +84,17 @@ static int look_until_sure(struct sync_client *sc, const struct what *what, stra
 
 /* ---- one ---- */
 
+/* A replica ends a connection that is silent for long; who waits for long begins a new one. */
+static void pace(struct sync_client *sc)
+{
+    const struct sync_compare *cmp = sc->compare;
+
+    if (!cmp->rate) return;
+    double left = (double)sc->compared / (double)cmp->rate - (monotonic_seconds() - cmp->began);
+    if (left > SILENCE) sync_client_disconnect(sc);
+    verified_slow_down(cmp->rate, is_ended, cmp->began, sc->compared);
+}
+
 static int compare(struct sync_client *sc, const struct what *what, const char *key)
 {
     struct sync_compare *cmp = sc->compare;
@@ -99,7 +111,7 @@ static int compare(struct sync_client *sc, const struct what *what, const char *
     if (!r && strarray_size(&found)) cmp->pass.findings++;
     if (!r && !strarray_size(&found)) r = verified_remember(key, began);
     strarray_fini(&found);
-    verified_slow_down(cmp->rate, is_ended, cmp->began, sc->compared);
+    pace(sc);
     return r;
 }
 

@@ -173,6 +173,10 @@ def test_ended_and_continued(pair, signo, code):
         run.append(pair.primary.popen("sync_client", *argv(through, *rate), stderr=held, stdout=held))
         if signo == signal.SIGTERM:
             while not os.path.exists(pair.primary.path("conf/verified.db")):
+                assert run[0].poll() is None
+                time.sleep(0.05)
+            while not through.commands[-1].startswith(b"EXIT"):  # no connection is kept for so long
+                assert run[0].poll() is None
                 time.sleep(0.05)
             assert pair.primary.run("sync_client", "--compare", "-o", check=False).returncode == 75  # it is being done
             run[0].send_signal(signo)
