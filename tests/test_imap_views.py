@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Several clients on one mailbox at once, all kinds: each believes nothing but what it is told, and in the end all know
-the same (cyltest/imap_view.py checks every response).
+the same (cyltest/imap_view.py checks every response). Each follows some searches, too (RFC 5267), whose results must be those of a
+new search.
 
 CYL_VIEWS_ROUNDS  rounds of each seed (default 60)
 CYL_VIEWS_SEEDS   how many (default 4)
@@ -12,7 +13,7 @@ import random
 import pytest
 
 from cyltest.clients import Literal
-from cyltest.imap_view import Inconsistent, Session, View
+from cyltest.imap_view import Context, Inconsistent, Session, View
 
 ROUNDS = int(os.environ.get("CYL_VIEWS_ROUNDS") or 60)
 SEEDS = int(os.environ.get("CYL_VIEWS_SEEDS") or 4)
@@ -110,6 +111,7 @@ class Crowd:
                 session.end_idle()
             session.run("NOOP")
             session.learn()
+            session.check_contexts()
         with self.server.imap("alice") as fresh:
             fresh.ok("SELECT INBOX")
             view = View()
@@ -162,3 +164,20 @@ def test_the_view_notices_an_expunge_during_fetch():
         view.take(b"* 1 EXPUNGE")
     view.command = "UID FETCH"
     view.take(b"* 1 EXPUNGE")
+
+
+FOLLOWED = [b'* ESEARCH (TAG "s") UID ADDTO (0 5)', b'* ESEARCH (TAG "s") UID REMOVEFROM (0 7)', b'* ESEARCH (TAG "s") UID ADDTO (1 7)',
+            b'* ESEARCH (TAG "s") ADDTO (0 2)', b'* ESEARCH (TAG "s") UID ADDTO (0 8)', b'* ESEARCH (TAG "t") UID ADDTO (0 7)',
+            b'* ESEARCH (TAG "o") REMOVEFROM (1 1)', b'* ESEARCH (TAG "o") ADDTO (4 1)', b'* ESEARCH (TAG "o") ADDTO (1 3)',
+            b'* NO [NOUPDATE "s"] No', b"* 1 EXPUNGE", b"* 2 EXPUNGE"]
+
+
+@pytest.mark.parametrize("line", FOLLOWED)
+def test_the_view_notices_in_a_search_that_goes_on(line):
+    """There are UIDs 5 and 7; of the one search 5 is found, of the sorted one by number the second."""
+    view = View()
+    view.contexts = {"s": Context("UID SEARCH FLAGGED"), "o": Context("SORT (SUBJECT) UTF-8 ALL")}
+    for told in (b"* 2 EXISTS", b"* 1 FETCH (UID 5)", b"* 2 FETCH (UID 7)", b'* ESEARCH (TAG "s") UID ALL 5', b'* ESEARCH (TAG "o") ALL 2'):
+        view.take(told)
+    with pytest.raises(Inconsistent):
+        view.take(line)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What a careful client knows of a mailbox, from untagged responses alone; every response is checked against it.
 
-RFC 3501 §5.2, §7.4.1 (numbers, and when messages may leave), RFC 7162 (MODSEQ, VANISHED).
+RFC 3501 §5.2, §7.4.1 (numbers, and when messages may leave), RFC 7162 (MODSEQ, VANISHED), RFC 5267 (ADDTO, REMOVEFROM).
 """
 
 import re
@@ -38,6 +38,30 @@ class Message:
         self.uid = self.flags = self.modseq = None
 
 
+class Context:
+    """A search that goes on. found: UIDs, or with numbers the messages themselves, in the order of the answer."""
+
+    def __init__(self, command):
+        self.command = command
+        self.by_uid = command.startswith("UID ")
+        self.sorted = "SORT" in command
+        self.found = []
+        self.answered = False  # ALL was there
+
+    def change(self, view, name, place, items):
+        if name == b"ADDTO":
+            view.expect(not any(item in self.found for item in items), f"{self.command}: added, and was there")
+            at = place - 1 if place else len(self.found)
+            view.expect(at <= len(self.found), f"{self.command}: added at {place} of {len(self.found)}")
+            self.found[at:at] = items
+        elif place:
+            view.expect(self.found[place - 1:place - 1 + len(items)] == items, f"{self.command}: another one is at {place}")
+            del self.found[place - 1:place - 1 + len(items)]
+        else:
+            view.expect(all(item in self.found for item in items), f"{self.command}: removed, and was not there")
+            self.found = [item for item in self.found if item not in items]
+
+
 class View:
     """messages: as the client counts them. known: what went wrong is told with the last responses."""
 
@@ -48,6 +72,7 @@ class View:
         self.highestmodseq = 0
         self.command = "NOOP"  # running, "UID FETCH" and the like
         self.history = []
+        self.contexts = {}  # by tag
 
     def fail(self, why):
         raise Inconsistent(why + "\n" + "\n".join(self.history[-30:]))
@@ -80,7 +105,12 @@ class View:
         self.expect(not self.qresync, "EXPUNGE although VANISHED was asked for")
         self.may_leave()
         self.expect(1 <= n <= len(self.messages), f"EXPUNGE {n} of {len(self.messages)}")
-        del self.messages[n - 1]
+        self.leaves(self.messages.pop(n - 1))
+
+    def leaves(self, message):
+        for context in self.contexts.values():
+            self.expect((message.uid if context.by_uid else message) not in context.found,
+                        f"{context.command}: a message leaves before REMOVEFROM")
 
     def vanished(self, earlier, uids):
         self.expect(self.qresync, "VANISHED without QRESYNC")
@@ -93,6 +123,9 @@ class View:
             self.expect(len(gone - here) <= unknown, f"VANISHED {sorted(gone - here)}: never here")
         for uid in sorted(gone - {m.uid for m in self.messages}):
             self.forget_unknown(uid)
+        for message in self.messages:
+            if message.uid in gone:
+                self.leaves(message)
         self.messages = [m for m in self.messages if m.uid not in gone]
 
     def forget_unknown(self, uid):
@@ -139,6 +172,33 @@ class View:
             else:
                 self.expect(1 <= number <= len(self.messages), f"{kind} found {number} of {len(self.messages)}")
 
+    def items(self, context, text):
+        """What numbers of a context stand for."""
+        nums = numbers_of(text)
+        if context.by_uid:
+            known = self.uids()
+            self.expect(None in known or set(nums) <= set(known), f"{context.command} has UIDs {nums}: not all here")
+            return nums
+        self.expect(all(1 <= n <= len(self.messages) for n in nums), f"{context.command} has {nums} of {len(self.messages)}")
+        return [self.messages[n - 1] for n in nums]
+
+    def esearch(self, tag, uid, data):
+        context = self.contexts.get(tag.decode())
+        self.expect(context, f"ESEARCH with tag {tag}: no such search")
+        self.expect(bool(uid) == context.by_uid, f"{context.command} is answered{uid or b' by number'}")
+        for name, pairs in re.findall(rb" (ADDTO|REMOVEFROM) \(([^)]*)\)", data):
+            self.expect(context.answered, f"{context.command} changes before it is answered")
+            words = pairs.split()
+            for place, nums in zip(words[::2], words[1::2]):
+                self.expect((place != b"0") == context.sorted, f"{context.command}: place {place}")
+                context.change(self, name, int(place), self.items(context, nums))
+        if not context.answered:
+            context.answered = True
+            context.found = self.items(context, data[len(b" ALL "):]) if data.startswith(b" ALL ") else []
+
+    def noupdate(self, tag):
+        self.fail(f"the search with tag {tag} is not kept up to date")
+
     def modseq_told(self, modseq):
         self.expect(int(modseq) >= self.highestmodseq, f"HIGHESTMODSEQ went back from {self.highestmodseq} to {modseq}")
         self.highestmodseq = int(modseq)
@@ -157,10 +217,18 @@ class View:
         (re.compile(rb"\* VANISHED (\(EARLIER\) )?([\d:,]+)$"), vanished),
         (re.compile(rb"\* (\d+) FETCH \((.*)\)$", re.DOTALL), fetch),
         (re.compile(rb"\* (SEARCH|SORT) ?(.*)$"), numbers),
+        (re.compile(rb'\* ESEARCH \(TAG "([^"]*)"\)( UID)?(.*)$'), esearch),
+        (re.compile(rb'\* NO \[NOUPDATE "([^"]*)"\]'), noupdate),
         (re.compile(rb"\* OK \[HIGHESTMODSEQ (\d+)\]"), modseq_told),
         (re.compile(rb"\* OK \[UIDVALIDITY (\d+)\]"), validity),
         (re.compile(rb"\* OK \[UIDNEXT (\d+)\]"), next),
     ]
+
+
+# By kind of session. Who has QRESYNC does not hear by number what has gone.
+_BY_UID = ["UID SEARCH OR FLAGGED KEYWORD $A", "UID SORT (REVERSE SUBJECT) UTF-8 UNDELETED"]
+SEARCHES = {"plain": [*_BY_UID, "SEARCH UNANSWERED", "SORT (SUBJECT REVERSE ARRIVAL) UTF-8 NOT KEYWORD $B"],
+            "condstore": [*_BY_UID, "SEARCH OR UNSEEN DELETED"], "qresync": _BY_UID}
 
 
 class Session:
@@ -184,6 +252,31 @@ class Session:
             self.view = View(self.kind == "qresync")
             self.run(f"SELECT {self.mailbox}")
         self.learn()
+        for search in SEARCHES[self.kind]:
+            self.follow(search)
+
+    def follow(self, search):
+        """A search that goes on: its result is kept in the view, by ADDTO and REMOVEFROM alone."""
+        words = search.split()
+        at = 2 if words[0] == "UID" else 1
+        self.begin(" ".join(words[:at] + ["RETURN (UPDATE ALL)"] + words[at:]))
+        self.view.contexts[self.tag] = Context(search)
+        self.end()
+        self.view.expect(self.view.contexts[self.tag].answered, f"{search}: no answer")
+
+    def check_contexts(self):
+        """What was followed is what the same search finds now."""
+        for context in self.view.contexts.values():
+            lines = [line for line in self.run(context.command).untagged if re.match(rb"\* (SEARCH|SORT)\b", line)]
+            self.view.expect(len(lines) == 1, f"{context.command}: {lines}")
+            nums = b",".join(lines[0].split()[2:])
+            now = self.view.items(context, nums) if nums else []
+            found = context.found
+            if not context.sorted:
+                # in the order of the mailbox, wherever in the list they came to stand
+                order = {id(message): n for n, message in enumerate(self.view.messages)}
+                found = sorted(found, key=lambda one: one if context.by_uid else order[id(one)])
+            self.view.expect(found == now, f"{context.command}: {len(found)} were followed, {len(now)} are found")
 
     def resync(self, old):
         known = [m for m in old.messages if m.uid]
