@@ -122,7 +122,9 @@ static int plan(const struct options *o, const char *userid, struct move_state *
     int r = inbox ? mboxlist_lookup(inbox, NULL, NULL) : IMAP_NOTFOUND;
 
     if (!r) r = user_record_lookup(userid, NULL, &rec);
-    if (!r && rec->state != USER_ACTIVE && rec->state != USER_DISABLED) r = IMAP_MAILBOX_NOTSUPPORTED;
+    /* the file of his move is lost: whether he was switched nobody knows, so it is done again */
+    bool again = !r && rec->state == USER_MOVING_OUT && !strcmpnull(rec->server, o->target);
+    if (!r && !again && rec->state != USER_ACTIVE && rec->state != USER_DISABLED) r = IMAP_MAILBOX_NOTSUPPORTED;
     if (!r) {
         state->userid = xstrdup(userid);
         state->id = xstrdup(rec->id);
@@ -130,9 +132,10 @@ static int plan(const struct options *o, const char *userid, struct move_state *
         state->channel = xstrdupnull(o->channel);
         state->partition = xstrdupnull(o->partition);
         state->command = xstrdupnull(o->command);
-        state->before = rec->state;
+        state->before = !again ? rec->state : rec->reason ? USER_DISABLED : USER_ACTIVE;
+        state->step = again ? MOVE_SWITCHING : MOVE_COPYING;
         state->grace = o->grace;
-        r = move_check_target(state, &o->move);
+        if (!again) r = move_check_target(state, &o->move);
     }
     if (!r) r = move_state_write(state);
     user_record_free(&rec);

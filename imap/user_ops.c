@@ -280,6 +280,7 @@ int user_rename(struct txn *txn, const char *from, const char *to)
     int r = inbox_of(to, &newinbox);
     if (!r) r = lock_both(txn, from, to);
     if (!r) r = begin(txn, from, &inbox, &now, &rec);
+    if (!r && rec->state == USER_MOVING_OUT) r = IMAP_MAILBOX_NOTSUPPORTED; /* there he has this name */
     if (!r) r = check_new(txn, to);
     if (!r) {
         r = mboxlist_lookup(inbox, NULL, txn);

@@ -228,6 +228,19 @@ def test_usage_is_counted_anew(servers):
     servers.two.run("cyr_user", "check", "lena")
 
 
+def test_the_file_of_the_move_is_lost(servers):
+    """The same move begun again finds that he is moving out; then there is a way on, and a way back."""
+    before = servers.fill("nora")
+    servers.begin("nora")
+    os.unlink(servers.one.path("conf", "moves", "nora"))
+    assert "no move has begun" in servers.move("--resume", "nora", wanted=65)
+    assert "not in the state" in servers.move("-S", "localhost", "nora", wanted=65)
+    assert servers.one.run("cyr_user", "rename", "nora", "norah", check=False).returncode == 65
+    assert "what is here stays until" in servers.begin("nora")
+    servers.move("--abort", "nora")
+    servers.is_back("nora", before)
+
+
 def test_usage_on_the_wire(servers):
     servers.fill("mona")
     with login(servers.one) as csync:
@@ -352,19 +365,12 @@ def test_killed_while_copying(servers):
     for user in users:
         servers.fill(user)
         with servers.one.imap(user) as imap:
-            for n in range(200):
+            for n in range(40):
                 imap.append("INBOX", message(n))
             imap.logout()
-        argv = [servers.one.program("move_user"), "-C", servers.one.imapd_conf, "-v", "-S", "127.0.0.1", "--switch", servers.switch, user]
-        with subprocess.Popen(argv, env={**servers.one.env, "MOVE_DIRECTORY": servers.directory}, cwd=servers.one.path("tmp"),
-                              stdout=subprocess.PIPE, text=True, **servers.one.account.popen_args()) as running:
-            for line in running.stdout:
-                if line.startswith("UPLOAD") or "MAILBOX" in line:
-                    running.kill()
-                    break
-            running.stdout.read()
-            running.wait()
+        servers.begin(user, env={"CYLINDER_DISKIO_KILL": "open:20:/spool/"}, wanted=-signal.SIGKILL)
         assert servers.move("--list").count(f"{user}\tcopying") and servers.state(user) == "active"
+        assert user_state(servers.two, user) != user_state(servers.one, user)
         servers.one.deliver(message(77), user)
     servers.move("--resume", "hans", "--now")
     assert subjects(servers.two, "hans")[-1] == "test 77" and servers.lives("hans") == "127.0.0.1"
