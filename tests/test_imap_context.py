@@ -159,6 +159,26 @@ def test_sorted(server):
         assert context.found == [4, 2, 6, 5, 7] == again(imap, context)
 
 
+@pytest.mark.parametrize("numbers, enable, leaves", [
+    ("UID ", None, [b"* 1 EXPUNGE"] * 3), ("", None, [b"* 1 EXPUNGE"] * 3), ("UID ", "QRESYNC", [b"* VANISHED 1:3"]),
+])
+def test_mailbox_goes(server, numbers, enable, leaves):
+    """Everything leaves the result before the messages leave; then there is nothing to follow."""
+    with server.imap("alice") as imap, server.imap("alice") as other:
+        other.ok("CREATE Box")
+        for n in range(1, 4):
+            other.append("Box", message(n, f"subject {n}"))
+        if enable:
+            imap.ok(f"ENABLE {enable}")
+        imap.ok("SELECT Box")
+        tag = Context(imap, "SORT RETURN (UPDATE ALL) (REVERSE SUBJECT) UTF-8 ALL", bool(numbers)).tag
+        other.ok("DELETE Box")
+        assert imap.ok("NOOP").untagged == [
+            b'* ESEARCH (TAG "%s") %sREMOVEFROM (3 1 2 2 1 3)' % (tag.encode(), numbers.encode())] + leaves
+        assert imap.ok("NOOP").untagged == []
+        imap.ok(f'CANCELUPDATE "{tag}"')
+
+
 def test_what_numbers_mean(server):
     """Message numbers and "$" are those of the command; what had no end has none."""
     with server.imap("alice") as imap, server.imap("alice") as other:
