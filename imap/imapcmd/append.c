@@ -69,7 +69,7 @@ void cmd_append(struct imap_session *s)
     char *intname = NULL;
     uint32_t rights = 0, uidvalidity = 0;
 
-    if (!imap_arg_mailbox(s, &name)) goto done;
+    if (!imap_arg_mailbox(s, &name) || !imap_arg_more(s)) goto done;
     intname = imap_intname(s, name);
     int r = append_target(s, intname, &mbentry, &rights);
     if (!r) r = append_room(s, mbentry);

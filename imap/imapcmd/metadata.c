@@ -31,6 +31,9 @@ struct printer {
     uint32_t maxsize, longest; /* longest: of the values that were left out */
 };
 
+static const char no_entry[] = "Missing metadata entry";
+static const char no_close[] = "Missing close paren in metadata entry list "; /* with the blank of 3.6.1 */
+
 static void add_entry(const char *entry, const struct buf *value, void *rock)
 {
     struct printer *p = rock;
@@ -133,18 +136,20 @@ static void take_entry(struct get_args *args, const char *word)
     strarray_append(&args->entries, word);
 }
 
-/* "(a b c)" or "a", or "(MAXSIZE n ...)": then *wasoptions. */
+/* "(a b c)" or "a", or "(MAXSIZE n ...)": then *wasoptions. False: *fault is the text, NULL for that of missing arguments. */
 static bool list_or_options(struct imap_session *s, struct get_args *args,
-                            void (*take)(struct get_args *, const char *), bool *wasoptions)
+                            void (*take)(struct get_args *, const char *), bool *wasoptions, const char **fault)
 {
     struct buf word = BUF_INITIALIZER;
     bool many = prot_peek(s->in) == '(', first = true, ok = true;
 
     *wasoptions = false;
+    *fault = NULL;
     if (many) prot_getc(s->in);
     do {
         s->c = getastring(s->in, s->out, &word);
         ok = s->c >= 0;
+        if (!ok && many && take == take_entry) *fault = no_entry;
         if (ok && many && first && is_option(&word)) {
             *wasoptions = true;
             ok = options(s, args, &word);
@@ -156,29 +161,34 @@ static bool list_or_options(struct imap_session *s, struct get_args *args,
     if (ok && many) {
         ok = s->c == ')';
         if (ok) s->c = prot_getc(s->in);
+        if (!ok && take == take_entry && !*wasoptions) *fault = no_close;
     }
     buf_free(&word);
     return ok;
 }
 
-static bool missing(struct imap_session *s)
+/* "[options] list"; false: answered */
+static bool part(struct imap_session *s, struct get_args *args, void (*take)(struct get_args *, const char *))
 {
-    imap_bad(s, "Missing arguments to %s", buf_cstring(&s->cmdname));
-    return false;
+    const char *fault = NULL;
+    bool options = false;
+
+    bool ok = s->c == ' ' && list_or_options(s, args, take, &options, &fault);
+    if (ok && options) ok = s->c == ' ' && list_or_options(s, args, take, &options, &fault) && !options;
+    if (!ok && fault)
+        imap_bad(s, "%s", fault);
+    else if (!ok)
+        imap_bad(s, "Missing arguments to %s", buf_cstring(&s->cmdname));
+    return ok;
 }
 
 static bool parse_get(struct imap_session *s, struct get_args *args)
 {
-    bool was;
-
-    if (s->c != ' ' || !list_or_options(s, args, take_mailbox, &was)) return missing(s);
-    if (was && (s->c != ' ' || !list_or_options(s, args, take_mailbox, &was) || was))
-        return missing(s);
-    if (s->c != ' ' || !list_or_options(s, args, take_entry, &was)) return missing(s);
-    if (was && (s->c != ' ' || !list_or_options(s, args, take_entry, &was) || was))
-        return missing(s);
-    if (!strarray_size(&args->entries)) return missing(s);
-    if (!imap_arg_end(s)) return false;
+    if (!imap_arg_more(s) || !part(s, args, take_mailbox) || !part(s, args, take_entry)) return false;
+    if (!imap_at_eol(s)) {
+        imap_bad(s, "Missing arguments to %s", buf_cstring(&s->cmdname));
+        return false;
+    }
     for (int i = 0; i < strarray_size(&args->entries); i++) {
         lcase(args->entries.data[i]);
         const char *e = strarray_nth(&args->entries, i);
@@ -206,6 +216,7 @@ static void add_depth(struct get_args *args)
 struct all {
     struct imap_session *s;
     struct get_args *args;
+    bool any;
 };
 
 static int found(const struct findall_data *data, void *rock)
@@ -213,20 +224,22 @@ static int found(const struct findall_data *data, void *rock)
     struct all *all = rock;
 
     if (!data->mbentry) return 0;
+    all->any = true;
     return print_one(all->s, data->extname, data->mbentry, &all->args->entries,
                      &all->args->printer);
 }
 
 static int get_mailbox(struct imap_session *s, struct get_args *args, extname_t name)
 {
-    struct all all = { s, args };
+    struct all all = { s, args, false };
     mbentry_t *mbentry = NULL;
     int r;
 
     if (extname_isempty(name)) return print_one(s, name, NULL, &args->entries, &args->printer);
-    if (extname_ispattern(name))
-        return mboxlist_findall(&s->ns, (extnames_t){ &name, 1 }, s->isadmin, s->userid, s->auth, found,
-                                &all);
+    if (extname_ispattern(name)) {
+        r = mboxlist_findall(&s->ns, (extnames_t){ &name, 1 }, s->isadmin, s->userid, s->auth, found, &all);
+        return !r && !all.any ? IMAP_MAILBOX_NONEXISTENT : r;
+    }
     r = imap_lookup(s, name, ACL_LOOKUP, NULL, &mbentry);
     if (!r) r = print_one(s, name, mbentry, &args->entries, &args->printer);
     mbentry_free(&mbentry);
@@ -277,7 +290,7 @@ static bool parse_pair(struct imap_session *s, struct metadata_setting ***tail)
     buf_lcase(&entry);
     set->entry = xstrdup(buf_cstring(&entry));
     if (s->c != ' ')
-        imap_bad(s, "Missing metadata entry");
+        imap_bad(s, "%s", no_entry);
     else if (!strstarts(set->entry, "/shared/") && !strstarts(set->entry, "/private/"))
         imap_bad(s, "entry must begin with /shared or /private");
     else {
@@ -293,7 +306,7 @@ static bool parse_set(struct imap_session *s, extname_t *name, struct metadata_s
 {
     struct metadata_setting **tail = list;
 
-    if (!imap_arg_mailbox(s, name)) return false;
+    if (!imap_arg_mailbox(s, name) || !imap_arg_more(s)) return false;
     if (s->c != ' ' || (s->c = prot_getc(s->in)) != '(') {
         imap_bad(s, "Missing metadata entry list");
         return false;
@@ -301,7 +314,12 @@ static bool parse_set(struct imap_session *s, extname_t *name, struct metadata_s
     do {
         if (!parse_pair(s, &tail)) return false;
     } while (s->c == ' ');
-    return imap_arg_close(s, &s->cmdname) && imap_arg_end(s);
+    if (s->c != ')') {
+        imap_bad(s, "%s", no_close);
+        return false;
+    }
+    s->c = prot_getc(s->in);
+    return imap_arg_end(s);
 }
 
 int imap_set_metadata(struct imap_session *s, const mbentry_t *mbentry,
