@@ -29,6 +29,7 @@
 #include "mboxlist.h"
 #include "mboxlist_former.h"
 #include "mboxname.h"
+#include "mbtype.h"
 #include "quota.h"
 #include "sync_annot.h"
 #include "user.h"
@@ -305,4 +306,33 @@ bool sync_absent_merged(const struct sync_state *state)
         if (remote->fate == SYNC_FATE_MERGED) return true;
     }
     return false;
+}
+
+/* ---- whole users ---- */
+
+static int is_proved(const struct sync_client *sc, const struct sync_folder *f, bool *proved)
+{
+    enum mboxlist_fate fate;
+    mbentry_t *entry = NULL;
+    int r = mboxlist_lookup_fate(f->uniqueid, f->name, &fate, &entry);
+
+    *proved = !r && ((fate == MBOXLIST_DELETED && !moved_there(sc, entry->reason)) ||
+                     (fate == MBOXLIST_ALIVE && mboxname_isdeletedmailbox(entry->name, NULL)));
+    mbentry_free(&entry);
+    return r;
+}
+
+int sync_absent_user_is_gone(const struct sync_client *sc, const struct sync_state *state, bool *gone)
+{
+    int r = 0;
+
+    *gone = true;
+    for (int i = 0; i < ptrarray_size(&state->folders) && !r && *gone; i++) {
+        const struct sync_remote *remote = ptrarray_nth(&state->folders, i);
+        const struct sync_folder *f = &remote->folder;
+        if (mboxname_isdeletedmailbox(f->name, NULL) || (f->mbtype & MBTYPE_INTERMEDIATE)) continue;
+        r = is_proved(sc, f, gone);
+        if (!r && !*gone) stays(f, "its user stays on the replica");
+    }
+    return r;
 }

@@ -4,7 +4,7 @@
 /*
  * sync_client_absent -- what becomes of a mailbox that only the replica has
  *
- * Only for a whole user: the mailboxes that are here, too, are marked in the state.
+ * Only for whole users: the mailboxes that are here, too, are marked in the state.
  */
 #include "sync_client.h"
 
@@ -18,5 +18,10 @@ int sync_absent_decide(struct sync_client *sc, struct sync_state *state, bool *a
 int sync_absent_remove(struct sync_client *sc, struct sync_state *state, enum sync_fate fate);
 /* Is there one that can be deleted in the next round? */
 bool sync_absent_merged(const struct sync_state *state);
+/*
+ * May the user, who has no INBOX here, go there with all that the state says he has? Only what records prove to have been deleted
+ * here goes; where nothing proves it (a store that was emptied has no records) he stays, which is logged.
+ */
+int sync_absent_user_is_gone(const struct sync_client *sc, const struct sync_state *state, bool *gone);
 
 #endif

@@ -9,6 +9,7 @@
 #include <config.h>
 
 #include "sync_client.h"
+#include "sync_client_absent.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -88,6 +89,21 @@ int sync_do_user(struct sync_client *sc, const char *userid)
     return r;
 }
 
+static int remove_user(struct sync_client *sc, const char *userid)
+{
+    struct sync_state state = SYNC_STATE_INITIALIZER;
+    bool gone = false;
+    int r = sync_state_get(sc, "USER", userid, &state);
+
+    if (!r) r = sync_absent_user_is_gone(sc, &state, &gone);
+    if (!r && gone) {
+        sync_client_say(sc, "UNUSER %s", userid);
+        r = sync_client_command(sc, "APPLY", dlist_newatom(NULL, "UNUSER", userid), NULL, NULL);
+    }
+    sync_state_fini(&state);
+    return r;
+}
+
 int sync_do_unuser(struct sync_client *sc, const char *userid)
 {
     struct namelock *lock = NULL;
@@ -96,10 +112,7 @@ int sync_do_unuser(struct sync_client *sc, const char *userid)
     int r = sync_client_lock(sc, userid, &lock);
 
     if (!r) r = mboxlist_lookup(name, &inbox, NULL);
-    if (r == IMAP_MAILBOX_NONEXISTENT) {
-        sync_client_say(sc, "UNUSER %s", userid);
-        r = sync_client_command(sc, "APPLY", dlist_newatom(NULL, "UNUSER", userid), NULL, NULL);
-    }
+    if (r == IMAP_MAILBOX_NONEXISTENT) r = remove_user(sc, userid);
     mbentry_free(&inbox);
     free(name);
     namelock_release(&lock);
