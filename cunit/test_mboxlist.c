@@ -177,18 +177,23 @@ START_TEST(another_identity)
 }
 END_TEST
 
-static void must_be(const char *uniqueid, const char *name, enum mboxlist_fate wanted,
-                    const char *reason)
+static void must_be_of(const char *uniqueid, const char *name, modseq_t created, enum mboxlist_fate wanted, const char *reason)
 {
     enum mboxlist_fate fate;
     mbentry_t *entry;
 
-    ck_assert_int_eq(mboxlist_lookup_fate(uniqueid, name, &fate, &entry), 0);
+    ck_assert_int_eq(mboxlist_lookup_fate(uniqueid, name, created, &fate, &entry), 0);
     ck_assert_int_eq(fate, wanted);
     ck_assert(!strcmpnull(entry ? entry->reason : NULL, reason));
     ck_assert_int_eq(entry != NULL, wanted != MBOXLIST_NEVER_SEEN && wanted != MBOXLIST_UNKNOWN &&
                                         wanted != MBOXLIST_DAMAGED);
     mbentry_free(&entry);
+}
+
+static void must_be(const char *uniqueid, const char *name, enum mboxlist_fate wanted,
+                    const char *reason)
+{
+    must_be_of(uniqueid, name, 0, wanted, reason);
 }
 
 /* What became of a mailbox, by its identity first. */
@@ -208,6 +213,11 @@ START_TEST(fates)
     must_be("aaaa2", "user.alice.a", MBOXLIST_DELETED, NULL);
     /* a tombstone of another one proves nothing */
     must_be("aaaa9", "user.alice.a", MBOXLIST_UNKNOWN, NULL);
+    /* unless what is asked for was made later than that */
+    must_be_of("aaaa9", "user.alice.a", 100, MBOXLIST_UNKNOWN, NULL); /* which has no modseq */
+    write_raw("Nuser\x1f" "alice\x1f" "d", "%(T ed I dddd1 V 1 C 1 F 8 M 1795310143)");
+    must_be_of("dddd2", "user.alice.d", 7, MBOXLIST_UNKNOWN, NULL);
+    must_be_of("dddd2", "user.alice.d", 8, MBOXLIST_NEVER_SEEN, NULL);
     /* another identity in its place, without a deletion */
     put("user.alice.b", "bbbb1", 0);
     put("user.alice.b", "bbbb2", 0);

@@ -93,6 +93,7 @@ const char *mboxlist_moved_reason(struct txn *txn)
 
 struct witness {
     const char *uniqueid, *name;
+    modseq_t created;
     int ri, rn;      /* results of the two look-ups */
     mbentry_t *i;    /* I record of the identity */
     mbentry_t *n;    /* N record of the name that the identity has, or of the one asked for */
@@ -141,15 +142,17 @@ static enum mboxlist_fate fate_by_name(const struct witness *w)
     if (!w->n) return MBOXLIST_NEVER_SEEN;
     if (w->points_back || (!w->n->uniqueid && (w->n->mbtype & MBTYPE_DELETED)))
         return fate_of_entry(w->n);
-    /* the tombstone of another mailbox: this one may have been before it, when nothing was kept */
+    /* The tombstone of another mailbox: this one may have been before it, when nothing was kept, unless it was made since:
+     * whatever was here then has a modseq below that of the deletion. */
+    if ((w->n->mbtype & MBTYPE_DELETED) && w->n->foldermodseq && w->created >= w->n->foldermodseq) return MBOXLIST_NEVER_SEEN;
     if (w->n->mbtype & (MBTYPE_DELETED | MBTYPE_RESERVE | MBTYPE_REMOTE)) return MBOXLIST_UNKNOWN;
     return w->n->mbtype & MBTYPE_INTERMEDIATE ? MBOXLIST_NEVER_SEEN : MBOXLIST_NAME_TAKEN;
 }
 
-int mboxlist_lookup_fate(const char *uniqueid, const char *name, enum mboxlist_fate *fate,
+int mboxlist_lookup_fate(const char *uniqueid, const char *name, modseq_t created, enum mboxlist_fate *fate,
                          mbentry_t **entryp)
 {
-    struct witness w = { .uniqueid = uniqueid, .name = name };
+    struct witness w = { .uniqueid = uniqueid, .name = name, .created = created };
     struct txn_db *db = NULL;
 
     *entryp = NULL;

@@ -46,10 +46,10 @@ enum mboxlist_fate {
     MBOXLIST_DAMAGED     /* a record cannot be read, and the other one proves nothing; was logged */
 };
 /*
- * What became of the mailbox of that UNIQUEID, which another server knows by that name? *entryp is the entry of the above, or
- * NULL. An error: the database could not be read.
+ * What became of the mailbox of that UNIQUEID, which another server knows by that name and with that CREATEDMODSEQ (0: not told)?
+ * *entryp is the entry of the above, or NULL. An error: the database could not be read.
  */
-int mboxlist_lookup_fate(const char *uniqueid, const char *name, enum mboxlist_fate *fate,
+int mboxlist_lookup_fate(const char *uniqueid, const char *name, modseq_t created, enum mboxlist_fate *fate,
                          mbentry_t **entryp);
 
 /* Identities without a name that were retired before that time (0: all), for each its name and UNIQUEID. Collects

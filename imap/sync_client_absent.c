@@ -172,7 +172,7 @@ static mbentry_t *successor(const char *name, const char *reason)
     for (int i = 0; next && i < MAX_SUCCESSORS; i++) {
         enum mboxlist_fate fate;
         mbentry_free(&entry);
-        if (mboxlist_lookup_fate(next, name, &fate, &entry)) break;
+        if (mboxlist_lookup_fate(next, name, 0, &fate, &entry)) break;
         xzfree(next);
         if (fate == MBOXLIST_ALIVE && mboxname_same_userid(entry->name, name) &&
             !mboxname_isdeletedmailbox(entry->name, NULL))
@@ -231,7 +231,7 @@ static int decide(struct sync_client *sc, struct sync_remote *remote,
     mbentry_t *entry = NULL;
 
     if (mboxname_isdeletedmailbox(f->name, NULL)) return 0;
-    int r = mboxlist_lookup_fate(f->uniqueid, f->name, &fate, &entry);
+    int r = mboxlist_lookup_fate(f->uniqueid, f->name, f->createdmodseq, &fate, &entry);
     if (r) return r;
     switch (fate) {
     case MBOXLIST_DELETED: r = was_deleted(sc, remote, entry, state); break;
@@ -314,7 +314,7 @@ static int is_proved(const struct sync_client *sc, const struct sync_folder *f, 
 {
     enum mboxlist_fate fate;
     mbentry_t *entry = NULL;
-    int r = mboxlist_lookup_fate(f->uniqueid, f->name, &fate, &entry);
+    int r = mboxlist_lookup_fate(f->uniqueid, f->name, f->createdmodseq, &fate, &entry);
 
     *proved = !r && ((fate == MBOXLIST_DELETED && !moved_there(sc, entry->reason)) ||
                      (fate == MBOXLIST_ALIVE && mboxname_isdeletedmailbox(entry->name, NULL)));

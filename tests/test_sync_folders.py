@@ -79,6 +79,21 @@ def test_never_seen_here(both):
     settled(both)
 
 
+@pytest.mark.parametrize("mode", ["delayed", "immediate"])
+def test_never_seen_where_another_was_deleted(both, mode):
+    """Work was deleted here, that is known there, and there another Work was made since."""
+    both.primary.conf["delete_mode"] = mode
+    both.primary.restart()
+    do(both.primary, "DELETE INBOX.Work")
+    both.primary.run("sync_client", "-o", "-u", "anna")
+    fill(both.replica, "INBOX.Work", 5)
+    watch = Watch(both)
+    assert "COPYBACK user.anna.Work" in watch.run("-u", "anna").stdout
+    assert contents(both.primary, "anna")["user.anna.Work"] == [guid(message(5))]
+    assert_same(both.primary, both.replica)
+    settled(both)
+
+
 def test_no_copy_back(both):
     """-O: the master does not change."""
     fill(both.replica, "INBOX.Extra", 5)

@@ -38,9 +38,13 @@ class Load:
                 server.add_user(user)
             self.pair.primary.create_user(user, "Work", "Home")
 
+    def server(self):
+        """Where the next operation happens."""
+        return self.pair.primary
+
     def session(self, user):
         if user not in self.imap:
-            self.imap[user] = self.pair.primary.imap(user)
+            self.imap[user] = self.server().imap(user)
         return self.imap[user]
 
     def forget(self, user):
@@ -49,7 +53,9 @@ class Load:
             client.close()
 
     def step(self):
-        user = self.rng.choice(USERS)
+        self.one(self.rng.choice(USERS))
+
+    def one(self, user):
         op = self.rng.choice((self.append, self.append, self.deliver, self.flags, self.flags, self.expunge, self.copy,
                               self.move, self.create, self.rename, self.delete, self.subscribe, self.metadata,
                               self.acl, self.quota))
@@ -82,7 +88,7 @@ class Load:
         self.session(user).append(self.a_box(), self.text(), self.rng.choice(FLAGS))
 
     def deliver(self, user):
-        self.pair.primary.deliver(self.text(), user)
+        self.server().deliver(self.text(), user)
 
     def flags(self, user):
         imap = self.session(user)
@@ -123,7 +129,7 @@ class Load:
         self.session(user).ok(f"SETACL {self.a_box()} {other} {self.rng.choice(('lrs', 'lrswi'))}")
 
     def quota(self, user):
-        with self.pair.primary.imap("admin") as imap:
+        with self.server().imap("admin") as imap:
             imap.ok(f"SETQUOTA user.{user} (STORAGE {self.rng.choice((90000, 100000))})")
             imap.logout()
 
