@@ -87,17 +87,24 @@ int annotate_db_foreach(struct txn_db *db, const struct annotate_query *q)
 
 /* ---- annotations.db ---- */
 
-int annotate_open(struct txn *txn, struct txn_db **dbp)
+void annotate_fname(struct buf *path)
 {
-    struct buf path = BUF_INITIALIZER;
     struct names_config cfg;
     const char *set = config_getstring(IMAPOPT_ANNOTATION_DB_PATH);
 
     names_config_get(&cfg);
+    buf_reset(path);
     if (set)
-        buf_setcstr(&path, set);
+        buf_setcstr(path, set);
     else
-        buf_printf(&path, "%s/annotations.db", cfg.configdirectory);
+        buf_printf(path, "%s/annotations.db", cfg.configdirectory);
+}
+
+int annotate_open(struct txn *txn, struct txn_db **dbp)
+{
+    struct buf path = BUF_INITIALIZER;
+
+    annotate_fname(&path);
     int r = txn_db_open(txn, config_getstring(IMAPOPT_ANNOTATION_DB), buf_cstring(&path),
                         TXN_DB_CREATE | TXN_DB_GLOBAL | TXN_DB_CONVERT, dbp);
     buf_free(&path);

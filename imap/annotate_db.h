@@ -8,6 +8,8 @@
 #include "annotation_codec.h"
 
 /* annotations.db of the configuration; txn NULL: for reading. */
+/* Path of annotations.db. */
+void annotate_fname(struct buf *path);
 int annotate_open(struct txn *txn, struct txn_db **dbp);
 
 /* Which records of a database, and whom to tell. */

@@ -80,6 +80,10 @@ struct fetch_request {
 
 /* Reads items and modifiers up to the end of the line. False: the command has been answered. */
 bool fetch_parse(struct imap_session *s, struct fetch_request *req);
+/* The items alone, behind a blank: one, or a list. */
+bool fetch_parse_items(struct imap_session *s, struct fetch_request *req);
+/* Answers for these messages of the selected mailbox (imapcmd/fetch.c). The error of a single one comes last, the others are answered. */
+int fetch_messages(struct imap_session *s, const struct fetch_request *req, const struct seqset *msgnos);
 void fetch_request_fini(struct fetch_request *req);
 /* BODY and BINARY items (fetch_parse_section.c): word as read, s->c behind it. False: answered. */
 bool fetch_parse_section(struct imap_session *s, struct fetch_request *req, const char *word);

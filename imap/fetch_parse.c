@@ -183,7 +183,7 @@ static bool one_item(struct imap_session *s, struct fetch_request *req, bool inl
     return ok;
 }
 
-static bool parse_items(struct imap_session *s, struct fetch_request *req)
+bool fetch_parse_items(struct imap_session *s, struct fetch_request *req)
 {
     if (!imap_arg_more(s)) return false;
     s->c = prot_getc(s->in);
@@ -253,7 +253,7 @@ static bool parse_modifiers(struct imap_session *s, struct fetch_request *req)
 
 bool fetch_parse(struct imap_session *s, struct fetch_request *req)
 {
-    if (!parse_items(s, req) || !parse_modifiers(s, req) || !imap_arg_end(s)) return false;
+    if (!fetch_parse_items(s, req) || !parse_modifiers(s, req) || !imap_arg_end(s)) return false;
     if (s->usinguid && !s->uidonly) req->items |= FETCH_UID;
     if (req->has_changedsince) req->items |= FETCH_MODSEQ;
     return true;

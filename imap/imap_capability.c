@@ -76,6 +76,7 @@ static const struct {
     { "CONTEXT=SORT", false },
     { "INPROGRESS", false },
     { "MULTISEARCH", false },
+    { "NOTIFY", false },
     { "PARTIAL", false },
     { "QUOTA=RES-MESSAGE", false },
     { "QUOTA=RES-STORAGE", false },

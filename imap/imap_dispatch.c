@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "global.h"
+#include "imap_notify.h"
 #include "imap_session.h"
 #include "libconfig.h"
 #include "service.h"
@@ -201,6 +202,7 @@ static int rest(struct protstream *in, void *rock)
 {
     prot_setwaittimer(in, 0, NULL, NULL);
     imap_session_rest(rock);
+    imap_notify_poll(rock);
     return 0;
 }
 
@@ -221,7 +223,9 @@ void imap_session_run(struct imap_session *s)
     greeting(s);
     while (!signals_shutdown()) {
         prot_setwaittimer(s->in, REST_MS, rest, s);
-        int c = prot_peek(s->in);
+        imap_notify_begin_wait(s);
+        int c = s->closing ? EOF : prot_peek(s->in);
+        imap_notify_end_wait(s);
         prot_setwaittimer(s->in, 0, NULL, NULL);
         if (c == EOF) {
             end_of_input(s);

@@ -87,9 +87,9 @@ void imap_print_mailbox(struct imap_session *s, extname_t name)
     prot_putc('"', s->out);
 }
 
-void imap_print_list(struct imap_session *s, extname_t name, extname_t oldname)
+void imap_print_list(struct imap_session *s, const char *attributes, extname_t name, extname_t oldname)
 {
-    prot_printf(s->out, "* LIST () \"%c\" ", s->ns.hier_sep);
+    prot_printf(s->out, "* LIST (%s) \"%c\" ", attributes, s->ns.hier_sep);
     imap_print_mailbox(s, name);
     if (!extname_isnone(oldname) && strcmp(extname_text(name), extname_text(oldname))) {
         prot_puts(s->out, " (\"OLDNAME\" (");
@@ -103,7 +103,7 @@ void imap_print_named(struct imap_session *s, const char *intname, extname_t typ
 {
     extname_t name = imap_extname(s, intname);
 
-    imap_print_list(s, name, typed);
+    imap_print_list(s, "", name, typed);
     extname_free(&name);
 }
 

@@ -14,6 +14,7 @@
 #include "acl.h"
 #include "imap_err.h"
 #include "imap_context.h"
+#include "imap_notify.h"
 #include "imap_session.h"
 #include "index.h"
 #include "libconfig.h"
@@ -155,12 +156,15 @@ void imap_report(struct imap_session *s, bool expunges, const struct imap_known 
     print_expunges(s, &update);
     if (update.exists_changed) imap_print_exists(s);
     if (update.flagnames_changed) imap_print_flaglists(s);
-    for (size_t i = 0; i < update.nchanged; i++) {
+    bool flags = !s->between_commands || imap_notify_tells_flags(s);
+    for (size_t i = 0; flags && i < update.nchanged; i++) {
         const struct index_message *msg = &update.changed[i];
         bool quiet = is_known(known, msg);
         if (!quiet || !known->modseq_told) print_changed(s, msg, quiet);
     }
-    imap_contexts_update(s, &update, before - (uint32_t)update.nexpunged);
+    before -= (uint32_t)update.nexpunged;
+    imap_contexts_update(s, &update, before);
+    if (update.exists_changed) imap_notify_new_messages(s, before + 1);
     index_update_fini(&update);
 }
 

@@ -14,6 +14,7 @@
 #include "cyrusdb.h"
 #include "imap_context.h"
 #include "imap_err.h"
+#include "imap_notify.h"
 #include "imap_policy.h"
 #include "imap_session.h"
 #include "index.h"
@@ -63,6 +64,7 @@ int imap_session_init(struct imap_session *s, const struct imap_options *options
 static void forget_identity(struct imap_session *s)
 {
     imap_session_end_sync(s);
+    imap_notify_set(s, NULL);
     telemetry_stop(s->telemetry_fd, s->in, s->out);
     s->telemetry_fd = -1;
     xzfree(s->userid);
@@ -118,6 +120,7 @@ void imap_session_unselect(struct imap_session *s)
         (index_rights(s->index) & ACL_EXPUNGE))
         index_expunge(s->index, NULL, &count);
     index_close(&s->index);
+    imap_notify_touch(s);
 }
 
 void imap_session_rest(struct imap_session *s)

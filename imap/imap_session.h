@@ -72,6 +72,8 @@ struct imap_session {
     bool utf8accept;           /* RFC 6855; ns.utf8 is this or rev2 */
     bool rev2;                 /* RFC 9051 */
     bool uidonly;              /* no message numbers in either direction (RFC 9586) */
+    struct imap_notify *notify;    /* what is told of other mailboxes, and between commands (RFC 5465); NULL: nothing */
+    bool between_commands;     /* what is told now is told for NOTIFY */
     struct imap_context *contexts; /* searches that go on (RFC 5267) */
     struct seqset *saved;      /* what "$" means: UIDs of the selected mailbox (RFC 5182); NULL: none */
     bool id_told;
@@ -206,8 +208,8 @@ void imap_print_flags(struct imap_session *s, const struct index_message *msg);
 void imap_print_exists(struct imap_session *s);    /* EXISTS and RECENT */
 void imap_print_flaglists(struct imap_session *s); /* FLAGS and PERMANENTFLAGS */
 void imap_print_mailbox(struct imap_session *s, extname_t name); /* as an astring; UTF-8 in quotes */
-/* "* LIST () "/" name", of IMAP4rev2; with OLDNAME when oldname is there and another (RFC 9051 §6.3.9.7). */
-void imap_print_list(struct imap_session *s, extname_t name, extname_t oldname);
+/* "* LIST (attributes) "/" name"; with OLDNAME when oldname is there and another (RFC 9051 §6.3.9.7, RFC 5465 §5.4). */
+void imap_print_list(struct imap_session *s, const char *attributes, extname_t name, extname_t oldname);
 /* The same of an internal name, for the client that named it so. */
 void imap_print_named(struct imap_session *s, const char *intname, extname_t typed);
 /* "* OK [HIGHESTMODSEQ n] CONDSTORE enabled by WHAT", once. */

@@ -43,6 +43,7 @@ void cmd_move(struct imap_session *s);
 void cmd_myrights(struct imap_session *s);
 void cmd_namespace(struct imap_session *s);
 void cmd_noop(struct imap_session *s);
+void cmd_notify(struct imap_session *s);
 void cmd_rename(struct imap_session *s);
 void cmd_replace(struct imap_session *s);
 void cmd_scan(struct imap_session *s);
@@ -77,10 +78,32 @@ bool imap_parse_flag(struct imap_session *s, const char *flag, const char *where
                      uint32_t *system_flags, strarray_t *user_flags);
 /* SP "(entry (attrib value ...) ...)"; userid of a private value is the session's. */
 bool imap_parse_annotations(struct imap_session *s, struct entryattlist **list);
-/* STATUS items as bits, behind a blank; and their answer for one mailbox. */
+/* Items of STATUS as bits. */
+enum {
+    STATUS_MESSAGES = 1 << 0,
+    STATUS_RECENT = 1 << 1,
+    STATUS_UIDNEXT = 1 << 2,
+    STATUS_UIDVALIDITY = 1 << 3,
+    STATUS_MAILBOXID = 1 << 4,
+    STATUS_UNSEEN = 1 << 5,
+    STATUS_SIZE = 1 << 6,
+    STATUS_CREATEDMODSEQ = 1 << 7,
+    STATUS_HIGHESTMODSEQ = 1 << 8,
+    STATUS_XCONVEXISTS = 1 << 9,
+    STATUS_XCONVUNSEEN = 1 << 10,
+    STATUS_XCONVMODSEQ = 1 << 11,
+    STATUS_DELETED = 1 << 12,
+    STATUS_DELETED_STORAGE = 1 << 13, /* bytes */
+    STATUS_APPENDLIMIT = 1 << 14,     /* bytes */
+    STATUS_CONVERSATIONS = STATUS_XCONVEXISTS | STATUS_XCONVUNSEEN | STATUS_XCONVMODSEQ,
+};
+/* The same, read behind a blank; and their answer for one mailbox. */
 bool imap_parse_status_items(struct imap_session *s, uint32_t *items);
 int imap_print_status(struct imap_session *s, extname_t extname, const mbentry_t *mbentry,
                       uint32_t items);
+/* "MESSAGES 3 UIDNEXT 4"; and the answer that has it. */
+int imap_status_text(struct imap_session *s, const mbentry_t *mbentry, uint32_t items, struct buf *text);
+void imap_print_status_text(struct imap_session *s, extname_t extname, const char *text);
 /* "* METADATA name (entry value ...)" of what this session may read. */
 void imap_print_metadata(struct imap_session *s, extname_t extname, const mbentry_t *mbentry,
                          const strarray_t *entries);

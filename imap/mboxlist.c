@@ -37,17 +37,24 @@ static uint64_t seen_lsn;      /* of this process: a signal between reading and 
 
 /* ---- the database ---- */
 
-static int open_db(struct txn *txn, unsigned flags, struct txn_db **dbp)
+void mboxlist_fname(struct buf *path)
 {
-    struct buf path = BUF_INITIALIZER;
     struct names_config cfg;
     const char *set = other_file ? other_file : config_getstring(IMAPOPT_MBOXLIST_DB_PATH);
 
     names_config_get(&cfg);
+    buf_reset(path);
     if (set)
-        buf_setcstr(&path, set);
+        buf_setcstr(path, set);
     else
-        buf_printf(&path, "%s/mailboxes.db", cfg.configdirectory);
+        buf_printf(path, "%s/mailboxes.db", cfg.configdirectory);
+}
+
+static int open_db(struct txn *txn, unsigned flags, struct txn_db **dbp)
+{
+    struct buf path = BUF_INITIALIZER;
+
+    mboxlist_fname(&path);
     int r = txn_db_open(txn, config_getstring(IMAPOPT_MBOXLIST_DB), buf_cstring(&path),
                         TXN_DB_CREATE | TXN_DB_GLOBAL | flags, dbp);
     buf_free(&path);

@@ -21,6 +21,9 @@
 #include "mbentry.h"
 #include "mboxname.h"
 
+/* Path of mailboxes.db. */
+void mboxlist_fname(struct buf *path);
+
 /* ---- look-ups (read their own transaction's changes if txn is not NULL) ---- */
 /* Ordinary look-up: tombstones and intermediates do not exist, reserved: IMAP_MAILBOX_RESERVED. */
 int mboxlist_lookup(const char *name, mbentry_t **entryp, struct txn *txn);

@@ -46,6 +46,7 @@ static const struct imap_command commands[] = {
     { "MYRIGHTS", cmd_myrights, CMD_AUTH },
     { "NAMESPACE", cmd_namespace, CMD_AUTH },
     { "NOOP", cmd_noop, CMD_EXPUNGES },
+    { "NOTIFY", cmd_notify, CMD_AUTH },
     { "RENAME", cmd_rename, CMD_AUTH | CMD_WRITE },
     { "REPLACE", cmd_replace, SELECTED | CMD_WRITE | CMD_UID | CMD_NUMBERS | CMD_EXPUNGES },
     { "RESETKEY", cmd_resetkey, CMD_AUTH },

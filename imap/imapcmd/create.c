@@ -188,7 +188,7 @@ static void tell_name(struct imap_session *s, const char *intname, extname_t typ
     extname_t name = imap_extname(s, intname);
 
     if (len > 1 && want[len - 1] == *sep) want[len - 1] = '\0'; /* "children will come", no part of it */
-    if (strcmp(extname_text(name), want)) imap_print_list(s, name, typed);
+    if (strcmp(extname_text(name), want)) imap_print_list(s, "", name, typed);
     extname_free(&name);
     free(want);
 }

@@ -200,17 +200,12 @@ static int only_partial(struct imap_session *s, const struct fetch_request *req,
     return r;
 }
 
-static int fetch_all(struct imap_session *s, const struct fetch_request *req, const char *set)
+int fetch_messages(struct imap_session *s, const struct fetch_request *req, const struct seqset *msgnos)
 {
-    struct seqset *msgnos = imap_sequence_msgnos(s, set);
     size_t max = req->items & FETCH_SETSEEN ? BATCH_BODIES : BATCH_RECORDS;
     uint32_t last = 0;
     int r = 0, one_bad = 0;
 
-    if (!s->usinguid && seqset_isempty(msgnos) && !imap_sequence_is_saved(set))
-        r = IMAP_NO_NOSUCHMSG;
-    if (!r && req->vanished) r = print_vanished(s, req, set);
-    if (!r && req->has_partial) r = only_partial(s, req, msgnos);
     while (!r) {
         struct seqset *batch = next_batch(msgnos, &last, max);
         bool end = seqset_isempty(batch);
@@ -218,8 +213,21 @@ static int fetch_all(struct imap_session *s, const struct fetch_request *req, co
         seqset_free(batch);
         if (end || prot_error(s->out) || s->closing) break;
     }
-    seqset_free(msgnos);
     return r ? r : one_bad;
+}
+
+static int fetch_all(struct imap_session *s, const struct fetch_request *req, const char *set)
+{
+    struct seqset *msgnos = imap_sequence_msgnos(s, set);
+    int r = 0;
+
+    if (!s->usinguid && seqset_isempty(msgnos) && !imap_sequence_is_saved(set))
+        r = IMAP_NO_NOSUCHMSG;
+    if (!r && req->vanished) r = print_vanished(s, req, set);
+    if (!r && req->has_partial) r = only_partial(s, req, msgnos);
+    if (!r) r = fetch_messages(s, req, msgnos);
+    seqset_free(msgnos);
+    return r;
 }
 
 void cmd_fetch(struct imap_session *s)

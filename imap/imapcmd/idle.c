@@ -2,22 +2,17 @@
 /*
  * IDLE (RFC 2177, handbook 04 §3.18)
  *
- * The kernel tells when the directory of the index changes, or that of the administrator's
- * messages: F_NOTIFY of fcntl(2), since it needs no more than a descriptor, where inotify has
- * room for 128 sessions of an account. SIGIO is read from a descriptor and is pending once
- * however much happens, so nothing queues up. The timer of imapidlepoll is only for what the
+ * The session is woken when the directory of the index changes, or that of the administrator's
+ * messages (imap_watch). The timer of imapidlepoll is only for what the
  * kernel can't tell. Each wake-up compares the view with the mailbox once and tells what is new.
  */
 #include <config.h>
 
-#include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
 
-#include "diskio.h"
 #include "imap_err.h"
+#include "imap_notify.h"
+#include "imap_watch.h"
 #include "imapcmd.h"
 #include "index.h"
 #include "libconfig.h"
@@ -26,27 +21,15 @@
 #include "xmalloc.h"
 #include "xsyslog.h"
 
-#define WATCH_MASK (DN_MODIFY | DN_CREATE | DN_DELETE | DN_RENAME | DN_MULTISHOT)
-#define MAX_WATCHES 2
-
 struct idle {
     struct imap_session *s;
-    int fd; /* where SIGIO is read, -1: none */
-    int dirs[MAX_WATCHES];
-    int ndirs;
+    struct imap_watch watch;
 };
 
 static void watch(struct idle *idle, const char *dir)
 {
-    int fd = diskio_open(dir, O_RDONLY | O_DIRECTORY, 0);
-
-    if (fd < 0 || fcntl(fd, F_NOTIFY, (long)WATCH_MASK)) {
-        xsyslog(LOG_NOTICE, "IDLE: can't watch, polling", "filename=<%s> seconds=<%d>", dir,
-                idle->s->options->idle_poll);
-        if (fd >= 0) diskio_close(fd);
-        return;
-    }
-    idle->dirs[idle->ndirs++] = fd;
+    if (imap_watch_dir(&idle->watch, dir)) return;
+    xsyslog(LOG_NOTICE, "IDLE: can't watch, polling", "filename=<%s> seconds=<%d>", dir, idle->s->options->idle_poll);
 }
 
 static void watch_mailbox(struct idle *idle)
@@ -68,24 +51,6 @@ static void watch_messages(struct idle *idle)
     free(dir);
 }
 
-/* SIGIO stays blocked in this process for good: nothing else asks for it. */
-static int open_signal(void)
-{
-    sigset_t sigio;
-
-    sigemptyset(&sigio);
-    sigaddset(&sigio, SIGIO);
-    sigprocmask(SIG_BLOCK, &sigio, NULL);
-    return signalfd(-1, &sigio, SFD_NONBLOCK | SFD_CLOEXEC);
-}
-
-static void drain(int fd)
-{
-    struct signalfd_siginfo info;
-
-    while (read(fd, &info, sizeof(info)) > 0) continue;
-}
-
 /* Something may be new. Nonzero ends the wait. */
 static int look(struct protstream *in, void *rock)
 {
@@ -93,12 +58,13 @@ static int look(struct protstream *in, void *rock)
     struct imap_session *s = idle->s;
 
     (void)in;
-    if (idle->fd >= 0) drain(idle->fd);
+    imap_watch_drain(&idle->watch);
     if (imap_session_alert(s)) {
         prot_flush(s->out);
         return 1;
     }
     if (s->index) imap_report(s, true, NULL);
+    imap_notify_look(s);
     prot_flush(s->out);
     imap_session_rest(s);
     return s->closing || prot_error(s->out);
@@ -108,14 +74,13 @@ static void begin(struct idle *idle)
 {
     struct imap_session *s = idle->s;
 
-    idle->fd = open_signal();
-    if (idle->fd < 0)
+    if (!imap_watch_begin(&idle->watch))
         xsyslog(LOG_NOTICE, "IDLE: no notification, polling", "seconds=<%d>",
                 s->options->idle_poll);
     else {
         watch_mailbox(idle);
         watch_messages(idle);
-        prot_setwaitfd(s->in, idle->fd, look, idle);
+        prot_setwaitfd(s->in, idle->watch.fd, look, idle);
     }
     prot_setwaittimer(s->in, s->options->idle_poll * 1000, look, idle);
     prot_settimeout(s->in, s->options->idle_timeout);
@@ -126,18 +91,15 @@ static void end(struct idle *idle)
     struct imap_session *s = idle->s;
 
     prot_setwaittimer(s->in, 0, NULL, NULL);
-    if (idle->fd >= 0) {
-        prot_setwaitfd(s->in, idle->fd, NULL, NULL);
-        for (int i = 0; i < idle->ndirs; i++) diskio_close(idle->dirs[i]);
-        drain(idle->fd);
-        close(idle->fd);
-    }
+    if (idle->watch.fd >= 0) prot_setwaitfd(s->in, idle->watch.fd, NULL, NULL);
+    imap_watch_end(&idle->watch);
+    imap_notify_touch(s);
     prot_settimeout(s->in, s->options->timeout);
 }
 
 void cmd_idle(struct imap_session *s)
 {
-    struct idle idle = { .s = s, .fd = -1 };
+    struct idle idle = { .s = s, .watch = IMAP_WATCH_INITIALIZER };
     struct buf word = BUF_INITIALIZER;
 
     if (!s->options->idle_poll) {

@@ -63,7 +63,7 @@ static void tell_renames(struct imap_session *s, const struct rename_told *told)
         extname_t from = imap_extname_in_text(s, strarray_nth(&told->from, i));
         extname_t to = imap_extname_in_text(s, strarray_nth(&told->to, i));
         if (s->rev2)
-            imap_print_list(s, to, from);
+            imap_print_list(s, "", to, from);
         else
             prot_printf(s->out, "* OK rename %s %s\r\n", extname_text(from), extname_text(to));
         extname_free(&from);

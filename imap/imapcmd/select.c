@@ -10,6 +10,7 @@
 #include "acl.h"
 #include "imap_context.h"
 #include "imap_err.h"
+#include "imap_notify.h"
 #include "imapcmd.h"
 #include "index.h"
 #include "libconfig.h"
@@ -297,6 +298,7 @@ static void select_mailbox(struct imap_session *s, bool examine)
     if (args.condstore) s->condstore = true;
     int r = open_mailbox(s, &args, examine);
     if (!r) r = tell(s, &args);
+    if (!r) imap_notify_selected(s);
     if (r) {
         index_close(&s->index);
         imap_result(s, r);
@@ -335,6 +337,7 @@ void cmd_close(struct imap_session *s)
     }
     imap_contexts_end(s);
     index_close(&s->index);
+    imap_notify_touch(s);
     imap_ok(s, "Completed");
 }
 

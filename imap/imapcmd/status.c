@@ -19,25 +19,6 @@
 #include "seqset.h"
 #include "xmalloc.h"
 
-enum {
-    STATUS_MESSAGES = 1 << 0,
-    STATUS_RECENT = 1 << 1,
-    STATUS_UIDNEXT = 1 << 2,
-    STATUS_UIDVALIDITY = 1 << 3,
-    STATUS_MAILBOXID = 1 << 4,
-    STATUS_UNSEEN = 1 << 5,
-    STATUS_SIZE = 1 << 6,
-    STATUS_CREATEDMODSEQ = 1 << 7,
-    STATUS_HIGHESTMODSEQ = 1 << 8,
-    STATUS_XCONVEXISTS = 1 << 9,
-    STATUS_XCONVUNSEEN = 1 << 10,
-    STATUS_XCONVMODSEQ = 1 << 11,
-    STATUS_DELETED = 1 << 12,
-    STATUS_DELETED_STORAGE = 1 << 13, /* bytes */
-    STATUS_APPENDLIMIT = 1 << 14,     /* bytes */
-    STATUS_CONVERSATIONS = STATUS_XCONVEXISTS | STATUS_XCONVUNSEEN | STATUS_XCONVMODSEQ,
-};
-
 /* In the order of the answer. */
 static const char *const names[] = {
     "MESSAGES", "RECENT",        "UIDNEXT",       "UIDVALIDITY", "MAILBOXID",   "UNSEEN",
@@ -202,28 +183,40 @@ static int read_status(struct imap_session *s, const mbentry_t *mbentry, uint32_
     return r ? r : txn_wait(lsn);
 }
 
-int imap_print_status(struct imap_session *s, extname_t extname, const mbentry_t *mbentry,
-                      uint32_t items)
+int imap_status_text(struct imap_session *s, const mbentry_t *mbentry, uint32_t items, struct buf *text)
 {
     struct status st = { 0 };
     const char *sep = "";
 
+    buf_reset(text);
     int r = read_status(s, mbentry, items, &st);
-    if (!r) {
-        prot_puts(s->out, "* STATUS ");
-        imap_print_mailbox(s, extname);
-        prot_puts(s->out, " (");
-        for (size_t i = 0; i < array_size(names); i++) {
-            if (!(items & (1u << i))) continue;
-            if ((1u << i) == STATUS_MAILBOXID)
-                prot_printf(s->out, "%s%s (%s)", sep, names[i], st.uniqueid);
-            else
-                prot_printf(s->out, "%s%s %" PRIu64, sep, names[i], st.values[i]);
-            sep = " ";
-        }
-        prot_puts(s->out, ")\r\n");
+    for (size_t i = 0; !r && i < array_size(names); i++) {
+        if (!(items & (1u << i))) continue;
+        if ((1u << i) == STATUS_MAILBOXID)
+            buf_printf(text, "%s%s (%s)", sep, names[i], st.uniqueid);
+        else
+            buf_printf(text, "%s%s %" PRIu64, sep, names[i], st.values[i]);
+        sep = " ";
     }
     free(st.uniqueid);
+    return r;
+}
+
+void imap_print_status_text(struct imap_session *s, extname_t extname, const char *text)
+{
+    prot_puts(s->out, "* STATUS ");
+    imap_print_mailbox(s, extname);
+    prot_printf(s->out, " (%s)\r\n", text);
+}
+
+int imap_print_status(struct imap_session *s, extname_t extname, const mbentry_t *mbentry,
+                      uint32_t items)
+{
+    struct buf text = BUF_INITIALIZER;
+
+    int r = imap_status_text(s, mbentry, items, &text);
+    if (!r) imap_print_status_text(s, extname, buf_cstring(&text));
+    buf_free(&text);
     return r;
 }
 
