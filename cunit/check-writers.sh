@@ -96,6 +96,7 @@ place imap/cyr_dbtool_path.o reads cyrus.annotations
 place imap/reconstruct_databases.o reads cyrus.annotations
 place imap/mboxlist_upgrade.o reads cyrus.header for the uniqueid
 place imap/metadata_values.o the time of cyrus.index, which it asks for
+place imap/imap_notify_list.o the time of cyrus.index, which it asks for
 place imap/reconstruct_mailbox.o reads what is damaged; changes go through the mailbox module
 MAY
 

@@ -44,7 +44,7 @@ struct backend_protocol {
     struct saslclient_protocol auth;
 };
 
-#define BACKEND_NCAPAS 24
+#define BACKEND_NCAPAS 32 /* bits of backend.capa */
 
 struct backend {
     const struct backend_protocol *protocol;

@@ -12,7 +12,7 @@
 #include "strarray.h"
 #include "util.h"
 
-_Static_assert(BACKEND_CAPA_USAGE == 1 << (BACKEND_NCAPAS - 1), "each capability has a place for its parameters");
+_Static_assert(BACKEND_NCAPAS == 8 * sizeof(((struct backend *)NULL)->capa), "each capability has a place for its parameters");
 
 static const struct backend_capaname imap_capas[] = {
     { "AUTH", BACKEND_CAPA_AUTH, NULL },
