@@ -60,13 +60,13 @@ static int exit_status(int r)
 
 struct selection {
     char *prefix; /* internal */
-    bool exact;   /* a user: the root of that name and those below */
+    const char *userid; /* a user: the root of that name and those below */
 };
 
 static bool is_selected(const struct selection *sel, const char *root)
 {
     if (!strstarts(root, sel->prefix)) return false;
-    if (sel->exact && root[strlen(sel->prefix)] && root[strlen(sel->prefix)] != '.') return false;
+    if (sel->userid && root[strlen(sel->prefix)] && root[strlen(sel->prefix)] != '.') return false;
     if (!opt.domain) return true;
     size_t len = strlen(opt.domain);
     return !strncmp(root, opt.domain, len) && root[len] == '!';
@@ -74,7 +74,7 @@ static bool is_selected(const struct selection *sel, const char *root)
 
 static int select_arg(const char *arg, const struct namespace *ns, struct selection *sel)
 {
-    sel->exact = opt.users;
+    sel->userid = opt.users ? arg : NULL;
     sel->prefix = opt.users ? mboxname_user_mbox(arg, NULL)
                             : mboxname_from_external(extname_of(arg), ns, NULL);
     return sel->prefix ? 0 : IMAP_MAILBOX_BADNAME;
@@ -184,7 +184,9 @@ static int run(const struct namespace *ns, const struct selection *sels, int n)
                                              &unreadable };
     int r = 0;
 
-    for (int i = 0; opt.fix && !r && i < n; i++) r = quota_fix(sels[i].prefix, opt.dryrun, &events);
+    for (int i = 0; opt.fix && !r && i < n; i++)
+        r = sels[i].userid ? quota_fix_user(sels[i].userid, opt.dryrun, &events)
+                           : quota_fix(sels[i].prefix, opt.dryrun, &events);
     if (!r && !(opt.fix && opt.quiet)) r = report_all(ns, sels, n);
     return r ? r : unreadable ? IMAP_IOERROR : 0;
 }

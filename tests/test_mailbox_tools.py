@@ -147,6 +147,9 @@ def test_quota_fix(server):
         debian(server, "cyr_dbtool", server.path("conf", "quotas.db"), "twoskip", "set", root, value)
     wrong = [f"user.alice: STORAGE usage was {2 * len(MESSAGE) + 77}, now {2 * len(MESSAGE)}",
              "user.alice: MESSAGE usage was 9, now 2", "user.nobody: removed"]
+    # of a user, not of those whose names begin with his
+    assert server.run("quota", "-f", "-n", "-u", "alic").stderr == ""
+    assert server.run("quota", "-f", "-n", "-u", "alice").stderr.splitlines() == wrong[:2]
     dry = server.run("quota", "-f", "-n")
     assert dry.stderr.splitlines() == wrong and "9        9              MESSAGE user/alice" in dry.stdout
     done = server.run("quota", "-f")
