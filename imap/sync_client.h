@@ -41,6 +41,7 @@ struct sync_client {
 
     struct backend *backend; /* NULL: not connected */
     bool isimap, sieve_mailbox, broken;
+    bool sieve_files; /* scripts that are files go by command, also where others are a mailbox */
     unsigned tagno;
     ptrarray_t posted;            /* commands whose answers have not been read */
     struct buf answer;            /* the last command and its status line, if it was not OK */

@@ -339,6 +339,10 @@ static int enabled_line(struct sync_client *sc, struct dlist **dlp, void *rock)
 {
     if (!strcmp((*dlp)->name, "ENABLED") && (*dlp)->head) {
         sc->sieve_mailbox = true;
+        for (const struct dlist *item = (*dlp)->head; item; item = item->next) {
+            const char *word;
+            if (dlist_toatom(item, &word) && !strcmp(word, "X-SIEVEFILES")) sc->sieve_files = true;
+        }
         sync_client_say(sc, "ENABLE 0x%x", 0x800u);
     }
     return 0;
@@ -348,10 +352,11 @@ static int after_login(struct sync_client *sc)
 {
     int r = 0;
 
-    sc->sieve_mailbox = false;
+    sc->sieve_mailbox = sc->sieve_files = false;
     if (backend_has(sc->backend, BACKEND_CAPA_SIEVEMAILBOX)) {
         struct dlist *list = dlist_newlist(NULL, "CAPABILITIES");
         dlist_setatom(list, NULL, "SIEVE-MAILBOX");
+        if (backend_has(sc->backend, BACKEND_CAPA_SIEVEFILES)) dlist_setatom(list, NULL, "X-SIEVEFILES");
         r = sync_client_command(sc, "APPLY", list, enabled_line, NULL);
         /* versions that announce it and do not know the command */
         if (r == IMAP_PROTOCOL_ERROR && !sc->broken) r = 0;

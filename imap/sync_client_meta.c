@@ -179,10 +179,12 @@ int sync_do_sieve(struct sync_client *sc, const char *userid, const struct sync_
     const struct sync_sieve *ours = active_script(&local), *theirs = active_script(remote);
     if (!r && ours && !(theirs && !strcmp(theirs->filename, ours->filename)))
         r = sieve_command(sc, "ACTIVATE_SIEVE", userid, ours->filename);
+    if (local.nodir) goto done; /* that a script was removed is known only where there is a directory */
     if (!r && !ours && theirs) r = sieve_command(sc, "UNACTIVATE_SIEVE", userid, NULL);
     for (size_t i = 0; i < remote->n && !r; i++)
         if (!remote->v[i].active && !find_script(&local, remote->v[i].filename))
             r = sieve_command(sc, "UNSIEVE", userid, remote->v[i].filename);
+done:
     sync_sieve_list_fini(&local);
     return r;
 }
@@ -197,7 +199,7 @@ int sync_do_meta(struct sync_client *sc, const char *userid)
     int r = sync_state_get(sc, "META", userid, &state);
     if (!r) r = sync_do_seen(sc, userid, &state.seen);
     if (!r) r = sync_do_subs(sc, userid, &state.subs);
-    if (!r && !sc->sieve_mailbox) r = sync_do_sieve(sc, userid, &state.scripts);
+    if (!r && (!sc->sieve_mailbox || sc->sieve_files)) r = sync_do_sieve(sc, userid, &state.scripts);
     sync_state_fini(&state);
     return r;
 }

@@ -51,7 +51,7 @@ static int user_round(struct sync_client *sc, const char *userid, bool *againp)
     sync_local_roots(&entries, &roots);
     int mr = sync_do_quotas(sc, &roots, &state.quotas);
     if (!mr) mr = sync_do_subs(sc, userid, &state.subs);
-    if (!mr && !sc->sieve_mailbox) mr = sync_do_sieve(sc, userid, &state.scripts);
+    if (!mr && (!sc->sieve_mailbox || sc->sieve_files)) mr = sync_do_sieve(sc, userid, &state.scripts);
     if (!mr) mr = sync_do_seen(sc, userid, &state.seen);
     if (!mr) mr = sync_do_userstate(sc, userid);
     if (!r) r = mr;

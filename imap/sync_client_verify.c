@@ -322,7 +322,7 @@ static int verify_meta(struct sync_client *sc, const char *userid, const struct 
 {
     int r = verify_subs(sc, userid, &state->subs);
 
-    if (!r && !sc->sieve_mailbox) r = verify_sieve(sc, userid, &state->scripts);
+    if (!r && (!sc->sieve_mailbox || sc->sieve_files)) r = verify_sieve(sc, userid, &state->scripts);
     if (!r) r = verify_seen(sc, userid, &state->seen);
     return r;
 }

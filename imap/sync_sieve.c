@@ -127,12 +127,14 @@ int sync_sieve_read(const char *userid, struct sync_sieve_list *list)
     char active[256];
     int r = sieve_dir(userid, &dir);
 
+    list->nodir = true;
     if (r) goto done;
     DIR *dp = opendir(buf_cstring(&dir));
     if (!dp && errno != ENOENT && errno != ENOTDIR) {
         xsyslog_errno(LOG_ERR, -errno, "IOERROR: can't read directory", "path=<%s>", buf_cstring(&dir));
         r = IMAP_IOERROR;
     }
+    list->nodir = !dp;
     for (struct dirent *de; dp && (de = readdir(dp));)
         if (name_ok(de->d_name) && has_suffix(de->d_name, ".script"))
             strarray_append(&names, de->d_name);

@@ -25,10 +25,11 @@ struct sync_sieve {
 struct sync_sieve_list {
     struct sync_sieve *v;
     size_t n;
+    bool nodir; /* the user has no directory of scripts */
 };
 #define SYNC_SIEVE_LIST_INITIALIZER \
     {                               \
-        NULL, 0                     \
+        NULL, 0, false                     \
     }
 
 /* Scripts in the order of their names, then the .bc item. A user or directory that is not there: none. Errors as below. */

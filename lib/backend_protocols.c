@@ -36,6 +36,7 @@ static const struct backend_capaname imap_capas[] = {
     { "X-PIPELINE", BACKEND_CAPA_XPIPELINE, NULL },
     { "X-ROLE", BACKEND_CAPA_ROLE, NULL },
     { "X-USAGE", BACKEND_CAPA_USAGE, NULL },
+    { "X-SIEVEFILES", BACKEND_CAPA_SIEVEFILES, NULL },
     { NULL, 0, NULL },
 };
 
@@ -51,6 +52,7 @@ static const struct backend_capaname csync_capas[] = {
     { "X-PIPELINE", BACKEND_CAPA_XPIPELINE, NULL },
     { "X-ROLE", BACKEND_CAPA_ROLE, NULL },
     { "X-USAGE", BACKEND_CAPA_USAGE, NULL },
+    { "X-SIEVEFILES", BACKEND_CAPA_SIEVEFILES, NULL },
     { NULL, 0, NULL },
 };
 

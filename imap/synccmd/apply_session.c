@@ -11,6 +11,7 @@
 
 #include <strings.h>
 
+#include "global.h"
 #include "imap_err.h"
 #include "xsyslog.h"
 
@@ -26,9 +27,14 @@ int synccmd_apply_capabilities(struct synccmd_session *session, const struct dli
 
     for (const struct dlist *item = dl->head; item; item = item->next) {
         const char *word;
-        if (!dlist_toatom(item, &word) || strcasecmp(word, "SIEVE-MAILBOX") != 0) continue;
-        session->sieve_mailbox = true;
-        dlist_setatom(enabled, NULL, "SIEVE-MAILBOX");
+        if (!dlist_toatom(item, &word)) continue;
+        if (!strcasecmp(word, "SIEVE-MAILBOX"))
+            session->sieve_mailbox = true;
+        else if (!strcasecmp(word, "X-SIEVEFILES") && !capa_is_disabled("X-SIEVEFILES"))
+            session->sieve_files = true;
+        else
+            continue;
+        dlist_setatom(enabled, NULL, word);
     }
     return synccmd_put(session, enabled);
 }

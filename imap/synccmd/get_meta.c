@@ -74,7 +74,7 @@ int synccmd_put_meta(struct synccmd_session *session, const char *userid)
     int r = put_seen(session, userid);
 
     if (!r || r == IMAP_MAILBOX_NONEXISTENT) r = put_subscriptions(session, userid);
-    if ((!r || r == IMAP_MAILBOX_NONEXISTENT) && !session->sieve_mailbox)
+    if ((!r || r == IMAP_MAILBOX_NONEXISTENT) && (!session->sieve_mailbox || session->sieve_files))
         r = put_scripts(session, userid);
     return r == IMAP_MAILBOX_NONEXISTENT ? 0 : r;
 }

@@ -31,6 +31,7 @@ struct synccmd_session {
     struct sync_reserve *reserve;
     const char *userid; /* who is logged in */
     bool sieve_mailbox; /* APPLY CAPABILITIES (SIEVE-MAILBOX) */
+    bool sieve_files;   /* and X-SIEVEFILES: scripts that are files are told, too */
     bool force;         /* APPLY FORCE: until the end of the connection */
 };
 /* in, out and userid are borrowed; end with synccmd_session_fini, which removes reserved files. */
