@@ -2,6 +2,8 @@
 """No shear (W038, W045): wherever a log is cut in two, no message that lives is absent from the replica for a moment once
 it was there, and nothing is sent that the replica has.
 
+Rights, quota roots and their limits are equal on both ends afterwards. In one mode the client is killed between two commands, over and over.
+
 Each history of creations, renames, deletions and appends is played on as many pairs of users as its log has lines. For the n-th pair
 the log is cut behind the n-th line, and each part is a run of its own.
 
@@ -14,7 +16,7 @@ import re
 
 import pytest
 
-from cyltest import rolling
+from cyltest import processes, rolling
 from cyltest.dlist import parse
 from cyltest.relay import Relay
 from cyltest.syncdata import login, message
@@ -88,9 +90,12 @@ class Player:
         for user in users:
             self.create(f"user.{user}")
             self.append(f"user.{user}")
+        for n, user in enumerate(users):
+            self.imap.ok(f"SETQUOTA user.{user} (STORAGE {8000 + n})")
         for where in ((0, "a"), (0, "b"), (1, "a")):
             self.create(self.name(users, where))
             self.append(self.name(users, where))
+            self.imap.ok(f"SETACL {self.name(users, where)} {users[1 - where[0]]} lrs")
 
     def play(self, users, steps):
         """The lines that it writes to the log."""
@@ -108,9 +113,11 @@ class Player:
             return f.read().splitlines(True)
 
 
-def names(csync, user):
-    told = [parse(line) for line in csync.ok(f"GET USER {user}").untagged]
-    return {value["MBOXNAME"]: value["UNIQUEID"] for kind, value in told if kind == "MAILBOX"}
+def told(csync, user):
+    """Of each mailbox its identity, its rights and its quota root, and of each quota root its limit."""
+    lines = [parse(line) for line in csync.ok(f"GET USER {user}").untagged]
+    return [{value["MBOXNAME"]: (value["UNIQUEID"], value["ACL"], value.get("QUOTAROOT")) for kind, value in lines if kind == "MAILBOX"},
+            {value["ROOT"]: value["STORAGE"] for kind, value in lines if kind == "QUOTA"}]
 
 
 def living(csync, users):
@@ -151,17 +158,28 @@ class Watcher:
             self.check(users, command)
         self.last = named
 
-    def run(self, lines):
+    def run(self, lines, rng=None):
+        """rng: the client is killed again and again, each time some commands later; what it has left of the log is said once more."""
         path = rolling.write_log(self.pair.primary, lines, name=f"part{os.urandom(4).hex()}")
-        with Relay(self.pair.primary.path("tmp", "relay"), self.pair.replica.path("conf/socket/csync"),
-                   on_command=self.on_command) as relay:
-            self.pair.primary.run("sync_client", "-R", "-f", path, "-S", relay.path, timeout=900)
+        cut = 1
+        while rng and self.once(path, cut):
+            cut += rng.randint(8, 40)
+        if not rng:
+            self.once(path)
         for users in self.there:
             self.check(users, b"the end")
 
+    def once(self, path, cut_at=None):
+        """Was it killed?"""
+        with Relay(self.pair.primary.path("tmp", "relay"), self.pair.replica.path("conf/socket/csync"), cut_at=cut_at,
+                   on_cut=lambda: processes.kill(client.pid), on_command=self.on_command) as relay:
+            client = self.pair.primary.popen("sync_client", "-R", "-f", path, "-S", relay.path)
+            assert client.wait(900) == (-9 if relay.cut else 0)
+        return relay.cut
 
-@pytest.mark.parametrize("mode", ["delayed", "immediate"])
-def test_every_cut_of_every_log(pair, mode):
+
+@pytest.mark.parametrize("mode, killed", [("delayed", False), ("immediate", False), ("delayed", True)], ids=["delayed", "immediate", "killed"])
+def test_every_cut_of_every_log(pair, mode, killed):
     for server in (pair.primary, pair.replica):
         server.allow_log("SYNC")
     rolling.set_up(pair, sync_log=True)
@@ -171,7 +189,8 @@ def test_every_cut_of_every_log(pair, mode):
     pair.start()
     player, parts, alive = Player(pair.primary), {}, {}
     rng = random.Random(38)
-    histories = [KNOWN, *(Names(rng).steps for _ in range(HISTORIES))]
+    count = HISTORIES // 5 if killed else HISTORIES  # a run for each kill takes time
+    histories = [KNOWN, *(Names(rng).steps for _ in range(count))]
     for h, steps in enumerate(histories):
         cut, cuts = 0, 1
         while cut < cuts:
@@ -193,14 +212,15 @@ def test_every_cut_of_every_log(pair, mode):
         for users in parts:
             alive[users] = living(csync, users)
     watcher = Watcher(pair, list(parts), alive)
-    watcher.run(first)
-    watcher.run(second)
+    watcher.run(first, rng if killed else None)
+    watcher.run(second, rng if killed else None)
     assert not watcher.problems, watcher.problems[:3]
-    assert len(watcher.uploaded) == len(set(watcher.uploaded)), "sent twice"
+    if not killed:  # what was sent and not used yet is sent once more
+        assert len(watcher.uploaded) == len(set(watcher.uploaded)), "sent twice"
     assert not set(watcher.uploaded) & watcher.at_first, "sent, and it was there"
     for users in parts:
         assert watcher.there[users] == alive[users], (users, parts[users])
     with login(pair.replica) as replica, login(pair.primary) as primary:
         for users in parts:
             for user in users:
-                assert names(primary, user) == names(replica, user), (user, parts[users])
+                assert told(primary, user) == told(replica, user), (user, parts[users])

@@ -4,7 +4,7 @@ end is killed, roles are swapped. When it is quiet one run of sync_client makes 
 
 No message that an end has taken is lost unless somebody has expunged it, and none that was expunged comes back.
 
-CYL_YEARS_PERIODS  quiet periods of each seed (default 10); CYL_YEARS_SEEDS  how many seeds (default 1); CYL_YEARS_SEED  the first one
+CYL_YEARS_PERIODS  quiet periods of each seed (default 8); CYL_YEARS_SEEDS  how many seeds (default 1); CYL_YEARS_SEED  the first one
 """
 
 import os
@@ -21,7 +21,7 @@ from cyltest.relay import Relay
 from cyltest.rolling_load import USERS, Load, kill_and_start, kill_children
 from cyltest.syncline import guid
 
-PERIODS = int(os.environ.get("CYL_YEARS_PERIODS") or 10)
+PERIODS = int(os.environ.get("CYL_YEARS_PERIODS") or 8)
 SEED = int(os.environ.get("CYL_YEARS_SEED") or 2026)
 SEEDS = range(SEED, SEED + int(os.environ.get("CYL_YEARS_SEEDS") or 1))
 STEPS = 25
