@@ -228,7 +228,7 @@ void imap_session_run(struct imap_session *s)
         imap_notify_end_wait(s);
         prot_setwaittimer(s->in, 0, NULL, NULL);
         if (c == EOF) {
-            end_of_input(s);
+            if (!s->closing) end_of_input(s);
             break;
         }
         if (imap_session_alert(s)) break;

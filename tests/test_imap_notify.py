@@ -254,3 +254,25 @@ def test_context_is_told_at_once(server):
         assert t.lines(3)[2] == f'* ESEARCH (TAG "{tag}") UID ADDTO (0 1)'
         t.other.ok(r"STORE 1 +FLAGS (\Flagged)")
         assert t.lines(2)[1] == f'* ESEARCH (TAG "{tag}") UID REMOVEFROM (0 1)'
+
+
+def test_selected_mailbox_vanishes(factory):
+    """Nobody asks, and the session ends once, with BYE; or goes on, where sessions outlive mailboxes."""
+    for disconnect in (True, False):
+        server = factory(services=("imap",))
+        server.conf["disconnect_on_vanished_mailbox"] = disconnect
+        server.start()
+        with Told(server, "Work") as t:
+            t.other.append("Work", message(1))
+            t.imap.ok("SELECT Work")
+            t.set("(selected (MessageNew MessageExpunge)) (personal (MailboxName))")
+            t.other.ok("DELETE Work")
+            if disconnect:
+                assert t.lines(1) == ["* BYE Fatal error: Mailbox has been (re)moved"]
+                assert t.imap.at_eof()
+                assert "closing connection" not in server.log_text()
+            else:
+                assert t.lines(2) == ["* 1 EXPUNGE", r'* LIST (\NonExistent) "/" Work']
+                t.imap.ok("SELECT INBOX")
+                t.other.append("INBOX", message(2))
+                assert t.lines(1) == ["* 1 EXISTS"]
