@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Several clients on one mailbox at once, all kinds: each believes nothing but what it is told, and in the end all know
-the same (cyltest/imap_view.py checks every response). Each follows some searches, too (RFC 5267), whose results must be those of a
-new search.
+the same (cyltest/imap_view.py checks every response). Some are told between commands (RFC 5465). Each follows some searches, too (RFC
+5267), whose results must be those of a new search.
 
 CYL_VIEWS_ROUNDS  rounds of each seed (default 60)
 CYL_VIEWS_SEEDS   how many (default 4)
@@ -32,7 +32,8 @@ class Crowd:
         self.count = 0
         for _ in range(10):
             self.deliver()
-        self.sessions = [Session(server, "alice", "INBOX", kind, f"{i}-{kind}") for i, kind in enumerate(KINDS)]
+        self.sessions = [Session(server, "alice", "INBOX", kind, f"{i}-{kind}", notify=i % 2 == 1)
+                         for i, kind in enumerate(KINDS)]
 
     def deliver(self):
         self.count += 1

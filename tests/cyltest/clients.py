@@ -183,14 +183,18 @@ class Imap(LineClient):
         return tag
 
     _early = None
+    _untagged = []  # before a continuation
 
     def continuation(self, tag):
-        """Reads up to the `+` line: None; or the Response when the command ended before."""
-        untagged = []
+        """Reads up to the `+` line: None; or the Response when the command ended before. Untagged lines before it are in the Response
+        of the command in the end."""
+        untagged = self._untagged
+        self._untagged = []
         while True:
             line = self.response_line()
             if line.startswith(b"+"):
                 self.last_continuation = line
+                self._untagged = untagged
                 return None
             if line.startswith(tag.encode() + b" "):
                 return self._response(line, tag, untagged)
@@ -205,7 +209,7 @@ class Imap(LineClient):
         if self._early and self._early[0] == tag:
             response, self._early = self._early[1], None
             return response
-        untagged = []
+        untagged, self._untagged = self._untagged, []
         while True:
             line = self.response_line()
             if line.startswith(tag.encode() + b" "):

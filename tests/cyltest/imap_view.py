@@ -234,8 +234,9 @@ SEARCHES = {"plain": [*_BY_UID, "SEARCH UNANSWERED", "SORT (SUBJECT REVERSE ARRI
 class Session:
     """A client that keeps a View. begin() sends, end() reads; several sessions may be between the two at once."""
 
-    def __init__(self, server, user, mailbox, kind, name):
-        self.server, self.user, self.mailbox, self.kind, self.name = server, user, mailbox, kind, name
+    def __init__(self, server, user, mailbox, kind, name, notify=False):
+        """notify: it is told between commands, too (RFC 5465)."""
+        self.server, self.user, self.mailbox, self.kind, self.name, self.notify = server, user, mailbox, kind, name, notify
         self.client = self.view = self.tag = None
         self.idling = False
         self.connect()
@@ -252,6 +253,8 @@ class Session:
             self.view = View(self.kind == "qresync")
             self.run(f"SELECT {self.mailbox}")
         self.learn()
+        if self.notify:
+            self.run("NOTIFY SET (selected-delayed (MessageNew MessageExpunge FlagChange))")
         for search in SEARCHES[self.kind]:
             self.follow(search)
 
