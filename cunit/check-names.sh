@@ -13,11 +13,10 @@ set -eu
 : "${FLOOR_CC:=cc}" "${srcdir:=..}"
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/names.XXXXXX")
 trap 'rm -rf "$tmp"' EXIT
-status=0
 
 fail() {
     echo "FAIL: $*"
-    status=1
+    : >"$tmp/failed" # also out of the subshell of a pipe
 }
 
 compiles() { # BODY: of a function that has one of each spelling
@@ -108,7 +107,7 @@ refused mbentry_parse_n(internal, "", 0, &entry);
 refused strcmp(ext, "INBOX");
 refused mboxlist_findall(ns, internal, false, "u", NULL, NULL, NULL);
 SNIPPETS
-[ $status -ne 0 ] || echo "ok: the compiler refuses $refused mixtures of names and accepts $accepted right uses"
+[ -e "$tmp/failed" ] || echo "ok: the compiler refuses $refused mixtures of names and accepts $accepted right uses"
 
 # ---- what no type guards ----
 
@@ -166,4 +165,4 @@ if [ "$found" -eq 4 ]; then
 else
     fail "of four offences, $found are found"
 fi
-exit $status
+[ ! -e "$tmp/failed" ]

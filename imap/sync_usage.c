@@ -17,6 +17,7 @@
 #include "libconfig.h"
 #include "mboxname.h"
 #include "quota.h"
+#include "sync_name.h"
 #include "user.h"
 #include "util.h"
 #include "xmalloc.h"
@@ -101,7 +102,7 @@ static const char *what_of(const struct dlist *line)
 {
     const char *root;
 
-    return dlist_getatom(line, "ROOT", &root) ? root : "conversations";
+    return sync_getroot(line, "ROOT", &root) ? root : "conversations";
 }
 
 static const struct dlist *find(const ptrarray_t *lines, const char *what)
