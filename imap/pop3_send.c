@@ -26,6 +26,7 @@ static bool is_blank(const char *p, const char *end)
 
 size_t pop3_top_length(const char *base, size_t len, uint32_t lines)
 {
+    if (!len) return 0; /* base may be NULL */
     const char *p = base, *end = base + len;
     bool in_header = true;
 
@@ -41,6 +42,7 @@ size_t pop3_top_length(const char *base, size_t len, uint32_t lines)
 
 void pop3_send_message(struct protstream *out, const char *base, size_t len)
 {
+    if (!len) base = "";
     const char *p = base, *end = base + len;
 
     while (p < end && !prot_error(out)) {

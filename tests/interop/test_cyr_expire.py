@@ -125,9 +125,11 @@ def test_both_leave_the_same(store, debian_factory, factory, args):
     ours.write_conf()
     before = state(debian)
     assert before == state(ours)
-    theirs = debian_tool(debian, "cyr_expire", *since_the_middle(store, args))
-    done = ours.run("cyr_expire", *since_the_middle(store, args))
-    assert done.returncode == theirs.returncode == 0 and done.stdout == theirs.stdout == ""
+    # With -X 0 3.6.1 leaves to the next run what a run that goes over the end of a second has expired itself.
+    for _ in range(2 if "0" in args else 1):
+        theirs = debian_tool(debian, "cyr_expire", *since_the_middle(store, args))
+        done = ours.run("cyr_expire", *since_the_middle(store, args))
+        assert done.returncode == theirs.returncode == 0 and done.stdout == theirs.stdout == ""
     ours.run("ctl_cyrusdb", "-c")
     left, right = state(debian), state(ours)
     differing = {key: (left.get(key), right.get(key)) for key in {*left, *right} if left.get(key) != right.get(key)}
