@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The smaller stores: counters, subscriptions, seen state, keys of URLAUTH, quota records, deliver.db, annotations; the
+ * The smaller stores: counters, subscriptions, seen state, quota records, deliver.db, annotations; the
  * bytes are those of handbook 01 §6.9 and §7.
  */
 #include <config.h>
@@ -16,7 +16,6 @@
 #include "duplicate.h"
 #include "imap_err.h"
 #include "libconfig.h"
-#include "mboxkey.h"
 #include "mboxlist.h"
 #include "quota.h"
 #include "store_testutil.h"
@@ -723,85 +722,6 @@ START_TEST(message_annotations_copied)
 }
 END_TEST
 
-/* ---- keys of URLAUTH ---- */
-
-static void raw_mboxkey(const char *name, const char *value, size_t len)
-{
-    struct user_meta *meta;
-    struct txn_db *db;
-
-    struct txn *txn = st_begin("alice");
-    ck_assert_int_eq(user_meta_lookup_or_legacy("alice", txn, &meta), 0);
-    ck_assert_int_eq(txn_db_open(txn, "twoskip", user_meta_path(meta, "mboxkey"), TXN_DB_CREATE, &db), 0);
-    ck_assert_int_eq(txn_db_store(db, name, strlen(name), value, len), 0);
-    st_commit(txn);
-    user_meta_free(&meta);
-}
-
-static void make_mboxkey(const char *name, unsigned char key[MBOXKEY_SIZE])
-{
-    struct txn *txn = st_begin("alice");
-
-    ck_assert_int_eq(mboxkey_make(txn, "alice", name, key), 0);
-    st_commit(txn);
-}
-
-static void remove_mboxkey(const char *name)
-{
-    struct txn *txn = st_begin("alice");
-
-    ck_assert_int_eq(mboxkey_remove(txn, "alice", name), 0);
-    st_commit(txn);
-}
-
-START_TEST(mboxkeys)
-{
-    unsigned char one[MBOXKEY_SIZE], two[MBOXKEY_SIZE], got[MBOXKEY_SIZE];
-
-    ck_assert_int_eq(mboxkey_read("alice", "user.alice", got), IMAP_NOTFOUND);
-    remove_mboxkey(NULL);
-    remove_mboxkey("user.alice");
-    make_mboxkey("user.alice", one);
-    make_mboxkey("shared", two);
-    ck_assert(memcmp(one, two, sizeof(one)));
-    ck_assert_int_eq(mboxkey_read("alice", "user.alice", got), 0);
-    ck_assert(!memcmp(one, got, sizeof(one)));
-    make_mboxkey("user.alice", got); /* stays */
-    ck_assert(!memcmp(one, got, sizeof(one)));
-    remove_mboxkey("user.alice");
-    ck_assert_int_eq(mboxkey_read("alice", "user.alice", got), IMAP_NOTFOUND);
-    ck_assert_int_eq(mboxkey_read("alice", "shared", got), 0);
-    make_mboxkey("user.alice", got);
-    ck_assert(memcmp(one, got, sizeof(one)));
-    remove_mboxkey(NULL);
-    ck_assert_int_eq(mboxkey_read("alice", "user.alice", got), IMAP_NOTFOUND);
-    ck_assert_int_eq(mboxkey_read("alice", "shared", got), IMAP_NOTFOUND);
-}
-END_TEST
-
-/* An empty or short key would be one that anybody knows; none is made in its place. */
-START_TEST(mboxkeys_damaged)
-{
-    static const struct {
-        const char *value;
-        size_t len;
-    } bad[] = { { "", 0 }, { "\0\1", 2 }, { "\0\1abcdefghijklmno", 17 }, { "\0\2abcdefghijklmnop", 18 },
-                { "\0\1abcdefghijklmnopq", 19 } };
-    unsigned char key[MBOXKEY_SIZE];
-
-    for (size_t i = 0; i < array_size(bad); i++) {
-        raw_mboxkey("user.alice", bad[i].value, bad[i].len);
-        ck_assert_int_eq(mboxkey_read("alice", "user.alice", key), IMAP_MAILBOX_BADFORMAT);
-        struct txn *txn = st_begin("alice");
-        ck_assert_int_eq(mboxkey_make(txn, "alice", "user.alice", key), IMAP_MAILBOX_BADFORMAT);
-        txn_abort(&txn);
-    }
-    raw_mboxkey("user.alice", "\0\1abcdefghijklmnop", 18);
-    ck_assert_int_eq(mboxkey_read("alice", "user.alice", key), 0);
-    ck_assert(!memcmp(key, "abcdefghijklmnop", MBOXKEY_SIZE));
-}
-END_TEST
-
 Suite *user_stores_suite(void);
 Suite *user_stores_suite(void)
 {
@@ -814,8 +734,6 @@ Suite *user_stores_suite(void)
         subscriptions_of_version_1,
         seen_state,
         an_unreadable_seen_record_is_kept,
-        mboxkeys,
-        mboxkeys_damaged,
         quota_folds,
         quota_underflow_and_lost,
         quota_silent,

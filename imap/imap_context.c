@@ -87,21 +87,6 @@ static void remove_at(struct imap_context *ctx, size_t at)
     memmove(ctx->uids + at, ctx->uids + at + 1, (ctx->n - at) * sizeof(*ctx->uids));
 }
 
-/* Its place in the order of UIDs. */
-static size_t place_of_uid(const struct imap_context *ctx, uint32_t uid)
-{
-    size_t low = 0, high = ctx->n;
-
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        if (ctx->uids[mid] < uid)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low;
-}
-
 /* ---- beginning ---- */
 
 static const char *why_not(const struct imap_session *s, const struct search_args *args, const struct hits *hits)
@@ -390,7 +375,7 @@ static int put_in(struct imap_session *s, struct imap_context *ctx, const struct
     int r = 0;
 
     for (uint32_t uid = seqset_first(found); uid && !r; uid = seqset_after(found, uid)) {
-        size_t at = place_of_uid(ctx, uid);
+        size_t at = lower_bound_u32(ctx->uids, ctx->n, uid);
         bool gone = false;
 
         if (ctx->crit) r = place_by_criteria(s, ctx, uid, changes, &at, &gone);

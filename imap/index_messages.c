@@ -9,6 +9,7 @@
 
 #include "imap_err.h"
 #include "index_priv.h"
+#include "util.h"
 #include "xmalloc.h"
 
 uint32_t index_uid(const struct index_state *st, uint32_t msgno)
@@ -19,16 +20,7 @@ uint32_t index_uid(const struct index_state *st, uint32_t msgno)
 /* How many UIDs of the view are below uid. */
 static uint32_t below(const struct index_state *st, uint32_t uid)
 {
-    uint32_t lo = 0, hi = st->exists;
-
-    while (lo < hi) {
-        uint32_t mid = lo + (hi - lo) / 2;
-        if (st->uids[mid] < uid)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo;
+    return (uint32_t)lower_bound_u32(st->uids, st->exists, uid);
 }
 
 uint32_t index_msgno(const struct index_state *st, uint32_t uid)

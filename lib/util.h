@@ -85,6 +85,21 @@ void secure_zero(void *p, size_t len);
 /* -- "yes no on off true false 1 0 t f y n", any case: 1, 0, or -1 for anything else -- */
 int parse_switch(const char *s);
 
+/* Index of the first of n rising numbers that is not below v; n when there is none. */
+static inline size_t lower_bound_u32(const uint32_t *numbers, size_t n, uint32_t v)
+{
+    size_t low = 0, high = n;
+
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (numbers[mid] < v)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
 #define roundup2(n, to) ((((n) + (to) - 1) / (to)) * (to))
 #define array_size(a) (sizeof(a) / sizeof((a)[0]))
 #define cyr_min(a, b) ((a) < (b) ? (a) : (b))

@@ -104,16 +104,21 @@ def test_diverged_ends_meet(pair):
     settled(pair)
 
 
-def test_a_message_that_the_replica_has_lost_does_not_block(pair):
+def only_on_the_replica(pair, last):
+    """Message 1 is on both ends, those from 2 on have come to the replica alone."""
     pair.primary.create_user("anna")
     with pair.primary.imap("anna") as imap:
         imap.append("INBOX", message(1))
         imap.logout()
     sync(pair, "-u", "anna")
     with pair.replica.imap("anna") as imap:
-        imap.append("INBOX", message(2))
-        imap.append("INBOX", message(3))
+        for n in range(2, last + 1):
+            imap.append("INBOX", message(n))
         imap.logout()
+
+
+def test_a_message_that_the_replica_has_lost_does_not_block(pair):
+    only_on_the_replica(pair, 3)
     lost, = glob.glob(pair.replica.path("spool", "**", "2."), recursive=True)
     os.unlink(lost)
     for server in (pair.primary, pair.replica):
@@ -127,15 +132,7 @@ def test_a_message_that_the_replica_has_lost_does_not_block(pair):
 
 def test_what_the_replica_cannot_read_now_is_not_given_up(pair):
     """Unreadable, damaged, or many files away at once: the mailbox is named, and nothing is expunged before it is mended."""
-    pair.primary.create_user("anna")
-    with pair.primary.imap("anna") as imap:
-        imap.append("INBOX", message(1))
-        imap.logout()
-    sync(pair, "-u", "anna")
-    with pair.replica.imap("anna") as imap:
-        for n in range(2, 14):
-            imap.append("INBOX", message(n))
-        imap.logout()
+    only_on_the_replica(pair, 13)
     for server in (pair.primary, pair.replica):
         server.allow_log("SYNCERROR|IOERROR")
     first, = glob.glob(pair.replica.path("spool", "**", "2."), recursive=True)
