@@ -63,7 +63,7 @@ static const char usage_text[] =
     "-u                 give usernames instead of mailbox prefixes\n"
     "-P                 give paths to cyrus.header files instead of mailbox prefixes\n"
     "                   (this option ONLY repairs/creates mailboxes.db records)\n"
-    "--accept-loss      all messages of a mailbox may be gone\n"
+    "--accept-loss      many or all messages of a mailbox may be gone\n"
     "--from-replica[=<channel>]\n"
     "                   fetch missing and damaged message files from the replica\n"
     "--server <host>    with --from-replica: this one, instead of sync_host\n"

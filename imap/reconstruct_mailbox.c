@@ -38,6 +38,10 @@ struct moment {
 
 /* ---- before anything is decided ---- */
 
+/* A mailbox loses so many messages at once, or a fifth of them, only when the operator has said so. */
+#define LOST_MAX 10
+#define LOST_SHARE 5
+
 static int compare_uid(const void *a, const void *b)
 {
     uint32_t x = *(const uint32_t *)a, y = ((const struct message_file *)b)->rec.uid;
@@ -92,7 +96,10 @@ static int refuse(struct repair *rp, const char *why)
     return IMAP_IOERROR;
 }
 
-/* A partition that is not mounted must not look like a mailbox that lost its messages. */
+/*
+ * A partition that is not mounted, or was put back from an old copy, must not look like a mailbox that lost its messages:
+ * what is expunged here is expunged on its replicas, too.
+ */
 static int check_presence(struct repair *rp)
 {
     const struct mailbox_salvage *s = &rp->salvage;
@@ -103,9 +110,15 @@ static int check_presence(struct repair *rp)
                               ? "nothing of it is there (--accept-loss makes it empty)"
                               : "its partition is empty; is it mounted?");
     if (rp->rc->flags & RECONSTRUCT_KEEP_LOST) return 0;
-    if (rp->lost < 2 || rp->lost < rp->live) return 0;
-    return refuse(rp, "none of its message files is there; is the partition mounted? "
-                      "(--accept-loss expunges them)");
+    if (rp->lost >= 2 && rp->lost >= rp->live)
+        return refuse(rp, "none of its message files is there; is the partition mounted? "
+                          "(--accept-loss expunges them)");
+    if (rp->lost > LOST_MAX && rp->lost * LOST_SHARE > rp->live) {
+        reconstruct_say(rp->rc, "%s: %u of %u messages not found", mailbox_name(rp->mailbox),
+                        rp->lost, rp->live);
+        return refuse(rp, "too many of its message files are missing (--accept-loss expunges them)");
+    }
+    return 0;
 }
 
 /* ---- header, odd files, counts, annotations ---- */

@@ -375,6 +375,33 @@ def test_unmounted_partition(store):
     store.is_sound()
 
 
+def test_a_share_of_the_files_is_gone(store):
+    """A fifth may go, or ten; more only when it is said."""
+    store.server.start()
+    with store.server.imap("alice") as imap:
+        for n in range(55):
+            imap.append("INBOX", b"Subject: %d\r\n\r\nx\r\n" % n)
+        imap.logout()
+    store.server.stop()
+    names = sorted(message_files(store.dir), key=lambda name: int(name[:-1]))
+    assert len(names) == 60
+    for name in names[20:31]:
+        os.unlink(store.path(name))
+    done = store.run("user/alice")
+    assert done.returncode == 0 and done.stdout.count("not found") == 11
+    store.is_sound()
+    for name in names[31:42]:
+        os.unlink(store.path(name))
+    before = store.bytes()
+    for args in ((), ("-n",)):
+        done = store.run(*args, "user/alice")
+        assert done.returncode == 75 and "11 of 48 messages not found" in done.stdout
+        assert "left alone" in done.stdout and store.bytes() == before
+    done = store.run("--accept-loss", "user/alice")
+    assert done.returncode == 0 and done.stdout.count("not found") == 11
+    store.is_sound()
+
+
 def db(store, *args):
     return store.server.run("cyr_dbtool", store.server.path("conf", "mailboxes.db"), "twoskip", *args, check=False).stdout
 
