@@ -10,12 +10,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "buf.h"
 #include "cyrusdb.h"
 #include "libconfig.h"
+#include "race_testutil.h"
 #include "testutil.h"
 #include "util.h"
+#include "xmalloc.h"
 
 static const char *const backends[] = { "twoskip", "skiplist", "flat" };
 static char *dir, *path;
@@ -158,6 +161,55 @@ START_TEST(damaged_everywhere)
 }
 END_TEST
 
+#define RACE_KEYS 300
+
+static int write_many(struct race_gate *gate, unsigned round)
+{
+    struct db *db;
+    char key[32];
+    int r = cyrusdb_open(backends[round], path, 0, &db);
+
+    race_pass(gate);
+    for (unsigned i = 0; !r && i < RACE_KEYS; i++) {
+        snprintf(key, sizeof(key), "race%03u", i);
+        r = cyrusdb_store(db, key, strlen(key), "there", 5);
+    }
+    return r ? r : cyrusdb_close(db);
+}
+
+static int remake_often(struct race_gate *gate, unsigned round)
+{
+    int r = 0;
+
+    race_pass(gate);
+    for (unsigned i = 0; !r && i < 30; i++) {
+        char *kept;
+        r = cyrusdb_remake(backends[round], path, 0, &kept);
+        free(kept);
+    }
+    return r;
+}
+
+START_TEST(made_anew_while_another_writes)
+{
+    struct result all = { .bad = 0 };
+    int r1, r2;
+
+    make(backends[_i], 1, &all);
+    race_run(write_many, remake_often, (unsigned)_i, &r1, &r2);
+    ck_assert_int_eq(r1, 0);
+    ck_assert_int_eq(r2, 0);
+    unsigned before = all.records;
+    salvage(backends[_i], &all, UINT64_MAX);
+    ck_assert_uint_eq(all.bad, 0);
+    ck_assert_uint_eq(all.records, before + RACE_KEYS);
+    char *kept = xasprintf("%s.damaged-30", path);
+    ck_assert_int_eq(access(kept, F_OK), 0);
+    free(kept);
+    buf_free(&all.text);
+}
+END_TEST
+
 Suite *salvage_suite(void)
 {
     Suite *s = suite_create("salvage");
@@ -165,6 +217,7 @@ Suite *salvage_suite(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_loop_test(tc, whole_file, 0, 12);
     tcase_add_loop_test(tc, damaged_everywhere, 0, 3);
+    tcase_add_loop_test(tc, made_anew_while_another_writes, 0, 3);
     suite_add_tcase(s, tc);
     return s;
 }

@@ -38,7 +38,7 @@ int dbtool_check_rights(const struct dbtool *tool, bool changes);
 int dbtool_survey(struct dbtool *tool);
 /* All records that can be read; the file is not opened as a database. */
 int dbtool_salvage(struct dbtool *tool, dbtool_record_fn *fn);
-/* Makes the file anew of what can be read; FILE.damaged keeps the old bytes. Not 0: it is as it was, told. */
+/* Makes the file anew of what can be read; FILE.damaged keeps the old bytes (cyrusdb_remake). Not 0: it is as it was, told. */
 int dbtool_rebuild(struct dbtool *tool);
 
 /* ---- cyr_dbtool_decode.c ---- */

@@ -85,55 +85,16 @@ int dbtool_salvage(struct dbtool *tool, dbtool_record_fn *fn)
     return cyrusdb_salvage(tool->backend, tool->fname, tool->flags, &to);
 }
 
-/* ---- making it anew ---- */
-
-static int keep(void *rock, const char *key, size_t keylen, const char *data, size_t datalen)
-{
-    return cyrusdb_store(((struct dbtool *)rock)->db, key, keylen, data, datalen);
-}
-
-static int write_records(struct dbtool *tool, const char *fname)
-{
-    int r = cyrusdb_open(tool->backend, fname, (tool->flags & CYRUSDB_MBOXSORT) | CYRUSDB_CREATE,
-                         &tool->db);
-    if (r) return r;
-    r = cyrusdb_begin(tool->db, 0);
-    if (!r) r = dbtool_salvage(tool, keep);
-    if (!r) r = cyrusdb_commit(tool->db);
-    cyrusdb_close(tool->db);
-    cyrusdb_done();
-    tool->db = NULL;
-    return r;
-}
-
-/* The new file takes the place of the old one, whose bytes are kept first. */
-static int replace(const struct dbtool *tool, const char *fresh, const char *kept)
-{
-    int r = diskio_link(tool->fname, kept);
-    if (!r) r = diskio_rename(fresh, tool->fname);
-    if (!r) r = diskio_sync_parent(tool->fname);
-    if (r)
-        fprintf(stderr, "%s: can't be kept as %s and replaced: %s\n", tool->fname, kept,
-                strerror(-r));
-    return r;
-}
-
 int dbtool_rebuild(struct dbtool *tool)
 {
-    char *fresh = xasprintf("%s.NEW", tool->fname), *kept = xasprintf("%s.damaged", tool->fname);
+    char *kept;
+    int r = cyrusdb_remake(tool->backend, tool->fname, tool->flags, &kept);
 
-    diskio_unlink_quiet(fresh);
-    int r = write_records(tool, fresh);
     if (r)
         fprintf(stderr, "%s: can't be made anew: %s\n", tool->fname, cyrusdb_strerror(r));
     else
-        r = replace(tool, fresh, kept);
-    if (r)
-        diskio_unlink_quiet(fresh);
-    else
         fprintf(stderr, "%s: made anew of what can be read, the damaged one is %s\n", tool->fname,
                 kept);
-    free(fresh);
     free(kept);
     return r;
 }

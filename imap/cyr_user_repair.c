@@ -4,7 +4,8 @@
  *
  * What can be counted or read again is put right: index, cache, header and entry of each mailbox, the highest modseq, quota usage,
  * conversations, the record of the user. Message files can't: one that is missing, or is not the message of its record, is named every
- * time, and the record stays, so that nothing looks whole that is not (reconstruct --from-replica fetches it).
+ * time, and the record stays, so that nothing looks whole that is not (reconstruct --from-replica fetches it). A damaged
+ * conversations database is made anew of what can be read of it.
  *
  * Each part is a transaction of its own, in the order in which one is derived from the other.
  */
@@ -18,6 +19,7 @@
 
 #include "conversations.h"
 #include "cyr_user.h"
+#include "cyrusdb.h"
 #include "imap_err.h"
 #include "libconfig.h"
 #include "mailbox.h"
@@ -33,7 +35,7 @@ struct repair {
     const char *userid;
     bool dry;
     unsigned wrong; /* derived data: with dry as it is, else it was put right */
-    unsigned lost;  /* message files, and what only cyr_dbtool --force can make readable */
+    unsigned lost;  /* message files */
     struct user_meta *meta;
     ptrarray_t entries; /* mbentry_t, with what is in the DELETED tree */
 };
@@ -198,17 +200,40 @@ static int audit(struct repair *rp, size_t *differences)
     return r;
 }
 
+static void note_bad(void *rock, uint64_t off, uint64_t len, const char *what)
+{
+    tell("conversations", "offset %" PRIu64 " to %" PRIu64 " of the database: %s", off, off + len, what);
+    *(bool *)rock = true;
+}
+
+/* What can be read of a damaged database stays: message-ids that no mailbox knows any more. The rest is counted again. */
+static int fix_database(struct repair *rp)
+{
+    const char *path = user_meta_path(rp->meta, "conversations"), *backend = config_getstring(IMAPOPT_CONVERSATIONS_DB);
+    bool damaged = false;
+    const struct cyrusdb_salvage to = { .bad = note_bad, .rock = &damaged };
+    char *kept;
+
+    int r = cyrusdb_salvage(backend, path, 0, &to);
+    if (r == CYRUSDB_NOTFOUND || (!r && !damaged)) return 0;
+    rp->wrong++;
+    if (r || rp->dry) return r ? IMAP_IOERROR : 0;
+    r = cyrusdb_remake(backend, path, 0, &kept);
+    if (r) return IMAP_IOERROR;
+    tell("conversations", "made anew of what can be read, the damaged database is %s", kept);
+    free(kept);
+    return txn_checkpoint();
+}
+
 static int fix_conversations(struct repair *rp)
 {
     size_t differences = 0;
 
     if (!config_getswitch(IMAPOPT_CONVERSATIONS)) return 0;
-    int r = audit(rp, &differences);
-    if (r == IMAP_MAILBOX_BADFORMAT || r == IMAP_MAILBOX_CHECKSUM) {
-        tell("conversations", "the database is damaged: cyr_dbtool --force keeps what can be read of it");
-        rp->lost++;
-        return 0;
-    }
+    unsigned before = rp->wrong;
+    int r = fix_database(rp);
+    if (r || (rp->dry && rp->wrong != before)) return r;
+    r = audit(rp, &differences);
     if (r || !differences) return r;
     tell("conversations", "%zu records are not what the mailboxes say", differences);
     rp->wrong++;

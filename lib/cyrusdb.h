@@ -168,6 +168,13 @@ struct cyrusdb_salvage {
  * or no such backend.
  */
 int cyrusdb_salvage(const char *backend, const char *fname, unsigned flags, const struct cyrusdb_salvage *to);
+/*
+ * Makes the file anew, with this backend, of the records that can be read; the old bytes stay under the name *kept beside it
+ * (free()d by the caller; NULL after an error): FILE.damaged, or FILE.damaged-2 and so on where that is taken. This
+ * process must not have it open; files that KEEP left open are closed. Whoever keeps a journal has to run a checkpoint afterwards (txn_checkpoint): it knows places of the old
+ * file. Errors as above, after which the file is as before.
+ */
+int cyrusdb_remake(const char *backend, const char *fname, unsigned flags, char **kept);
 
 /* ---- for the journal (doc/journal.md §7) ---- */
 struct cyrusdb_mark {

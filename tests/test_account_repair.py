@@ -194,15 +194,22 @@ def test_another_message(store):
         assert f.read() == bytes_
 
 
-def test_damaged_database(store):
-    """What can be read of it may be all there is: it is named and left, until somebody has saved that."""
+@pytest.mark.parametrize("where", ["start", "middle", "end", "all"])
+def test_damaged_database(store, where):
+    """What can be read of it stays, the rest is counted again; the damaged bytes are kept."""
     store.saved.restore()
     file = richstore.user_file(store, "alice", "conversations")
-    damage(file, 0, b"rubbish " * 8)
-    for what in ("check", "repair"):
-        assert told(store, what, 1) == ["conversations: the database is damaged: cyr_dbtool --force keeps what can be read of it"]
-    store.run("cyr_dbtool", "--force", file, "twoskip", "set", "Bffffffffffffffff", "no record")
-    told(store, "repair", 0)
+    size = os.path.getsize(file)
+    at, length = {"start": (0, 64), "middle": (size // 2, 64), "end": (size - 64, 64), "all": (0, size)}[where]
+    damage(file, at, b"rubbish "[:8] * (length // 8))
+    with open(file, "rb") as f:
+        damaged = f.read()
+    lines = told(store, "check", 1)
+    assert lines and all(re.match(r"conversations: offset \d+ to \d+ of the database: ", line) for line in lines)
+    lines = told(store, "repair", 0)
+    assert f"conversations: made anew of what can be read, the damaged database is {file}.damaged" in lines
+    with open(file + ".damaged", "rb") as f:
+        assert f.read() == damaged
     assert told(store, "check", 0) == []
 
 
