@@ -68,7 +68,6 @@ disk imap/annotate_upgrade.o databases of an older version are kept under anothe
 disk imap/ctl_cyrusdb.o backups of databases
 disk imap/mboxlist_upgrade.o mailboxes.db of an older version is kept under another name
 disk imap/user_derive.o a damaged users.db is made anew from what can be read of it, and kept under another name
-disk imap/cyr_dbtool_damage.o a damaged database that is made anew on demand, and kept
 disk imap/userdeny_copy.o a second copy of user_deny.db, and the damaged one under another name
 disk imap/sub_heal.o damaged subscriptions that are made anew from their history, and kept under another name
 disk imap/lmtp_message.o a message on its way in
