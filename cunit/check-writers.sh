@@ -74,7 +74,8 @@ disk imap/lmtp_message.o a message on its way in
 disk imap/move_user_state.o how far a move has come, on a file of its own
 disk imap/server_role.o which end of a pair this server is, one file replaced as a whole
 disk imap/sync_client_pool.o what a worker says, in a file without a name
-disk imap/sync_client_roll.o the shutdown file, and who has a channel
+disk imap/sync_client_channel.o the files of a channel that is given up
+disk imap/sync_client_roll.o the shutdown file
 disk imap/sync_client_roll_retry.o what a channel has still to do
 disk imap/sync_client_roll_source.o the text log of a channel, when it is done with
 disk imap/sync_client_roll_status.o what monitors see of a channel

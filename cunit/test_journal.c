@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "diskio_trace.h"
@@ -531,6 +532,45 @@ static void with_spill(int result)
     small_segments();
 }
 
+static pid_t remover;
+
+/* Another process removes the reader while its events are put away. */
+static int spill_while_removed(const char *name, struct journal_reader *from __attribute__((unused)))
+{
+    struct timespec nap = { 0, 200000000 };
+
+    remover = fork();
+    if (!remover) {
+        struct journal *j;
+        _exit(journal_open(&jt_config, &j) || journal_reader_remove(j, name));
+    }
+    nanosleep(&nap, NULL); /* time to do it, for one that did not wait for us */
+    return 0;
+}
+
+START_TEST(test_removed_while_it_is_spilled)
+{
+    struct journal_reader *slow;
+    int status;
+
+    with_spill(0);
+    journal_abandon(&jt);
+    jt_config.spill = spill_while_removed;
+    ck_assert_int_eq(journal_open(&jt_config, &jt), 0);
+    ck_assert_int_eq(journal_reader_open(jt, "slow", &slow), 0);
+    journal_reader_close(&slow);
+    commit_events(0, 100);
+    ck_assert_int_eq(journal_checkpoint(jt, 0), 0);
+    ck_assert_int_eq(waitpid(remover, &status, 0), remover);
+    ck_assert_int_eq(status, 0);
+    ck_assert(!journal_reader_exists(jt, "slow"));
+    /* of one that is not there nothing is made */
+    ck_assert_int_eq(journal_reader_remove(jt, "slow"), 0);
+    ck_assert_int_eq(journal_reader_remove(jt, "../slow"), -EINVAL);
+    ck_assert(!journal_reader_exists(jt, "slow"));
+}
+END_TEST
+
 /* The one that is too far behind goes on behind what was put away, also one that is open meanwhile. */
 START_TEST(test_spill)
 {
@@ -725,7 +765,8 @@ Suite *journal_suite(void)
         test_damaged_log, test_segments_without_checkpoint_are_refused, test_copied_control_does_not_count,
         test_unusable_directory, test_segments_rotate_and_go, test_reader, test_reader_keeps_segments,
         test_reader_too_slow, test_reader_bad_names, test_reader_place_lost, test_reader_place_of_another_log,
-        test_spill, test_old_place_is_not_written_over_a_new_one, test_spill_fails, test_spill_at_the_end, test_peek,
+        test_spill,
+    test_removed_while_it_is_spilled, test_old_place_is_not_written_over_a_new_one, test_spill_fails, test_spill_at_the_end, test_peek,
         test_empty_segment,
     };
     Suite *s = suite_create("journal");

@@ -6,10 +6,12 @@
  *     sync_client [-v] [-l] [-n channel] ... -r | -R          all that happens, for ever
  *     sync_client [-n channel] --compare [--since time] [--rate n] [--wait n] [user...]
  *     sync_client --status [--json] [-n channel]
+ *     sync_client --forget -n channel [--force]
  *
  * Each item is tried for itself: one that fails is reported, and the others go on, over a new
  * connection where the old one broke. Exit: 0 all done, 1 something failed or no
- * connection, 64 usage, 75 of --compare: the end was asked for, or another one is at it.
+ * connection, 64 usage, 75 of --compare: the end was asked for, or another one is at it; of --forget: a client is at it, 74 it
+ * failed, 78 imapd.conf still names the channel.
  */
 #include <config.h>
 
@@ -33,6 +35,7 @@
 #include "libconfig.h"
 #include "saslclient.h"
 #include "signals.h"
+#include "sync_client_channel.h"
 #include "sync_client_compare.h"
 #include "sync_client_items.h"
 #include "sync_client_roll.h"
@@ -52,6 +55,8 @@ static const char usage_text[] =
     "  -R              the same in the foreground\n"
     "  --compare       compare everybody (or these users) with the replica, and change nothing\n"
     "  --status        how far behind the channels are (--json: as JSON)\n"
+    "  --forget        give up the channel of -n: its events and files are thrown away (--force: although\n"
+    "                  sync_log_channels names it)\n"
     "  -v  a line for each action (-v -v: the protocol too)   -l  log actions\n"
     "  -S  replica (sync_host)       -n  channel              -p  partition on the replica\n"
     "  -f  names from a file (-r, -R: the log to read, once)  -z  insist on compression\n"
@@ -64,7 +69,7 @@ static const char usage_text[] =
     "  with --compare: --since TIME  leave out who was equal in this time (7d)\n"
     "  --rate N  compare no more messages a second     --wait N  seconds in which a difference may go away (0)\n";
 
-enum mode { MODE_NONE, MODE_USER, MODE_MAILBOX, MODE_META, MODE_ALL, MODE_ROLL, MODE_STATUS, MODE_COMPARE };
+enum mode { MODE_NONE, MODE_USER, MODE_MAILBOX, MODE_META, MODE_ALL, MODE_ROLL, MODE_STATUS, MODE_COMPARE, MODE_FORGET };
 
 struct run {
     struct sync_client sc;
@@ -76,7 +81,7 @@ struct run {
     int jobs;
     struct sync_compare compare;
     struct sync_roll roll;
-    bool background, json;
+    bool background, json, force;
 };
 
 static void usage(void)
@@ -105,6 +110,8 @@ static void set_mode(struct run *run, enum mode mode)
 #define OPT_SINCE 260
 #define OPT_RATE 261
 #define OPT_WAIT 262
+#define OPT_FORGET 263
+#define OPT_FORCE 264
 
 static const struct option longopts[] = {
     { "user", no_argument, NULL, 'u' },
@@ -136,6 +143,8 @@ static const struct option longopts[] = {
     { "since", required_argument, NULL, OPT_SINCE },
     { "rate", required_argument, NULL, OPT_RATE },
     { "wait", required_argument, NULL, OPT_WAIT },
+    { "forget", no_argument, NULL, OPT_FORGET },
+    { "force", no_argument, NULL, OPT_FORCE },
     { NULL, 0, NULL, 0 },
 };
 
@@ -198,6 +207,8 @@ static void parse_options(struct run *run, int argc, char **argv, const char **a
             break;
         case OPT_RATE: run->compare.rate = (uint64_t)number(optarg); break;
         case OPT_WAIT: run->compare.wait = number(optarg); break;
+        case OPT_FORGET: set_mode(run, MODE_FORGET); break;
+        case OPT_FORCE: run->force = true; break;
         default: usage();
         }
     }
@@ -205,6 +216,7 @@ static void parse_options(struct run *run, int argc, char **argv, const char **a
     const struct sync_compare *cmp = &run->compare;
     if ((cmp->since || cmp->rate || cmp->wait) && run->mode != MODE_COMPARE) usage();
     if (run->mode == MODE_COMPARE && (run->verify || run->jobs > 1)) usage();
+    if (run->mode == MODE_FORGET ? !sc->channel || strarray_size(&run->names) : run->force) usage();
 }
 
 /* One name a line, # begins a comment. */
@@ -348,16 +360,18 @@ int main(int argc, char **argv)
                CONFIG_NEED_PARTITION_DATA);
     txn_need_store();
     if (debug_sleep) sleep(debug_sleep);
-    if (run.mode != MODE_STATUS) need_server(&run);
+    bool connects = run.mode != MODE_STATUS && run.mode != MODE_FORGET;
+    if (connects) need_server(&run);
     switch (run.mode) {
     case MODE_STATUS: code = sync_status_print(run.sc.channel, run.json); break;
+    case MODE_FORGET: code = sync_channel_forget(run.sc.channel, run.force); break;
     case MODE_ROLL: code = run_roll(&run); break;
     case MODE_COMPARE: code = run_compare(&run); break;
     default: code = run_items(&run); break;
     }
     sync_client_fini(&run.sc);
     strarray_fini(&run.names);
-    if (run.mode != MODE_STATUS) saslclient_done();
+    if (connects) saslclient_done();
     txn_shutdown();
     cyrus_done();
     return code;

@@ -151,17 +151,10 @@ int sync_compare_mailboxes(struct sync_client *sc, const strarray_t *names)
 /* A run that takes longer than its period is not joined by the next one. */
 static int lock(const char *channel, int *fdp)
 {
-    struct buf path = BUF_INITIALIZER;
+    int r = sync_channel_lock(channel, "compare-lock", fdp);
 
-    sync_channel_path(channel, "compare-lock", &path);
-    int fd = -1, r = diskio_mkparents(buf_cstring(&path), 0755);
-    if (!r) fd = diskio_open(buf_cstring(&path), O_RDWR | O_CREAT, 0640);
-    if (!r) r = fd < 0 ? fd : diskio_lock(fd, DISKIO_LOCK_EXCLUSIVE, DISKIO_LOCK_NONBLOCK);
     if (r && r != -EWOULDBLOCK)
-        xsyslog_errno(LOG_ERR, -r, "IOERROR: can't lock the comparison", "lock=<%s>", buf_cstring(&path));
-    if (r) diskio_close(fd);
-    *fdp = r ? -1 : fd;
-    buf_free(&path);
+        xsyslog_errno(LOG_ERR, -r, "IOERROR: can't lock the comparison", "channel=<%s>", channel ? channel : "");
     return r == -EWOULDBLOCK ? IMAP_MAILBOX_LOCKED : r ? IMAP_IOERROR : 0;
 }
 
@@ -190,6 +183,15 @@ int sync_compare_last(const char *channel, struct verified_pass *pass)
 {
     char *name = pass_name(channel && *channel ? channel : NULL);
     int r = verified_pass_read(name, pass);
+
+    free(name);
+    return r;
+}
+
+int sync_compare_forget(const char *channel)
+{
+    char *name = pass_name(channel);
+    int r = verified_forget(name);
 
     free(name);
     return r;

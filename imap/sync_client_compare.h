@@ -34,5 +34,7 @@ int sync_compare_end(struct sync_client *sc, bool whole);
 
 /* How the last whole pass of a channel (NULL: the default one) ended; IMAP_NOTFOUND: there was none. */
 int sync_compare_last(const char *channel, struct verified_pass *pass);
+/* As if the channel had never been compared. */
+int sync_compare_forget(const char *channel);
 
 #endif

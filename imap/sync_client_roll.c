@@ -278,23 +278,17 @@ static void roll_on(struct rolling *ro)
 /* Two clients of one channel would each take the other's events for done. */
 static int lock_channel(struct rolling *ro)
 {
-    struct buf path = BUF_INITIALIZER;
-    int r = 0;
+    const char *channel = ro->sc->channel;
+    int r = -EWOULDBLOCK;
 
-    sync_channel_path(ro->sc->channel, "log-lock", &path);
-    r = diskio_mkparents(buf_cstring(&path), 0755);
-    if (!r) ro->lockfd = diskio_open(buf_cstring(&path), O_RDWR | O_CREAT, 0640);
-    if (!r && ro->lockfd < 0) r = ro->lockfd;
-    for (int i = 0; !r && i < LOCK_WAIT * 5; i++) {
-        r = diskio_lock(ro->lockfd, DISKIO_LOCK_EXCLUSIVE, DISKIO_LOCK_NONBLOCK);
+    for (int i = 0; i < LOCK_WAIT * 5; i++) {
+        r = sync_channel_lock(channel, "log-lock", &ro->lockfd);
         if (r != -EWOULDBLOCK || signals_shutdown()) break;
         if (!i) syslog(LOG_NOTICE, "another sync_client has the channel: waiting for its end");
         doze(200);
-        r = 0;
     }
     if (r)
-        xsyslog_errno(LOG_ERR, -r, "IOERROR: can't have the channel for ourselves", "lock=<%s>", buf_cstring(&path));
-    buf_free(&path);
+        xsyslog_errno(LOG_ERR, -r, "IOERROR: can't have the channel for ourselves", "channel=<%s>", channel ? channel : "");
     return r ? IMAP_IOERROR : 0;
 }
 

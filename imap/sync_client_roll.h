@@ -18,6 +18,7 @@
 #include "strarray.h"
 #include "sync_actions.h"
 #include "sync_client.h"
+#include "sync_client_channel.h"
 
 /* ---- _source: where events come from ---- */
 struct sync_source;
@@ -40,8 +41,6 @@ struct sync_backlog {
     bool unreadable;  /* events were lost: everything is to be looked at */
 };
 int sync_source_backlog(const char *channel, struct sync_backlog *backlog);
-/* "<configdirectory>/sync/[CHANNEL/]NAME"; replaces *path. */
-void sync_channel_path(const char *channel, const char *name, struct buf *path);
 
 /* ---- _retry: what has failed ---- */
 struct sync_retry_entry {

@@ -38,13 +38,6 @@ struct sync_source {
     bool once_done; /* the file was read */
 };
 
-void sync_channel_path(const char *channel, const char *name, struct buf *path)
-{
-    sync_log_path(channel, path);
-    buf_truncate(path, (ssize_t)(buf_len(path) - strlen("log")));
-    buf_appendcstr(path, name);
-}
-
 int sync_source_open(const char *channel, const char *file, struct sync_source **sourcep)
 {
     struct sync_source *source = xzmalloc(sizeof(*source));

@@ -135,6 +135,19 @@ bool sync_log_takes_suppressed(const char *channel)
     return always && is_word_of(channel && *channel ? channel : "\"\"", always);
 }
 
+/* sync_log_channels as a list; not set: the channel without name. */
+static const char *text_log_channels(void)
+{
+    const char *channels = config_getstring(IMAPOPT_SYNC_LOG_CHANNELS);
+
+    return channels ? channels : "\"\"";
+}
+
+bool sync_log_writes_text(const char *channel)
+{
+    return config_getswitch(IMAPOPT_SYNC_LOG) && is_word_of(channel && *channel ? channel : "\"\"", text_log_channels());
+}
+
 static bool has_reader(const char *channel)
 {
     struct buf name = BUF_INITIALIZER;
@@ -151,8 +164,7 @@ static bool has_reader(const char *channel)
  */
 static strarray_t *text_channels(void)
 {
-    const char *channels = config_getstring(IMAPOPT_SYNC_LOG_CHANNELS);
-    strarray_t *names = strarray_split(channels ? channels : "\"\"", NULL, 0);
+    strarray_t *names = strarray_split(text_log_channels(), NULL, 0);
 
     for (int i = strarray_size(names) - 1; i >= 0; i--) {
         if (!strcmp(strarray_nth(names, i), "\"\"")) strarray_set(names, i, "");

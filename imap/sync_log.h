@@ -48,6 +48,8 @@ int sync_log_write(const char *channel, const struct buf *lines);
 
 /* Name of the channel's reader in the journal; false: the channel's name is none for a reader. */
 bool sync_log_reader(const char *channel, struct buf *name);
+/* Does imapd.conf say that changes are written to its text log (if it has no reader in the journal)? */
+bool sync_log_writes_text(const char *channel);
 /* Does the channel get what a replica applies, too? */
 bool sync_log_takes_suppressed(const char *channel);
 /* A journal_spill for these readers: their events go to the text log. */

@@ -134,6 +134,30 @@ int verified_pass_end(const char *kind, struct verified_pass *pass)
     return r;
 }
 
+static int delete_cb(void *db, const char *key, size_t keylen, const char *data __attribute__((unused)),
+                     size_t datalen __attribute__((unused)))
+{
+    return txn_db_delete(db, key, keylen);
+}
+
+int verified_forget(const char *kind)
+{
+    char *pass = xasprintf("pass:%s", kind), *things = xasprintf("%s:", kind);
+    struct txn *txn = NULL;
+    struct txn_db *db;
+
+    int r = txn_begin(&txn);
+    if (!r) r = open_db(txn, 0, &db);
+    bool none = r == IMAP_NOTFOUND;
+    if (!r) r = txn_db_foreach(db, things, strlen(things), delete_cb, db);
+    if (!r) r = txn_db_delete(db, pass, strlen(pass));
+    if (!r) r = txn_commit(&txn, NULL);
+    txn_abort(&txn);
+    free(things);
+    free(pass);
+    return none ? 0 : r;
+}
+
 const char *verified_time_text(time_t t, char text[32])
 {
     struct tm tm;

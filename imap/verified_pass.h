@@ -30,6 +30,8 @@ void verified_pass_add(struct verified_pass *pass, time_t when);
 int verified_pass_read(const char *kind, struct verified_pass *pass);
 /* It ended now. */
 int verified_pass_end(const char *kind, struct verified_pass *pass);
+/* As if there had been no pass of that kind, and none of the things with keys "KIND:..." had been found whole. */
+int verified_forget(const char *kind);
 /* "2026-02-07 10:00:00" in local time, or "never"; returns text. */
 const char *verified_time_text(time_t t, char text[32]);
 

@@ -167,7 +167,10 @@ int journal_reader_wait(struct journal_reader *reader, int timeout_ms);
 uint64_t journal_reader_lsn(const struct journal_reader *reader);
 /* Closes; the place stays. */
 void journal_reader_close(struct journal_reader **readerp);
-/* Forgets the place of a reader that is not coming back. */
+/*
+ * Forgets the place of a reader that is not coming back, durably: from the next checkpoint on it keeps no segments. Waits for a
+ * checkpoint that is under way, which might else make the place anew after having spilled. Nobody may have the reader open.
+ */
 int journal_reader_remove(struct journal *j, const char *name);
 
 #endif

@@ -312,7 +312,12 @@ int journal_reader_remove(struct journal *j, const char *name)
 {
     if (!journal_reader_goodname(name)) return -EINVAL;
     char *file = xasprintf(PREFIX "%s", name);
-    int r = diskio_unlink_quiet(journal_path(j, file));
+    int r = journal_bytelock(j, JLOCK_CHECKPOINT, DISKIO_LOCK_EXCLUSIVE, 0);
+    if (!r) {
+        r = diskio_unlink_quiet(journal_path(j, file));
+        if (!r) r = diskio_sync_dir(j->dir);
+        journal_byteunlock(j, JLOCK_CHECKPOINT);
+    }
     free(file);
     return r;
 }

@@ -311,7 +311,7 @@ def test_clean_stop_leaves_a_text_log(pair):
     with open(rolling.log_path(pair.primary), encoding="ascii") as f:
         lines = f.read().splitlines()
     assert "MAILBOX user.alice" in lines and len(lines) == len(set(lines))
-    assert not [name for name in os.listdir(pair.primary.path("conf/journal")) if re.fullmatch("[0-9a-f]{16}", name)]
+    assert not [name for name in os.listdir(pair.primary.path("conf/journal")) if re.fullmatch(r"[0-9a-f]{16}\.log", name)]
     pair.primary.start()
     pair.primary.run("sync_client", "-R", "-1")
     rolling.must_be_equal(pair, "alice")
@@ -419,7 +419,7 @@ def test_journal_kept_for_a_dead_replica_is_bounded(pair):
     pair.primary.run("ctl_cyrusdb", "-c")
     journal = pair.primary.path("conf/journal")
     size = sum(os.path.getsize(os.path.join(journal, name)) for name in os.listdir(journal)
-               if re.fullmatch("[0-9a-f]{16}", name))
+               if re.fullmatch(r"[0-9a-f]{16}\.log", name))
     assert size < 1 << 20
     assert "its events are kept elsewhere" in pair.primary.log_text()
     assert "MAILBOX user.bob" in open(rolling.log_path(pair.primary), encoding="ascii").read()
