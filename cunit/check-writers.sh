@@ -81,6 +81,7 @@ disk imap/sync_client_roll_source.o the text log of a channel, when it is done w
 disk imap/sync_client_roll_status.o what monitors see of a channel
 disk imap/sync_log.o the log for sync_client, which is no store
 disk imap/sync_reserve.o messages on their way in
+disk imap/sync_wait.o what the replica has, in a page that all map: it may be lost
 disk imap/sync_sieve.o scripts, which are files that users give whole
 disk imap/verified.o which files were found whole: it may be lost
 disk imap/mailbox_repack.o a new cyrus.index and cyrus.cache, durable before the journal names them

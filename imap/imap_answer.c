@@ -11,6 +11,7 @@
 
 #include "imap_err.h"
 #include "imap_session.h"
+#include "sync_wait.h"
 #include "xsyslog.h"
 
 void imap_skip(struct imap_session *s)
@@ -78,6 +79,7 @@ static void answer(struct imap_session *s, const char *word, const char *fmt, va
 static void answer(struct imap_session *s, const char *word, const char *fmt, va_list ap)
 {
     imap_skip(s);
+    sync_wait();
     report_changes(s);
     if (s->closing) return;
     s->answered = true;

@@ -19,6 +19,7 @@
 #include "proc.h"
 #include "sessionid.h"
 #include "signals.h"
+#include "sync_wait.h"
 #include "telemetry.h"
 #include "util.h"
 #include "xmalloc.h"
@@ -345,6 +346,7 @@ static void reply_fault(struct lmtp_session *session, const struct lmtp_message 
 static void deliver(struct lmtp_session *session, struct lmtp_message *message)
 {
     if (!message->error) lmtp_deliver(session, message);
+    sync_wait();
     for (size_t i = 0; i < session->nrcpts; i++) {
         if (message->error)
             reply_fault(session, message);

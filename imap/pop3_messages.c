@@ -13,6 +13,7 @@
 #include "imap_err.h"
 #include "maildrop.h"
 #include "pop3_session.h"
+#include "sync_wait.h"
 
 /* The only argument is the number of a message; else the answer is given. */
 static bool one_message(struct pop3_session *s, const char *args, uint32_t *n)
@@ -161,6 +162,7 @@ void pop3_cmd_quit(struct pop3_session *s, const char *args)
 
     (void)args;
     s->closing = true;
+    sync_wait();
     if (r)
         pop3_err(s, "[SYS/TEMP] Unable to delete messages: %s", error_message(r));
     else

@@ -231,7 +231,9 @@ static bool turn(struct rolling *ro, int *n)
     bool whole = ro->roll->jobs > 1 ? sync_roll_at_once(ro, &actions) : do_in_turn(ro, &actions.units);
     sync_actions_fini(&actions);
     if (!whole) return false;
-    if (!ro->roll->file && !sync_retry_save(&ro->retry) && !r) (void)sync_source_commit(ro->source);
+    if (!ro->roll->file && !sync_retry_save(&ro->retry) && !r && !sync_source_commit(ro->source) &&
+        !hash_numrecords(&ro->retry.entries))
+        sync_source_acknowledge(ro->source);
     if (*n) {
         if (!hash_numrecords(&ro->retry.entries) || hash_numrecords(&ro->retry.entries) < failed_before)
             ro->status.last_success = time(NULL);
@@ -244,6 +246,7 @@ static void pause_until_next(struct rolling *ro, unsigned long long began, int n
 {
     int interval = ro->roll->interval;
 
+    if (sync_source_is_synchronous(ro->source)) interval = 0; /* somebody waits */
     if (interval < 0) interval = config_getchannelduration(ro->sc->channel, IMAPOPT_SYNC_REPEAT_INTERVAL);
     unsigned long long spent = monotonic_ms() - began;
     if (n && spent < (unsigned long long)interval * 1000) {

@@ -29,6 +29,9 @@ void sync_source_close(struct sync_source **sourcep);
 int sync_source_read(struct sync_source *source, struct sync_actions *actions);
 /* All that was read is done with. */
 int sync_source_commit(struct sync_source *source);
+/* And the replica has all of it: who waits for that is told, if the channel is synchronous (sync_wait.h). */
+void sync_source_acknowledge(struct sync_source *source);
+bool sync_source_is_synchronous(const struct sync_source *source);
 /* Returns when there may be something new, or after that time. */
 void sync_source_wait(struct sync_source *source, int ms);
 

@@ -21,6 +21,8 @@
 #include "mboxname.h"
 #include "sync_client_roll.h"
 #include "sync_log.h"
+#include "sync_wait.h"
+#include "times.h"
 #include "txn.h"
 #include "util.h"
 #include "xmalloc.h"
@@ -35,6 +37,9 @@ struct sync_source {
     bool suppressed;               /* the channel gets events of a replica, too */
     struct buf log, run;           /* paths */
     bool have_run, complained;
+    struct sync_ack *ack; /* NULL: the channel is not synchronous */
+    uint64_t target;      /* the end of the journal when it was read last */
+    unsigned long long began;
     bool once_done; /* the file was read */
 };
 
@@ -59,6 +64,7 @@ int sync_source_open(const char *channel, const char *file, struct sync_source *
                channel);
     }
     buf_free(&name);
+    if (!r && source->reader && sync_wait_bound(channel) > 0) r = sync_ack_open(channel, &source->ack);
     *sourcep = source;
     if (r) sync_source_close(sourcep);
     return r;
@@ -70,6 +76,7 @@ void sync_source_close(struct sync_source **sourcep)
 
     if (!source) return;
     journal_reader_close(&source->reader);
+    sync_ack_close(&source->ack);
     buf_free(&source->log);
     buf_free(&source->run);
     free(source);
@@ -178,6 +185,19 @@ static int read_journal(struct sync_source *source, struct sync_actions *actions
     return 0;
 }
 
+/* What a turn that brings over all that was there at its beginning must reach. */
+static void note_end(struct sync_source *source)
+{
+    struct journal_status status;
+    struct journal *j;
+
+    source->began = monotonic_ms();
+    source->target = UINT64_MAX;
+    if (txn_journal(&j)) return;
+    journal_status(j, &status);
+    source->target = status.synced;
+}
+
 int sync_source_read(struct sync_source *source, struct sync_actions *actions)
 {
     if (source->file) {
@@ -186,6 +206,7 @@ int sync_source_read(struct sync_source *source, struct sync_actions *actions)
         if (r) xsyslog_errno(LOG_ERR, -r, "IOERROR: can't read the sync log", "path=<%s>", source->file);
         return r ? IMAP_IOERROR : 0;
     }
+    if (source->ack) note_end(source);
     read_logs(source, actions);
     return source->reader ? read_journal(source, actions) : 0;
 }
@@ -199,6 +220,24 @@ int sync_source_commit(struct sync_source *source)
     if (!r) source->have_run = false;
     if (!r && source->reader) r = journal_reader_commit(source->reader);
     return r ? IMAP_IOERROR : 0;
+}
+
+/*
+ * A text log that is there may hold what was put away for this reader while it read (journal_spill): its place is not what
+ * the replica has then.
+ */
+void sync_source_acknowledge(struct sync_source *source)
+{
+    if (!source->ack || !access(buf_cstring(&source->log), F_OK)) return;
+
+    uint64_t lsn = journal_reader_lsn(source->reader);
+    bool quick = monotonic_ms() - source->began < (unsigned long long)sync_wait_bound(source->channel);
+    sync_ack_tell(source->ack, lsn, lsn >= source->target && quick);
+}
+
+bool sync_source_is_synchronous(const struct sync_source *source)
+{
+    return source->ack;
 }
 
 void sync_source_wait(struct sync_source *source, int ms)
