@@ -242,7 +242,8 @@ END_TEST
 START_TEST(test_channels)
 {
     ck_load(BASE "sync_host: all\nch_sync_host: one\nch_sync_repeat_interval: 1m\n"
-                 "ch_sync_try_imap: no\nbad_sync_repeat_interval: x\nbad_sync_try_imap: x\n");
+                 "ch_sync_try_imap: no\nbad_sync_repeat_interval: x\nbad_sync_try_imap: x\n"
+                 "sync_wait_ms: 7\nch_sync_wait_ms: 20\nbad_sync_wait_ms: 20x\n");
     ck_assert_str_eq(config_getchannelstring("ch", IMAPOPT_SYNC_HOST), "one");
     ck_assert_str_eq(config_getchannelstring("other", IMAPOPT_SYNC_HOST), "all");
     ck_assert_str_eq(config_getchannelstring(NULL, IMAPOPT_SYNC_HOST), "all");
@@ -250,6 +251,9 @@ START_TEST(test_channels)
     ck_assert_int_eq(config_getchannelduration("ch", IMAPOPT_SYNC_REPEAT_INTERVAL), 60);
     ck_assert_int_eq(config_getchannelduration("bad", IMAPOPT_SYNC_REPEAT_INTERVAL),
                      config_getduration(IMAPOPT_SYNC_REPEAT_INTERVAL));
+    ck_assert_int_eq(config_getchannelint("ch", IMAPOPT_SYNC_WAIT_MS), 20);
+    ck_assert_int_eq(config_getchannelint("bad", IMAPOPT_SYNC_WAIT_MS), 7);
+    ck_assert_int_eq(config_getchannelint(NULL, IMAPOPT_SYNC_WAIT_MS), 7);
     ck_assert(!config_getchannelswitch("ch", IMAPOPT_SYNC_TRY_IMAP));
     ck_assert(config_getchannelswitch("bad", IMAPOPT_SYNC_TRY_IMAP) ==
               config_getswitch(IMAPOPT_SYNC_TRY_IMAP));

@@ -38,6 +38,7 @@ struct sync_source {
     struct buf log, run;           /* paths */
     bool have_run, complained;
     struct sync_ack *ack; /* NULL: the channel is not synchronous */
+    int bound;            /* ms that somebody waits */
     uint64_t target;      /* the end of the journal when it was read last */
     unsigned long long began;
     bool once_done; /* the file was read */
@@ -64,7 +65,8 @@ int sync_source_open(const char *channel, const char *file, struct sync_source *
                channel);
     }
     buf_free(&name);
-    if (!r && source->reader && sync_wait_bound(channel) > 0) r = sync_ack_open(channel, &source->ack);
+    source->bound = source->reader ? sync_wait_bound(channel) : 0;
+    if (!r && source->bound > 0) r = sync_ack_open(channel, &source->ack);
     *sourcep = source;
     if (r) sync_source_close(sourcep);
     return r;
@@ -223,15 +225,15 @@ int sync_source_commit(struct sync_source *source)
 }
 
 /*
- * A text log that is there may hold what was put away for this reader while it read (journal_spill): its place is not what
- * the replica has then.
+ * A text log that is there may hold what was put away for this reader while it read (journal_spill), or could not be read:
+ * its place is not what the replica has then.
  */
 void sync_source_acknowledge(struct sync_source *source)
 {
-    if (!source->ack || !access(buf_cstring(&source->log), F_OK)) return;
+    if (!source->ack || !access(buf_cstring(&source->log), F_OK) || !access(buf_cstring(&source->run), F_OK)) return;
 
     uint64_t lsn = journal_reader_lsn(source->reader);
-    bool quick = monotonic_ms() - source->began < (unsigned long long)sync_wait_bound(source->channel);
+    bool quick = monotonic_ms() - source->began < (unsigned long long)source->bound;
     sync_ack_tell(source->ack, lsn, lsn >= source->target && quick);
 }
 

@@ -51,28 +51,22 @@ struct sync_ack {
 
 int sync_wait_bound(const char *channel)
 {
-    const char *text = config_getchannelstring(channel, IMAPOPT_SYNC_WAIT_MS);
-    char *end;
-
-    if (!text) return 0;
-    errno = 0;
-    long ms = strtol(text, &end, 10);
-    if (end != text && !*end && !errno && ms >= 0 && ms <= INT32_MAX) return (int)ms;
-    syslog(LOG_ERR, "sync_wait_ms is no number of milliseconds: %s", text);
-    return 0;
+    return config_getchannelint(channel, IMAPOPT_SYNC_WAIT_MS);
 }
 
 /* ---- the page ---- */
 
+/* Real bytes, so that a full disk says so here and not by a signal later. */
 static int map_page(const char *path, struct page **pagep)
 {
+    static const struct page empty;
     struct stat st;
     int r = diskio_mkparents(path, 0755);
     int fd = r ? r : diskio_open(path, O_RDWR | O_CREAT, 0640);
 
     if (fd < 0) return fd;
     r = diskio_fstat(fd, &st);
-    if (!r && st.st_size != (off_t)sizeof(struct page)) r = diskio_ftruncate(fd, sizeof(struct page));
+    if (!r && st.st_size < (off_t)sizeof(empty)) r = diskio_pwrite(fd, &empty, sizeof(empty), 0);
     void *base = r ? MAP_FAILED : mmap(NULL, sizeof(struct page), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (!r && base == MAP_FAILED) r = -errno;
     diskio_close(fd);
@@ -149,14 +143,15 @@ void sync_ack_close(struct sync_ack **ackp)
 
 /* ---- who waits ---- */
 
+/* The generation first: with the right one, no LSN of another one can be read after it (sync_ack_tell). */
 static bool has(const struct page *page, struct journal *j, uint64_t lsn)
 {
     struct journal_status status;
-    uint64_t acknowledged = page->lsn;
 
-    if (acknowledged < lsn) return false;
     journal_status(j, &status);
-    return page->generation == status.generation && acknowledged <= status.tail;
+    if (page->generation != status.generation) return false;
+    uint64_t acknowledged = page->lsn;
+    return acknowledged >= lsn && acknowledged <= status.tail;
 }
 
 static void degrade(struct sync_ack *ack)

@@ -238,6 +238,22 @@ int config_getchannelduration(const char *channel, enum imapopt opt)
     return config_getduration(opt);
 }
 
+int config_getchannelint(const char *channel, enum imapopt opt)
+{
+    const char *text = channel_text(channel, opt);
+    struct config_value own = { .text = NULL };
+    struct buf why = BUF_INITIALIZER;
+    int n = config_getint(opt);
+
+    if (text && config_value_set(&imapopts[opt], &own, text, &why))
+        bad_channel_value(channel, opt, text);
+    else if (text)
+        n = (int)own.num;
+    free(own.text);
+    buf_free(&why);
+    return n;
+}
+
 /* -- partitions -- */
 
 static const char *partition_key(const char *prefix, const char *partition)

@@ -82,6 +82,7 @@ void config_foreachoverflowstring(void (*fn)(const char *key, const char *val, v
 const char *config_getchannelstring(const char *channel, enum imapopt opt);
 bool config_getchannelswitch(const char *channel, enum imapopt opt);
 int config_getchannelduration(const char *channel, enum imapopt opt);
+int config_getchannelint(const char *channel, enum imapopt opt);
 
 /* -- directories of a partition; NULL: none -- */
 const char *config_partitiondir(const char *partition);

@@ -19,26 +19,24 @@ LATE = "did not acknowledge within"
 AGAIN = "has caught up: synchronous again"
 
 
-@pytest.fixture
-def rolls(pair, request):
+def set_up(pair, *args, channel=None, **conf):
     for server in (pair.primary, pair.replica):
-        server.allow_log("SYNC|IOERROR|signaled|abnormally|zero length|response|Can not connect")
-    rolling.set_up(pair, sync_wait_ms=str(request.param), duplicatesuppression=False, sync_repeat_interval="1h")
+        server.allow_log("SYNC|IOERROR|signaled|abnormally|zero length|response|Can not connect|journal: ")
+    rolling.set_up(pair, duplicatesuppression=False, sync_repeat_interval="1h", **conf)
     pair.primary.add_service("pop3")
-    rolling.daemon(pair.primary)
+    rolling.daemon(pair.primary, *args)
     pair.start()
-    rolling.caught_up(pair.primary)  # the channel begins
+    rolling.caught_up(pair.primary, channel)  # the channel begins
     for user in ("alice", "bob"):
         pair.primary.add_user(user)
         pair.replica.add_user(user)
-        pair.primary.create_user(user)
-    return pair
+        pair.primary.create_user(user, "Work")
 
 
 def numbers(server, user):
     with server.imap(user) as imap:
         imap.ok("SELECT INBOX")
-        told = imap.ok("FETCH 1:* BODY.PEEK[HEADER.FIELDS (SUBJECT)]")
+        told = imap.ok("UID FETCH 1:* BODY.PEEK[HEADER.FIELDS (SUBJECT)]")
         imap.logout()
     return {int(n) for n in re.findall(r"number (\d+)\D", str(told.untagged))}
 
@@ -76,53 +74,101 @@ class Deliveries(Client):
                 self.told.append(n)
 
 
-@pytest.mark.parametrize("rolls", [60000], indirect=True)
-def test_acknowledged_is_on_the_replica(rolls):
+def test_acknowledged_is_on_the_replica(pair):
     """Every process of the primary is killed at a random moment; the replica alone has all that clients were told of."""
+    set_up(pair, sync_wait_ms=60000)
     seed = random.randrange(1 << 32)
     rng = random.Random(seed)
     told = {"alice": set(), "bob": set()}
     for turn in range(KILLS):
-        clients = [Appends(rolls.primary, "alice", turn * 10000), Deliveries(rolls.primary, "bob", turn * 10000)]
+        clients = [Appends(pair.primary, "alice", turn * 10000), Deliveries(pair.primary, "bob", turn * 10000)]
         enough = rng.randrange(5, 25)
         while any(client.is_alive() and len(client.told) < enough for client in clients):
             time.sleep(rng.random() * 0.01)
-        rolls.primary.kill()
+        pair.primary.kill()
         for client in clients:
             client.join()
             assert len(client.told) >= enough, f"seed {seed}"
             told[client.user] |= set(client.told)
-            assert told[client.user] - numbers(rolls.replica, client.user) == set(), f"seed {seed}"
-        rolls.primary.start()
-    assert LATE not in rolls.primary.log_text()
+            assert told[client.user] - numbers(pair.replica, client.user) == set(), f"seed {seed}"
+        pair.primary.start()
+    assert LATE not in pair.primary.log_text()
 
 
-@pytest.mark.parametrize("rolls", [3000], indirect=True)
-def test_dead_replica(rolls):
+@pytest.fixture
+def far(pair):
+    """A channel of its own, two workers, and a bound that the test waits for now and then."""
+    set_up(pair, "-n", "far", "-j", "2", channel="far", sync_log_channels="far squatter", far_sync_wait_ms=3000)
+    return pair
+
+
+def put(server, first, beyond):
+    for n in range(first, beyond):
+        server.deliver(message(n, f"number {n}."), "bob")
+
+
+def becomes_synchronous(server, times):
+    deadline = time.monotonic() + 60
+    while server.log_text().count(AGAIN) < times:
+        assert time.monotonic() < deadline, server.log_text()[-4000:]
+        time.sleep(0.05)
+    assert server.log_text().count(AGAIN) == server.log_text().count(LATE) == times
+
+
+def damage_index(server, name):
+    """What puts it right again."""
+    index = os.path.join(server.run("mbpath", "-M", name).stdout.strip(), "cyrus.index")
+    with open(index, "r+b") as f:
+        good = f.read(96)
+        f.seek(0)
+        f.write(b"\xff" * 96)
+
+    def repair():
+        with open(index, "r+b") as f:
+            f.write(good)
+    return repair
+
+
+def test_what_is_not_on_the_replica_is_late(far):
     """It is waited for once; then mail goes on without it, until it has caught up."""
-    primary, replica = rolls.primary, rolls.replica
-    primary.deliver(message(1, "number 1."), "bob")
+    primary, replica = far.primary, far.replica
+    put(primary, 1, 2)
     assert numbers(replica, "bob") == {1}
+
     replica.kill()
     with primary.imap("alice") as imap:
         imap.append("INBOX", message(2, "number 2."))
         imap.logout()
-    for n in range(3, 13):
-        primary.deliver(message(n, f"number {n}."), "bob")
+    put(primary, 3, 13)
     assert primary.log_text().count(LATE) == 1 and AGAIN not in primary.log_text()
-
     replica.start()
-    deadline = time.monotonic() + 60
-    while AGAIN not in primary.log_text():
-        assert time.monotonic() < deadline, primary.log_text()[-4000:]
-        time.sleep(0.05)
+    becomes_synchronous(primary, 1)
     assert numbers(replica, "alice") == {2} and numbers(replica, "bob") == {1, *range(3, 13)}
     for n in range(13, 18):
-        primary.deliver(message(n, f"number {n}."), "bob")
+        put(primary, n, n + 1)
         assert n in numbers(replica, "bob")
     with primary.pop3("bob") as pop3:
         pop3.ok("DELE 1")
         pop3.ok("QUIT")
     assert 1 not in numbers(replica, "bob")
-    text = primary.log_text()
-    assert text.count(LATE) == 1 and text.count(AGAIN) == 1
+    assert primary.log_text().count(LATE) == 1
+
+    # a mailbox that fails: nobody can say of whom an acknowledgement would not be true
+    repair = damage_index(primary, "user.alice.Work")
+    primary.run("cyr_synclog", "-m", "user.alice.Work")
+    rolling.wait_until(primary, lambda now: now.get("failing"), "far")
+    put(primary, 18, 20)
+    assert primary.log_text().count(LATE) == 2 and primary.log_text().count(AGAIN) == 1
+    repair()
+    becomes_synchronous(primary, 2)
+
+    # a replica whose journal can't be synced has nothing durably
+    replica.stop()
+    replica.env["CYLINDER_DISKIO_FAULT"] = "fdatasync:1+:EIO:/conf/journal/"
+    replica.start()
+    put(primary, 20, 22)
+    assert primary.log_text().count(LATE) == 3 and primary.log_text().count(AGAIN) == 2
+    del replica.env["CYLINDER_DISKIO_FAULT"]
+    replica.restart()
+    becomes_synchronous(primary, 3)
+    assert numbers(replica, "bob") == set(range(3, 22))
