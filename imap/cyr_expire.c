@@ -31,6 +31,7 @@ static const char usage_text[] =
     "usage: cyr_expire [-C <altconfig>] [-A <archive-duration>] [-D <delete-duration>]\n"
     "                  [-E <expire-duration>] [-X <expunge-duration>] [-a] [-c] [-t] [-x] [-v] [-p "
     "<prefix> | -u <userid>]\n"
+    "                  [--policy-on-replica]\n"
     "  -A d  move messages that arrived more than d ago to the archive partition\n"
     "  -D d  remove mailboxes deleted more than d ago\n"
     "  -E d  forget deliveries more than d ago (duplicate suppression)\n"
@@ -42,6 +43,7 @@ static const char usage_text[] =
     "  -v    say what is done\n"
     "  -p m  only this mailbox (internal name) and those below\n"
     "  -u u  only this user's\n"
+    "  --policy-on-replica  let messages expire by annotations also where this server is the replica of a pair\n"
     "Durations: a number, which may have a fraction, and one of d h m s (days if missing).\n";
 
 struct options {
@@ -49,7 +51,7 @@ struct options {
     struct expire_scope scope;
     double archive_after, delete_after, expire_after,
         expunge_after; /* seconds, negative: not asked for */
-    bool no_annotations, no_conversations, no_expunge, user_flags;
+    bool no_annotations, no_conversations, no_expunge, user_flags, policy_on_replica;
 };
 
 static void usage(const char *complaint)
@@ -72,9 +74,11 @@ static bool should_stop(void *rock)
 
 static void parse(int argc, char **argv, struct options *o)
 {
+    enum { POLICY_ON_REPLICA = 256 };
+    static const struct option longs[] = { { "policy-on-replica", no_argument, NULL, POLICY_ON_REPLICA }, { 0 } };
     int opt;
 
-    while ((opt = getopt(argc, argv, "C:A:D:E:X:actxvp:u:h")) != EOF) {
+    while ((opt = getopt_long(argc, argv, "C:A:D:E:X:actxvp:u:h", longs, NULL)) != EOF) {
         switch (opt) {
         case 'C': o->altconfig = optarg; break;
         case 'A': take_duration(optarg, &o->archive_after); break;
@@ -88,6 +92,7 @@ static void parse(int argc, char **argv, struct options *o)
         case 'v': o->scope.verbose = true; break;
         case 'p': o->scope.prefix = optarg; break;
         case 'u': o->scope.userid = optarg; break;
+        case POLICY_ON_REPLICA: o->policy_on_replica = true; break;
         default: usage(NULL);
         }
     }
@@ -131,6 +136,12 @@ static time_t unsubscribed_life(const struct options *o)
     return o->delete_after > TOMBSTONE_LIFE ? (time_t)o->delete_after : TOMBSTONE_LIFE;
 }
 
+static enum expire_policy policy(const struct options *o)
+{
+    if (o->no_annotations) return EXPIRE_POLICY_NONE;
+    return o->policy_on_replica ? EXPIRE_POLICY_ANYWHERE : EXPIRE_POLICY_PRIMARY;
+}
+
 static int run_messages(const struct options *o, time_t now)
 {
     struct expire_counts n = { 0 };
@@ -141,10 +152,12 @@ static int run_messages(const struct options *o, time_t now)
     if (o->expunge_after >= 0)
         tell(o, false, "Expunging deleted messages in mailboxes older than %.2f days",
              o->expunge_after / 86400);
-    int r = expire_messages(&o->scope, !o->no_annotations, before, &n);
+    int r = expire_messages(&o->scope, policy(o), before, &n);
     if (o->scope.verbose) fputc('\n', stderr);
     tell(o, true, "Expired %zu and expunged %zu out of %zu messages from %zu mailboxes", n.expired,
          n.expunged, n.messages, n.mailboxes);
+    if (n.left)
+        tell(o, true, "This server is a replica: messages of %zu mailboxes expire on the primary; with --policy-on-replica here, too", n.left);
     int r2 = expire_tombstones(&o->scope, now - TOMBSTONE_LIFE, &n);
     int r3 = expire_subscriptions(&o->scope, now - unsubscribed_life(o), &n);
     size_t users = 0;

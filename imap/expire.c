@@ -25,6 +25,7 @@
 #include "mboxlist.h"
 #include "mboxlist_former.h"
 #include "mboxname.h"
+#include "server_role.h"
 #include "sub_history.h"
 #include "txn.h"
 #include "util.h"
@@ -155,7 +156,7 @@ static int for_each(const struct expire_scope *scope, const strarray_t *names, j
 
 struct messages {
     const struct expire_scope *scope;
-    bool use_annotations;
+    enum expire_policy policy;
     time_t expunged_before, age_before;
     struct expire_counts *counts;
     struct index_record *todo; /* records of the present mailbox to be changed */
@@ -188,6 +189,19 @@ static time_t age_limit(const char *name, struct txn *txn)
     }
     buf_free(&value);
     return seconds > 0 ? txn_time(txn) - (time_t)seconds : 0;
+}
+
+/*
+ * What expires is a change, which the replica of a pair does not make: it would come to it from two sides. It is asked for each mailbox,
+ * since a role may change meanwhile.
+ */
+static time_t policy_limit(const struct messages *m, const char *name, struct txn *txn)
+{
+    time_t limit = m->policy == EXPIRE_POLICY_NONE ? 0 : age_limit(name, txn);
+
+    if (!limit || m->policy == EXPIRE_POLICY_ANYWHERE || !server_role_is(SERVER_ROLE_REPLICA)) return limit;
+    m->counts->left++;
+    return 0;
 }
 
 static int look_at(struct mailbox *mailbox, const struct index_record *rec, void *rock)
@@ -229,7 +243,7 @@ static int expire_mailbox(struct txn *txn, const char *name, void *rock)
 
     if (r) return r;
     m->repack = mailbox_index_header(mailbox)->options & OPT_MAILBOX_NEEDS_REPACK;
-    m->age_before = m->use_annotations ? age_limit(name, txn) : 0;
+    m->age_before = policy_limit(m, name, txn);
     m->ntodo = 0;
     m->counts->mailboxes++;
     if (m->age_before) say(m->scope, "expiring messages in", name);
@@ -240,12 +254,12 @@ static int expire_mailbox(struct txn *txn, const char *name, void *rock)
     return r;
 }
 
-int expire_messages(const struct expire_scope *scope, bool use_annotations, time_t expunged_before,
+int expire_messages(const struct expire_scope *scope, enum expire_policy policy, time_t expunged_before,
                     struct expire_counts *counts)
 {
     struct collect collect = { .scope = scope };
     struct messages m = { .scope = scope,
-                          .use_annotations = use_annotations,
+                          .policy = policy,
                           .expunged_before = expunged_before,
                           .counts = counts };
     int r = mboxlist_allmbox(NULL, collect_one, &collect, MBOXTREE_DELETED);

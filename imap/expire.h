@@ -25,14 +25,21 @@ struct expire_counts {
     size_t expired;             /* expunged because of their age */
     size_t expunged;            /* expunged ones whose files and records went */
     size_t failed;              /* mailboxes */
+    size_t left;                /* mailboxes whose messages did not expire, since this is the replica */
+};
+
+enum expire_policy {
+    EXPIRE_POLICY_NONE,     /* no message is too old */
+    EXPIRE_POLICY_PRIMARY,  /* not where this server is the replica of a pair: it hears of it from the primary (server_role.h) */
+    EXPIRE_POLICY_ANYWHERE, /* there, too */
 };
 
 /*
  * Messages: those older than the expire annotation of their mailbox are expunged
- * (use_annotations), and what was expunged before `expunged_before` is removed for good (0: only what is
+ * as `policy` says, and what was expunged before `expunged_before` is removed for good (0: only what is
  * marked for removal already).
  */
-int expire_messages(const struct expire_scope *scope, bool use_annotations, time_t expunged_before,
+int expire_messages(const struct expire_scope *scope, enum expire_policy policy, time_t expunged_before,
                     struct expire_counts *counts);
 /*
  * Messages that arrived before, or are large, or lie in DELETED mailboxes, move to the archive partition; the archive annotation of a

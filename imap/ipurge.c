@@ -3,12 +3,13 @@
  * ipurge -- expunges messages by age or size (handbook 05 §3.18)
  *
  * ipurge(8). One transaction a mailbox, so that an end at any moment leaves whole mailboxes; a mailbox that can't be worked on is
- * told on stderr and the others go on. Expunged messages stay as long as expunge_mode says. Exit status: 0, also with
+ * told on stderr and the others go on. The replica of a pair purges nothing. Expunged messages stay as long as expunge_mode says. Exit status: 0, also with
  * usage on stdout when no condition is given (as ever); 64 a wrong option or number; 65 a mailbox failed; 75 the end
  * was asked for.
  */
 #include <config.h>
 
+#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +26,7 @@
 #include "mboxname.h"
 #include "message_block.h"
 #include "ptrarray.h"
+#include "server_role.h"
 #include "signals.h"
 #include "tool_select.h"
 #include "txn.h"
@@ -49,12 +51,13 @@ static const char usage_text[] =
     "\t -M don't recurse mailboxes.\n"
     "\t -o only purge messages that are deleted.\n"
     "\t -n only print messages that would be deleted (dry run).\n"
-    "\t -v enable verbose output/logging.\n";
+    "\t -v enable verbose output/logging.\n"
+    "\t --policy-on-replica purge also where this server is the replica of a pair.\n";
 
 struct options {
     const char *altconfig;
     int64_t days, size; /* -1: no condition; size in bytes */
-    bool exact, invert, delivery, force, skip_flagged, only_deleted, plain_names, dryrun, verbose;
+    bool exact, invert, delivery, force, skip_flagged, only_deleted, plain_names, dryrun, verbose, policy_on_replica, left;
     time_t now;
     int status;
 };
@@ -76,9 +79,11 @@ static int64_t parse_number(const char *text, int64_t unit)
 
 static void parse(int argc, char **argv, struct options *o)
 {
+    enum { POLICY_ON_REPLICA = 256 };
+    static const struct option longs[] = { { "policy-on-replica", no_argument, NULL, POLICY_ON_REPLICA }, { 0 } };
     int c;
 
-    while ((c = getopt(argc, argv, "C:d:b:k:m:xXfsioMnv")) != EOF) {
+    while ((c = getopt_long(argc, argv, "C:d:b:k:m:xXfsioMnv", longs, NULL)) != EOF) {
         switch (c) {
         case 'C': o->altconfig = optarg; break;
         case 'd': o->days = parse_number(optarg, 1); break;
@@ -94,6 +99,7 @@ static void parse(int argc, char **argv, struct options *o)
         case 'M': o->plain_names = true; break;
         case 'n': o->dryrun = true; break;
         case 'v': o->verbose = true; break;
+        case POLICY_ON_REPLICA: o->policy_on_replica = true; break;
         default: usage(stderr, EX_USAGE);
         }
     }
@@ -194,6 +200,17 @@ static int expunge(struct purge *p, const char *name)
     return r;
 }
 
+/* Of a change that both ends made by themselves the replica would hear from two sides. A role may change during the run. */
+static bool leaves_it_to_primary(struct options *o)
+{
+    if (o->dryrun || o->policy_on_replica || !server_role_is(SERVER_ROLE_REPLICA)) return false;
+    if (!o->left) {
+        fputs("ipurge: this server is a replica: purge on the primary, or with --policy-on-replica\n", stderr);
+        syslog(LOG_NOTICE, "this server is a replica, where nothing is purged without --policy-on-replica");
+    }
+    return o->left = true;
+}
+
 static void purge(struct options *o, const char *name)
 {
     struct purge p = { .o = o };
@@ -228,7 +245,7 @@ static void purge_pattern(struct options *o, const struct namespace *ns, const c
         fprintf(stderr, "%s: %s\n", pattern ? pattern : "ipurge", error_message(r));
         o->status = EX_DATAERR;
     }
-    for (int i = 0; i < ptrarray_size(&entries) && !signals_shutdown(); i++) {
+    for (int i = 0; i < ptrarray_size(&entries) && !signals_shutdown() && !leaves_it_to_primary(o); i++) {
         const mbentry_t *entry = ptrarray_nth(&entries, i);
 
         if (!o->force && mboxname_isusermailbox(entry->name, false)) continue;

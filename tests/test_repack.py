@@ -94,11 +94,19 @@ def repack(server, rng):
     server.repacks += generations(server) != before
 
 
+def drop_deleted(server, rng):
+    done = server.run("cyr_expire", "-v", "-D", "0")
+    server.drops += int(re.search(r"Removed (\d+) deleted mailboxes", done.stderr)[1])
+
+
 NEUTRAL = {
     "repack": repack,
     "up": lambda server, rng: server.run("reconstruct", "-q", "-V", "max"),
     "down": lambda server, rng: server.run("reconstruct", "-q", "-V", rng.choice("12 13 14 15 16".split())),
     "archive": lambda server, rng: server.run("cyr_expire", "-A", "7d"),
+    "deleted mailboxes": drop_deleted,
+    "deliveries": lambda server, rng: server.run("cyr_expire", "-E", "0"),
+    "user flags": lambda server, rng: server.run("cyr_expire", "-t"),
     "reconstruct": lambda server, rng: server.run("reconstruct", *rng.choice((("-q",), ("-q", "-G")))),
     "partition": move,
 }
@@ -113,13 +121,16 @@ def test_checksums_stay(pair, seed):
                             "archivepartition-other": server.account.mkdir(server.path("otherarchive")),
                             "partition-other": server.account.mkdir(server.path("other")), "conversations": True,
                             "unixhierarchysep": True, "allowusermoves": True, "expunge_mode": "delayed"})
-        server.repacks = 0
+        server.repacks = server.drops = 0
     pair.start()
     pair.primary.create_user("alice", "Work")
     count = 0
     for _ in range(2):
         with pair.primary.imap("alice") as imap:
             count = change(imap, rng, count)
+            imap.ok("CREATE Gone")
+            imap.append("Gone", message(0))
+            imap.ok("DELETE Gone")
             imap.logout()
         pair.sync("-o", "-u", "alice")
         before = sums(pair.primary)
@@ -133,7 +144,7 @@ def test_checksums_stay(pair, seed):
                 done = pair.primary.run("sync_client", "-v", "-v", "-o", "-m", wire(name))
                 assert sent_commands(done) == [], (what, server.name)
             assert server.run("reconstruct", "-n", "-G", "-q").stdout == "", (what, server.name)
-    assert pair.primary.repacks + pair.replica.repacks
+    assert pair.primary.repacks + pair.replica.repacks and pair.primary.drops + pair.replica.drops
 
 
 # ---- a repack that does not come to its end ----

@@ -272,7 +272,7 @@ static void do_what_was_left(void)
     struct expire_scope scope = { .prefix = NULL };
     struct expire_counts counts = { 0 };
 
-    (void)expire_messages(&scope, false, 0, &counts);
+    (void)expire_messages(&scope, EXPIRE_POLICY_NONE, 0, &counts);
 }
 
 /* A name that can't be removed is told to the log, and stays: rubbish, which is no damage. */

@@ -3,13 +3,11 @@
 
 import os
 import re
-import subprocess
 import time
 
+from . import preload
 from .instance import Instance
 from .ports import listening
-
-SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "syslog_file.c")
 
 
 class DebianInstance(Instance):
@@ -23,18 +21,9 @@ class DebianInstance(Instance):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         del self.conf["log_file"]
-        library = self._build_library()
-        if library:
-            self.env["LD_PRELOAD"] = library
-            self.env["SYSLOG_FILE"] = self.logfile
-            os.chmod(self.logfile, 0o666)
-
-    def _build_library(self):
-        path = self.path("syslog_file.so")
-        subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", "-o", path, SOURCE],
-                       check=True, capture_output=True)
-        os.chmod(path, 0o755)
-        return path
+        self.env["LD_PRELOAD"] = preload.build(self, "syslog_file")
+        self.env["SYSLOG_FILE"] = self.logfile
+        os.chmod(self.logfile, 0o666)
 
     def _await_ready(self, notify, timeout):
         """3.6.1 does not tell; its listeners do."""

@@ -2,12 +2,8 @@
 """How many bytes the processes of a server had from malloc() at most: a count that is the same in each run."""
 
 import os
-import shutil
-import subprocess
 
-import pytest
-
-SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "malloc_peak.c")
+from . import preload
 
 
 class MallocPeak:
@@ -16,16 +12,7 @@ class MallocPeak:
     def __init__(self, server):
         self._env = server.env
         self._file = server.path("tmp", "malloc_peak")
-        self._library = server.path("malloc_peak.so")
-        with open(server.program("sync_client"), "rb") as program:
-            if b"__asan_init" in program.read():
-                pytest.skip("MEMORY NOT MEASURED: the sanitizer has an allocator of its own")
-        compiler = os.environ.get("CC", "cc").split()
-        if shutil.which(compiler[0]) is None:
-            pytest.skip("MEMORY NOT MEASURED: no C compiler to build the library that counts")
-        subprocess.run([*compiler, "-shared", "-fPIC", "-O1", "-o", self._library, SOURCE],
-                       check=True, capture_output=True)
-        os.chmod(self._library, 0o755)
+        self._library = preload.build_for_ours(server, "malloc_peak")
 
     def __enter__(self):
         with open(self._file, "w", encoding="ascii"):
