@@ -203,6 +203,15 @@ bool conv_takes_part(const struct mailbox *mailbox)
     return yes;
 }
 
+/* A database that is new, or was lost, beside a mailbox that is not: nobody could tell afterwards. */
+static void tell_lost(struct conversations_state *state, const struct mailbox *mailbox)
+{
+    if (state->told_lost || strarray_size(&state->folders) || !mailbox_index_header(mailbox)->num_records) return;
+    state->told_lost = true;
+    xsyslog(LOG_WARNING, "conversations database is new, and messages are older: ctl_conversationsdb -R counts them",
+            "user=<%s> mailbox=<%s>", user_meta_userid(state->meta), mailbox_name(mailbox));
+}
+
 int conversations_open_mbox(struct mailbox *mailbox, struct conversations_state **statep)
 {
     struct user_meta *meta = NULL;
@@ -211,7 +220,9 @@ int conversations_open_mbox(struct mailbox *mailbox, struct conversations_state 
     *statep = NULL;
     if (!config_getswitch(IMAPOPT_CONVERSATIONS) || !conv_takes_part(mailbox)) return 0;
     int r = user_meta_for_mailbox(mailbox_mbentry(mailbox), txn, &meta);
-    return r ? r : state_open(txn, meta, statep);
+    if (!r) r = state_open(txn, meta, statep);
+    if (!r && txn) tell_lost(*statep, mailbox);
+    return r;
 }
 
 /* A meta of our own: the caller's may end before the transaction. */

@@ -52,6 +52,7 @@ struct conversations_state {
     hash_table copies;   /* GUID as text -> struct conv_copies */
     struct conv_quota quota;
     bool quota_loaded, quota_dirty;
+    bool told_lost; /* that it is new beside messages that are not */
     bool trash_known;
     char *trash; /* key of the Trash folder; NULL: none */
 };

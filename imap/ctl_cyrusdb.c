@@ -36,6 +36,7 @@
 #include "ptrarray.h"
 #include "txn.h"
 #include "user_ops.h"
+#include "user_record.h"
 #include "user_strays.h"
 #include "util.h"
 #include "xmalloc.h"
@@ -46,14 +47,15 @@ static const struct global_db {
     const char *name; /* below configdirectory */
     enum imapopt path, backend; /* IMAPOPT_ZERO: not configured */
     bool archive, mboxsort;
+    bool made; /* by every server that has worked */
 } global_dbs[] = {
-    { "mailboxes.db", IMAPOPT_MBOXLIST_DB_PATH, IMAPOPT_MBOXLIST_DB, true, false },
-    { "quotas.db", IMAPOPT_QUOTA_DB_PATH, IMAPOPT_QUOTA_DB, true, false },
-    { "annotations.db", IMAPOPT_ANNOTATION_DB_PATH, IMAPOPT_ANNOTATION_DB, true, false },
-    { "users.db", IMAPOPT_ZERO, IMAPOPT_ZERO, true, false },
-    { "deliver.db", IMAPOPT_DUPLICATE_DB_PATH, IMAPOPT_DUPLICATE_DB, false, false },
-    { "tls_sessions.db", IMAPOPT_TLS_SESSIONS_DB_PATH, IMAPOPT_TLS_SESSIONS_DB, false, false },
-    { "ptclient/ptscache.db", IMAPOPT_PTSCACHE_DB_PATH, IMAPOPT_PTSCACHE_DB, false, false },
+    { "mailboxes.db", IMAPOPT_MBOXLIST_DB_PATH, IMAPOPT_MBOXLIST_DB, true, false, true },
+    { "quotas.db", IMAPOPT_QUOTA_DB_PATH, IMAPOPT_QUOTA_DB, true, false, false },
+    { "annotations.db", IMAPOPT_ANNOTATION_DB_PATH, IMAPOPT_ANNOTATION_DB, true, false, true },
+    { "users.db", IMAPOPT_ZERO, IMAPOPT_ZERO, true, false, false },
+    { "deliver.db", IMAPOPT_DUPLICATE_DB_PATH, IMAPOPT_DUPLICATE_DB, false, false, false },
+    { "tls_sessions.db", IMAPOPT_TLS_SESSIONS_DB_PATH, IMAPOPT_TLS_SESSIONS_DB, false, false, false },
+    { "ptclient/ptscache.db", IMAPOPT_PTSCACHE_DB_PATH, IMAPOPT_PTSCACHE_DB, false, false, false },
 };
 
 static const char usage[] =
@@ -223,6 +225,28 @@ static int derive_users(bool live)
     return r;
 }
 
+/* Is it there, with something in it? */
+static bool has_bytes(char *file)
+{
+    struct stat st;
+    int r = diskio_stat(file, &st);
+
+    free(file);
+    return r ? r != -ENOENT : st.st_size > 0;
+}
+
+/* What is lost begins empty: nobody could tell afterwards. */
+static void tell_lost(void)
+{
+    if (!has_bytes(user_record_path())) return; /* a new store, or another server's */
+    for (size_t i = 0; i < array_size(global_dbs); i++) {
+        const struct global_db *g = &global_dbs[i];
+
+        if (!g->made || has_bytes(db_file(g))) continue;
+        xsyslog(LOG_ERR, "DBERROR: a database is gone or empty and begins anew: what it said is to be put back", "filename=<%s>", g->name);
+    }
+}
+
 static int recover(bool leave_entries)
 {
     struct journal_recovery done = { .force = false };
@@ -232,6 +256,7 @@ static int recover(bool leave_entries)
     int r = redo_journal(&done);
     if (r) return EX_TEMPFAIL;
 
+    if (!done.live) tell_lost();
     for (size_t i = 0; !done.live && i < array_size(global_dbs); i++)
         convert_if_needed(&global_dbs[i]);
     if (!leave_entries) r = care_for_mboxlist(done.live);

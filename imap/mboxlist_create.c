@@ -14,6 +14,7 @@
 
 #include "acl.h"
 #include "annotate.h"
+#include "conversations.h"
 #include "diskio.h"
 #include "imap_err.h"
 #include "libconfig.h"
@@ -275,6 +276,51 @@ static int adopt_files(struct txn *txn, const mbentry_t *inbox)
     return r;
 }
 
+static int is_there(const mbentry_t *entry, void *rock)
+{
+    (void)entry;
+    *(bool *)rock = true;
+    return 1;
+}
+
+/*
+ * An INBOX that comes where mailboxes.db has forgotten one (it was lost, or put back from an old copy) is not counted together with
+ * what was counted for that: usage begins at nothing where the user has no other mailbox.
+ */
+static int forget_usage(struct txn *txn, const mbentry_t *inbox)
+{
+    const int64_t nothing[QUOTA_NUMRESOURCES] = { 0 };
+    char *userid = mboxname_to_userid(inbox->name);
+    bool others = false, counted = false;
+    struct quota q;
+
+    int r = quota_read(inbox->name, txn, &q);
+    for (int res = 0; !r && res < QUOTA_NUMRESOURCES; res++) counted |= q.useds[res] != 0;
+    if (!r && counted) (void)mboxlist_usermboxtree(userid, is_there, &others, MBOXTREE_SKIP_ROOT);
+    if (!r && counted && !others) {
+        xsyslog(LOG_NOTICE, "usage of a forgotten mailbox is set to nothing", "mailbox=<%s>", inbox->name);
+        r = quota_set_useds(txn, inbox->name, nothing);
+    }
+    quota_free(&q);
+    free(userid);
+    return r == IMAP_QUOTAROOT_NONEXISTENT ? 0 : r;
+}
+
+/* As forget_usage; conversations are counted again, and know message-ids from before. */
+static int recount_conversations(struct txn *txn, const mbentry_t *inbox)
+{
+    struct user_meta *meta = NULL;
+    struct stat st;
+    int r = user_meta_from_entry(inbox, &meta);
+
+    if (!r && config_getswitch(IMAPOPT_CONVERSATIONS) && !diskio_stat(user_meta_path(meta, "conversations"), &st)) {
+        xsyslog(LOG_NOTICE, "conversations of a forgotten mailbox are counted again", "mailbox=<%s>", inbox->name);
+        r = conversations_rebuild_user(txn, meta, NULL, NULL);
+    }
+    user_meta_free(&meta);
+    return r;
+}
+
 /* A name that was deleted never comes back with a UIDVALIDITY it had. 0: the next of the user. */
 static uint32_t choose_uidvalidity(const struct mboxlist_createargs *args, const mbentry_t *old,
                                    struct txn *txn)
@@ -342,14 +388,17 @@ static int create_one(struct txn *txn, const struct mboxlist_createargs *args,
 {
     mbentry_t *old = NULL, *parent = NULL, *entry = NULL;
     struct mailbox *mailbox = NULL;
+    bool inbox = mboxname_isusermailbox(args->name, true);
 
     int r = check_free(args, txn, &old);
     if (!r) r = mboxlist_nearest_parent(args->name, txn, &parent);
     if (!r) r = make_entry(args, old, parent, txn, &entry);
     if (!r) r = reserve(txn, entry);
-    if (!r && mboxname_isusermailbox(args->name, true)) r = adopt_files(txn, entry);
+    if (!r && inbox) r = adopt_files(txn, entry);
+    if (!r && inbox) r = forget_usage(txn, entry);
     if (!r) r = stage_mailbox(txn, args, old, entry, &mailbox);
     if (!r) r = go_live(txn, args, entry, mailbox);
+    if (!r && inbox) r = recount_conversations(txn, entry);
     if (!r && args->specialuse) r = set_specialuse(txn, entry, args->specialuse, mailbox);
     if (!r) sync_log_mailbox(txn, args->name);
     if (!r && mboxp) *mboxp = mailbox;

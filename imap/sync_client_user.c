@@ -11,6 +11,7 @@
 #include "sync_client.h"
 #include "sync_client_absent.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,6 +26,17 @@
 #define MAX_ROUNDS 5
 
 /* ---- a user ---- */
+
+/* Nothing is deleted for the lack of an INBOX here: who asked for this user is told that the ends differ. */
+static int only_there(const struct sync_client *sc, const struct sync_state *state, const char *userid)
+{
+    bool gone = true;
+    int r = sc->complain ? sync_absent_user_is_gone(sc, state, &gone) : 0;
+
+    if (!r && !gone) r = IMAP_MAILBOX_NONEXISTENT;
+    if (r) fprintf(stderr, "%s: only the replica has this user, and nothing here proves that he was deleted\n", userid);
+    return r;
+}
 
 static int user_round(struct sync_client *sc, const char *userid, bool *againp)
 {
@@ -41,7 +53,7 @@ static int user_round(struct sync_client *sc, const char *userid, bool *againp)
     free(name);
     if (r == IMAP_MAILBOX_NONEXISTENT) {
         sync_client_say(sc, "Does not exist locally %s", userid);
-        r = 0;
+        r = only_there(sc, &state, userid);
         goto done;
     }
     if (!r) r = sync_local_user(sc, userid, &entries);

@@ -2,6 +2,7 @@
 """Our sync_server under a hand-made master: the record walk, errors, reservation (handbook 03 §19.1)."""
 
 import os
+import time
 
 import pytest
 
@@ -453,6 +454,8 @@ def test_killed_server_leaves_no_reserved_files(server, sync):
     area = server.path("spool", "sync.")
     pid, = os.listdir(area)
     os.kill(int(pid), 9)
+    while os.path.exists(f"/proc/{pid}"):  # until master has been told
+        time.sleep(0.01)
     with server.sync() as other:
         other.ok("NOOP")
         assert pid not in os.listdir(area)
