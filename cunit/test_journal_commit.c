@@ -628,6 +628,34 @@ START_TEST(test_parent_left)
 }
 END_TEST
 
+static unsigned die_at;
+
+static void leave_and_die(void)
+{
+    char spec[32];
+    snprintf(spec, sizeof(spec), "any:%u", die_at);
+    if (journal_open(&jt_config, &jt) || jt_create("alice", "a", "A")) _exit(99);
+    hook_kill(spec);
+    _exit(journal_close(&jt) ? 98 : 0);
+}
+
+/* The last user dies while he makes the store plain: whoever comes next can commit. */
+START_TEST(test_death_in_leaving)
+{
+    int code = 137;
+    for (die_at = 1; code; die_at++) {
+        ck_assert_int_eq(code, 137);
+        ck_assert_int_eq(journal_close(&jt), 0);
+        code = jt_child(leave_and_die);
+        ck_assert_int_eq(journal_open(&jt_config, &jt), 0);
+        jt_assert_file("a", "A");
+        ck_assert_int_eq(jt_create("alice", "b", "B"), 0);
+        jt_assert_file("b", "B");
+    }
+    ck_assert_uint_gt(die_at, 8);
+}
+END_TEST
+
 /* A worker is killed anywhere; the others, and the recovery, go on. */
 START_TEST(test_killed_anywhere)
 {
@@ -665,7 +693,7 @@ Suite *journal_commit_suite(void)
         test_slots_run_out, test_lazy_removal, test_lazy_removal_overtaken, test_lazy_directory,
         test_link_source_is_settled, test_redo_from_any_state, test_missing_partition, test_force_skips,
         test_recovery_tells_events, test_recover_while_live, test_concurrent_checkpoints, test_death_in_recovery, test_leave_together, test_parent_left,
-        test_killed_anywhere,
+        test_death_in_leaving, test_killed_anywhere,
     };
     Suite *s = suite_create("journal_commit");
     TCase *tc = tcase_create("commit");

@@ -204,6 +204,7 @@ static int run_checkpoint(struct journal *j, bool final, bool again)
         r = journal_sync_paths(j, &plan);
         if (!r) r = journal_checkpoint_write(j->dir, &cp);
     }
+    if (!r && final) j->ctl->live = 0; /* who dies between the last segment and the control page leaves none that counts */
     if (!r) r = journal_segments_drop(j, cp.lazy, readers, final);
     journal_plan_fini(&plan);
     return r;

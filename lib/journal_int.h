@@ -55,7 +55,7 @@ struct journal_announced {
 struct journal_control {
     char magic[8];
     uint32_t size;
-    _Atomic uint32_t live; /* 0 while recovery builds it */
+    _Atomic uint32_t live; /* 0 while recovery builds it, and when its last user has begun to remove what it tells of */
     uint64_t dev, ino;     /* of the file itself: a copy of it is not it */
     char boot_id[40];
     uint64_t generation;
