@@ -417,6 +417,32 @@ START_TEST(client_certificates)
 }
 END_TEST
 
+/* What openssl and people write, and what is none. */
+START_TEST(fingerprints)
+{
+    static const char digits[] = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+    static const char *const good[] = {
+        "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",
+        "SHA256:00112233445566778899AABBCCDDEEFF00112233445566778899AABBCCDDEEFF",
+        "00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff",
+    };
+    static const char *const bad[] = {
+        "", "SHA256:", ":", "00112233445566778899aabbccddeeff00112233445566778899aabbccddeef",
+        "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0",
+        "00112233445566778899aabbccddeeff00112233445566778899aabbccddeefg",
+        "0:0112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",
+        ":00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff", "/etc/cyrus/secret",
+    };
+    char fingerprint[TLS_FINGERPRINT_LEN + 1];
+
+    for (size_t i = 0; i < array_size(good); i++) {
+        ck_assert(tls_fingerprint_parse(good[i], fingerprint));
+        ck_assert_str_eq(fingerprint, digits);
+    }
+    for (size_t i = 0; i < array_size(bad); i++) ck_assert(!tls_fingerprint_parse(bad[i], fingerprint));
+}
+END_TEST
+
 START_TEST(bad_settings)
 {
     struct tls_settings ok = server_settings();
@@ -614,6 +640,7 @@ Suite *tls_suite(void)
     tcase_add_test(tc, not_tls);
     tcase_add_test(tc, server_verification);
     tcase_add_test(tc, client_certificates);
+    tcase_add_test(tc, fingerprints);
     tcase_add_test(tc, bad_settings);
     tcase_add_loop_test(tc, sessions, 0, 2);
     tcase_add_test(tc, no_session_cache);

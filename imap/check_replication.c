@@ -44,7 +44,8 @@
 
 static const char usage_text[] =
     "usage: check_replication [-C FILE] [OPTIONS] SERVER_A SERVER_B [USER...]\n"
-    "  SERVER is host, host:port, [v6]:port, host:port/tls or the path of a socket\n"
+    "  SERVER is host, host:port, [v6]:port, host:port/tls, the path of a socket,\n"
+    "  or exec:WORDS of a program that leads to imapd\n"
     "  -A, --all                 all users of both servers\n"
     "  -f, --users FILE          the users named in FILE, one a line\n"
     "  -a, --authname NAME       administrator (default: proxy_authname)\n"

@@ -396,8 +396,7 @@ int main(int argc, char **argv)
     txn_need_store();
     run.items.sc = &run.sc;
     run.sc.connect_once = true;
-    if (!run.sc.servername) run.sc.servername = config_getchannelstring(run.sc.channel, IMAPOPT_SYNC_HOST);
-    if (!run.sc.servername && cmd->needs_peer) fatal("sync_host not defined", EX_CONFIG);
+    if (!sync_client_find_server(&run.sc) && cmd->needs_peer) fatal("sync_host not defined", EX_CONFIG);
     if (saslclient_init()) fatal("could not init sasl", EX_SOFTWARE);
     server_role_read(&run.mark);
     int code = cmd->fn(&run);

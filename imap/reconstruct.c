@@ -401,8 +401,7 @@ static bool is_to_end(void)
 static void begin_replica(struct sync_client *sc)
 {
     sc->reads_only = true;
-    if (!sc->servername) sc->servername = config_getchannelstring(sc->channel, IMAPOPT_SYNC_HOST);
-    if (!sc->servername) fatal("sync_host not defined", EX_CONFIG);
+    if (!sync_client_find_server(sc)) fatal("sync_host not defined", EX_CONFIG);
     if (saslclient_init()) fatal("could not init sasl", EX_SOFTWARE);
 }
 

@@ -336,8 +336,7 @@ static int run_compare(struct run *run)
 
 static void need_server(struct run *run)
 {
-    if (!run->sc.servername) run->sc.servername = config_getchannelstring(run->sc.channel, IMAPOPT_SYNC_HOST);
-    if (!run->sc.servername) fatal("sync_host not defined", EX_SOFTWARE);
+    if (!sync_client_find_server(&run->sc)) fatal("sync_host not defined", EX_SOFTWARE);
     if (saslclient_init()) fatal("could not init sasl", EX_SOFTWARE);
 }
 

@@ -33,6 +33,7 @@ struct backend;
 struct sync_client {
     /* what to do; set before connecting */
     const char *servername; /* host, host:port, or /path */
+    const char *transport;  /* the program that is the connection; NULL: a socket */
     const char *channel;    /* NULL: the default one */
     const char *partition;  /* -p: partition on the replica; NULL: as here */
     int verbose;            /* 1: a line for each action; 2: the protocol too */
@@ -61,6 +62,8 @@ struct sync_client {
 };
 
 /* ---- _conn ---- */
+/* Without a servername, take the channel's, and its transport. False if there is none. */
+bool sync_client_find_server(struct sync_client *sc);
 int sync_client_connect(struct sync_client *sc);
 void sync_client_disconnect(struct sync_client *sc);
 void sync_client_fini(struct sync_client *sc); /* disconnects */

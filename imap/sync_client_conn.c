@@ -366,16 +366,45 @@ static int after_login(struct sync_client *sc)
     return r;
 }
 
+/* A channel with a host of its own is not led to that of the others. */
+static const char *configured_transport(const char *channel)
+{
+    bool has_host = config_haschannelvalue(channel, IMAPOPT_SYNC_HOST);
+
+    if (has_host && !config_haschannelvalue(channel, IMAPOPT_SYNC_TRANSPORT)) return NULL;
+    return config_getchannelstring(channel, IMAPOPT_SYNC_TRANSPORT);
+}
+
+bool sync_client_find_server(struct sync_client *sc)
+{
+    if (sc->servername) {
+        if (strstarts(sc->servername, "exec:")) sc->transport = sc->servername;
+        return true;
+    }
+    sc->servername = config_getchannelstring(sc->channel, IMAPOPT_SYNC_HOST);
+    sc->transport = configured_transport(sc->channel);
+    if (!sc->servername && sc->transport)
+        sc->servername = sc->channel && *sc->channel ? sc->channel : "sync_transport";
+    return sc->servername;
+}
+
+static bool is_socket_path(const struct sync_client *sc)
+{
+    return !sc->transport && *sc->servername == '/';
+}
+
 static int try_connect(struct sync_client *sc, bool imap)
 {
     int timeout = config_getduration(IMAPOPT_SYNC_TIMEOUT);
     struct buf text = BUF_INITIALIZER;
     struct backend_args args = {
         .server = sc->servername,
+        .program = sc->transport,
         .protocol = imap ? &backend_imap : &backend_csync,
         .timeout = timeout < 3 ? 3 : timeout,
-        .no_auth = *sc->servername == '/',
-        .compress = !imap && *sc->servername != '/',
+        .certificate = sc->proxy ? NULL : config_getchannelstring(sc->channel, IMAPOPT_SYNC_CERTIFICATE),
+        .no_auth = is_socket_path(sc),
+        .compress = !imap && !is_socket_path(sc),
         .logfd = sc->verbose > 1 ? STDERR_FILENO : -1,
     };
     if (!sc->proxy) {
@@ -406,7 +435,7 @@ int sync_client_connect(struct sync_client *sc)
     sync_client_disconnect(sc);
     sc->broken = false;
     sc->reserve = sync_reserve_new();
-    bool imap = *sc->servername != '/' && config_getchannelswitch(sc->channel, IMAPOPT_SYNC_TRY_IMAP);
+    bool imap = !sc->transport && !is_socket_path(sc) && config_getchannelswitch(sc->channel, IMAPOPT_SYNC_TRY_IMAP);
     if (sc->proxy || imap) r = try_connect(sc, true);
     if (r && !sc->proxy) r = try_connect(sc, false);
     if (!r && sc->needcompress && !prot_haslayer(backend_out(sc->backend), "deflate")) {

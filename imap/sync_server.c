@@ -3,7 +3,7 @@
  * sync_server -- the replica's service: the csync protocol (handbook 03 §1)
  *
  * One connection at a time: banner, login, then commands that only an admin may give.
- * A peer on a unix socket is an admin at once. Every command line gets exactly one
+ * A peer that is trusted unasked (sync_accept.h) is an admin at once. Every command line gets exactly one
  * status line; a line that makes no sense is skipped to its end, with the literals in it,
  * so the connection keeps step.
  *
@@ -30,6 +30,7 @@
 #include "service.h"
 #include "sessionid.h"
 #include "signals.h"
+#include "sync_accept.h"
 #include "sync_log.h"
 #include "sync_reserve.h"
 #include "synccmd/synccmd.h"
@@ -65,6 +66,8 @@ static void put_banner(struct server *s)
         if (saslserver_mechlist(s->sasl, "* SASL ", " ", "\r\n", &mechs))
             prot_putbuf(s->out, &mechs);
         if (tls_enabled() && !s->tls) prot_puts(s->out, "* STARTTLS\r\n");
+    }
+    if (!s->userid || service_is_standalone()) { /* 3.6.1 tells these only who has to log in */
         if (!s->compressed && !s->tls) prot_puts(s->out, "* COMPRESS DEFLATE\r\n");
         prot_puts(s->out, "* SIEVE-MAILBOX\r\n");
     }
@@ -409,13 +412,30 @@ static int sync_timeout(void)
     return seconds < 3 ? 3 : seconds;
 }
 
+/* A peer that is trusted unasked comes in; one whose process belongs to somebody else is sent away. */
+static void greet_local(struct server *s)
+{
+    struct buf why = BUF_INITIALIZER;
+
+    if (sync_accept_unasked(s->client, &why)) {
+        if (saslserver_preauth(s->sasl, cyrus_user()) == SASLSERVER_OK) login_done(s);
+        s->isadmin = s->userid;
+    }
+    else if (buf_len(&why)) {
+        syslog(LOG_NOTICE, "badlogin: %s [%s]", s->client->clienthost, buf_cstring(&why));
+        prot_printf(s->out, "* BYE %s\r\n", buf_cstring(&why));
+        s->closing = true;
+    }
+    buf_free(&why);
+}
+
 static int server_start(struct server *s)
 {
     struct saslserver_args args = {
         .service = "csync",
         .servername = config_servername,
-        .localaddr = s->client->is_unix ? NULL : s->client->localaddr,
-        .remoteaddr = s->client->is_unix ? NULL : s->client->remoteaddr,
+        .localaddr = *s->client->localaddr ? s->client->localaddr : NULL,
+        .remoteaddr = *s->client->remoteaddr ? s->client->remoteaddr : NULL,
         .extssf = extssf,
         .policy = &s->policy,
     };
@@ -431,10 +451,7 @@ static int server_start(struct server *s)
     synccmd_session_init(&s->cmds, s->in, s->out, NULL);
     proc_register(config_ident, s->client->clienthost, NULL, NULL, NULL);
     int r = saslserver_new(&args, &s->sasl);
-    if (!r && s->client->is_unix && saslserver_preauth(s->sasl, cyrus_user()) == SASLSERVER_OK) {
-        login_done(s);
-        s->isadmin = true;
-    }
+    if (!r) greet_local(s);
     return r;
 }
 
@@ -459,7 +476,7 @@ int service_main(const struct service_client *client, int argc, char **argv, cha
 
     if (!r) {
         daemon_tell(s.out);
-        put_banner(&s);
+        if (!s.closing) put_banner(&s);
         command_loop(&s);
     }
     server_end(&s);

@@ -3,7 +3,7 @@
  * backend -- the start and the end of client connections
  *
  * Socket, (TLS), banner, capabilities, (STARTTLS), login, capabilities again,
- * (COMPRESS): each step within connect_timeout. TLS is started when it is required, or when
+ * (COMPRESS): each step within connect_timeout. TLS is started when it is required, when a certificate is wanted, or when
  * no mechanism is usable without. What a server says of itself before TLS is forgotten
  * with TLS. The password never goes to the telemetry log.
  */
@@ -105,17 +105,35 @@ static int learn_capas(struct backend *b, struct buf *text)
 
 /* ---- TLS ---- */
 
+static int check_certificate(const struct backend *b, const char *wanted, struct buf *text)
+{
+    char want[TLS_FINGERPRINT_LEN + 1], shown[TLS_FINGERPRINT_LEN + 1];
+
+    if (!tls_fingerprint_parse(wanted, want))
+        buf_printf(text, "'%s' is no SHA-256 fingerprint of a certificate", wanted);
+    else if (!tls_peer_fingerprint(b->tls, shown))
+        buf_printf(text, "%s shows no certificate", b->host);
+    else if (strcmp(want, shown) != 0)
+        buf_printf(text, "%s shows the certificate %s, wanted is %s", b->host, shown, want);
+    else
+        return 0;
+    return IMAP_SASL_PROTERR;
+}
+
 static int start_tls(struct backend *b, const struct backend_args *args, struct buf *text)
 {
     struct tls_settings settings;
 
     tls_settings_client(&settings, b->host);
-    settings.verify = args->require_tls;
+    settings.verify = args->require_tls && !args->certificate;
     if (args->ca_file) settings.ca_file = args->ca_file;
     int r = tls_ctx_new_client(&settings, &b->tls_ctx);
     if (!r)
         r = tls_start_client(b->tls_ctx, b->in, b->out, b->host, args->connect_timeout, &b->tls);
-    if (r) buf_printf(text, "TLS negotiation with %s failed", b->host);
+    if (r)
+        buf_printf(text, "TLS negotiation with %s failed", b->host);
+    else if (args->certificate)
+        r = check_certificate(b, args->certificate, text);
     return r;
 }
 
@@ -261,12 +279,19 @@ static int capas_after_login(struct backend *b, const char *mechs_before, struct
     return 0;
 }
 
+/* Behind a program there may be a peer that knows already who has started it: it asks for no login. */
+static bool is_logged_in(const struct backend *b)
+{
+    return b->program && !backend_has(b, BACKEND_CAPA_AUTH) && !backend_has(b, BACKEND_CAPA_STARTTLS);
+}
+
 static int login(struct backend *b, const struct backend_args *args, struct buf *text)
 {
     bool tried;
     int r;
 
     if (b->no_auth || args->no_auth || (b->is_unix && b->protocol->unix_trusted)) return 0;
+    if (is_logged_in(b)) return 0;
     r = try_login(b, args, &tried, text);
     if (r && !tried && !b->tls && backend_has(b, BACKEND_CAPA_STARTTLS)) {
         buf_reset(text);
@@ -283,11 +308,26 @@ static int login(struct backend *b, const struct backend_args *args, struct buf 
 
 /* ---- life ---- */
 
+/* text: that of a connection that failed; NULL: it goes to the log alone. */
+static void end_program(struct backend *b, struct buf *text)
+{
+    struct buf how = BUF_INITIALIZER;
+
+    if (!b->program && !b->logger) return;
+    backend_end_program(b, &how);
+    if (buf_len(&how) && text)
+        buf_printf(text, "%s%s", buf_len(text) ? "; " : "", buf_cstring(&how));
+    else if (buf_len(&how))
+        syslog(LOG_ERR, "connection to %s (%s): %s", b->host, b->protocol->name, buf_cstring(&how));
+    buf_free(&how);
+}
+
 static void backend_free(struct backend **bp)
 {
     struct backend *b = *bp;
 
     if (b->tls) tls_shutdown(b->tls);
+    end_program(b, NULL);
     tls_session_free(&b->tls);
     prot_free(b->in);
     prot_free(b->out);
@@ -322,7 +362,7 @@ static int greet(struct backend *b, const struct backend_args *args, struct buf 
     if (b->tls_at_once) r = start_tls(b, args, text);
     if (!r) r = read_banner(b, text);
     if (!r) r = learn_capas(b, text);
-    if (!r && args->require_tls && !b->tls) {
+    if (!r && (args->require_tls || args->certificate) && !b->tls) {
         if (backend_has(b, BACKEND_CAPA_STARTTLS)) return ask_tls(b, args, text);
         buf_printf(text, "%s does not offer TLS", b->host);
         r = IMAP_IOERROR;
@@ -342,11 +382,12 @@ int backend_connect(const struct backend_args *given, struct backend **bp, struc
     b->fd = -1;
     b->protocol = args.protocol;
     if (!args.connect_timeout) args.connect_timeout = config_getduration(IMAPOPT_CLIENT_TIMEOUT);
-    int r = backend_open_socket(b, &args, text);
+    int r = backend_program_of(&args) ? backend_open_program(b, &args, text) : backend_open_socket(b, &args, text);
     if (!r) r = greet(b, &args, text);
     if (!r) r = login(b, &args, text);
     if (!r && args.compress && b->protocol->compress.text && backend_has(b, BACKEND_CAPA_COMPRESS))
         r = backend_compress(b);
+    if (r) end_program(b, text);
     buf_cstring(text);
     if (r) {
         syslog(LOG_ERR, "connection to %s (%s) failed: %s%s%s", args.server ? args.server : "",

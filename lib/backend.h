@@ -57,7 +57,8 @@ struct backend_protocol; /* backend_protocol.h: banner, capability, STARTTLS, AU
 extern const struct backend_protocol backend_imap, backend_lmtp, backend_csync, backend_pop3, backend_mupdate;
 
 struct backend_args {
-    const char *server;     /* "host", "host:port", "[v6]:port", "host:port/tls/noauth", or "/path" of a socket */
+    const char *server;     /* "host", "host:port", "[v6]:port", "host:port/tls/noauth", "/path" of a socket, or "exec:WORDS" (program) */
+    const char *program;    /* words, separated by blanks, of a program that is the connection; server is then only a name. NULL: a socket */
     const char *port;       /* number or service name when server has none; NULL: the protocol's own */
     const struct backend_protocol *protocol;
     const char *userid;     /* authorisation id, "" or NULL: that of authname */
@@ -67,6 +68,7 @@ struct backend_args {
     int connect_timeout;    /* seconds per address and for each step of the start; 0: client_timeout */
     int timeout;            /* seconds of silence afterwards; 0: none */
     bool no_auth;           /* do not authenticate (a unix socket peer is trusted) */
+    const char *certificate; /* fingerprint (tls.h) of the certificate that the server has to show, whoever has signed it: no login without; NULL: any */
     bool require_tls;       /* fail if TLS cannot be started and verified */
     bool compress;          /* COMPRESS DEFLATE if offered */
     int logfd;              /* -1, or telemetry for the whole connection */

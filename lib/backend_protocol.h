@@ -8,6 +8,8 @@
  *
  * A prefix is compared without regard to case. NULL for a command: the protocol has none.
  */
+#include <sys/types.h>
+
 #include "backend.h"
 #include "saslclient.h"
 
@@ -58,12 +60,20 @@ struct backend {
     struct tls_ctx *tls_ctx;
     struct tls_session *tls;
     unsigned tag;
+    pid_t program, logger; /* 0: none */
     bool is_unix, tls_at_once, no_auth;
 };
 
 /* Set b->host and flags from args->server, connect within the time limit and set b->fd.
  * IMAP_BAD_SERVER, IMAP_SERVER_UNAVAILABLE; text gets the cause. */
 int backend_open_socket(struct backend *b, const struct backend_args *args, struct buf *text);
+
+/* The words of the program that is the connection, or NULL. */
+const char *backend_program_of(const struct backend_args *args);
+/* Start it, likewise. */
+int backend_open_program(struct backend *b, const struct backend_args *args, struct buf *text);
+/* No more is said: the program has to end, of itself or by force. how gets the words if it failed of itself. */
+void backend_end_program(struct backend *b, struct buf *how);
 
 void backend_capa_clear(struct backend *b);
 /* Take what a line of that form says. */

@@ -214,6 +214,11 @@ const char *config_getchannelstring(const char *channel, enum imapopt opt)
     return text ? text : config_getstring(opt);
 }
 
+bool config_haschannelvalue(const char *channel, enum imapopt opt)
+{
+    return channel_text(channel, opt);
+}
+
 bool config_getchannelswitch(const char *channel, enum imapopt opt)
 {
     const char *text = channel_text(channel, opt);

@@ -80,6 +80,8 @@ void config_foreachoverflowstring(void (*fn)(const char *key, const char *val, v
  * (handbook 05 §2.2). channel NULL or "": the option.
  */
 const char *config_getchannelstring(const char *channel, enum imapopt opt);
+/* The channel has a value of its own. */
+bool config_haschannelvalue(const char *channel, enum imapopt opt);
 bool config_getchannelswitch(const char *channel, enum imapopt opt);
 int config_getchannelduration(const char *channel, enum imapopt opt);
 int config_getchannelint(const char *channel, enum imapopt opt);

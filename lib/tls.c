@@ -365,6 +365,11 @@ void tls_session_free(struct tls_session **sessionp)
 
 /* ---- what was negotiated ---- */
 
+SSL *tls_ssl(const struct tls_session *session)
+{
+    return session->ssl;
+}
+
 unsigned tls_ssf(const struct tls_session *session)
 {
     return (unsigned)SSL_get_cipher_bits(session->ssl, NULL);

@@ -79,6 +79,12 @@ const char *tls_protocol(const struct tls_session *session);    /* "TLSv1.3" */
 const char *tls_cipher(const struct tls_session *session);
 bool tls_reused(const struct tls_session *session);
 bool tls_peer_verified(const struct tls_session *session);
+/* SHA-256 over the DER form of a certificate, in lower-case hex; with the NUL behind it room for one more. */
+#define TLS_FINGERPRINT_LEN 64
+/* From what people write: hex of either case, with colons between the bytes or not, behind "SHA256:" or not. False: it is none. */
+bool tls_fingerprint_parse(const char *text, char *fingerprint);
+/* Of the peer's certificate, verified or not: who shows it has its key. False: there is none. */
+bool tls_peer_fingerprint(const struct tls_session *session, char *fingerprint);
 /* tls-unique / tls-exporter bytes for SASL channel binding; returns length, 0 if there is none. */
 size_t tls_channel_binding(struct tls_session *session, unsigned char *dst, size_t size, const char **type);
 /* "TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits new) no authentication" (handbook 05 §4.3). */

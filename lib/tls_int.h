@@ -15,6 +15,8 @@ struct tls_ctx {
     struct tls_sessionstore store; /* put NULL: none */
 };
 
+SSL *tls_ssl(const struct tls_session *session);
+
 /* What libssl says went wrong last, for logs; its queue is empty afterwards. Static buffer. */
 const char *tls_errtext(void);
 

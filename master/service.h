@@ -63,6 +63,7 @@ struct service_client {
     int fd;        /* 0 */
     bool is_unix;  /* a unix socket: no addresses */
     bool is_stdio; /* -X on something that is no socket */
+    uid_t peeruid; /* whose process is at the other end of the unix socket */
     char *
         clienthost; /* "localhost [127.0.0.1]", "[192.0.2.1]", "[unix socket]": for logs and proc files */
     char *remotename; /* "localhost", or "[192.0.2.1]" when the address has no name */

@@ -13,6 +13,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "service.h"
@@ -105,6 +106,17 @@ static int set_inet(struct service_client *client, int fd, const struct sockaddr
     return 0;
 }
 
+/* The user whose process has connected, or who has made the pair. */
+static int set_peeruid(struct service_client *client, int fd)
+{
+    struct ucred peer;
+    socklen_t len = sizeof(peer);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len)) return -errno;
+    client->peeruid = peer.uid;
+    return 0;
+}
+
 int service_client_init(struct service_client *client, int fd)
 {
     struct sockaddr_storage peer;
@@ -117,6 +129,8 @@ int service_client_init(struct service_client *client, int fd)
         return set_local(client, "[stdio]");
     }
     if (len < sizeof(sa_family_t) || peer.ss_family == AF_UNIX) {
+        int r = set_peeruid(client, fd);
+        if (r) return r;
         client->is_unix = true;
         return set_local(client, "[unix socket]");
     }

@@ -2,13 +2,16 @@
 """Our sync_server under a hand-made master: the record walk, errors, reservation (handbook 03 §19.1)."""
 
 import os
+import re
 import time
 
 import pytest
 
+from cyltest import Sync
 from cyltest.credentials import password
 from cyltest.dlist import parse
 from cyltest.syncline import crcs, full, guid, mailbox, record, state, upload
+from cyltest.transports import another_user, ask_as, public_directory
 
 ONE, TWO, FOUR, FIVE = b"one", b"two", b"four", b"five"
 WALK = "user.anna.walk"
@@ -447,6 +450,30 @@ def test_unix_socket_peer_is_an_admin(factory):
         assert sync.banner[:6] == [b"* X-SUBHISTORY", b"* X-RENAMES", b"* X-USERSTATE", b"* X-RANGES", b"* X-PIPELINE", b"* X-ROLE"]
         assert sync.banner[6:8] == [b"* X-USAGE", b"* X-SIEVEFILES"] and sync.banner[8].startswith(b"* OK ") and len(sync.banner) == 9
         assert not sync.ok("GET USER anna").untagged
+
+
+def test_unix_socket_of_another_user(factory):
+    """Who opens it has to be root, the server's user, or named; refused is a clear line at both ends."""
+    server = factory(services=())
+    stranger = another_user(server)
+    public = public_directory(server)
+    for entry, users in (("closed", None), ("other", "nobody-of-that-name 4294967290"), ("named", f"x {stranger.pw_name}"),
+                         ("numbered", str(stranger.pw_uid)), ("open", "anyone")):
+        server.add_service(entry, cmd="sync_server", listen=os.path.join(public, entry))
+        if users:
+            server.conf[f"{entry}_sync_socket_users"] = users
+    server.start()
+    why = f"user {stranger.pw_name} (uid {stranger.pw_uid}) is neither root nor this server's, nor in sync_socket_users"
+    for entry in server.service_entries:
+        path = os.path.join(public, entry)
+        told = ask_as(stranger, path)
+        if entry in ("closed", "other"):
+            assert told.strip() == f"* BYE {why}"
+            server.wait_log(re.escape(f"badlogin: [unix socket] [{why}]"))
+        else:
+            assert "OK success" in told and "OK Finished" in told
+        with Sync(path) as sync:  # root
+            sync.ok("GET USER anna")
 
 
 def test_killed_server_leaves_no_reserved_files(server, sync):
