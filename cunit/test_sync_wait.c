@@ -18,6 +18,7 @@
 #include "sync_client_roll.h"
 #include "sync_log.h"
 #include "sync_wait.h"
+#include "xmalloc.h"
 #include "xsyslog.h"
 
 #define NAME "user.alice"
@@ -170,6 +171,30 @@ START_TEST(client_begins_with_nothing)
 }
 END_TEST
 
+START_TEST(channel_begins_anew)
+{
+    struct sync_source *source;
+    char *path = channel_file("acknowledged");
+
+    st_append(NAME, 1);
+    sync_wait();
+    ck_assert_int_eq(late, 1);
+    char *kept = xasprintf("%s.old", path); /* its inode is not used again */
+    ck_assert_int_eq(diskio_rename(path, kept), 0);
+    ck_assert_int_eq(sync_source_open("quick", NULL, &source), 0);
+    st_append(NAME, 2);
+    turn(source, NULL);
+    sync_wait();
+    ck_assert_int_eq(late, 1);
+    st_append(NAME, 3);
+    sync_wait(); /* it was waited for */
+    ck_assert_int_eq(late, 2);
+    sync_source_close(&source);
+    free(kept);
+    free(path);
+}
+END_TEST
+
 Suite *sync_wait_suite(void)
 {
     Suite *s = suite_create("sync_wait");
@@ -180,5 +205,6 @@ Suite *sync_wait_suite(void)
     tcase_add_test(tc, unreadable_log_is_not_acknowledged);
     tcase_add_test(tc, page_of_another_life);
     tcase_add_test(tc, client_begins_with_nothing);
+    tcase_add_test(tc, channel_begins_anew);
     return s;
 }

@@ -46,6 +46,8 @@ struct page {
 struct sync_ack {
     char *channel; /* "": the one without name */
     int bound;     /* ms */
+    char *path;
+    ino_t ino; /* of what is mapped */
     struct page *page;
 };
 
@@ -57,12 +59,12 @@ int sync_wait_bound(const char *channel)
 /* ---- the page ---- */
 
 /* Real bytes, so that a full disk says so here and not by a signal later. */
-static int map_page(const char *path, struct page **pagep)
+static int map_page(struct sync_ack *ack)
 {
     static const struct page empty;
     struct stat st;
-    int r = diskio_mkparents(path, 0755);
-    int fd = r ? r : diskio_open(path, O_RDWR | O_CREAT, 0640);
+    int r = diskio_mkparents(ack->path, 0755);
+    int fd = r ? r : diskio_open(ack->path, O_RDWR | O_CREAT, 0640);
 
     if (fd < 0) return fd;
     r = diskio_fstat(fd, &st);
@@ -70,8 +72,11 @@ static int map_page(const char *path, struct page **pagep)
     void *base = r ? MAP_FAILED : mmap(NULL, sizeof(struct page), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (!r && base == MAP_FAILED) r = -errno;
     diskio_close(fd);
-    if (!r) *pagep = base;
-    return r;
+    if (r) return r;
+    if (ack->page) munmap(ack->page, sizeof(*ack->page));
+    ack->page = base;
+    ack->ino = st.st_ino;
+    return 0;
 }
 
 static int open_page(const char *channel, struct sync_ack **ackp)
@@ -84,13 +89,12 @@ static int open_page(const char *channel, struct sync_ack **ackp)
     sync_log_path(channel, &path);
     buf_truncate(&path, (ssize_t)(buf_len(&path) - strlen("log")));
     buf_appendcstr(&path, "acknowledged");
-    int r = map_page(buf_cstring(&path), &ack->page);
+    ack->path = buf_release(&path);
+    int r = map_page(ack);
     if (r) {
-        xsyslog_errno(LOG_ERR, -r, "IOERROR: can't use the acknowledgements of a channel", "path=<%s>",
-                      buf_cstring(&path));
+        xsyslog_errno(LOG_ERR, -r, "IOERROR: can't use the acknowledgements of a channel", "path=<%s>", ack->path);
         sync_ack_close(&ack);
     }
-    buf_free(&path);
     *ackp = ack;
     return r ? IMAP_IOERROR : 0;
 }
@@ -136,6 +140,7 @@ void sync_ack_close(struct sync_ack **ackp)
 
     if (!ack) return;
     if (ack->page) munmap(ack->page, sizeof(*ack->page));
+    free(ack->path);
     free(ack->channel);
     free(ack);
     *ackp = NULL;
@@ -165,8 +170,18 @@ static void degrade(struct sync_ack *ack)
     wake(ack->page); /* who waits need not wait for his own bound */
 }
 
+/* The channel may have been given up (sync_client --forget), and begun anew with a page of its own. */
+static void look_again(struct sync_ack *ack)
+{
+    struct stat st;
+
+    if (!stat(ack->path, &st) && st.st_ino != ack->ino) (void)map_page(ack);
+}
+
 static void wait_for(struct sync_ack *ack, struct journal *j, uint64_t lsn)
 {
+    if (ack->page->late) look_again(ack);
+
     struct page *page = ack->page;
     unsigned long long until = monotonic_ms() + (unsigned long long)ack->bound;
 
