@@ -63,7 +63,7 @@ int sync_channel_lock(const char *channel, const char *name, int *fdp)
 /* ---- giving one up ---- */
 
 /* In this order; of the locks compare-lock is the one that is asked for last, and so given up first. */
-static const char *const files[] = { "log", "log-run", "log-retry", "log-status", "log-status.NEW", "compare-lock", "log-lock" };
+static const char *const files[] = { "log", "log-run", "log-retry", "log-status", "log-status.NEW", "compare-lock", "log-lock", "acknowledged" };
 
 static bool is_good_name(const char *channel)
 {

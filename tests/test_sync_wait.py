@@ -172,3 +172,7 @@ def test_what_is_not_on_the_replica_is_late(far):
     replica.restart()
     becomes_synchronous(primary, 3)
     assert numbers(replica, "bob") == set(range(3, 22))
+
+    primary.stop()
+    primary.run("sync_client", "--forget", "--force", "-n", "far")
+    assert not os.path.exists(rolling.log_path(primary, "acknowledged", "far"))
