@@ -181,6 +181,20 @@ START_TEST(groups)
 }
 END_TEST
 
+START_TEST(whom_a_line_concerns)
+{
+    static const char *const of_alice[] = { "USER alice", "MAILBOX user.alice.Work", "SEEN alice 0123", "SUB alice user.bob",
+                                            "RENAME user.bob.x user.alice.x", "RENAME user.alice.x user.bob.x",
+                                            "DOUBLEMAILBOX user.bob user.alice.x", "DOUBLEMAILBOX user.alice.x user.bob" };
+    static const char *const of_others[] = { "USER bob", "USER alicea", "MAILBOX user.alicea", "MAILBOX alice", "SUB bob user.alice",
+                                             "ANNOTATION \"\"", "NEVER alice", "MAILBOX", "" };
+
+    for (size_t i = 0; i < array_size(of_alice); i++) ck_assert_msg(sync_actions_concern(of_alice[i], "alice"), "<%s>", of_alice[i]);
+    for (size_t i = 0; i < array_size(of_others); i++)
+        ck_assert_msg(!sync_actions_concern(of_others[i], "alice"), "<%s>", of_others[i]);
+}
+END_TEST
+
 Suite *sync_actions_suite(void)
 {
     Suite *s = suite_create("sync_actions");
@@ -191,6 +205,7 @@ Suite *sync_actions_suite(void)
     tcase_add_test(tc, merge);
     tcase_add_test(tc, renames);
     tcase_add_test(tc, groups);
+    tcase_add_test(tc, whom_a_line_concerns);
     suite_add_tcase(s, tc);
     return s;
 }

@@ -241,3 +241,18 @@ void sync_group_free(void *group)
 {
     ptrarray_free(group);
 }
+
+bool sync_actions_concern(const char *text, const char *owner)
+{
+    struct sync_actions one;
+
+    sync_actions_init(&one);
+    bool concern = false;
+    (void)add(&one, text, false);
+    for (int i = 0; i < ptrarray_size(&one.units); i++) {
+        const struct sync_unit *unit = ptrarray_nth(&one.units, i);
+        concern |= !strcmp(unit->owner, owner) || strarray_contains(&unit->others, owner);
+    }
+    sync_actions_fini(&one);
+    return concern;
+}

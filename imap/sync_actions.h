@@ -47,6 +47,8 @@ void sync_actions_groups(const struct sync_actions *actions, ptrarray_t *groups)
 void sync_group_free(void *group);
 /* NULL when there is nothing to be done for that owner. */
 struct sync_unit *sync_actions_unit(const struct sync_actions *actions, const char *owner);
+/* Is there something to be done for that owner because of the line? What can't be understood is nothing. */
+bool sync_actions_concern(const char *text, const char *owner);
 /* Lines that are there. */
 size_t sync_actions_count(const struct sync_actions *actions);
 

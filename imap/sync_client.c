@@ -5,7 +5,7 @@
  *     sync_client [-v] [-l] [-S host] ... -u user... | -m mailbox... | -s user... | -A [prefix]
  *     sync_client [-v] [-l] [-n channel] ... -r | -R          all that happens, for ever
  *     sync_client [-n channel] --compare [--since time] [--rate n] [--wait n] [user...]
- *     sync_client --status [--json] [-n channel]
+ *     sync_client --status [--json] [-n channel] [[--ask] -u user...]
  *     sync_client --forget -n channel [--force]
  *
  * Each item is tried for itself: one that fails is reported, and the others go on, over a new
@@ -55,6 +55,7 @@ static const char usage_text[] =
     "  -R              the same in the foreground\n"
     "  --compare       compare everybody (or these users) with the replica, and change nothing\n"
     "  --status        how far behind the channels are (--json: as JSON)\n"
+    "  --status -u USER...  how far behind the replicas of these users are (--ask: ask the replicas)\n"
     "  --forget        give up the channel of -n: its events and files are thrown away (--force: although\n"
     "                  sync_log_channels names it)\n"
     "  -v  a line for each action (-v -v: the protocol too)   -l  log actions\n"
@@ -82,6 +83,7 @@ struct run {
     struct sync_compare compare;
     struct sync_roll roll;
     bool background, json, force;
+    bool ask, of_users; /* --status */
 };
 
 static void usage(void)
@@ -101,6 +103,19 @@ static void set_mode(struct run *run, enum mode mode)
     run->mode = mode;
 }
 
+/* -u and --status, in any order: the state of users. */
+static void user_mode(struct run *run)
+{
+    run->of_users = true;
+    if (run->mode != MODE_STATUS) set_mode(run, MODE_USER);
+}
+
+static void status_mode(struct run *run)
+{
+    if (run->mode == MODE_USER) run->mode = MODE_NONE;
+    set_mode(run, MODE_STATUS);
+}
+
 #define MAX_JOBS 256
 
 #define OPT_VERIFY 256
@@ -112,6 +127,7 @@ static void set_mode(struct run *run, enum mode mode)
 #define OPT_WAIT 262
 #define OPT_FORGET 263
 #define OPT_FORCE 264
+#define OPT_ASK 265
 
 static const struct option longopts[] = {
     { "user", no_argument, NULL, 'u' },
@@ -139,6 +155,7 @@ static const struct option longopts[] = {
     { "shutdown-file", required_argument, NULL, 'F' },
     { "status", no_argument, NULL, OPT_STATUS },
     { "json", no_argument, NULL, OPT_JSON },
+    { "ask", no_argument, NULL, OPT_ASK },
     { "compare", no_argument, NULL, OPT_COMPARE },
     { "since", required_argument, NULL, OPT_SINCE },
     { "rate", required_argument, NULL, OPT_RATE },
@@ -178,7 +195,7 @@ static void parse_options(struct run *run, int argc, char **argv, const char **a
         case 'A': set_mode(run, MODE_ALL); break;
         case 'm': set_mode(run, MODE_MAILBOX); break;
         case 's': set_mode(run, MODE_META); break;
-        case 'u': set_mode(run, MODE_USER); break;
+        case 'u': user_mode(run); break;
         case 'L': sc->localonly = true; break;
         case 'N': sc->nowait = true; break;
         case 'O': sc->nocopyback = true; break;
@@ -199,7 +216,8 @@ static void parse_options(struct run *run, int argc, char **argv, const char **a
         case 'F': run->roll.shutdown_file = optarg; break;
         case 'd': run->roll.interval = number(optarg); break;
         case 't': run->roll.lifetime = number(optarg); break;
-        case OPT_STATUS: set_mode(run, MODE_STATUS); break;
+        case OPT_STATUS: status_mode(run); break;
+        case OPT_ASK: run->ask = true; break;
         case OPT_JSON: run->json = true; break;
         case OPT_COMPARE: set_mode(run, MODE_COMPARE); break;
         case OPT_SINCE:
@@ -216,6 +234,8 @@ static void parse_options(struct run *run, int argc, char **argv, const char **a
     const struct sync_compare *cmp = &run->compare;
     if ((cmp->since || cmp->rate || cmp->wait) && run->mode != MODE_COMPARE) usage();
     if (run->mode == MODE_COMPARE && (run->verify || run->jobs > 1)) usage();
+    bool no_users = !strarray_size(&run->names) && !run->namefile;
+    if (run->mode == MODE_STATUS ? run->of_users == no_users || (run->ask && no_users) : run->ask) usage();
     if (run->mode == MODE_FORGET ? !sc->channel || strarray_size(&run->names) : run->force) usage();
 }
 
@@ -340,6 +360,19 @@ static void need_server(struct run *run)
     if (saslclient_init()) fatal("could not init sasl", EX_SOFTWARE);
 }
 
+static int run_status(struct run *run)
+{
+    struct sync_status what = { .channel = run->sc.channel, .server = run->sc.servername, .users = STRARRAY_INITIALIZER,
+                                .ask = run->ask, .json = run->json };
+
+    if (run->ask && saslclient_init()) fatal("could not init sasl", EX_SOFTWARE);
+    strarray_cat(&what.users, &run->names);
+    int code = sync_status_print(&what);
+    strarray_fini(&what.users);
+    if (run->ask) saslclient_done();
+    return code;
+}
+
 int main(int argc, char **argv)
 {
     struct run run = { .names = STRARRAY_INITIALIZER, .jobs = 1, .roll = { .interval = -1, .lifetime = 600 } };
@@ -362,7 +395,7 @@ int main(int argc, char **argv)
     bool connects = run.mode != MODE_STATUS && run.mode != MODE_FORGET;
     if (connects) need_server(&run);
     switch (run.mode) {
-    case MODE_STATUS: code = sync_status_print(run.sc.channel, run.json); break;
+    case MODE_STATUS: code = run_status(&run); break;
     case MODE_FORGET: code = sync_channel_forget(run.sc.channel, run.force); break;
     case MODE_ROLL: code = run_roll(&run); break;
     case MODE_COMPARE: code = run_compare(&run); break;

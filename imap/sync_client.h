@@ -52,6 +52,7 @@ struct sync_client {
     bool skip_locked; /* with nowait: a user that another client works on is no failure */
     bool complain; /* name on stderr each mailbox that fails */
     struct sync_compare *compare; /* --compare (sync_client_compare.h); NULL: something else is done */
+    struct sync_lag *lag;         /* what differs is noted there too (sync_client_lag.h); NULL: it is not */
     strarray_t *held;             /* differences go here instead of being told; NULL: they are told */
     bool reads_only;              /* changes nothing there, so a replica may do it as well (doc/failover.md) */
     bool proxy;    /* an IMAP server, logged in to as proxy_authname (XFER); nothing is said on stdout */

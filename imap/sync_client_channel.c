@@ -116,7 +116,7 @@ static int remove_files(const char *channel)
 static int give_up(const char *channel, struct journal *j, const char *reader)
 {
     struct sync_backlog backlog;
-    int r = sync_source_backlog(channel, &backlog);
+    int r = sync_source_backlog(channel, NULL, &backlog);
 
     if (!r && reader && journal_reader_remove(j, reader)) r = IMAP_IOERROR;
     if (!r) r = sync_compare_forget(channel);

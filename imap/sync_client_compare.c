@@ -20,6 +20,7 @@
 #include "diskio.h"
 #include "imap_err.h"
 #include "signals.h"
+#include "sync_client_lag.h"
 #include "sync_client_roll.h"
 #include "times.h"
 #include "util.h"
@@ -100,6 +101,7 @@ static int compare(struct sync_client *sc, const struct what *what, const char *
     struct sync_compare *cmp = sc->compare;
     strarray_t found = STRARRAY_INITIALIZER;
     time_t began = time(NULL), last = verified_last(key);
+    modseq_t modseq = what->userid ? sync_lag_user_modseq(what->userid) : 0; /* before it is looked at */
 
     if (!verified_is_due(last, cmp->since)) {
         verified_pass_add(&cmp->pass, last);
@@ -109,16 +111,39 @@ static int compare(struct sync_client *sc, const struct what *what, const char *
     int r = look_until_sure(sc, what, &found);
     for (int i = 0; !r && i < strarray_size(&found); i++) sync_verify_report(sc, strarray_nth(&found, i));
     if (!r && strarray_size(&found)) cmp->pass.findings++;
-    if (!r && !strarray_size(&found)) r = verified_remember(key, began);
+    if (!r && !strarray_size(&found)) r = verified_remember_modseq(key, began, modseq);
     strarray_fini(&found);
     pace(sc);
     return r;
 }
 
+static char *key_of(const char *channel, const char *kind, const char *name)
+{
+    return xasprintf("sync:%s:%s:%s", channel ? channel : "", kind, name);
+}
+
 static int compare_keyed(struct sync_client *sc, const struct what *what, const char *kind, const char *name)
 {
-    char *key = xasprintf("sync:%s:%s:%s", sc->channel ? sc->channel : "", kind, name);
+    char *key = key_of(sc->channel, kind, name);
     int r = compare(sc, what, key);
+
+    free(key);
+    return r;
+}
+
+time_t sync_compare_equal(const char *channel, const char *userid, modseq_t *modseq)
+{
+    char *key = key_of(channel, "user", userid);
+    time_t when = verified_last_modseq(key, modseq);
+
+    free(key);
+    return when;
+}
+
+int sync_compare_was_equal(const char *channel, const char *userid, time_t began, modseq_t modseq)
+{
+    char *key = key_of(channel, "user", userid);
+    int r = verified_remember_modseq(key, began, modseq);
 
     free(key);
     return r;

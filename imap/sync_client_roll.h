@@ -9,6 +9,7 @@
  *
  * An event is done with when the replica has what it speaks of, or when it stands in the channel's log-retry.
  */
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
@@ -43,7 +44,8 @@ struct sync_backlog {
     time_t oldest;    /* 0: nothing is left */
     bool unreadable;  /* events were lost: everything is to be looked at */
 };
-int sync_source_backlog(const char *channel, struct sync_backlog *backlog);
+/* userid: only what is to be done for that user; NULL: all. */
+int sync_source_backlog(const char *channel, const char *userid, struct sync_backlog *backlog);
 
 /* ---- _retry: what has failed ---- */
 struct sync_retry_entry {
@@ -96,8 +98,21 @@ struct sync_roll_status {
     struct buf last_error;
 };
 void sync_status_write(const struct sync_roll_status *status, const struct sync_retry *retry);
-/* Prints the state of the channel (NULL: of all there are): exit code of the program. */
-int sync_status_print(const char *channel, bool json);
+struct sync_status {
+    const char *channel, *server; /* NULL: all there are, each with its own server */
+    strarray_t users;             /* how far behind each of these is; none: the channel */
+    bool ask;                     /* the replicas are asked */
+    bool json;
+};
+/* Prints it: exit code of the program. */
+int sync_status_print(const struct sync_status *what);
+/* Names may be any bytes, JSON may not. */
+json_t *sync_status_text(const char *s);
+/* "log-status" of the channel, or an empty object. */
+json_t *sync_status_read(const char *channel);
+/* How far behind the replica of the channel is with that user; an error goes to *rp. For people: print it. */
+json_t *sync_status_user(const struct sync_status *what, const char *channel, const char *userid, int *rp);
+void sync_status_user_print(const json_t *json);
 
 /* ---- the loop ---- */
 struct sync_roll {

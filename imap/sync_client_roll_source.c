@@ -259,22 +259,44 @@ static void older(struct sync_backlog *backlog, time_t t)
     if (!backlog->oldest || t < backlog->oldest) backlog->oldest = t;
 }
 
-static void count_text(const char *channel, const char *name, struct sync_backlog *backlog)
+/* NULL: everybody counts. */
+static bool counts(const char *line, const char *userid)
 {
+    return !userid || sync_actions_concern(line, userid);
+}
+
+static void count_lines(const struct diskio_map *map, const char *userid, struct sync_backlog *backlog)
+{
+    struct buf line = BUF_INITIALIZER;
+
+    for (size_t i = 0; i < map->len; i++) {
+        if (map->base[i] != '\n') {
+            if (userid) buf_putc(&line, map->base[i]);
+            continue;
+        }
+        backlog->lines += counts(buf_cstring(&line), userid);
+        buf_reset(&line);
+    }
+    buf_free(&line);
+}
+
+static void count_text(const char *channel, const char *name, const char *userid, struct sync_backlog *backlog)
+{
+    uint64_t before = backlog->lines;
     struct buf path = BUF_INITIALIZER;
     struct diskio_map map = { 0 };
     struct stat st;
 
     sync_channel_path(channel, name, &path);
     if (!diskio_map_file(buf_cstring(&path), &map, &st)) {
-        for (size_t i = 0; i < map.len; i++) backlog->lines += map.base[i] == '\n';
-        if (map.len) older(backlog, st.st_mtime);
+        count_lines(&map, userid, backlog);
+        if (userid ? backlog->lines > before : map.len > 0) older(backlog, st.st_mtime);
         diskio_map_free(&map);
     }
     buf_free(&path);
 }
 
-static int count_journal(struct journal_reader *reader, bool suppressed, struct sync_backlog *backlog)
+static int count_journal(struct journal_reader *reader, bool suppressed, const char *userid, struct sync_backlog *backlog)
 {
     uint64_t place = journal_reader_lsn(reader);
     struct journal_event event;
@@ -285,7 +307,7 @@ static int count_journal(struct journal_reader *reader, bool suppressed, struct 
             backlog->unreadable = true;
         else if (r)
             return IMAP_IOERROR;
-        else if (!(event.flags & JOURNAL_EVENT_SUPPRESSED) || suppressed) {
+        else if ((!(event.flags & JOURNAL_EVENT_SUPPRESSED) || suppressed) && counts(event.line, userid)) {
             if (!backlog->events++) older(backlog, event.time);
             backlog->bytes = event.lsn - place;
         }
@@ -293,7 +315,7 @@ static int count_journal(struct journal_reader *reader, bool suppressed, struct 
     return 0;
 }
 
-int sync_source_backlog(const char *channel, struct sync_backlog *backlog)
+int sync_source_backlog(const char *channel, const char *userid, struct sync_backlog *backlog)
 {
     struct journal_reader *reader = NULL;
     struct buf name = BUF_INITIALIZER;
@@ -301,12 +323,12 @@ int sync_source_backlog(const char *channel, struct sync_backlog *backlog)
     int r = txn_journal(&j);
 
     memset(backlog, 0, sizeof(*backlog));
-    count_text(channel, "log-retry", backlog);
-    count_text(channel, "log-run", backlog);
-    count_text(channel, "log", backlog);
+    count_text(channel, "log-retry", userid, backlog);
+    count_text(channel, "log-run", userid, backlog);
+    count_text(channel, "log", userid, backlog);
     if (!r && sync_log_reader(channel, &name)) {
         int er = journal_reader_peek(j, buf_cstring(&name), &reader);
-        if (!er) r = count_journal(reader, sync_log_takes_suppressed(channel), backlog);
+        if (!er) r = count_journal(reader, sync_log_takes_suppressed(channel), userid, backlog);
         if (er && er != -ENOENT) backlog->unreadable = true;
     }
     journal_reader_close(&reader);

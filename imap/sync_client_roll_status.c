@@ -32,8 +32,7 @@
 
 /* ---- writing ---- */
 
-/* Names may be any bytes, JSON may not. */
-static json_t *text_of(const char *s)
+json_t *sync_status_text(const char *s)
 {
     struct buf clean = BUF_INITIALIZER;
 
@@ -48,13 +47,13 @@ static void failing_cb(const char *line, void *data, void *rock)
     const struct sync_retry_entry *entry = data;
 
     if (json_array_size(rock) >= MAX_FAILING) return;
-    json_array_append_new(rock, json_pack("{s:o, s:o, s:i, s:I}", "item", text_of(line), "error", text_of(entry->reason), "tries",
+    json_array_append_new(rock, json_pack("{s:o, s:o, s:i, s:I}", "item", sync_status_text(line), "error", sync_status_text(entry->reason), "tries",
                                           (int)entry->fails, "since", (json_int_t)entry->since));
 }
 
 static json_t *to_json(const struct sync_roll_status *status, const struct sync_retry *retry)
 {
-    json_t *failing = json_array(), *error = text_of(buf_len(&status->last_error) ? status->last_error.s : "");
+    json_t *failing = json_array(), *error = sync_status_text(buf_len(&status->last_error) ? status->last_error.s : "");
 
     hash_enumerate_sorted((hash_table *)&retry->entries, failing_cb, failing);
     return json_pack("{s:s, s:s, s:i, s:s, s:I, s:I, s:o, s:I, s:I, s:o}", "channel",
@@ -101,7 +100,7 @@ static bool is_running(const char *channel)
     return running;
 }
 
-static json_t *read_status(const char *channel)
+json_t *sync_status_read(const char *channel)
 {
     struct buf path = BUF_INITIALIZER;
 
@@ -129,10 +128,10 @@ static json_t *compared(const char *channel)
 static json_t *look(const char *channel, int *rp)
 {
     struct sync_backlog backlog;
-    json_t *json = read_status(channel);
+    json_t *json = sync_status_read(channel);
     bool running = is_running(channel);
 
-    int r = sync_source_backlog(channel, &backlog);
+    int r = sync_source_backlog(channel, NULL, &backlog);
     if (r) *rp = r;
     time_t now = time(NULL);
     json_object_set_new(json, "running", json_boolean(running));
@@ -232,22 +231,41 @@ static void all_channels(strarray_t *channels)
     free(sync);
 }
 
-int sync_status_print(const char *channel, bool json)
+static void look_at_users(const struct sync_status *what, const char *channel, json_t *all, int *rp)
+{
+    for (int i = 0; i < strarray_size(&what->users); i++) {
+        json_t *one = sync_status_user(what, channel, strarray_nth(&what->users, i), rp);
+        if (!what->json) sync_status_user_print(one);
+        json_array_append_new(all, one);
+    }
+}
+
+static void look_at_channel(const struct sync_status *what, const char *channel, json_t *all, int *rp)
+{
+    json_t *one = look(channel, rp);
+
+    if (!what->json) print_human(one);
+    json_array_append_new(all, one);
+}
+
+int sync_status_print(const struct sync_status *what)
 {
     strarray_t channels = STRARRAY_INITIALIZER;
     json_t *all = json_array();
     int r = 0;
 
-    if (channel)
-        strarray_append(&channels, channel);
+    if (what->channel)
+        strarray_append(&channels, what->channel);
     else
         all_channels(&channels);
     for (int i = 0; i < strarray_size(&channels); i++) {
-        json_t *one = look(strarray_nth(&channels, i), &r);
-        if (!json) print_human(one);
-        json_array_append_new(all, one);
+        const char *channel = strarray_nth(&channels, i);
+        if (strarray_size(&what->users))
+            look_at_users(what, channel, all, &r);
+        else
+            look_at_channel(what, channel, all, &r);
     }
-    if (json) {
+    if (what->json) {
         json_dumpf(all, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
         putchar('\n');
     }

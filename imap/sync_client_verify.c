@@ -24,8 +24,10 @@
 #include "namelock.h"
 #include "quota.h"
 #include "sync_client_full.h"
+#include "sync_client_lag.h"
 #include "sync_quota.h"
 #include "user.h"
+#include "util.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
 
@@ -78,6 +80,7 @@ static int record_step(struct full *full, struct full_decision d, struct sync_re
     else if (is_alive(ours) && !full_same_record(ours, theirs))
         what = "flags, dates, modseq or annotations";
     if (what) differs(full->sc, "%s: uid %u: %s", full->name, uid, what);
+    if (what) sync_lag_record(full->sc->lag, ours, theirs);
     return 0;
 }
 
@@ -114,12 +117,25 @@ static int kept_step(struct full *full, struct full_decision d, struct sync_reco
 struct naming {
     struct sync_client *sc;
     const char *name;
+    bool unnumbered; /* a field differs that is part of the mailbox and has no modseq of its own */
 };
+
+/* What has a modseq, follows from the records, or is no more than how far somebody has read. */
+static bool is_numbered(const char *field)
+{
+    static const char *const fields[] = { "LAST_UID", "HIGHESTMODSEQ", "RECENTUID", "RECENTTIME", "POP3_LAST_LOGIN",
+                                          "FOLDERMODSEQ", "RACLMODSEQ", "XCONVMODSEQ", "ACL", "MBOXTYPE" };
+
+    for (size_t i = 0; i < array_size(fields); i++)
+        if (!strcmp(field, fields[i])) return true;
+    return false;
+}
 
 static void field_differs(const char *field, const char *ours, const char *theirs, void *rock)
 {
-    const struct naming *n = rock;
+    struct naming *n = rock;
 
+    n->unnumbered |= !is_numbered(field);
     if (*ours || *theirs)
         differs(n->sc, "%s: %s: here <%s>, on the replica <%s>", n->name, field, ours, theirs);
     else
@@ -142,7 +158,7 @@ static int verify_state(struct sync_client *sc, const mbentry_t *mbentry,
                         const struct sync_folder *remote)
 {
     struct sync_folder local = { 0 };
-    struct naming naming = { sc, mbentry->name };
+    struct naming naming = { sc, mbentry->name, false };
     int r = read_local(sc, mbentry, &local);
 
     if (r == IMAP_MAILBOX_NONEXISTENT) return 0;
@@ -151,11 +167,12 @@ static int verify_state(struct sync_client *sc, const mbentry_t *mbentry,
     if (!sync_folder_same_crcs(&local, remote)) {
         differs(sc, "%s: checksums: here <%u %u>, on the replica <%u %u>", mbentry->name,
                 local.crc_basic, local.crc_annot, remote->crc_basic, remote->crc_annot);
-        r = verify_records(sc, mbentry->name, mbentry->name, record_step);
+        r = verify_records(sc, mbentry->name, remote->name, record_step);
     }
     else if (backend_has(sc->backend, BACKEND_CAPA_RANGES)) {
-        r = verify_records(sc, mbentry->name, mbentry->name, record_step); /* what a disk has changed is in no checksum */
+        r = verify_records(sc, mbentry->name, remote->name, record_step); /* what a disk has changed is in no checksum */
     }
+    if (!r) sync_lag_state(sc->lag, &local, remote, naming.unnumbered);
     sync_folder_fini(&local);
     return r;
 }
@@ -165,8 +182,10 @@ static int verify_mailbox(struct sync_client *sc, const mbentry_t *mbentry,
 {
     const char *name = mbentry->name;
 
+    sync_lag_begin(sc->lag, mbentry);
     if (!remote) {
         differs(sc, "%s: not on the replica", name);
+        sync_lag_absent(sc->lag, mbentry);
         return 0;
     }
     const struct sync_folder *f = &remote->folder;
@@ -174,7 +193,8 @@ static int verify_mailbox(struct sync_client *sc, const mbentry_t *mbentry,
     remote->mark = true;
     if (strcmp(f->name, name) != 0) {
         differs(sc, "%s: called %s on the replica", name, f->name);
-        return 0;
+        sync_lag_named(sc->lag, mbentry);
+        if (!sc->lag) return 0;
     }
     if (!f->partition || strcmp(f->partition, partition) != 0)
         differs(sc, "%s: PARTITION: here <%s>, on the replica <%s>", name, partition,
@@ -197,8 +217,9 @@ static int verify_folders(struct sync_client *sc, const ptrarray_t *entries,
     }
     for (int i = 0; i < ptrarray_size(&state->folders) && !sc->broken; i++) {
         const struct sync_remote *remote = ptrarray_nth(&state->folders, i);
-        if (!remote->mark && sync_folder_is_plain(&remote->folder))
-            differs(sc, "%s: only on the replica", remote->folder.name);
+        if (remote->mark || !sync_folder_is_plain(&remote->folder)) continue;
+        differs(sc, "%s: only on the replica", remote->folder.name);
+        sync_lag_deleted(sc->lag, &remote->folder);
     }
     return first;
 }

@@ -2,7 +2,7 @@
 /*
  * verified_pass -- going through everything, slowly and over many runs
  *
- * A value is the time in decimal; of a pass ("pass:KIND"), "ENDED OLDEST THINGS FINDINGS". What can't be read is not known: then
+ * A value is the time in decimal, and a modseq where there is one; of a pass ("pass:KIND"), "ENDED OLDEST THINGS FINDINGS". What can't be read is not known: then
  * something is read once more than it need be.
  */
 #include <config.h>
@@ -63,14 +63,32 @@ static int write_value(const char *key, const char *value)
 
 /* ---- things ---- */
 
-time_t verified_last(const char *key)
+time_t verified_last_modseq(const char *key, uint64_t *modseq)
 {
     char *value = read_value(key);
+    size_t len = value ? strcspn(value, " ") : 0;
     uint64_t when = 0;
 
-    if (!value || parse_u64(value, strlen(value), &when)) when = 0;
+    *modseq = 0;
+    if (!value || parse_u64(value, len, &when)) when = 0;
+    if (when && value[len] && parse_u64_cstr(value + len + 1, modseq)) when = *modseq = 0;
     free(value);
     return (time_t)when;
+}
+
+time_t verified_last(const char *key)
+{
+    uint64_t modseq;
+
+    return verified_last_modseq(key, &modseq);
+}
+
+int verified_remember_modseq(const char *key, time_t began, uint64_t modseq)
+{
+    char text[48];
+
+    snprintf(text, sizeof(text), "%" PRIu64 " %" PRIu64, (uint64_t)began, modseq);
+    return write_value(key, text);
 }
 
 int verified_remember(const char *key, time_t began)

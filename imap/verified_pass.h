@@ -16,6 +16,9 @@
 time_t verified_last(const char *key);
 /* began: from before it was read. */
 int verified_remember(const char *key, time_t began);
+/* The same with the modseq up to which it was whole then; 0: not known. */
+int verified_remember_modseq(const char *key, time_t began, uint64_t modseq);
+time_t verified_last_modseq(const char *key, uint64_t *modseq);
 /* Is it due, when things are to be looked at once in so many seconds? 0: always. */
 bool verified_is_due(time_t last, int64_t since);
 

@@ -11,7 +11,7 @@ import pytest
 
 from cyltest import Pair, processes
 from cyltest.relay import Relay
-from cyltest.storefiles import FLAGGED, index_of
+from cyltest.storefiles import rot
 from cyltest.syncdata import fill_user
 
 USERS = ["anna", "bob", "carl"]
@@ -79,13 +79,6 @@ def status(pair):
     [one] = [channel for channel in json.loads(pair.primary.run("sync_client", "--status", "--json").stdout)
              if not channel["channel"]]
     return one.get("compared")
-
-
-def rot(server, name, uid):
-    """One bit on the disk that no checksum of the mailbox knows of; the server is not running."""
-    index = index_of(server, name)
-    recno = [rec["uid"] for rec in index.records].index(uid) + 1
-    index.set("flags", index.records[recno - 1]["flags"] ^ FLAGGED, recno)
 
 
 def test_equal(pair):

@@ -141,3 +141,10 @@ class Snapshot:
         for d in self.directories:
             shutil.rmtree(self.server.path(d))
             self._copy(os.path.join(self.saved, d), self.server.path(d))
+
+
+def rot(server, name, uid):
+    """One bit on the disk that no checksum of the mailbox knows of; the server is not running."""
+    index = index_of(server, name)
+    recno = [rec["uid"] for rec in index.records].index(uid) + 1
+    index.set("flags", index.records[recno - 1]["flags"] ^ FLAGGED, recno)

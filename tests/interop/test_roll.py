@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Rolling with Debian's 3.6.1: its sync_client -r into our server, ours into its, its text logs read by ours; under load and kills."""
 
+import json
 import os
 import re
 import time
@@ -136,3 +137,31 @@ def test_ours_takes_over_the_text_log_of_debian(debian, ours, factory):
     debian.run("sync_client", "-R", "-1", "-v")
     assert_same(debian, ours)
     assert not os.path.exists(log)
+
+
+def test_how_far_behind_debian_is(ours, debian):
+    """It has no digests of ranges: where its checksums differ all its records are compared."""
+    pair = rolling.set_up(Pair(ours, debian))
+    pair.start()
+    fill_user(ours)
+    ours.run("sync_client", "-R", "-1")  # the channel begins
+    ours.run("sync_client", "-u", "anna")
+
+    def ask():
+        [told] = json.loads(ours.run("sync_client", "--status", "--ask", "--json", "--user", "anna").stdout)
+        assert told["proven"]
+        return told
+
+    equal = ask()
+    assert (equal["modseqs_behind"], equal["differences"]) == (0, [])
+    with ours.imap("anna") as imap:
+        imap.ok("SELECT INBOX (CONDSTORE)")
+        told = b"".join(imap.ok(r"STORE 2 +FLAGS (\Flagged)").untagged)
+        imap.append("INBOX.Work", message(7))
+        imap.logout()
+    first = int(re.search(rb"MODSEQ \((\d+)\)", told).group(1))
+    behind = ask()
+    assert behind["acknowledged_modseq"] == first - 1 and behind["modseqs_behind"] == behind["modseq"] - first + 1
+    assert [m["mailbox"] for m in behind["mailboxes"]] == ["user.anna", "user.anna.Work"]
+    ours.run("sync_client", "-R", "-1")
+    assert ask()["modseqs_behind"] == 0
