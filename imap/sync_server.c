@@ -33,6 +33,7 @@
 #include "sync_accept.h"
 #include "sync_log.h"
 #include "sync_reserve.h"
+#include "sync_wait.h"
 #include "synccmd/synccmd.h"
 #include "telemetry.h"
 #include "tls.h"
@@ -264,6 +265,7 @@ static void run_verb(struct server *s, enum synccmd_verb verb, const char *word)
     }
     int r = synccmd_run(&s->cmds, verb, dl);
     dlist_free(&dl);
+    if (config_getswitch(IMAPOPT_SYNC_LOG_CHAIN)) sync_wait(); /* else nothing of it goes on to others */
     prot_printf(s->out, "%s\r\n", synccmd_status(r));
 }
 

@@ -176,3 +176,21 @@ def test_what_is_not_on_the_replica_is_late(far):
     primary.stop()
     primary.run("sync_client", "--forget", "--force", "-n", "far")
     assert not os.path.exists(rolling.log_path(primary, "acknowledged", "far"))
+
+
+def test_link_of_a_chain(factory, pair):
+    """What the first server acknowledges is on the last."""
+    last = factory("last")
+    last.conf.update(rolling.CONF)
+    last.add_user("bob")
+    middle = pair.replica
+    rolling.set_up(type(pair)(middle, last), sync_log_chain=True, sync_repeat_interval="1h", sync_wait_ms=3000)
+    rolling.daemon(middle)
+    last.start()
+    set_up(pair, sync_wait_ms=60000)
+    for n in range(1, 6):
+        put(pair.primary, n, n + 1)
+        assert numbers(last, "bob") == set(range(1, n + 1))
+    last.kill()
+    put(pair.primary, 6, 8)
+    assert (middle.log_text().count(LATE), pair.primary.log_text().count(LATE)) == (1, 0)
