@@ -44,11 +44,12 @@ def catch_up(pair):
     pair.primary.run("sync_client", "-R", "-1")
 
 
-def look(pair, *args, user="alice", status=0):
+def look(pair, *args, user="alice", channel="", status=0):
+    args += ("-n", channel) if channel else ()
     done = pair.primary.run("sync_client", "--status", "--json", *args, "--user", user, check=False)
     assert done.returncode == status, (done.stdout, done.stderr)
     [told] = json.loads(done.stdout)
-    assert (told["channel"], told["user"], told["events_lost"]) == ("", user, False)
+    assert (told["channel"], told["user"], told["events_lost"]) == (channel, user, False)
     return told
 
 
@@ -103,9 +104,11 @@ def test_messages_and_flags(pair):
 
     # the age of the oldest change
     time.sleep(2.1)
-    for args in ((), ("--ask",)):
+    for args, channel in (((), ""), (("--ask",), ""), (("--ask",), "of_no_client")):
         before = time.time()
-        seconds = look(pair, *args)["seconds_behind"]
+        told = look(pair, *args, channel=channel)
+        seconds = told["seconds_behind"]
+        assert bool(told["items_behind"]) == (not channel)  # where there are no events, the records tell
         assert before - ended - 1 <= seconds <= time.time() - began + 1 and seconds >= 1
 
     human = pair.primary.run("sync_client", "--status", "--ask", "-u", "alice").stdout
@@ -213,7 +216,13 @@ def test_text_logs(pair, name):
     path = rolling.write_log(pair.primary, ["USER bob", "MAILBOX user.alicea"], name=name)
     assert look(pair)["items_behind"] == 0
     rolling.write_log(pair.primary, ["DOUBLEMAILBOX user.bob user.alice.Work", "SUB alice user.bob"], name=name)
-    assert look(pair)["items_behind"] == 2
+    here = look(pair)
+    assert here["items_behind"] == 2 and here["seconds_behind"] < 500
+    if name == "log-retry":  # not the age of the file that was written again a moment ago
+        failing = [{"item": item, "since": int(time.time()) - age} for item, age in (("SUB alice user.bob", 1000), ("USER bob", 9000))]
+        rolling.write_log(pair.primary, json.dumps({"failing": failing}).encode(), name="log-status.NEW")
+        os.rename(rolling.log_path(pair.primary, "log-status.NEW"), rolling.log_path(pair.primary, "log-status"))
+        assert 1000 <= look(pair)["seconds_behind"] < 9000
     asked = look(pair, "--ask")  # it is all there already
     assert (asked["items_behind"], asked["modseqs_behind"], asked["seconds_behind"]) == (2, 0, 0)
     os.unlink(path)
