@@ -5,6 +5,8 @@ import os
 
 import pytest
 
+from cyltest.uidmonitor import UidMonitor
+
 
 @pytest.mark.parametrize("what, name", (("leaked in 1 allocation", "tmp/sanitizer.4711"),
                                         ("core files", "conf/cores/core")))
@@ -22,3 +24,31 @@ def test_the_sanitizers_write_where_the_harness_looks(factory):
     server = factory()
     for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"):
         assert f"log_path={server.path('tmp', 'sanitizer')}" in server.env[name]
+
+
+def test_the_monitor_of_uids_sees_what_it_must_not():
+    """UIDs 1 to 3 at both ends; each of the faults that it is for."""
+    def watching():
+        monitor = UidMonitor()
+        for end in ("a", "b"):
+            monitor.note(end, ["INBOX", "id"], 7, {1, 2, 3})
+        monitor.met()
+        return monitor
+
+    monitor = watching()
+    monitor.note("a", ["INBOX", "id"], 7, {1, 3})
+    with pytest.raises(AssertionError, match=r"shown again: \[2\]"):
+        monitor.note("a", ["INBOX", "id"], 7, {1, 2, 3})
+    monitor = watching()
+    monitor.note("a", ["INBOX", "id"], 7, {1, 2, 3}, gone={4})
+    monitor.note("b", ["INBOX", "id"], 7, {1, 2, 3, 4})
+    with pytest.raises(AssertionError, match=r"gone on the other end: \[4\]"):
+        monitor.met()
+    with pytest.raises(AssertionError, match="another UIDVALIDITY: 8"):
+        watching().note("b", ["INBOX", "id"], 8, {1})
+    monitor = watching()
+    monitor.note("a", ["INBOX", "id"], 7, {1, 2})
+    monitor.note("b", ["INBOX", "id"], 7, {1, 2})
+    monitor.met()
+    with pytest.raises(AssertionError, match=r"shown again: \[3\]"):
+        monitor.note("b", ["Third", "id"], 7, {3})

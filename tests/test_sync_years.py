@@ -2,7 +2,8 @@
 """Two years of a pair in a few minutes: each end is the master of one of two users, both take changes of both, connections break, either
 end is killed, roles are swapped. When it is quiet one run of sync_client makes the ends equal (W028, W036, W043).
 
-No message that an end has taken is lost unless somebody has expunged it, and none that was expunged comes back.
+No message that an end has taken is lost unless somebody has expunged it, and none that was expunged comes back. A client at each end,
+which remembers every UID that it was told is gone, is never shown one of them again, at neither end (W022).
 
 CYL_YEARS_PERIODS  quiet periods of each seed (default 8); CYL_YEARS_SEEDS  how many seeds (default 1); CYL_YEARS_SEED  the first one
 """
@@ -20,6 +21,7 @@ from cyltest.pair import Pair
 from cyltest.relay import Relay
 from cyltest.rolling_load import USERS, Load, kill_and_start, kill_children
 from cyltest.syncline import guid
+from cyltest.uidmonitor import UidMonitor
 
 PERIODS = int(os.environ.get("CYL_YEARS_PERIODS") or 8)
 SEED = int(os.environ.get("CYL_YEARS_SEED") or 2026)
@@ -27,6 +29,8 @@ SEEDS = range(SEED, SEED + int(os.environ.get("CYL_YEARS_SEEDS") or 1))
 STEPS = 25
 # Of ten changes so many are not made where the user is at home.
 ASTRAY = 3
+# The client looks after one of so many steps.
+LOOKS = 3
 # A conversation's number rises with what comes and goes between two runs, of which the replica does not hear; former names are told as no
 # difference.
 ALLOWED = re.compile(r" conversations' modseq: | former names: ")
@@ -43,6 +47,7 @@ class Years(Load):
         self.token = {}  # {EMAILID of a message, which is the beginning of its GUID: its number}
         self.taken, self.doomed, self.expunged, self.spread = set(), set(), set(), set()
         self.story = []
+        self.monitor, self.looks = UidMonitor(), random.Random(seed)
 
     def begin(self):
         for user, home in self.home.items():
@@ -151,6 +156,8 @@ class Years(Load):
             away = self.rng.randrange(10) < ASTRAY
             self.at = self.other(self.home[user]) if away else self.home[user]
             self.one(user)
+            if self.looks.randrange(LOOKS) == 0:
+                self.monitor.look(self.looks.choice(self.ends), user)
             if self.rng.randrange(8) == 0:
                 self.broken_sync(self.rng.choice(USERS))
             if self.rng.randrange(30) == 0:
@@ -166,6 +173,10 @@ class Years(Load):
             different = [line for line in found.splitlines() if line.startswith((f"{user} ", "Quota mismatch"))]
             assert all(ALLOWED.search(line) for line in different), found + self.told()
             assert different or not found, found + self.told()  # it could compare
+        for server in self.ends:
+            for user in USERS:
+                self.monitor.look(server, user)
+        self.monitor.met()
         there = [contents(server, *USERS) for server in self.ends]
         everywhere = self.numbers(there, plain=False)
         lost = self.taken - self.doomed - everywhere
@@ -204,4 +215,4 @@ def test_years(factory, seed):
         years.period()
         years.must_be_right()
         years.swap()
-    assert years.done > PERIODS * STEPS // 4
+    assert years.done > PERIODS * STEPS // 4 and years.monitor.told > PERIODS

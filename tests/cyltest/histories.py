@@ -6,6 +6,7 @@ import re
 from .history import History
 from .syncdata import login, sent_commands
 from .syncline import comparable, crcs, full, mailbox
+from .uidmonitor import UidMonitor
 
 PER_USER = 100
 CONF = {"conversations": True, "unixhierarchysep": False, "altnamespace": False,
@@ -40,6 +41,7 @@ class Histories:
         for n, seed in enumerate(seeds):
             name = f"user.hist{n // PER_USER}.m{n % PER_USER:02d}"
             self.all[name] = History(seed, forgetful=seed % 2 == 1, keepers=keepers)
+        self.monitor = UidMonitor()
         self.users = [f"hist{n}" for n in range(len(self.all) // PER_USER + 1)]
 
     def load(self):
@@ -59,6 +61,8 @@ class Histories:
             server.run("cyr_expire", "-E", "1", "-X", "0")
         with login(server) as csync:
             self._apply(csync, {name: getattr(h, which) for name, h in self.all.items()})
+            for name in self.all:
+                self.monitor.take(which, full(csync, name))
 
     @staticmethod
     def _apply(csync, ends):
@@ -84,6 +88,9 @@ class Histories:
             for name in names:
                 history = self.all[name]
                 ours, theirs = full(one, name), full(two, name)
+                self.monitor.take("master", ours)
+                self.monitor.take("replica", theirs)
+                self.monitor.met(ours["UNIQUEID"].decode())
                 problems = history.judge(theirs, self.pair.primary.flavour != "cylinder")
                 problems += differing(ours, theirs)
                 problems += ["checksums" for value in (ours, theirs)
