@@ -234,6 +234,70 @@ START_TEST(select_while_the_mailbox_is_deleted)
 }
 END_TEST
 
+/* ---- a list of what moves ---- */
+
+#define CHILDREN 100
+#define LISTS 200
+
+struct seen {
+    int box, new;
+};
+
+static int count_cb(const struct findall_data *data, void *rock)
+{
+    struct seen *seen = rock;
+
+    if (!data || !data->mbentry) return 0;
+    seen->box += mboxname_is_prefix(data->mbentry->name, "user.alice.box");
+    seen->new += mboxname_is_prefix(data->mbentry->name, "user.alice.new");
+    return 0;
+}
+
+/* Result: 1 when half of the tree was seen. */
+static int list_tree(struct race_gate *gate, unsigned round)
+{
+    struct namespace ns;
+    extnames_t all = { 0 };
+    int r = mboxname_init_namespace(&ns, false);
+
+    extnames_add(&all, extname_of("*"));
+    race_pass(gate);
+    for (int i = 0; i < LISTS && !r; i++) {
+        struct seen seen = { 0, 0 };
+        r = mboxlist_findall(&ns, all, false, "alice", ot_alice, count_cb, &seen);
+        if (!r && (seen.box + seen.new != CHILDREN + 1 || (seen.box && seen.new))) r = IMAP_INTERNAL;
+    }
+    extnames_fini(&all);
+    return r;
+}
+
+static int rename_to_and_fro(struct race_gate *gate, unsigned round)
+{
+    int r = 0;
+
+    race_pass(gate);
+    for (unsigned i = 0; i < 8 && !r; i++)
+        r = ot_rename_to(i % 2 ? "user.alice.new" : "user.alice.box", i % 2 ? "user.alice.box" : "user.alice.new");
+    return r;
+}
+
+START_TEST(list_while_the_tree_moves)
+{
+    int a, b;
+
+    ot_must_create("user.alice");
+    ot_must_create("user.alice.box");
+    for (int i = 0; i < CHILDREN; i++) {
+        char *name = xasprintf("user.alice.box.c%03d", i);
+        ot_must_create(name);
+        free(name);
+    }
+    race_run(list_tree, rename_to_and_fro, 0, &a, &b);
+    ck_assert_int_eq(a, 0);
+    ck_assert_int_eq(b, 0);
+}
+END_TEST
+
 Suite *store_races_suite(void)
 {
     Suite *s = suite_create("store_races");
@@ -247,6 +311,7 @@ Suite *store_races_suite(void)
     tcase_add_test(tc, delivery_while_the_mailbox_is_deleted);
     tcase_add_test(tc, delivery_while_the_mailbox_moves);
     tcase_add_test(tc, select_while_the_mailbox_is_deleted);
+    tcase_add_test(tc, list_while_the_tree_moves);
     suite_add_tcase(s, tc);
     return s;
 }

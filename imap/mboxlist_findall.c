@@ -14,9 +14,11 @@
 
 #include "auth.h"
 #include "imap_err.h"
+#include "mailbox_path.h"
 #include "mboxlist_db.h"
 #include "mboxlist_find.h"
 #include "mboxlist_racl.h"
+#include "namelock.h"
 #include "names_config.h"
 #include "utf7.h"
 #include "xmalloc.h"
@@ -70,13 +72,32 @@ static int own_cmp(const void *a, const void *b)
     return (x->category > y->category) - (x->category < y->category);
 }
 
+/*
+ * Under the user's lock, so that what is done to many of the mailboxes at once is seen as a whole or not at all. What can't be locked now
+ * is read all the same.
+ */
+static int read_own(struct own_rock *rock)
+{
+    const char *userid = rock->f->userid;
+    struct namelock *lock = NULL;
+    struct buf name = BUF_INITIALIZER;
+
+    lock_name_user(userid, &name);
+    unsigned how = namelock_may_wait(buf_cstring(&name)) ? 0 : NAMELOCK_NONBLOCK;
+    (void)namelock_acquire(buf_cstring(&name), NAMELOCK_SHARED, how, &lock);
+    int r = mboxlist_usermboxtree(userid, own_cb, rock, MBOXTREE_INTERMEDIATES);
+    namelock_release(&lock);
+    buf_free(&name);
+    return r;
+}
+
 static int find_own(struct find *f)
 {
     ptrarray_t list = PTRARRAY_INITIALIZER;
     struct own_rock rock = { f, &list };
 
     if (!f->userid) return 0;
-    int r = mboxlist_usermboxtree(f->userid, own_cb, &rock, MBOXTREE_INTERMEDIATES);
+    int r = read_own(&rock);
     ptrarray_sort(&list, own_cmp);
     for (int i = 0; !r && i < ptrarray_size(&list); i++) {
         const struct own *own = ptrarray_nth(&list, i);

@@ -22,6 +22,7 @@ void sync_actions_init(struct sync_actions *actions)
     memset(actions, 0, sizeof(*actions));
     construct_hash_table(&actions->lines, 256);
     construct_hash_table(&actions->byowner, 64);
+    construct_hash_table(&actions->named, 256);
 }
 
 static void free_unit(void *p)
@@ -44,6 +45,7 @@ void sync_actions_fini(struct sync_actions *actions)
 {
     free_hash_table(&actions->lines, NULL);
     free_hash_table(&actions->byowner, NULL);
+    free_hash_table(&actions->named, NULL);
     ptrarray_fini_with(&actions->units, free_unit);
 }
 
@@ -86,6 +88,18 @@ static struct sync_unit *owner_of(struct sync_actions *actions, const char *mbox
     return unit;
 }
 
+/* Each name once in each list; a list may become very long. */
+static void add_name(struct sync_actions *actions, strarray_t *list, const char *name)
+{
+    char *key = xasprintf("%p %s", (void *)list, name);
+
+    if (!hash_lookup(key, &actions->named)) {
+        hash_insert(key, list, &actions->named);
+        strarray_append(list, name);
+    }
+    free(key);
+}
+
 static bool is_about_user(enum sync_logtype type)
 {
     return type == SYNC_LOG_USER || type == SYNC_LOG_UNUSER || type == SYNC_LOG_META || type == SYNC_LOG_SEEN ||
@@ -100,8 +114,8 @@ static struct sync_unit *add_user_line(struct sync_actions *actions, const struc
     if (line->type == SYNC_LOG_USER) unit->user = true;
     if (line->type == SYNC_LOG_UNUSER) unit->unuser = true;
     if (line->type == SYNC_LOG_META) unit->meta = true;
-    if (line->type == SYNC_LOG_SEEN) strarray_add(&unit->seen, b);
-    if (line->type == SYNC_LOG_SUB) strarray_add(&unit->subs, b);
+    if (line->type == SYNC_LOG_SEEN) add_name(actions, &unit->seen, b);
+    if (line->type == SYNC_LOG_SUB) add_name(actions, &unit->subs, b);
     return unit;
 }
 
@@ -114,10 +128,10 @@ static void shares_with_owner_of(struct sync_unit *unit, const char *mboxname)
     free(userid);
 }
 
-static void rename_touches(struct sync_unit *unit, const char *a, const char *b)
+static void rename_touches(struct sync_actions *actions, struct sync_unit *unit, const char *a, const char *b)
 {
-    strarray_add(&unit->mailboxes, a);
-    strarray_add(&unit->mailboxes, b);
+    add_name(actions, &unit->mailboxes, a);
+    add_name(actions, &unit->mailboxes, b);
     if (*unit->owner) unit->user = true;
 }
 
@@ -128,19 +142,19 @@ static struct sync_unit *add_mailbox_line(struct sync_actions *actions, const st
 
     switch (line->type) {
     case SYNC_LOG_DOUBLEMAILBOX:
-        strarray_add(&unit->mailboxes, a);
-        strarray_add(&unit->mailboxes, b);
+        add_name(actions, &unit->mailboxes, a);
+        add_name(actions, &unit->mailboxes, b);
         shares_with_owner_of(unit, b);
         break;
     case SYNC_LOG_RENAME:
         shares_with_owner_of(unit, b);
-        rename_touches(unit, a, b);
-        rename_touches(owner_of(actions, b), a, b);
+        rename_touches(actions, unit, a, b);
+        rename_touches(actions, owner_of(actions, b), a, b);
         break;
-    case SYNC_LOG_UNMAILBOX: strarray_add(&unit->unmailboxes, a); break;
-    case SYNC_LOG_QUOTA: strarray_add(&unit->quotas, a); break;
-    case SYNC_LOG_ANNOTATION: strarray_add(&unit->annotations, a); break;
-    default: strarray_add(&unit->mailboxes, a); break;
+    case SYNC_LOG_UNMAILBOX: add_name(actions, &unit->unmailboxes, a); break;
+    case SYNC_LOG_QUOTA: add_name(actions, &unit->quotas, a); break;
+    case SYNC_LOG_ANNOTATION: add_name(actions, &unit->annotations, a); break;
+    default: add_name(actions, &unit->mailboxes, a); break;
     }
     return unit;
 }

@@ -32,6 +32,7 @@ struct sync_unit {
 struct sync_actions {
     hash_table lines;
     hash_table byowner;
+    hash_table named; /* what stands in which list */
     ptrarray_t units; /* struct sync_unit, in order of first appearance */
 };
 

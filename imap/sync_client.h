@@ -132,11 +132,12 @@ struct sync_state {
     ptrarray_t seen;    /* struct sync_remote_seen */
     strarray_t subs;
     struct sync_sieve_list scripts;
+    hash_table byid, byname; /* of the folders: the first of each */
 };
 #define SYNC_STATE_INITIALIZER                                                                  \
     {                                                                                           \
         PTRARRAY_INITIALIZER, PTRARRAY_INITIALIZER, PTRARRAY_INITIALIZER, STRARRAY_INITIALIZER, \
-            SYNC_SIEVE_LIST_INITIALIZER                                                         \
+            SYNC_SIEVE_LIST_INITIALIZER, HASH_TABLE_INITIALIZER, HASH_TABLE_INITIALIZER         \
     }
 void sync_state_fini(struct sync_state *state);
 /* Ask for the state; answers are added. what: "USER", "META" with a user id. */
@@ -147,6 +148,8 @@ int sync_state_getlist(struct sync_client *sc, const char *what, const strarray_
                        struct sync_state *state);
 struct sync_remote *sync_state_find(const struct sync_state *state, const char *uniqueid);
 struct sync_remote *sync_state_byname(const struct sync_state *state, const char *name);
+/* The replica has given it another name. */
+void sync_state_rename(struct sync_state *state, struct sync_remote *remote, const char *newname);
 /* Lists of struct sync_remote_seen. */
 const struct sync_remote_seen *sync_seen_find(const ptrarray_t *list, const char *uniqueid);
 bool sync_seen_equal(const struct sync_remote_seen *a, const struct sync_remote_seen *b);

@@ -4,20 +4,20 @@
  *
  * A mailbox is known by its UNIQUEID. One that the replica has under another name is
  * renamed there, also when its old name belongs to somebody else; it is never
- * deleted and uploaded again. Who has a name that another one needs makes room first, by a
- * name beside it, so no message is absent from the replica while names change.
+ * deleted and uploaded again, so no message is absent from the replica while names change
+ * (sync_client_renames.c).
  * What only the replica has is in sync_client_absent.c.
  */
 #include <config.h>
 
 #include "sync_client.h"
 #include "sync_client_absent.h"
+#include "sync_client_renames.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend.h"
 #include "imap_err.h"
 #include "mailbox.h"
 #include "mboxlist.h"
@@ -27,22 +27,6 @@
 #include "xsyslog.h"
 
 /* ---- matching ---- */
-
-struct rename {
-    char *oldname, *newname, *partition;
-    uint32_t uidvalidity;
-    bool done;
-};
-
-static void rename_free(void *p)
-{
-    struct rename *ren = p;
-
-    free(ren->oldname);
-    free(ren->newname);
-    free(ren->partition);
-    free(ren);
-}
 
 static bool is_intermediate(const mbentry_t *mbentry)
 {
@@ -77,7 +61,7 @@ static int find_moved(struct sync_client *sc, const ptrarray_t *mbentries, struc
 }
 
 static void match(struct sync_client *sc, const ptrarray_t *mbentries, struct sync_state *state,
-                  ptrarray_t *renames)
+                  struct sync_renames *renames)
 {
     for (int i = 0; i < ptrarray_size(mbentries); i++) {
         const mbentry_t *mbentry = ptrarray_nth(mbentries, i);
@@ -89,202 +73,26 @@ static void match(struct sync_client *sc, const ptrarray_t *mbentries, struct sy
         remote->mark = true;
         if (!strcmp(f->name, mbentry->name) && f->partition && !strcmp(f->partition, partition))
             continue;
-        struct rename *ren = xzmalloc(sizeof(*ren));
-        ren->oldname = xstrdup(f->name);
-        ren->newname = xstrdup(mbentry->name);
-        ren->partition = xstrdup(partition);
-        ren->uidvalidity = mbentry->uidvalidity;
-        ptrarray_append(renames, ren);
+        sync_renames_add(renames, f->name, mbentry->name, partition, mbentry->uidvalidity);
     }
-}
-
-/* ---- renames ---- */
-
-/*
- * Renames that belong together. A replica that can do several in one transaction gets them all at the end; another one, each as it
- * comes.
- */
-struct batch {
-    struct sync_client *sc;
-    struct dlist *list; /* NULL: each by itself */
-};
-
-static void batch_begin(struct batch *batch, struct sync_client *sc)
-{
-    batch->sc = sc;
-    batch->list = NULL;
-    if (sc->backend && backend_has(sc->backend, BACKEND_CAPA_RENAMES))
-        batch->list = dlist_newlist(NULL, sc->localonly ? "LOCAL_RENAMES" : "RENAMES");
-}
-
-static int batch_end(struct batch *batch, int r)
-{
-    if (batch->list && batch->list->head && !r)
-        r = sync_client_command(batch->sc, "APPLY", batch->list, NULL, NULL);
-    else
-        dlist_free(&batch->list);
-    batch->list = NULL;
-    return r;
-}
-
-static int do_rename(struct batch *batch, const char *oldname, const char *newname,
-                     const char *partition, uint32_t uidvalidity)
-{
-    struct sync_client *sc = batch->sc;
-    const char *cmd = sc->localonly ? "LOCAL_RENAME" : "RENAME";
-    struct dlist *kl = dlist_newkvlist(batch->list, batch->list ? NULL : cmd);
-
-    sync_client_say(sc, "%s %s -> %s (%s)", cmd, oldname, newname, partition);
-    dlist_setatom(kl, "OLDMBOXNAME", oldname);
-    dlist_setatom(kl, "NEWMBOXNAME", newname);
-    dlist_setatom(kl, "PARTITION", partition);
-    dlist_setnum32(kl, "UIDVALIDITY", uidvalidity);
-    return batch->list ? 0 : sync_client_command(sc, "APPLY", kl, NULL, NULL);
-}
-
-static bool is_used(const struct sync_state *state, const ptrarray_t *mbentries, const char *name)
-{
-    if (sync_state_byname(state, name)) return true;
-    for (int i = 0; i < ptrarray_size(mbentries); i++) {
-        const mbentry_t *mbentry = ptrarray_nth(mbentries, i);
-        if (!strcmp(mbentry->name, name)) return true;
-    }
-    return false;
-}
-
-/*
- * A name beside that one, for a mailbox that must make room. It is one of the user's own, so the messages can be
- * seen there all the time; the next round, or the next run, finds the mailbox by its UNIQUEID.
- */
-static char *spare_name(const struct sync_state *state, const ptrarray_t *mbentries,
-                        const char *name, const char *uniqueid)
-{
-    for (unsigned n = 0;; n++) {
-        char *spare = xasprintf("%s~%.8s", name, uniqueid);
-        if (n) {
-            char *numbered = xasprintf("%s-%u", spare, n);
-            free(spare);
-            spare = numbered;
-        }
-        if (!is_used(state, mbentries, spare)) return spare;
-        free(spare);
-    }
-}
-
-/* An INBOX leads to the files of its user: it is never in the way, and makes no room. */
-static int make_room(struct batch *batch, const ptrarray_t *mbentries, struct sync_state *state,
-                     struct sync_remote *occupant)
-{
-    struct sync_folder *f = &occupant->folder;
-    if (mboxname_isusermailbox(f->name, true)) return IMAP_MAILBOX_MOVED;
-    char *spare = spare_name(state, mbentries, f->name, f->uniqueid);
-    int r = do_rename(batch, f->name, spare, f->partition, f->uidvalidity);
-
-    if (r) {
-        free(spare);
-        return r;
-    }
-    free(f->name);
-    f->name = spare;
-    return 0;
-}
-
-static struct rename *rename_from(const ptrarray_t *renames, const char *oldname)
-{
-    for (int i = 0; i < ptrarray_size(renames); i++) {
-        struct rename *ren = ptrarray_nth(renames, i);
-        if (!ren->done && !strcmp(ren->oldname, oldname)) return ren;
-    }
-    return NULL;
-}
-
-/* One that is done now or need not wait: the name is free, or who has it has nowhere to go. */
-static int try_rename(struct batch *batch, const ptrarray_t *mbentries, struct sync_state *state,
-                      const ptrarray_t *renames, struct rename *ren)
-{
-    const struct rename *other = rename_from(renames, ren->newname);
-    if (other && other != ren) return 0;
-    struct sync_remote *occupant = other ? NULL : sync_state_byname(state, ren->newname);
-    int r = occupant ? make_room(batch, mbentries, state, occupant) : 0;
-
-    if (!r) r = do_rename(batch, ren->oldname, ren->newname, ren->partition, ren->uidvalidity);
-    if (r) return r;
-    ren->done = true;
-    struct sync_remote *moved = sync_state_byname(state, ren->oldname);
-    if (moved) {
-        free(moved->folder.name);
-        moved->folder.name = xstrdup(ren->newname);
-    }
-    return 0;
-}
-
-/* Mailboxes that change names in a ring: one of them makes room for the others. */
-static int open_ring(struct batch *batch, const ptrarray_t *mbentries, struct sync_state *state,
-                     const ptrarray_t *renames)
-{
-    for (int i = 0; i < ptrarray_size(renames); i++) {
-        struct rename *ren = ptrarray_nth(renames, i);
-        struct sync_remote *remote = ren->done ? NULL : sync_state_byname(state, ren->oldname);
-        if (!remote || mboxname_isusermailbox(ren->oldname, true)) continue;
-        int r = make_room(batch, mbentries, state, remote);
-        if (r) return r;
-        free(ren->oldname);
-        ren->oldname = xstrdup(remote->folder.name);
-        return 0;
-    }
-    syslog(LOG_ERR, "failed to order folders correctly");
-    return IMAP_MAILBOX_MOVED;
-}
-
-static int order_renames(struct batch *batch, const ptrarray_t *mbentries,
-                         struct sync_state *state, const ptrarray_t *renames)
-{
-    int left = ptrarray_size(renames);
-
-    while (left) {
-        int before = left;
-        for (int i = 0; i < ptrarray_size(renames); i++) {
-            struct rename *ren = ptrarray_nth(renames, i);
-            if (ren->done) continue;
-            int r = try_rename(batch, mbentries, state, renames, ren);
-            if (r) return r;
-            left -= ren->done;
-        }
-        if (left < before) continue;
-        int r = open_ring(batch, mbentries, state, renames);
-        if (r) return r;
-    }
-    return 0;
-}
-
-static int do_renames(struct sync_client *sc, const ptrarray_t *mbentries, struct sync_state *state,
-                      const ptrarray_t *renames, bool *againp)
-{
-    struct batch batch;
-
-    if (!ptrarray_size(renames)) return 0;
-    *againp = true;
-    batch_begin(&batch, sc);
-    return batch_end(&batch, order_renames(&batch, mbentries, state, renames));
 }
 
 /* ---- the set ---- */
 
 /* Ours beside the other one, then the two change places. */
-static int make_beside(struct sync_client *sc, const ptrarray_t *mbentries,
-                       const mbentry_t *mbentry, struct sync_state *state,
+static int make_beside(struct sync_client *sc, const mbentry_t *mbentry, struct sync_state *state,
                        struct sync_remote *occupant, struct sync_sent *sent)
 {
     const char *partition = sync_target_partition(sc, mbentry);
-    struct batch places;
-    char *beside = spare_name(state, mbentries, mbentry->name, mbentry->uniqueid);
+    struct sync_batch places;
+    char *beside = sync_spare_name(state, mbentry->name, mbentry->uniqueid);
     int r = sync_do_mailbox_as(sc, mbentry, beside, NULL, sent);
 
     if (!r) {
-        batch_begin(&places, sc);
-        r = make_room(&places, mbentries, state, occupant);
-        if (!r) r = do_rename(&places, beside, mbentry->name, partition, mbentry->uidvalidity);
-        r = batch_end(&places, r);
+        sync_batch_begin(&places, sc, state);
+        r = sync_batch_make_room(&places, occupant);
+        if (!r) r = sync_batch_rename(&places, beside, mbentry->name, partition, mbentry->uidvalidity);
+        r = sync_batch_end(&places, r);
     }
     free(beside);
     return r;
@@ -294,8 +102,8 @@ static int make_beside(struct sync_client *sc, const ptrarray_t *mbentries,
  * Another mailbox has the name on the replica, and ours is not there; its messages are in ours by now. Ours is made of
  * the messages that the replica has. An INBOX has no place beside it: the replica must be able to replace it, which 3.6.1 refuses.
  */
-static int do_beside(struct sync_client *sc, const ptrarray_t *mbentries, const mbentry_t *mbentry,
-                     struct sync_state *state, struct sync_remote *occupant, struct sync_sent *sent)
+static int do_beside(struct sync_client *sc, const mbentry_t *mbentry, struct sync_state *state,
+                     struct sync_remote *occupant, struct sync_sent *sent)
 {
     ptrarray_t one = PTRARRAY_INITIALIZER;
 
@@ -305,12 +113,11 @@ static int do_beside(struct sync_client *sc, const ptrarray_t *mbentries, const 
     if (r) return r;
     if (mboxname_isusermailbox(mbentry->name, true))
         return sync_do_mailbox_as(sc, mbentry, NULL, occupant->folder.uniqueid, sent);
-    return make_beside(sc, mbentries, mbentry, state, occupant, sent);
+    return make_beside(sc, mbentry, state, occupant, sent);
 }
 
 struct update {
     struct sync_client *sc;
-    const ptrarray_t *mbentries;
     struct sync_state *state;
     struct sync_sent *sent;
     ptrarray_t again; /* struct item: not up to date yet */
@@ -387,7 +194,7 @@ static void update_one(struct update *u, const mbentry_t *mbentry, bool *againp)
         begin_one(u, mbentry, remote);
         return;
     }
-    int r = do_beside(sc, u->mbentries, mbentry, u->state, occupant, u->sent);
+    int r = do_beside(sc, mbentry, u->state, occupant, u->sent);
     if (!r) *againp = true;
     ended(u, mbentry, r);
 }
@@ -395,7 +202,7 @@ static void update_one(struct update *u, const mbentry_t *mbentry, bool *againp)
 static int update_all(struct sync_client *sc, const ptrarray_t *mbentries, struct sync_state *state,
                       struct sync_sent *sent, bool *againp)
 {
-    struct update u = { .sc = sc, .mbentries = mbentries, .state = state, .sent = sent };
+    struct update u = { .sc = sc, .state = state, .sent = sent };
 
     for (int i = 0; i < ptrarray_size(mbentries) && !sc->broken; i++) {
         update_one(&u, ptrarray_nth(mbentries, i), againp);
@@ -411,7 +218,7 @@ int sync_do_folders(struct sync_client *sc, const ptrarray_t *mbentries, struct 
                     bool candelete, bool *againp)
 {
     struct sync_sent sent;
-    ptrarray_t renames = PTRARRAY_INITIALIZER;
+    struct sync_renames renames = SYNC_RENAMES_INITIALIZER;
     int undecided = 0;
 
     *againp = false;
@@ -423,13 +230,16 @@ int sync_do_folders(struct sync_client *sc, const ptrarray_t *mbentries, struct 
     /* what is deleted may have messages that are in others now */
     if (!r) r = sync_do_reserve(sc, mbentries, state, &sent);
     if (!r) r = sync_absent_remove(sc, state, SYNC_FATE_DELETE);
-    if (!r) r = do_renames(sc, mbentries, state, &renames, againp);
+    if (!r && ptrarray_size(&renames.list)) {
+        *againp = true;
+        r = sync_renames_do(sc, state, &renames);
+    }
     if (!r && !*againp) {
         r = update_all(sc, mbentries, state, &sent, candelete ? againp : NULL);
         if (!r) r = sync_absent_remove(sc, state, SYNC_FATE_LATE);
         if (!r && sync_absent_merged(state)) *againp = true;
     }
-    ptrarray_fini_with(&renames, rename_free);
+    sync_renames_fini(&renames);
     sync_sent_fini(&sent);
     return r ? r : undecided;
 }

@@ -58,10 +58,17 @@ void sync_state_fini(struct sync_state *state)
     sync_seen_fini(&state->seen);
     strarray_fini(&state->subs);
     sync_sieve_list_fini(&state->scripts);
+    free_hash_table(&state->byid, NULL);
+    free_hash_table(&state->byname, NULL);
     *state = (struct sync_state)SYNC_STATE_INITIALIZER;
 }
 
 /* ---- lines ---- */
+
+static void note_first(hash_table *table, const char *key, struct sync_remote *remote)
+{
+    if (!hash_lookup(key, table)) hash_insert(key, remote, table);
+}
 
 static int add_mailbox(struct sync_state *state, const struct dlist *kl)
 {
@@ -74,6 +81,8 @@ static int add_mailbox(struct sync_state *state, const struct dlist *kl)
     }
     remote->folder.records = NULL; /* would point into the dlist */
     ptrarray_append(&state->folders, remote);
+    note_first(&state->byid, remote->folder.uniqueid, remote);
+    note_first(&state->byname, remote->folder.name, remote);
     return 0;
 }
 
@@ -190,18 +199,20 @@ bool sync_seen_equal(const struct sync_remote_seen *a, const struct sync_remote_
 
 struct sync_remote *sync_state_find(const struct sync_state *state, const char *uniqueid)
 {
-    for (int i = 0; uniqueid && i < ptrarray_size(&state->folders); i++) {
-        struct sync_remote *remote = ptrarray_nth(&state->folders, i);
-        if (!strcmp(remote->folder.uniqueid, uniqueid)) return remote;
-    }
-    return NULL;
+    return uniqueid ? hash_lookup(uniqueid, &state->byid) : NULL;
 }
 
 struct sync_remote *sync_state_byname(const struct sync_state *state, const char *name)
 {
-    for (int i = 0; i < ptrarray_size(&state->folders); i++) {
-        struct sync_remote *remote = ptrarray_nth(&state->folders, i);
-        if (remote->fate != SYNC_FATE_GONE && !strcmp(remote->folder.name, name)) return remote;
-    }
-    return NULL;
+    struct sync_remote *remote = hash_lookup(name, &state->byname);
+
+    return remote && remote->fate != SYNC_FATE_GONE ? remote : NULL;
+}
+
+void sync_state_rename(struct sync_state *state, struct sync_remote *remote, const char *newname)
+{
+    if (hash_lookup(remote->folder.name, &state->byname) == remote) hash_del(remote->folder.name, &state->byname);
+    free(remote->folder.name);
+    remote->folder.name = xstrdup(newname);
+    hash_insert(newname, remote, &state->byname);
 }

@@ -28,13 +28,16 @@ class Relay:
     "before" it is passed on, with "half" of it passed on, or "after" the server has answered, the answer being lost.
     on_cut is called first, to kill somebody. on_command is called with each command before it is passed on; what on_answer gives
     of a command (of none: the banner) and its answer is passed on in the place of the answer.
+    timeout: seconds for an answer.
     commands: what came; octets: what both sides sent. What a callback raises ends the connection, and close() raises it again.
     """
 
-    def __init__(self, path, target, cut_at=None, where="before", on_cut=None, on_command=None, on_answer=None):
+    def __init__(self, path, target, cut_at=None, where="before", on_cut=None, on_command=None, on_answer=None,
+                 timeout=60):
         self.path, self.target = path, target
         self.cut_at, self.where = cut_at, where
         self.on_cut, self.on_command, self.on_answer = on_cut, on_command, on_answer
+        self.timeout = timeout
         self.octets = 0
         self.problem = None
         self.commands = []
@@ -74,7 +77,7 @@ class Relay:
     def _serve(self, client):
         """Client and server take turns, so one thread is enough: a command, then its answer."""
         server = socket.socket(socket.AF_UNIX)
-        server.settimeout(60)
+        server.settimeout(self.timeout)
         try:
             server.connect(self.target)
             self._talk(client, client.makefile("rb"), server, server.makefile("rb"))
