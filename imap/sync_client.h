@@ -42,6 +42,7 @@ struct sync_client {
 
     struct backend *backend; /* NULL: not connected */
     bool isimap, sieve_mailbox, broken;
+    hash_table unsettled; /* by user: how the lists of folders differed when a comparison left them so */
     bool sieve_files; /* scripts that are files go by command, also where others are a mailbox */
     unsigned tagno;
     ptrarray_t posted;            /* commands whose answers have not been read */
@@ -133,11 +134,13 @@ struct sync_state {
     strarray_t subs;
     struct sync_sieve_list scripts;
     hash_table byid, byname; /* of the folders: the first of each */
+    char *digest;            /* of the names of the user's folders, if it was asked for */
 };
 #define SYNC_STATE_INITIALIZER                                                                  \
     {                                                                                           \
         PTRARRAY_INITIALIZER, PTRARRAY_INITIALIZER, PTRARRAY_INITIALIZER, STRARRAY_INITIALIZER, \
-            SYNC_SIEVE_LIST_INITIALIZER, HASH_TABLE_INITIALIZER, HASH_TABLE_INITIALIZER         \
+            SYNC_SIEVE_LIST_INITIALIZER, HASH_TABLE_INITIALIZER, HASH_TABLE_INITIALIZER,        \
+            NULL                                                                                \
     }
 void sync_state_fini(struct sync_state *state);
 /* Ask for the state; answers are added. what: "USER", "META" with a user id. */
@@ -146,6 +149,8 @@ int sync_state_get(struct sync_client *sc, const char *what, const char *arg,
 /* The same for "MAILBOXES" or "UNIQUEIDS" and a list. */
 int sync_state_getlist(struct sync_client *sc, const char *what, const strarray_t *args,
                        struct sync_state *state);
+/* "MAILBOXES", and, where it is told, the digest of the names of the user's folders. */
+int sync_state_getnamed(struct sync_client *sc, const strarray_t *names, const char *userid, struct sync_state *state);
 struct sync_remote *sync_state_find(const struct sync_state *state, const char *uniqueid);
 struct sync_remote *sync_state_byname(const struct sync_state *state, const char *name);
 /* The replica has given it another name. */
@@ -251,6 +256,13 @@ int sync_verify_usage(struct sync_client *sc, const char *userid);
 int sync_do_user(struct sync_client *sc, const char *userid);
 /* One set; names are internal. */
 int sync_do_mailboxes(struct sync_client *sc, const strarray_t *names);
+/*
+ * The same for mailboxes of one user. When a mailbox exists at one end only, or (where the replica tells a digest) the folders of the user have other
+ * names there, *whole becomes true, nothing is done, and sync_do_user is to be called, and then sync_note_unsettled: what that has left as it was
+ * makes nothing whole again until it changes.
+ */
+int sync_do_mailboxes_of(struct sync_client *sc, const char *userid, const strarray_t *names, bool *whole);
+int sync_note_unsettled(struct sync_client *sc, const char *userid, const strarray_t *names);
 int sync_do_unuser(struct sync_client *sc, const char *userid);
 /* The sync locks of all owners of these mailboxes, in the order of the owners' names. */
 int sync_lock_owners(struct sync_client *sc, const strarray_t *names, ptrarray_t *locks);

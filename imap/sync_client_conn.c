@@ -466,6 +466,7 @@ void sync_client_fini(struct sync_client *sc)
     ptrarray_fini(&sc->posted);
     buf_free(&sc->answer);
     buf_free(&sc->errtext);
+    free_hash_table(&sc->unsettled, free);
 }
 
 /* ---- the sync lock ---- */

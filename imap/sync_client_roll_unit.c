@@ -148,12 +148,43 @@ static int one_by_one(struct work *w, const strarray_t *names)
     return 0;
 }
 
+/* A folder that only one end has is a sign that more may be missing (handbook 07 W040). */
+static int do_own(struct work *w, const strarray_t *names)
+{
+    const char *owner = w->unit->owner;
+    bool whole = false;
+    int r = sync_do_mailboxes_of(w->sc, owner, names, &whole);
+
+    if (r || !whole) return r;
+    syslog(LOG_NOTICE, "Promoting: folders at one end only -> USER %s", owner);
+    r = do_user(w);
+    return r ? r : sync_note_unsettled(w->sc, owner, names);
+}
+
+static int do_set(struct work *w, const strarray_t *names)
+{
+    strarray_t own = STRARRAY_INITIALIZER, others = STRARRAY_INITIALIZER;
+
+    for (int i = 0; i < strarray_size(names); i++) {
+        const char *name = strarray_nth(names, i);
+        char *userid = mboxname_to_userid(name);
+        bool is_own = w->exists && w->promote && !strcmpnull(userid, w->unit->owner);
+        strarray_append(is_own ? &own : &others, name);
+        free(userid);
+    }
+    int r = strarray_size(&own) ? do_own(w, &own) : 0;
+    if (!r && strarray_size(&others)) r = sync_do_mailboxes(w->sc, &others);
+    strarray_fini(&own);
+    strarray_fini(&others);
+    return r;
+}
+
 static int do_mailboxes(struct work *w)
 {
     strarray_t names = STRARRAY_INITIALIZER;
 
     known_names(w, &w->unit->mailboxes, &names);
-    int r = strarray_size(&names) ? sync_do_mailboxes(w->sc, &names) : 0;
+    int r = do_set(w, &names);
     if (r && !w->sc->broken) {
         if (!w->exists && strarray_size(&names) > 1)
             r = one_by_one(w, &names);

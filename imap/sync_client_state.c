@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend.h"
 #include "imap_err.h"
 #include "quota_codec.h"
 #include "sync_name.h"
@@ -60,6 +61,7 @@ void sync_state_fini(struct sync_state *state)
     sync_sieve_list_fini(&state->scripts);
     free_hash_table(&state->byid, NULL);
     free_hash_table(&state->byname, NULL);
+    free(state->digest);
     *state = (struct sync_state)SYNC_STATE_INITIALIZER;
 }
 
@@ -145,12 +147,23 @@ static int add_script(struct sync_state *state, const struct dlist *kl)
     return 0;
 }
 
+static int add_digest(struct sync_state *state, const struct dlist *kl)
+{
+    const char *digest;
+
+    if (!dlist_getatom(kl, "DIGEST", &digest)) return IMAP_PROTOCOL_BAD_PARAMETERS;
+    free(state->digest);
+    state->digest = xstrdup(digest);
+    return 0;
+}
+
 static const struct {
     const char *name;
     int (*add)(struct sync_state *state, const struct dlist *dl);
 } kinds[] = {
     { "MAILBOX", add_mailbox }, { "QUOTA", add_quota },  { "SEEN", add_seen },
     { "LSUB", add_subs },       { "SIEVE", add_script },
+    { "FOLDERS", add_digest },
 };
 
 static int state_line(struct sync_client *sc, struct dlist **dlp, void *rock)
@@ -172,14 +185,33 @@ int sync_state_get(struct sync_client *sc, const char *what, const char *arg,
     return r == IMAP_MAILBOX_NONEXISTENT ? 0 : r;
 }
 
-int sync_state_getlist(struct sync_client *sc, const char *what, const strarray_t *args,
-                       struct sync_state *state)
+static struct dlist *question(const char *what, const strarray_t *args)
 {
     struct dlist *list = dlist_newlist(NULL, what);
 
     for (int i = 0; i < strarray_size(args); i++) dlist_setatom(list, NULL, strarray_nth(args, i));
+    return list;
+}
+
+static int ask(struct sync_client *sc, struct dlist *list, struct sync_state *state)
+{
     int r = sync_client_command(sc, "GET", list, state_line, state);
+
     return r == IMAP_MAILBOX_NONEXISTENT ? 0 : r;
+}
+
+int sync_state_getlist(struct sync_client *sc, const char *what, const strarray_t *args,
+                       struct sync_state *state)
+{
+    return ask(sc, question(what, args), state);
+}
+
+int sync_state_getnamed(struct sync_client *sc, const strarray_t *names, const char *userid, struct sync_state *state)
+{
+    struct dlist *list = question("MAILBOXES", names);
+
+    if (backend_has(sc->backend, BACKEND_CAPA_FOLDERS)) dlist_setatom(dlist_newkvlist(list, NULL), "FOLDERS", userid);
+    return ask(sc, list, state);
 }
 
 const struct sync_remote_seen *sync_seen_find(const ptrarray_t *list, const char *uniqueid)

@@ -21,6 +21,7 @@
 #include "mboxname.h"
 #include "mbtype.h"
 #include "namelock.h"
+#include "sync_folderlist.h"
 #include "xsyslog.h"
 
 #define MAX_ROUNDS 5
@@ -165,20 +166,93 @@ void sync_unlock_owners(ptrarray_t *locks)
     ptrarray_fini_with(locks, unlock);
 }
 
-static int mailboxes_round(struct sync_client *sc, const strarray_t *names, bool *againp)
+/* ---- mailboxes that only one end has ---- */
+
+/* Of the mailboxes that were asked for. */
+static void only_one_has(const ptrarray_t *entries, const struct sync_state *state, struct buf *how)
+{
+    hash_table here;
+
+    construct_hash_table(&here, 64);
+    for (int i = 0; i < ptrarray_size(entries); i++) {
+        const mbentry_t *mbentry = ptrarray_nth(entries, i);
+        hash_insert(mbentry->uniqueid, (void *)mbentry, &here);
+        if (!(mbentry->mbtype & MBTYPE_INTERMEDIATE) && !sync_state_find(state, mbentry->uniqueid))
+            buf_printf(how, " -%s", mbentry->uniqueid);
+    }
+    for (int i = 0; i < ptrarray_size(&state->folders); i++) {
+        const struct sync_folder *f = &((struct sync_remote *)ptrarray_nth(&state->folders, i))->folder;
+        if (!(f->mbtype & MBTYPE_INTERMEDIATE) && !mboxname_isdeletedmailbox(f->name, NULL) && !hash_lookup(f->uniqueid, &here))
+            buf_printf(how, " +%s", f->uniqueid);
+    }
+    free_hash_table(&here, NULL);
+}
+
+/* How the ends differ; empty: they do not, as far as can be seen. Partitions are not looked at: one that is offline hides no mailbox. */
+static int find_onesided(struct sync_client *sc, const char *userid, const ptrarray_t *entries, const struct sync_state *state,
+                         struct buf *how)
+{
+    const char *theirs = state->digest;
+    char ours[SYNC_FOLDERLIST_HEX];
+
+    if (!theirs) {
+        only_one_has(entries, state, how);
+        return 0;
+    }
+    int r = sync_folderlist_digest(userid, sc->sieve_mailbox, ours);
+    if (!r && strcmp(ours, theirs) != 0) buf_printf(how, "%s %s", ours, theirs);
+    return r;
+}
+
+static int check_whole(struct sync_client *sc, const char *userid, const ptrarray_t *entries, const struct sync_state *state,
+                       bool *whole)
+{
+    struct buf how = BUF_INITIALIZER;
+    int r = find_onesided(sc, userid, entries, state, &how);
+
+    if (!r) *whole = buf_len(&how) && strcmpnull(hash_lookup(userid, &sc->unsettled), buf_cstring(&how)) != 0;
+    buf_free(&how);
+    return r;
+}
+
+int sync_note_unsettled(struct sync_client *sc, const char *userid, const strarray_t *names)
 {
     struct sync_state state = SYNC_STATE_INITIALIZER;
     ptrarray_t entries = PTRARRAY_INITIALIZER;
-    int r = sync_state_getlist(sc, "MAILBOXES", names, &state);
+    struct buf how = BUF_INITIALIZER;
+    int r = sync_state_getnamed(sc, names, userid, &state);
 
     if (!r) r = sync_local_named(sc, names, &entries);
-    if (!r) r = sync_do_folders(sc, &entries, &state, false, againp);
+    if (!r) r = find_onesided(sc, userid, &entries, &state, &how);
+    free(hash_del(userid, &sc->unsettled));
+    if (!r && buf_len(&how)) {
+        syslog(LOG_NOTICE, "SYNCNOTICE: folders of %s differ after a comparison", userid);
+        hash_insert(userid, buf_release(&how), &sc->unsettled);
+    }
+    sync_state_fini(&state);
+    sync_local_fini(&entries);
+    buf_free(&how);
+    return r;
+}
+
+/* ---- a set of mailboxes, round by round ---- */
+
+/* userid, whole: see sync_do_mailboxes_of; or NULL. */
+static int mailboxes_round(struct sync_client *sc, const strarray_t *names, const char *userid, bool *whole, bool *againp)
+{
+    struct sync_state state = SYNC_STATE_INITIALIZER;
+    ptrarray_t entries = PTRARRAY_INITIALIZER;
+    int r = userid ? sync_state_getnamed(sc, names, userid, &state) : sync_state_getlist(sc, "MAILBOXES", names, &state);
+
+    if (!r) r = sync_local_named(sc, names, &entries);
+    if (!r && userid) r = check_whole(sc, userid, &entries, &state, whole);
+    if (!r && !(userid && *whole)) r = sync_do_folders(sc, &entries, &state, false, againp);
     sync_state_fini(&state);
     sync_local_fini(&entries);
     return r;
 }
 
-int sync_do_mailboxes(struct sync_client *sc, const strarray_t *names)
+static int do_mailboxes(struct sync_client *sc, const strarray_t *names, const char *userid, bool *whole)
 {
     ptrarray_t locks = PTRARRAY_INITIALIZER;
     char *joined = strarray_join(names, " ");
@@ -188,7 +262,7 @@ int sync_do_mailboxes(struct sync_client *sc, const strarray_t *names)
     for (int round = 0; round < MAX_ROUNDS && again && !r; round++) {
         again = false;
         sync_client_say(sc, "MAILBOXES %s", joined);
-        r = mailboxes_round(sc, names, &again);
+        r = mailboxes_round(sc, names, round ? NULL : userid, whole, &again);
     }
     if (!r && again) {
         syslog(LOG_ERR, "failed to settle renames after %d tries!", MAX_ROUNDS);
@@ -197,4 +271,15 @@ int sync_do_mailboxes(struct sync_client *sc, const strarray_t *names)
     sync_unlock_owners(&locks);
     free(joined);
     return r;
+}
+
+int sync_do_mailboxes(struct sync_client *sc, const strarray_t *names)
+{
+    return do_mailboxes(sc, names, NULL, NULL);
+}
+
+int sync_do_mailboxes_of(struct sync_client *sc, const char *userid, const strarray_t *names, bool *whole)
+{
+    *whole = false;
+    return do_mailboxes(sc, names, userid, whole);
 }

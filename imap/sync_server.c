@@ -80,6 +80,7 @@ static void put_banner(struct server *s)
     if (!capa_is_disabled("X-ROLE")) prot_puts(s->out, "* X-ROLE\r\n");
     if (!capa_is_disabled("X-USAGE")) prot_puts(s->out, "* X-USAGE\r\n");
     if (!capa_is_disabled("X-SIEVEFILES")) prot_puts(s->out, "* X-SIEVEFILES\r\n");
+    if (!capa_is_disabled("X-FOLDERS")) prot_puts(s->out, "* X-FOLDERS\r\n");
     prot_printf(s->out, "* OK %s Cyrus sync server %s\r\n", config_servername, cyrus_version());
     buf_free(&mechs);
 }

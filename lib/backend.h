@@ -51,6 +51,7 @@ enum backend_capa {
     BACKEND_CAPA_ROLE = 1 << 22,         /* primary and replica of a pair (the same) */
     BACKEND_CAPA_USAGE = 1 << 23,        /* usage as it was counted there (the same) */
     BACKEND_CAPA_SIEVEFILES = 1 << 24,   /* scripts that are files beside those of a mailbox (the same) */
+    BACKEND_CAPA_FOLDERS = 1 << 25,      /* a digest of the names of a user's folders (the same) */
 };
 
 struct backend_protocol; /* backend_protocol.h: banner, capability, STARTTLS, AUTH, COMPRESS, NOOP, LOGOUT of one protocol */

@@ -37,6 +37,7 @@ static const struct backend_capaname imap_capas[] = {
     { "X-ROLE", BACKEND_CAPA_ROLE, NULL },
     { "X-USAGE", BACKEND_CAPA_USAGE, NULL },
     { "X-SIEVEFILES", BACKEND_CAPA_SIEVEFILES, NULL },
+    { "X-FOLDERS", BACKEND_CAPA_FOLDERS, NULL },
     { NULL, 0, NULL },
 };
 
@@ -53,6 +54,7 @@ static const struct backend_capaname csync_capas[] = {
     { "X-ROLE", BACKEND_CAPA_ROLE, NULL },
     { "X-USAGE", BACKEND_CAPA_USAGE, NULL },
     { "X-SIEVEFILES", BACKEND_CAPA_SIEVEFILES, NULL },
+    { "X-FOLDERS", BACKEND_CAPA_FOLDERS, NULL },
     { NULL, 0, NULL },
 };
 

@@ -7,6 +7,7 @@ import pytest
 
 from cyltest import Pair
 from cyltest.folders import CONF, Watch, contents, do, every, fill, guid, message, names, other_identity, ready
+from cyltest.rolling import write_log
 from cyltest.syncdata import assert_same
 
 SERVICES = ("imap", "lmtp", "csync")
@@ -89,6 +90,22 @@ def test_names_change_hands_with_a_361_replica(ours, debian):
     do(ours, "RENAME INBOX.Work INBOX.D", "RENAME INBOX.D INBOX.E")
     fill(ours, "INBOX.Work", 8)
     assert meet(pair).uploaded == [guid(message(8))]
+
+
+def test_one_sided_folder_with_a_361_replica(ours, debian):
+    """It tells no digest of the names of folders; the item that names one that is not there is enough."""
+    pair = begin(ours, debian)
+    fill(ours, "INBOX.Home", 5)
+    meet(pair)
+    do(debian, "DELETE INBOX.Work", "DELETE INBOX.Home")
+    watch = Watch(pair)
+    watch.run("-R", "-f", write_log(ours, ["MAILBOX user.anna.Work"], name="one"))
+    assert watch.commands.count("GET USER anna") >= 1 and watch.uploaded == []
+    assert names(debian) == names(ours)
+    assert_same(ours, debian)
+    watch = Watch(pair)
+    watch.run("-R", "-f", write_log(ours, ["MAILBOX user.anna.Home"], name="two"))
+    assert watch.changes() == [] and "GET USER anna" not in watch.commands
 
 
 # ---- 3.6.1 is the master ----
