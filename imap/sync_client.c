@@ -38,6 +38,7 @@
 #include "sync_client_channel.h"
 #include "sync_client_compare.h"
 #include "sync_client_items.h"
+#include "sync_client_ping.h"
 #include "sync_client_roll.h"
 #include "times.h"
 #include "txn.h"
@@ -58,6 +59,7 @@ static const char usage_text[] =
     "  --status -u USER...  how far behind the replicas of these users are (--ask: ask the replicas)\n"
     "  --forget        give up the channel of -n: its events and files are thrown away (--force: although\n"
     "                  sync_log_channels names it)\n"
+    "  --ping          is the replica there, does it let us in, what is it? Changes nothing\n"
     "  -v  a line for each action (-v -v: the protocol too)   -l  log actions\n"
     "  -S  replica (sync_host)       -n  channel              -p  partition on the replica\n"
     "  -f  names from a file (-r, -R: the log to read, once)  -z  insist on compression\n"
@@ -70,7 +72,7 @@ static const char usage_text[] =
     "  with --compare: --since TIME  leave out who was equal in this time (7d)\n"
     "  --rate N  compare no more messages a second     --wait N  seconds in which a difference may go away (0)\n";
 
-enum mode { MODE_NONE, MODE_USER, MODE_MAILBOX, MODE_META, MODE_ALL, MODE_ROLL, MODE_STATUS, MODE_COMPARE, MODE_FORGET };
+enum mode { MODE_NONE, MODE_USER, MODE_MAILBOX, MODE_META, MODE_ALL, MODE_ROLL, MODE_STATUS, MODE_COMPARE, MODE_FORGET, MODE_PING };
 
 struct run {
     struct sync_client sc;
@@ -128,6 +130,7 @@ static void status_mode(struct run *run)
 #define OPT_FORGET 263
 #define OPT_FORCE 264
 #define OPT_ASK 265
+#define OPT_PING 266
 
 static const struct option longopts[] = {
     { "user", no_argument, NULL, 'u' },
@@ -162,6 +165,7 @@ static const struct option longopts[] = {
     { "wait", required_argument, NULL, OPT_WAIT },
     { "forget", no_argument, NULL, OPT_FORGET },
     { "force", no_argument, NULL, OPT_FORCE },
+    { "ping", no_argument, NULL, OPT_PING },
     { NULL, 0, NULL, 0 },
 };
 
@@ -227,6 +231,7 @@ static void parse_options(struct run *run, int argc, char **argv, const char **a
         case OPT_WAIT: run->compare.wait = number(optarg); break;
         case OPT_FORGET: set_mode(run, MODE_FORGET); break;
         case OPT_FORCE: run->force = true; break;
+        case OPT_PING: set_mode(run, MODE_PING); break;
         default: usage();
         }
     }
@@ -236,6 +241,7 @@ static void parse_options(struct run *run, int argc, char **argv, const char **a
     if (run->mode == MODE_COMPARE && (run->verify || run->jobs > 1)) usage();
     bool no_users = !strarray_size(&run->names) && !run->namefile;
     if (run->mode == MODE_STATUS ? run->of_users == no_users || (run->ask && no_users) : run->ask) usage();
+    if (run->mode == MODE_PING && strarray_size(&run->names)) usage();
     if (run->mode == MODE_FORGET ? !sc->channel || strarray_size(&run->names) : run->force) usage();
 }
 
@@ -399,6 +405,7 @@ int main(int argc, char **argv)
     case MODE_FORGET: code = sync_channel_forget(run.sc.channel, run.force); break;
     case MODE_ROLL: code = run_roll(&run); break;
     case MODE_COMPARE: code = run_compare(&run); break;
+    case MODE_PING: code = sync_client_ping(&run.sc); break;
     default: code = run_items(&run); break;
     }
     sync_client_fini(&run.sc);

@@ -36,6 +36,7 @@ struct sync_client {
     const char *transport;  /* the program that is the connection; NULL: a socket */
     const char *channel;    /* NULL: the default one */
     const char *partition;  /* -p: partition on the replica; NULL: as here */
+    struct buf *cause;      /* may be NULL; gets why a connection failed */
     int verbose;            /* 1: a line for each action; 2: the protocol too */
     bool log;               /* -l */
     bool localonly, nocopyback, nowait, needcompress, connect_once;

@@ -22,6 +22,7 @@
 #include "libconfig.h"
 #include "namelock.h"
 #include "prot.h"
+#include "secret_file.h"
 #include "server_role.h"
 #include "util.h"
 #include "xmalloc.h"
@@ -366,13 +367,12 @@ static int after_login(struct sync_client *sc)
     return r;
 }
 
-/* A channel with a host of its own is not led to that of the others. */
-static const char *configured_transport(const char *channel)
+/* The channel's value of opt, or that of all; not the latter if the channel has one of its own of `instead`: it would lead to
+ * another server, or be the password of another. */
+static const char *own_or_common(const char *channel, enum imapopt opt, enum imapopt instead)
 {
-    bool has_host = config_haschannelvalue(channel, IMAPOPT_SYNC_HOST);
-
-    if (has_host && !config_haschannelvalue(channel, IMAPOPT_SYNC_TRANSPORT)) return NULL;
-    return config_getchannelstring(channel, IMAPOPT_SYNC_TRANSPORT);
+    if (config_haschannelvalue(channel, instead) && !config_haschannelvalue(channel, opt)) return NULL;
+    return config_getchannelstring(channel, opt);
 }
 
 bool sync_client_find_server(struct sync_client *sc)
@@ -382,7 +382,7 @@ bool sync_client_find_server(struct sync_client *sc)
         return true;
     }
     sc->servername = config_getchannelstring(sc->channel, IMAPOPT_SYNC_HOST);
-    sc->transport = configured_transport(sc->channel);
+    sc->transport = own_or_common(sc->channel, IMAPOPT_SYNC_TRANSPORT, IMAPOPT_SYNC_HOST);
     if (!sc->servername && sc->transport)
         sc->servername = sc->channel && *sc->channel ? sc->channel : "sync_transport";
     return sc->servername;
@@ -393,33 +393,69 @@ static bool is_socket_path(const struct sync_client *sc)
     return !sc->transport && *sc->servername == '/';
 }
 
+/* Of sync_password_file, or, without one, sync_password; kept in secret. text gets why there is none. */
+static int find_password(struct sync_client *sc, struct backend_args *args, struct buf *secret, struct buf *text)
+{
+    const char *file = own_or_common(sc->channel, IMAPOPT_SYNC_PASSWORD_FILE, IMAPOPT_SYNC_PASSWORD);
+    struct buf why = BUF_INITIALIZER;
+    int r = 0;
+
+    args->password = config_getchannelstring(sc->channel, IMAPOPT_SYNC_PASSWORD);
+    if (!file) return 0;
+    if (!args->authname) args->authname = config_servername;
+    args->prefer_tls = true;
+    if (secret_file_read(file, secret, &why)) {
+        syslog(LOG_ERR, "config error: sync_password_file: %s", buf_cstring(&why));
+        buf_copy(text, &why);
+        r = IMAP_PERMISSION_DENIED;
+    }
+    args->password = buf_cstring(secret);
+    buf_free(&why);
+    return r;
+}
+
+static int find_identity(struct sync_client *sc, struct backend_args *args, struct buf *secret, struct buf *text)
+{
+    if (sc->proxy) return 0;
+    args->port = config_getchannelstring(sc->channel, IMAPOPT_SYNC_PORT);
+    args->authname = config_getchannelstring(sc->channel, IMAPOPT_SYNC_AUTHNAME);
+    args->realm = config_getchannelstring(sc->channel, IMAPOPT_SYNC_REALM);
+    args->certificate = config_getchannelstring(sc->channel, IMAPOPT_SYNC_CERTIFICATE);
+    return find_password(sc, args, secret, text);
+}
+
+static void tell_failure(const struct sync_client *sc, const struct backend_args *args, int r, const struct buf *text)
+{
+    if (r == IMAP_SASL_FAIL)
+        syslog(LOG_ERR, "server '%s' does not let '%s' in: %s", sc->servername, args->authname ? args->authname : "",
+               text->len ? text->s : error_message(r));
+    syslog(LOG_ERR, "Can not connect to server '%s'", sc->servername);
+}
+
 static int try_connect(struct sync_client *sc, bool imap)
 {
     int timeout = config_getduration(IMAPOPT_SYNC_TIMEOUT);
-    struct buf text = BUF_INITIALIZER;
+    struct buf text = BUF_INITIALIZER, secret = BUF_INITIALIZER;
     struct backend_args args = {
         .server = sc->servername,
         .program = sc->transport,
         .protocol = imap ? &backend_imap : &backend_csync,
         .timeout = timeout < 3 ? 3 : timeout,
-        .certificate = sc->proxy ? NULL : config_getchannelstring(sc->channel, IMAPOPT_SYNC_CERTIFICATE),
         .no_auth = is_socket_path(sc),
         .compress = !imap && !is_socket_path(sc),
         .logfd = sc->verbose > 1 ? STDERR_FILENO : -1,
     };
-    if (!sc->proxy) {
-        args.port = config_getchannelstring(sc->channel, IMAPOPT_SYNC_PORT);
-        args.authname = config_getchannelstring(sc->channel, IMAPOPT_SYNC_AUTHNAME);
-        args.realm = config_getchannelstring(sc->channel, IMAPOPT_SYNC_REALM);
-        args.password = config_getchannelstring(sc->channel, IMAPOPT_SYNC_PASSWORD);
-    }
-    int r = backend_connect(&args, &sc->backend, &text);
+    int r = find_identity(sc, &args, &secret, &text);
+
+    if (!r) r = backend_connect(&args, &sc->backend, &text);
     if (!r && imap && !backend_has(sc->backend, BACKEND_CAPA_REPLICATION)) {
         backend_disconnect(&sc->backend);
         r = IMAP_SERVER_UNAVAILABLE;
     }
-    if (r && !imap) syslog(LOG_ERR, "Can not connect to server '%s'", sc->servername);
+    if (r && !imap) tell_failure(sc, &args, r, &text);
+    if (r && sc->cause) buf_copy(sc->cause, &text);
     sc->isimap = imap;
+    secret_free(&secret);
     buf_free(&text);
     return r;
 }

@@ -49,6 +49,7 @@ struct server {
     struct tls_session *tls;
     struct synccmd_session cmds;
     const char *userid; /* NULL: nobody yet */
+    const struct sync_peer *peer; /* whom sync_accept names, if that has let the client in */
     bool isadmin, compressed, closing;
     int telemetry_fd;
     int c; /* the byte behind the last word */
@@ -81,6 +82,7 @@ static void put_banner(struct server *s)
     if (!capa_is_disabled("X-USAGE")) prot_puts(s->out, "* X-USAGE\r\n");
     if (!capa_is_disabled("X-SIEVEFILES")) prot_puts(s->out, "* X-SIEVEFILES\r\n");
     if (!capa_is_disabled("X-FOLDERS")) prot_puts(s->out, "* X-FOLDERS\r\n");
+    if (!capa_is_disabled("X-CLOCK")) prot_printf(s->out, "* X-CLOCK %lld\r\n", (long long)time(NULL));
     prot_printf(s->out, "* OK %s Cyrus sync server %s\r\n", config_servername, cyrus_version());
     buf_free(&mechs);
 }
@@ -91,6 +93,11 @@ static void login_done(struct server *s)
 
     s->userid = id->userid;
     s->isadmin = id->is_admin || id->is_proxyadmin;
+    if (!s->peer && saslserver_by_secret(s->sasl) && !strcmp(id->authid, id->userid)) s->peer = sync_accept_by_name(s->userid);
+    if (s->peer) {
+        s->isadmin = true;
+        if (strarray_size(&s->peer->users)) s->cmds.users = &s->peer->users;
+    }
     s->cmds.userid = s->userid;
     syslog(LOG_NOTICE, "login: %s %s %s%s User logged in SESSIONID=<%s>", s->client->clienthost,
            s->userid, saslserver_mech(s->sasl), s->tls ? "+TLS" : "", session_id());
@@ -101,14 +108,15 @@ static void login_done(struct server *s)
 static void login_failed(struct server *s, const char *mech, enum saslserver_result result)
 {
     const struct saslserver_identity *id = saslserver_identity(s->sasl);
-    const char *user = id && id->userid ? id->userid : "-notset-";
+    const char *user = id && id->userid ? id->userid : saslserver_tried(s->sasl);
+    const struct sync_peer *peer = sync_accept_by_name(user);
 
     if (result == SASLSERVER_CANCELLED) {
         prot_puts(s->out, "BAD Client canceled authentication\r\n");
         return;
     }
-    syslog(LOG_NOTICE, "badlogin: %s %s (%s) [%s]", s->client->clienthost, mech, user,
-           saslserver_detail(s->sasl));
+    syslog(LOG_NOTICE, "badlogin: %s %s (%s) [%s]%s%s", s->client->clienthost, mech, user, saslserver_detail(s->sasl),
+           peer ? " the secret is not that of " : "", peer ? peer->file : "");
     if (result != SASLSERVER_READERROR)
         sleep((unsigned)config_getduration(IMAPOPT_FAILEDLOGINPAUSE));
     if (result == SASLSERVER_READERROR)
@@ -171,7 +179,18 @@ static int make_tls_ctx(void)
 
     if (tls_ctx) return 0;
     tls_settings_server(&settings, "csync");
+    settings.any_clientcert = sync_accept_has(true);
     return tls_ctx_new_server(&settings, &tls_ctx);
+}
+
+/* Who shows a certificate of sync_accept has its key: there is nothing to log in with. */
+static void greet_certificate(struct server *s)
+{
+    const struct sync_peer *peer = sync_accept_by_certificate(s->tls);
+
+    if (!peer || saslserver_preauth(s->sasl, peer->name) != SASLSERVER_OK) return;
+    s->peer = peer;
+    login_done(s);
 }
 
 static void cmd_starttls(struct server *s, const char *name)
@@ -200,6 +219,7 @@ static void cmd_starttls(struct server *s, const char *name)
             return;
         }
         syslog(LOG_NOTICE, "starttls: %s", tls_describe(s->tls));
+        greet_certificate(s);
         put_banner(s);
     }
 }
@@ -403,6 +423,7 @@ int service_init(int argc, char **argv, char **envp)
     }
     daemon_set_last_words("* Fatal error: ", true);
     if (saslserver_init()) return EX_SOFTWARE;
+    sync_accept_init();
     sync_log_suppress(!config_getswitch(IMAPOPT_SYNC_LOG_CHAIN));
     sync_reserve_sweep();
     return 0;
@@ -420,7 +441,7 @@ static void greet_local(struct server *s)
 {
     struct buf why = BUF_INITIALIZER;
 
-    if (sync_accept_unasked(s->client, &why)) {
+    if (sync_accept_unasked(s->client, service_is_standalone(), &why)) {
         if (saslserver_preauth(s->sasl, cyrus_user()) == SASLSERVER_OK) login_done(s);
         s->isadmin = s->userid;
     }
@@ -432,6 +453,13 @@ static void greet_local(struct server *s)
     buf_free(&why);
 }
 
+static int give_secret(void *rock, const char *name, struct buf *out)
+{
+    const struct server *s = rock;
+
+    return sync_accept_secret(name, s->client, s->tls || extssf > 1, out);
+}
+
 static int server_start(struct server *s)
 {
     struct saslserver_args args = {
@@ -440,9 +468,12 @@ static int server_start(struct server *s)
         .localaddr = *s->client->localaddr ? s->client->localaddr : NULL,
         .remoteaddr = *s->client->remoteaddr ? s->client->remoteaddr : NULL,
         .extssf = extssf,
+        .plaintext_ok = sync_accept_has(false) && sync_accept_is_local(s->client),
         .policy = &s->policy,
     };
 
+    s->policy.secret = give_secret;
+    s->policy.rock = s;
     s->in = prot_new(0, false);
     s->out = prot_new(1, true);
     prot_settimeout(s->in, sync_timeout());

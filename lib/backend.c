@@ -279,10 +279,11 @@ static int capas_after_login(struct backend *b, const char *mechs_before, struct
     return 0;
 }
 
-/* Behind a program there may be a peer that knows already who has started it: it asks for no login. */
+/* Behind a program there may be a peer that knows already who has started it, behind TLS one that knows our certificate: they
+ * ask for no login. */
 static bool is_logged_in(const struct backend *b)
 {
-    return b->program && !backend_has(b, BACKEND_CAPA_AUTH) && !backend_has(b, BACKEND_CAPA_STARTTLS);
+    return (b->program || b->tls) && !backend_has(b, BACKEND_CAPA_AUTH) && !backend_has(b, BACKEND_CAPA_STARTTLS);
 }
 
 static int login(struct backend *b, const struct backend_args *args, struct buf *text)
@@ -362,8 +363,10 @@ static int greet(struct backend *b, const struct backend_args *args, struct buf 
     if (b->tls_at_once) r = start_tls(b, args, text);
     if (!r) r = read_banner(b, text);
     if (!r) r = learn_capas(b, text);
-    if (!r && (args->require_tls || args->certificate) && !b->tls) {
+    bool needed = args->require_tls || args->certificate;
+    if (!r && (needed || args->prefer_tls) && !b->tls) {
         if (backend_has(b, BACKEND_CAPA_STARTTLS)) return ask_tls(b, args, text);
+        if (!needed) return 0;
         buf_printf(text, "%s does not offer TLS", b->host);
         r = IMAP_IOERROR;
     }
@@ -451,6 +454,11 @@ struct protstream *backend_out(struct backend *b)
 const char *backend_host(const struct backend *b)
 {
     return b->host;
+}
+
+const char *backend_mech(const struct backend *b)
+{
+    return b->sasl ? saslclient_mech(b->sasl) : "";
 }
 
 const char *backend_banner(const struct backend *b)

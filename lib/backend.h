@@ -52,6 +52,7 @@ enum backend_capa {
     BACKEND_CAPA_USAGE = 1 << 23,        /* usage as it was counted there (the same) */
     BACKEND_CAPA_SIEVEFILES = 1 << 24,   /* scripts that are files beside those of a mailbox (the same) */
     BACKEND_CAPA_FOLDERS = 1 << 25,      /* a digest of the names of a user's folders (the same) */
+    BACKEND_CAPA_CLOCK = 1 << 26,        /* the time there, at the banner (the same) */
 };
 
 struct backend_protocol; /* backend_protocol.h: banner, capability, STARTTLS, AUTH, COMPRESS, NOOP, LOGOUT of one protocol */
@@ -70,6 +71,7 @@ struct backend_args {
     int timeout;            /* seconds of silence afterwards; 0: none */
     bool no_auth;           /* do not authenticate (a unix socket peer is trusted) */
     const char *certificate; /* fingerprint (tls.h) of the certificate that the server has to show, whoever has signed it: no login without; NULL: any */
+    bool prefer_tls;        /* TLS before the login if the server has it */
     bool require_tls;       /* fail if TLS cannot be started and verified */
     bool compress;          /* COMPRESS DEFLATE if offered */
     int logfd;              /* -1, or telemetry for the whole connection */
@@ -91,6 +93,9 @@ struct protstream *backend_out(struct backend *b);
 const char *backend_host(const struct backend *b);          /* name as connected to */
 const char *backend_banner(const struct backend *b);        /* last line of the greeting */
 bool backend_has(const struct backend *b, unsigned capa);   /* all of the bits */
+/* Words of all that the code knows and the server has, with blanks between them. */
+void backend_capa_list(const struct backend *b, struct buf *out);
+const char *backend_mech(const struct backend *b); /* of the login; "": there was none */
 const char *backend_param(const struct backend *b, enum backend_capa capa); /* words after the capability, or NULL */
 unsigned backend_layer_ssf(const struct backend *b);
 struct tls_session *backend_tls(const struct backend *b);   /* NULL: none */

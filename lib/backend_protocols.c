@@ -55,6 +55,7 @@ static const struct backend_capaname csync_capas[] = {
     { "X-USAGE", BACKEND_CAPA_USAGE, NULL },
     { "X-SIEVEFILES", BACKEND_CAPA_SIEVEFILES, NULL },
     { "X-FOLDERS", BACKEND_CAPA_FOLDERS, NULL },
+    { "X-CLOCK", BACKEND_CAPA_CLOCK, NULL },
     { NULL, 0, NULL },
 };
 
@@ -204,6 +205,12 @@ const char *backend_param(const struct backend *b, enum backend_capa capa)
 bool backend_has(const struct backend *b, unsigned capa)
 {
     return (b->capa & capa) == capa;
+}
+
+void backend_capa_list(const struct backend *b, struct buf *out)
+{
+    for (const struct backend_capaname *c = b->protocol->capas; c->name; c++)
+        if (b->capa & c->capa) buf_printf(out, "%s%s", buf_len(out) ? " " : "", c->name);
 }
 
 /* params: blank-separated, or "". */

@@ -20,6 +20,7 @@
 #include "libconfig.h"
 #include "prot.h"
 #include "sasl_int.h"
+#include "saslserver_secret.h"
 #include "tls.h"
 #include "util.h"
 #include "xmalloc.h"
@@ -35,12 +36,13 @@ const struct saslserver_protocol saslserver_mupdate = { "", "=", 0 };
 
 struct saslserver {
     sasl_conn_t *conn;
-    sasl_callback_t callbacks[3];
+    sasl_callback_t callbacks[4];
     const struct saslserver_policy *policy;
     char *service, *servername, *localaddr, *remoteaddr, *extauthid;
     unsigned extssf, tls_ssf;
     char *tls_cn;
-    bool tls, no_securitylayer;
+    bool tls, no_securitylayer, plaintext_ok;
+    struct saslserver_secret secret;
 
     struct saslserver_identity id;
     char *mech;
@@ -62,7 +64,7 @@ static void set_string(char **at, const char *value)
 }
 
 static const sasl_callback_t global_callbacks[] = {
-    CYL_SASL_CALLBACK(SASL_CB_GETOPT, sasl_config_getopt, NULL),
+    CYL_SASL_CALLBACK(SASL_CB_GETOPT, saslserver_secret_getopt, NULL),
     CYL_SASL_CALLBACK(SASL_CB_LOG, sasl_config_log, NULL),
     { SASL_CB_LIST_END, NULL, NULL },
 };
@@ -72,6 +74,7 @@ int saslserver_init(void)
     static bool done;
     int r = done ? SASL_OK : sasl_server_init(global_callbacks, "Cyrus");
 
+    if (!done && r == SASL_OK) r = saslserver_secret_init();
     if (r != SASL_OK) {
         syslog(LOG_ERR, "SASL failed initializing: sasl_server_init(): %s",
                sasl_errstring(r, NULL, NULL));
@@ -173,6 +176,7 @@ static void forget(struct saslserver *s)
     s->errtext = NULL;
     s->denied = NULL;
     s->baduser = false;
+    s->secret.given = false;
 }
 
 static unsigned ssf_option(enum imapopt opt)
@@ -190,7 +194,7 @@ static int set_properties(struct saslserver *s)
 
     props.min_ssf = ssf_option(IMAPOPT_SASL_MINIMUM_LAYER);
     props.max_ssf = s->no_securitylayer ? 0 : ssf_option(IMAPOPT_SASL_MAXIMUM_LAYER);
-    if (!config_getswitch(IMAPOPT_ALLOWPLAINTEXT)) props.security_flags |= SASL_SEC_NOPLAINTEXT;
+    if (!s->plaintext_ok) props.security_flags |= SASL_SEC_NOPLAINTEXT;
     if (!config_getswitch(IMAPOPT_ALLOWANONYMOUSLOGIN))
         props.security_flags |= SASL_SEC_NOANONYMOUS;
     int r = sasl_setprop(s->conn, SASL_SEC_PROPS, &props);
@@ -223,6 +227,7 @@ int saslserver_new(const struct saslserver_args *args, struct saslserver **sp)
     const sasl_callback_t callbacks[] = {
         CYL_SASL_CALLBACK(SASL_CB_CANON_USER, canon_user, s),
         CYL_SASL_CALLBACK(SASL_CB_PROXY_POLICY, proxy_policy, s),
+        CYL_SASL_CALLBACK(SASL_CB_SERVER_USERDB_CHECKPASS, saslserver_secret_check, s),
         { SASL_CB_LIST_END, NULL, NULL },
     };
 
@@ -235,6 +240,8 @@ int saslserver_new(const struct saslserver_args *args, struct saslserver **sp)
     s->extauthid = xstrdupnull(args->extauthid);
     s->extssf = args->extssf;
     s->no_securitylayer = args->no_securitylayer;
+    s->plaintext_ok = args->plaintext_ok || config_getswitch(IMAPOPT_ALLOWPLAINTEXT);
+    if (s->policy) s->secret = (struct saslserver_secret){ .get = s->policy->secret, .rock = s->policy->rock };
     int r = saslserver_init();
     if (!r) r = saslserver_reset(s);
     if (r) saslserver_free(&s);
@@ -296,7 +303,7 @@ int saslserver_mechlist(struct saslserver *s, const char *prefix, const char *se
 bool saslserver_plaintext_ok(const struct saslserver *s)
 {
     if (must_wait_for_tls(s)) return false;
-    return has_layer(s) || config_getswitch(IMAPOPT_ALLOWPLAINTEXT);
+    return has_layer(s) || s->plaintext_ok;
 }
 
 /* ---- results ---- */
@@ -393,7 +400,9 @@ static enum saslserver_result converse(struct saslserver *s,
         if (result != SASLSERVER_OK) break;
         challenge = NULL;
         len = 0;
+        saslserver_secret_use(&s->secret);
         r = sasl_server_step(s->conn, data.s, (unsigned)data.len, &challenge, &len);
+        saslserver_secret_use(NULL);
     }
     if (line.s) secure_zero(line.s, line.alloc);
     if (data.s) secure_zero(data.s, data.alloc);
@@ -420,8 +429,10 @@ enum saslserver_result saslserver_auth(struct saslserver *s,
         buf_free(&data);
         return broken(s, SASLSERVER_BADBASE64, "another step is needed in authentication");
     }
+    saslserver_secret_use(&s->secret);
     int r = sasl_server_start(s->conn, mech, initial ? data.s : NULL, (unsigned)data.len,
                               &challenge, &len);
+    saslserver_secret_use(NULL);
     if (data.s) secure_zero(data.s, data.alloc);
     buf_free(&data);
     return converse(s, protocol, r, challenge, len, in, out);
@@ -450,10 +461,10 @@ enum saslserver_result saslserver_checkpass(struct saslserver *s, const char *us
 {
     forget(s);
     if (!saslserver_plaintext_ok(s)) return failed(s, SASL_ENCRYPT);
-    return checked(s,
-                   sasl_checkpass(s->conn, user, (unsigned)strlen(user), pass,
-                                  (unsigned)strlen(pass)),
-                   "plaintext");
+    saslserver_secret_use(&s->secret);
+    int r = sasl_checkpass(s->conn, user, (unsigned)strlen(user), pass, (unsigned)strlen(pass));
+    saslserver_secret_use(NULL);
+    return checked(s, r, "plaintext");
 }
 
 bool saslserver_apop_challenge(struct saslserver *s, struct buf *out)
@@ -514,6 +525,11 @@ const char *saslserver_tried(const struct saslserver *s)
 const struct saslserver_identity *saslserver_identity(const struct saslserver *s)
 {
     return &s->id;
+}
+
+bool saslserver_by_secret(const struct saslserver *s)
+{
+    return s->secret.given;
 }
 
 const char *saslserver_mech(const struct saslserver *s)

@@ -44,6 +44,8 @@ struct saslserver_policy {
     bool (*allowed)(void *rock, const char *userid);
     /* authid has right `a` on userid's INBOX (loginuseacl). NULL: never. */
     bool (*useacl)(void *rock, const char *authid, const char *userid);
+    /* The password that the service itself has of a name: 0 with it in out. NULL, or anything else: libsasl's databases know. */
+    int (*secret)(void *rock, const char *name, struct buf *out);
     void *rock;
 };
 /* *why when `allowed` said no: the client hears "authorization failure" then. */
@@ -64,6 +66,7 @@ struct saslserver_args {
     unsigned extssf;        /* -p SSF: strength of a layer outside; 0: none */
     const char *extauthid;  /* identity from outside (EXTERNAL), or NULL */
     bool no_securitylayer;  /* the protocol cannot carry one */
+    bool plaintext_ok;      /* nobody else is on the way: as with allowplaintext */
     const struct saslserver_policy *policy; /* borrowed for the life of the session */
 };
 int saslserver_new(const struct saslserver_args *args, struct saslserver **sp);
@@ -117,6 +120,8 @@ const char *saslserver_detail(const struct saslserver *s);
 const char *saslserver_tried(const struct saslserver *s);
 
 /* After success. */
+/* It was the policy's `secret` that the client has proved to know. */
+bool saslserver_by_secret(const struct saslserver *s);
 const struct saslserver_identity *saslserver_identity(const struct saslserver *s);
 const char *saslserver_mech(const struct saslserver *s);     /* "PLAIN"; "plaintext" for checkpass; "nopassword" */
 unsigned saslserver_layer_ssf(const struct saslserver *s);   /* 0 none, 1 integrity, more privacy */

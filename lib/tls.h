@@ -32,6 +32,7 @@ struct tls_settings {
     const char *session_id; /* session id context: "imap", "lmtp", "pop3", "csync", "mupdate" */
     bool prefer_server_ciphers;
     enum tls_clientcerts clientcerts;
+    bool any_clientcert;    /* server: ask for a certificate whoever has signed it; who is known by its fingerprint may show one */
     int session_timeout;    /* seconds, 0: no session cache */
     bool verify;            /* client: a certificate that cannot be verified ends the handshake */
 };

@@ -152,6 +152,7 @@ static int set_verification(const struct tls_ctx *ctx, const struct tls_settings
         SSL_CTX_set_verify(ctx->ssl, SSL_VERIFY_PEER, ctx->verify ? NULL : accept_any);
         return 0;
     }
+    if (st->any_clientcert) SSL_CTX_set_verify(ctx->ssl, SSL_VERIFY_PEER, accept_any);
     return st->clientcerts == TLS_CLIENTCERTS_OFF ? 0 : ask_clients(ctx, st);
 }
 

@@ -4,7 +4,6 @@
 import itertools
 import os
 import re
-import subprocess
 
 import pytest
 
@@ -12,14 +11,7 @@ from cyltest import Pair, processes, rolling
 from cyltest.credentials import password
 from cyltest.refill import CONF, check_refill, fill
 from cyltest.syncdata import assert_same
-from cyltest.transports import exports, service, write_program
-
-
-def fingerprint(path):
-    """Of a certificate, as openssl writes it."""
-    done = subprocess.run(["openssl", "x509", "-in", path, "-noout", "-fingerprint", "-sha256"], capture_output=True, text=True,
-                          check=True)
-    return done.stdout.strip().partition("=")[2]
+from cyltest.transports import exports, fingerprint, service, write_program
 
 
 def channels(replica, directory):

@@ -28,58 +28,59 @@ static const struct synccmd {
     enum synccmd_verb verb;
     const char *name;
     synccmd_fn *fn;
+    enum synccmd_subject subject;
     unsigned flags;
 } commands[] = {
-    { SYNCCMD_GET, "ANNOTATION", synccmd_get_annotation, 0 },
-    { SYNCCMD_GET, "FETCH", synccmd_get_fetch, 0 },
-    { SYNCCMD_GET, "FETCH_SIEVE", synccmd_get_fetch_sieve, 0 },
-    { SYNCCMD_GET, "FULLMAILBOX", synccmd_get_fullmailbox, 0 },
-    { SYNCCMD_GET, "MAILBOXES", synccmd_get_mailboxes, 0 },
-    { SYNCCMD_GET, "META", synccmd_get_meta, 0 },
-    { SYNCCMD_GET, "NAMES", synccmd_get_names, 0 },
-    { SYNCCMD_GET, "QUOTA", synccmd_get_quota, 0 },
-    { SYNCCMD_GET, "RANGES", synccmd_get_ranges, 0 },
-    { SYNCCMD_GET, "ROLE", synccmd_get_role, 0 },
-    { SYNCCMD_GET, "SUBHISTORY", synccmd_get_subhistory, 0 },
-    { SYNCCMD_GET, "UNIQUEIDS", synccmd_get_uniqueids, 0 },
-    { SYNCCMD_GET, "USAGE", synccmd_get_usage, 0 },
-    { SYNCCMD_GET, "USER", synccmd_get_user, 0 },
-    { SYNCCMD_GET, "USERS", synccmd_get_users, 0 },
-    { SYNCCMD_GET, "USERSTATE", synccmd_get_userstate, 0 },
+    { SYNCCMD_GET, "ANNOTATION", synccmd_get_annotation, SYNCCMD_MAILBOXES, 0 },
+    { SYNCCMD_GET, "FETCH", synccmd_get_fetch, SYNCCMD_MAILBOXES, 0 },
+    { SYNCCMD_GET, "FETCH_SIEVE", synccmd_get_fetch_sieve, SYNCCMD_USERS, 0 },
+    { SYNCCMD_GET, "FULLMAILBOX", synccmd_get_fullmailbox, SYNCCMD_MAILBOXES, 0 },
+    { SYNCCMD_GET, "MAILBOXES", synccmd_get_mailboxes, SYNCCMD_MAILBOXES, 0 },
+    { SYNCCMD_GET, "META", synccmd_get_meta, SYNCCMD_USERS, 0 },
+    { SYNCCMD_GET, "NAMES", synccmd_get_names, SYNCCMD_USERS, 0 },
+    { SYNCCMD_GET, "QUOTA", synccmd_get_quota, SYNCCMD_MAILBOXES, 0 },
+    { SYNCCMD_GET, "RANGES", synccmd_get_ranges, SYNCCMD_MAILBOXES, 0 },
+    { SYNCCMD_GET, "ROLE", synccmd_get_role, SYNCCMD_SERVER, 0 },
+    { SYNCCMD_GET, "SUBHISTORY", synccmd_get_subhistory, SYNCCMD_USERS, 0 },
+    { SYNCCMD_GET, "UNIQUEIDS", synccmd_get_uniqueids, SYNCCMD_IDS, 0 },
+    { SYNCCMD_GET, "USAGE", synccmd_get_usage, SYNCCMD_USERS, 0 },
+    { SYNCCMD_GET, "USER", synccmd_get_user, SYNCCMD_USERS, 0 },
+    { SYNCCMD_GET, "USERS", synccmd_get_users, SYNCCMD_SERVER, 0 },
+    { SYNCCMD_GET, "USERSTATE", synccmd_get_userstate, SYNCCMD_USERS, 0 },
 
-    { SYNCCMD_APPLY, "ACTIVATE_SIEVE", synccmd_apply_activate_sieve, 0 },
-    { SYNCCMD_APPLY, "ANNOTATION", synccmd_apply_annotation, 0 },
-    { SYNCCMD_APPLY, "CAPABILITIES", synccmd_apply_capabilities, SYNCCMD_ANYROLE },
-    { SYNCCMD_APPLY, "EXPUNGE", synccmd_apply_expunge, 0 },
-    { SYNCCMD_APPLY, "FORCE", synccmd_apply_force, SYNCCMD_ANYROLE },
-    { SYNCCMD_APPLY, "LOCAL_MAILBOX", synccmd_apply_mailbox, SYNCCMD_LOCAL },
-    { SYNCCMD_APPLY, "LOCAL_RENAME", synccmd_apply_rename, SYNCCMD_LOCAL },
-    { SYNCCMD_APPLY, "LOCAL_RENAMES", synccmd_apply_renames, SYNCCMD_LOCAL },
-    { SYNCCMD_APPLY, "LOCAL_UNMAILBOX", synccmd_apply_unmailbox, SYNCCMD_LOCAL },
-    { SYNCCMD_APPLY, "LOCAL_UNUSER", synccmd_apply_unuser, SYNCCMD_LOCAL },
-    { SYNCCMD_APPLY, "MAILBOX", synccmd_apply_mailbox, 0 },
-    { SYNCCMD_APPLY, "MESSAGE", synccmd_apply_message, 0 },
-    { SYNCCMD_APPLY, "QUOTA", synccmd_apply_quota, 0 },
-    { SYNCCMD_APPLY, "RECOUNT", synccmd_apply_recount, 0 },
-    { SYNCCMD_APPLY, "RENAME", synccmd_apply_rename, 0 },
-    { SYNCCMD_APPLY, "RENAMES", synccmd_apply_renames, 0 },
-    { SYNCCMD_APPLY, "RESERVE", synccmd_apply_reserve, 0 },
-    { SYNCCMD_APPLY, "ROLE", synccmd_apply_role, SYNCCMD_ANYROLE },
-    { SYNCCMD_APPLY, "SEEN", synccmd_apply_seen, 0 },
-    { SYNCCMD_APPLY, "SIEVE", synccmd_apply_sieve, 0 },
-    { SYNCCMD_APPLY, "SUB", synccmd_apply_sub, 0 },
-    { SYNCCMD_APPLY, "SUBHISTORY", synccmd_apply_subhistory, 0 },
-    { SYNCCMD_APPLY, "UNACTIVATE_SIEVE", synccmd_apply_unactivate_sieve, 0 },
-    { SYNCCMD_APPLY, "UNANNOTATION", synccmd_apply_unannotation, 0 },
-    { SYNCCMD_APPLY, "UNMAILBOX", synccmd_apply_unmailbox, 0 },
-    { SYNCCMD_APPLY, "UNQUOTA", synccmd_apply_unquota, 0 },
-    { SYNCCMD_APPLY, "UNSIEVE", synccmd_apply_unsieve, 0 },
-    { SYNCCMD_APPLY, "UNSUB", synccmd_apply_unsub, 0 },
-    { SYNCCMD_APPLY, "UNUSER", synccmd_apply_unuser, 0 },
-    { SYNCCMD_APPLY, "USERSTATE", synccmd_apply_userstate, 0 },
+    { SYNCCMD_APPLY, "ACTIVATE_SIEVE", synccmd_apply_activate_sieve, SYNCCMD_USERS, 0 },
+    { SYNCCMD_APPLY, "ANNOTATION", synccmd_apply_annotation, SYNCCMD_MAILBOXES, 0 },
+    { SYNCCMD_APPLY, "CAPABILITIES", synccmd_apply_capabilities, SYNCCMD_NOBODY, SYNCCMD_ANYROLE },
+    { SYNCCMD_APPLY, "EXPUNGE", synccmd_apply_expunge, SYNCCMD_MAILBOXES, 0 },
+    { SYNCCMD_APPLY, "FORCE", synccmd_apply_force, SYNCCMD_NOBODY, SYNCCMD_ANYROLE },
+    { SYNCCMD_APPLY, "LOCAL_MAILBOX", synccmd_apply_mailbox, SYNCCMD_MAILBOXES, SYNCCMD_LOCAL },
+    { SYNCCMD_APPLY, "LOCAL_RENAME", synccmd_apply_rename, SYNCCMD_MAILBOXES, SYNCCMD_LOCAL },
+    { SYNCCMD_APPLY, "LOCAL_RENAMES", synccmd_apply_renames, SYNCCMD_MAILBOXES, SYNCCMD_LOCAL },
+    { SYNCCMD_APPLY, "LOCAL_UNMAILBOX", synccmd_apply_unmailbox, SYNCCMD_MAILBOXES, SYNCCMD_LOCAL },
+    { SYNCCMD_APPLY, "LOCAL_UNUSER", synccmd_apply_unuser, SYNCCMD_USERS, SYNCCMD_LOCAL },
+    { SYNCCMD_APPLY, "MAILBOX", synccmd_apply_mailbox, SYNCCMD_MAILBOXES, 0 },
+    { SYNCCMD_APPLY, "MESSAGE", synccmd_apply_message, SYNCCMD_NOBODY, 0 },
+    { SYNCCMD_APPLY, "QUOTA", synccmd_apply_quota, SYNCCMD_MAILBOXES, 0 },
+    { SYNCCMD_APPLY, "RECOUNT", synccmd_apply_recount, SYNCCMD_USERS, 0 },
+    { SYNCCMD_APPLY, "RENAME", synccmd_apply_rename, SYNCCMD_MAILBOXES, 0 },
+    { SYNCCMD_APPLY, "RENAMES", synccmd_apply_renames, SYNCCMD_MAILBOXES, 0 },
+    { SYNCCMD_APPLY, "RESERVE", synccmd_apply_reserve, SYNCCMD_MAILBOXES, 0 },
+    { SYNCCMD_APPLY, "ROLE", synccmd_apply_role, SYNCCMD_SERVER, SYNCCMD_ANYROLE },
+    { SYNCCMD_APPLY, "SEEN", synccmd_apply_seen, SYNCCMD_USERS, 0 },
+    { SYNCCMD_APPLY, "SIEVE", synccmd_apply_sieve, SYNCCMD_USERS, 0 },
+    { SYNCCMD_APPLY, "SUB", synccmd_apply_sub, SYNCCMD_USERS, 0 },
+    { SYNCCMD_APPLY, "SUBHISTORY", synccmd_apply_subhistory, SYNCCMD_USERS, 0 },
+    { SYNCCMD_APPLY, "UNACTIVATE_SIEVE", synccmd_apply_unactivate_sieve, SYNCCMD_USERS, 0 },
+    { SYNCCMD_APPLY, "UNANNOTATION", synccmd_apply_unannotation, SYNCCMD_MAILBOXES, 0 },
+    { SYNCCMD_APPLY, "UNMAILBOX", synccmd_apply_unmailbox, SYNCCMD_MAILBOXES, 0 },
+    { SYNCCMD_APPLY, "UNQUOTA", synccmd_apply_unquota, SYNCCMD_MAILBOXES, 0 },
+    { SYNCCMD_APPLY, "UNSIEVE", synccmd_apply_unsieve, SYNCCMD_USERS, 0 },
+    { SYNCCMD_APPLY, "UNSUB", synccmd_apply_unsub, SYNCCMD_USERS, 0 },
+    { SYNCCMD_APPLY, "UNUSER", synccmd_apply_unuser, SYNCCMD_USERS, 0 },
+    { SYNCCMD_APPLY, "USERSTATE", synccmd_apply_userstate, SYNCCMD_USERS, 0 },
 
-    { SYNCCMD_RESTORE, "LOCAL_MAILBOX", synccmd_restore_mailbox, SYNCCMD_LOCAL },
-    { SYNCCMD_RESTORE, "MAILBOX", synccmd_restore_mailbox, 0 },
+    { SYNCCMD_RESTORE, "LOCAL_MAILBOX", synccmd_restore_mailbox, SYNCCMD_MAILBOXES, SYNCCMD_LOCAL },
+    { SYNCCMD_RESTORE, "MAILBOX", synccmd_restore_mailbox, SYNCCMD_MAILBOXES, 0 },
 };
 
 /* What the 3.6.1 client knows; a text must follow the word, or the client takes it for "denied". */
@@ -99,6 +100,7 @@ static const struct {
     { IMAP_SYNC_BADSIEVE, "NO IMAP_SYNC_BADSIEVE Sieve script compilation failure" },
     { IMAP_PROTOCOL_ERROR, "NO IMAP_PROTOCOL_ERROR Protocol error" },
     { IMAP_PROTOCOL_BAD_PARAMETERS, "NO IMAP_PROTOCOL_BAD_PARAMETERS" },
+    { IMAP_INVALID_LOGIN, "NO Permission denied" }, /* the login is for some users only */
     { IMAP_REMOTE_DENIED, "NO This server is the primary" },
     { IMAP_NOSPACE, "NO Unknown error: the disk of this server is full" },
     { IMAP_IOERROR, "NO Unknown error: the disk of this server has failed" },
@@ -150,6 +152,8 @@ int synccmd_parse(struct synccmd_session *session, struct dlist **dlp)
     return dlist_parseline(session->in, &opts, dlp);
 }
 
+static const char *const verb_names[] = { "GET", "APPLY", "RESTORE" };
+
 int synccmd_run(struct synccmd_session *session, enum synccmd_verb verb, const struct dlist *dl)
 {
     for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++) {
@@ -157,6 +161,10 @@ int synccmd_run(struct synccmd_session *session, enum synccmd_verb verb, const s
         if (cmd->verb != verb || !dl->name || strcasecmp(cmd->name, dl->name)) continue;
         /* who was the primary once, and does not know that it is over, must not put its state here */
         bool denied = verb != SYNCCMD_GET && !(cmd->flags & SYNCCMD_ANYROLE) && server_role_is(SERVER_ROLE_PRIMARY);
+        if (session->users && !synccmd_is_allowed(session->users, cmd->subject, dl)) {
+            syslog(LOG_NOTICE, "%s %s: %s may not: it is about others than its users", verb_names[verb], cmd->name, session->userid);
+            return IMAP_INVALID_LOGIN;
+        }
         int r = denied ? IMAP_REMOTE_DENIED : cmd->fn(session, dl, cmd->flags);
         if (!has_status(r)) /* the client is told no more than that it failed */
             syslog(LOG_ERR, "SYNCERROR: %s failed: %s", cmd->name, error_message(r));

@@ -30,6 +30,7 @@ struct synccmd_session {
     struct protstream *in, *out;
     struct sync_reserve *reserve;
     const char *userid; /* who is logged in */
+    const strarray_t *users; /* the peer may replicate these alone; NULL: everything */
     bool sieve_mailbox; /* APPLY CAPABILITIES (SIEVE-MAILBOX) */
     bool sieve_files;   /* and X-SIEVEFILES: scripts that are files are told, too */
     bool force;         /* APPLY FORCE: until the end of the connection */
@@ -58,6 +59,17 @@ int synccmd_put(struct synccmd_session *session, struct dlist *dl);
 int synccmd_put_all(struct synccmd_session *session, ptrarray_t *lines, int r);
 /* Print "* " and text that is ready. A text that cannot be read ends the connection, as half of it may be out. */
 int synccmd_putspill(struct synccmd_session *session, const struct spill *text);
+
+/* What a command concerns: a peer that may replicate some users only gives those that concern nobody else. */
+enum synccmd_subject {
+    SYNCCMD_MAILBOXES, /* mailboxes, quota roots: their owners */
+    SYNCCMD_IDS,       /* mailboxes by their identities; there may be none with it */
+    SYNCCMD_USERS,     /* users: those whose files it reads or changes */
+    SYNCCMD_NOBODY,    /* the connection, or bytes that belong to nobody yet */
+    SYNCCMD_SERVER,    /* all of it */
+};
+/* All that dl names belongs to the users, and it names something. */
+bool synccmd_is_allowed(const strarray_t *users, enum synccmd_subject subject, const struct dlist *dl);
 
 #define SYNCCMD_LOCAL 1u   /* LOCAL_ form: the MUPDATE master is not told */
 #define SYNCCMD_ANYROLE 2u /* also where this server is the primary of a pair */

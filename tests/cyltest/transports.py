@@ -66,3 +66,10 @@ def ask_as(user, path):
     """What a sync_server at that socket tells a process of the user: the last line of its banner, and of a user that it has not."""
     return subprocess.run(["/usr/bin/python3", "-c", _ASK, path], user=user.pw_uid, group=user.pw_gid, extra_groups=[],
                           capture_output=True, text=True, check=True).stdout
+
+
+def fingerprint(path):
+    """Of a certificate, as openssl writes it."""
+    done = subprocess.run(["openssl", "x509", "-in", path, "-noout", "-fingerprint", "-sha256"], capture_output=True, text=True,
+                          check=True)
+    return done.stdout.strip().partition("=")[2]
