@@ -25,7 +25,7 @@
 #include "util.h"
 
 struct look {
-    const char *channel, *userid, *server;
+    const char *channel, *userid, *server, *transport;
     modseq_t modseq;   /* of the user, from before the replica was asked; 0: each mailbox counts for itself */
     time_t oldest;     /* change that is not there; 0: none is known */
     uint64_t items;    /* that the channel is not done with */
@@ -91,7 +91,7 @@ static int look_here(struct look *look)
 
 static int compare(struct look *look)
 {
-    struct sync_client sc = { .servername = look->server, .channel = look->channel, .connect_once = true, .reads_only = true,
+    struct sync_client sc = { .servername = look->server, .transport = look->transport, .channel = look->channel, .connect_once = true, .reads_only = true,
                               .lag = &look->lag, .held = &look->differences };
     int r = sync_client_connect(&sc);
 
@@ -208,10 +208,11 @@ static json_t *to_json(const struct look *look)
 
 json_t *sync_status_user(const struct sync_status *what, const char *channel, const char *userid, int *rp)
 {
-    struct look look = { .channel = channel, .userid = userid, .server = what->server, .lag = SYNC_LAG_INITIALIZER,
+    struct sync_client replica = { .servername = what->server, .channel = channel };
+    (void)sync_client_find_server(&replica);
+    struct look look = { .channel = channel, .userid = userid, .server = replica.servername, .transport = replica.transport, .lag = SYNC_LAG_INITIALIZER,
                          .differences = STRARRAY_INITIALIZER };
 
-    if (!look.server) look.server = config_getchannelstring(channel, IMAPOPT_SYNC_HOST);
     int r = find_user(&look);
     if (!r) r = look_here(&look);
     if (!r && what->ask) r = ask(&look);

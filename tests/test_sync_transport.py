@@ -2,6 +2,7 @@
 """sync_transport: a program whose standard input and output are the connection to the replica. And the other ways to get there."""
 
 import itertools
+import json
 import os
 import re
 
@@ -171,6 +172,12 @@ def test_rolling_with_workers(pair):
 
 def test_reconstruct_takes_it_too(pair):
     check_refill(pair.primary, ("--from-replica=pipe",))
+
+
+def test_status_of_a_user_takes_it_too(pair):
+    sync(pair, "pipe", "-u", "anna")
+    told, = json.loads(pair.primary.run("sync_client", "-n", "pipe", "--status", "--json", "--ask", "--user", "anna").stdout)
+    assert told["proven"] and not told["differences"] and told["modseqs_behind"] == 0
 
 
 def test_failover_takes_it_too(pair):

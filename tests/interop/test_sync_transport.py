@@ -46,3 +46,22 @@ def test_its_banner_then_announces_nothing(pair):
 def test_its_socket_is_open_to_everybody_who_reaches_it(pair):
     """Ours asks whose process it is (sync_socket_users)."""
     assert "OK success" in ask_as(another_user(pair.replica), pair.socket)
+
+
+@pytest.mark.parametrize("mechs", ["PLAIN", "SCRAM-SHA-256"])
+def test_its_client_is_let_in_by_sync_accept(debian_factory, factory, mechs):
+    """It has the name and the secret as it always has; the replica has neither an account nor an admin of that name."""
+    pair = Pair(debian_factory("primary"), factory("replica"))
+    for server in (pair.primary, pair.replica):
+        server.conf.update(CONF)
+    secret = pair.replica.path("conf/secret")
+    with open(secret, "w", encoding="ascii") as f:
+        f.write("what both know\n")
+    pair.replica.account.give(secret)
+    os.chmod(secret, 0o600)
+    pair.replica.conf.update({"sync_accept": f"three.six.one {secret}", "csync_sasl_mech_list": f"PLAIN {mechs}"})
+    pair.primary.conf.update({"sync_authname": "three.six.one", "sync_password": "what both know"})
+    pair.start()
+    fill(pair)
+    assert f"three.six.one {mechs} User logged in" in pair.replica.log_text()
+    assert_same(pair.primary, pair.replica)
