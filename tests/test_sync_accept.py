@@ -193,7 +193,9 @@ def test_only_the_secret_counts(pair):
 
 FORBIDDEN = [
     "GET USER bob", "GET META bob", "GET NAMES bob", "GET MAILBOXES (user.anna user.bob)", "GET MAILBOXES ()", "GET USERS x",
-    "GET ROLE x", "GET FULLMAILBOX user.bob", "GET FULLMAILBOX shared", "GET QUOTA user.bob", "GET UNIQUEIDS (BOBSID)",
+    "GET ROLE x", "GET FULLMAILBOX user.bob", "GET FULLMAILBOX shared", "GET QUOTA user.bob", "GET UNIQUEIDS (BOBSID)", "GET UNIQUEIDS %(UNIQUEID ANNASID x BOBSID)",
+    "GET MAILBOXES (user.anna %(FOLDERS bob))", "GET MAILBOXES %(MBOXNAME user.anna x user.bob)", "GET MAILBOXES (user.anna (user.bob))",
+    "APPLY RENAMES %(RECORD %(OLDMBOXNAME user.bob.Work NEWMBOXNAME user.anna.Bobs PARTITION default))",
     "GET ANNOTATION user.bob", 'GET ANNOTATION ""', "GET USERSTATE %(USERID bob)", "GET RANGES %(MBOXNAME user.bob)",
     "GET FETCH %(MBOXNAME user.anna PARTITION default UNIQUEID BOBSID GUID " + "0" * 40 + " UID 1)",
     "GET FETCH_SIEVE %(USERID bob FILENAME x)", "GET SUBHISTORY %(USERID bob DIGEST 0)",
@@ -208,7 +210,7 @@ FORBIDDEN = [
     "APPLY EXPUNGE %(MBOXNAME user.bob UNIQUEID BOBSID UID (1))", "APPLY SIEVE %(USERID bob FILENAME x LAST_UPDATE 1 CONTENT x)",
     "APPLY ROLE %(ROLE replica SINCE 1)", "RESTORE MAILBOX %(MBOXNAME user.bob RECORD ())", "GET FULLMAILBOX DELETED.user.bob.Work.5F000000",
 ]
-ALLOWED = ["GET USER anna", "GET META anna", "GET MAILBOXES (user.anna user.anna.Work)", "GET FULLMAILBOX user.anna.Work",
+ALLOWED = ["GET USER anna", "GET META anna", "GET MAILBOXES (user.anna user.anna.Work)", "GET MAILBOXES (%(FOLDERS anna) user.anna)", "GET FULLMAILBOX user.anna.Work",
            "GET UNIQUEIDS (ANNASID)", "APPLY SUB %(USERID anna MBOXNAME user.bob.Work)", "APPLY UNSUB %(USERID anna MBOXNAME user.bob.Work)",
            "GET USER carol"]
 

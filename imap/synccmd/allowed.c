@@ -57,7 +57,7 @@ static const struct {
     { "MBOXNAME", SYNCCMD_MAILBOXES, mailbox_named },   { "OLDMBOXNAME", SYNCCMD_MAILBOXES, mailbox_named },
     { "NEWMBOXNAME", SYNCCMD_MAILBOXES, mailbox_named }, { "ROOT", SYNCCMD_MAILBOXES, mailbox_named },
     { "QUOTAROOT", SYNCCMD_MAILBOXES, mailbox_named },   { "UNIQUEID", SYNCCMD_MAILBOXES, id_named },
-    { "USERID", SYNCCMD_USERS, user_named },
+    { "USERID", SYNCCMD_USERS, user_named },             { "FOLDERS", SYNCCMD_NAMES, user_named },
 };
 
 static named_fn *fn_of(const char *key, enum synccmd_subject subject)
@@ -67,7 +67,7 @@ static named_fn *fn_of(const char *key, enum synccmd_subject subject)
     return NULL;
 }
 
-/* fn: what text means that stands in dl without a key of its own; NULL: nothing. */
+/* fn: what text means that stands in dl without a key that says it; NULL: nothing. */
 static void look_at(struct look *look, enum synccmd_subject subject, const struct dlist *dl, named_fn *fn)
 {
     const char *text;
@@ -77,16 +77,17 @@ static void look_at(struct look *look, enum synccmd_subject subject, const struc
         return;
     }
     for (const struct dlist *item = dl->head; item; item = item->next) {
-        /* they are the messages of the mailbox that was named */
-        if (dl->type == DL_KVLIST && item->name && !strcasecmp(item->name, "RECORD")) continue;
-        look_at(look, subject, item, dl->type == DL_KVLIST ? fn_of(item->name, subject) : fn);
+        named_fn *by_key = fn_of(item->name, subject);
+        /* a list of names may have keys that its command does not look at */
+        bool keyless = dl->type == DL_LIST || subject == SYNCCMD_NAMES || subject == SYNCCMD_IDS;
+        look_at(look, subject, item, by_key ? by_key : keyless ? fn : NULL);
     }
 }
 
 bool synccmd_is_allowed(const strarray_t *users, enum synccmd_subject subject, const struct dlist *dl)
 {
     static named_fn *const plain[] = {
-        [SYNCCMD_MAILBOXES] = mailbox_named, [SYNCCMD_IDS] = id_named, [SYNCCMD_USERS] = user_named
+        [SYNCCMD_NAMES] = mailbox_named, [SYNCCMD_IDS] = id_named, [SYNCCMD_USERS] = user_named, [SYNCCMD_MAILBOXES] = NULL
     };
     struct look look = { .users = users };
 

@@ -62,8 +62,9 @@ int synccmd_putspill(struct synccmd_session *session, const struct spill *text);
 
 /* What a command concerns: a peer that may replicate some users only gives those that concern nobody else. */
 enum synccmd_subject {
-    SYNCCMD_MAILBOXES, /* mailboxes, quota roots: their owners */
-    SYNCCMD_IDS,       /* mailboxes by their identities; there may be none with it */
+    SYNCCMD_MAILBOXES, /* mailboxes, quota roots that stand under keys: their owners */
+    SYNCCMD_NAMES,     /* the same, one, or a list of nothing else */
+    SYNCCMD_IDS,       /* mailboxes by their identities, a list of nothing else; there may be none with it */
     SYNCCMD_USERS,     /* users: those whose files it reads or changes */
     SYNCCMD_NOBODY,    /* the connection, or bytes that belong to nobody yet */
     SYNCCMD_SERVER,    /* all of it */
