@@ -16,8 +16,10 @@
 #include "imap_err.h"
 #include "libconfig.h"
 #include "mailbox_internal.h"
+#include "mailbox_path.h"
 #include "makeuuid.h"
 #include "mboxlist.h"
+#include "mbtype.h"
 #include "reconstruct_internal.h"
 #include "xmalloc.h"
 
@@ -71,7 +73,21 @@ static mbentry_t *entry_from(const struct place_found *place, const struct mailb
     return entry;
 }
 
-/* Is the name free, or that of the same mailbox? And the identity? */
+/* An entry that leads nowhere, on a partition that is there: its UNIQUEID is not that of any mailbox. */
+static bool leads_nowhere(const mbentry_t *entry)
+{
+    const struct mailbox_place place = mailbox_place_of(entry);
+    struct buf dir = BUF_INITIALIZER;
+    struct stat st;
+
+    if (!entry->partition || (entry->mbtype & (MBTYPE_REMOTE | MBTYPE_RESERVE))) return false;
+    bool nowhere = reconstruct_partition_isused(entry->partition) && !mailbox_path_dir(&place, &dir) &&
+                   diskio_stat(buf_cstring(&dir), &st) == -ENOENT;
+    buf_free(&dir);
+    return nowhere;
+}
+
+/* Is the name free, or that of the same mailbox? And the identity? What can't be read is no obstacle: the mailbox is there. */
 static int check_free(struct txn *txn, const mbentry_t *entry, bool *same)
 {
     mbentry_t *other = NULL;
@@ -80,12 +96,14 @@ static int check_free(struct txn *txn, const mbentry_t *entry, bool *same)
     int r = mboxlist_lookup_allow_all(entry->name, &other, txn);
     bool taken = !r && !(other->mbtype & (MBTYPE_DELETED | MBTYPE_INTERMEDIATE));
     if (taken) *same = !strcmpnull(other->uniqueid, entry->uniqueid);
+    if (taken && !*same) taken = !leads_nowhere(other);
     mbentry_free(&other);
-    if (r && r != IMAP_MAILBOX_NONEXISTENT) return r;
+    if (r && r != IMAP_MAILBOX_NONEXISTENT && r != IMAP_MAILBOX_BADFORMAT) return r;
     if (taken) return *same ? 0 : IMAP_MAILBOX_EXISTS;
     r = mboxlist_lookup_by_uniqueid(entry->uniqueid, &other, false, txn);
     mbentry_free(&other);
-    return r == IMAP_MAILBOX_NONEXISTENT ? 0 : r ? r : IMAP_MAILBOX_EXISTS;
+    if (r == IMAP_MAILBOX_NONEXISTENT || r == IMAP_MAILBOX_BADFORMAT) return 0;
+    return r ? r : IMAP_MAILBOX_EXISTS;
 }
 
 /* *made: the entry is new. */

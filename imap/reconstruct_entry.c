@@ -106,7 +106,7 @@ static int check_identity(struct repair *rp, mbentry_t *entry, bool *rewrite)
         *rewrite = true;
     }
     int r = mboxlist_lookup_by_uniqueid(entry->uniqueid, &byid, true, txn);
-    if (r == IMAP_MAILBOX_NONEXISTENT) {
+    if (r == IMAP_MAILBOX_NONEXISTENT || r == IMAP_MAILBOX_BADFORMAT) {
         reconstruct_say(rp->rc, "Missing mboxlist entry for uniqueid - will rewrite %s (%s)",
                         entry->name, entry->uniqueid);
         *rewrite = true;
