@@ -125,6 +125,8 @@ static void add_peer(const char *text)
 void sync_accept_init(void)
 {
     const char *option = config_getstring(IMAPOPT_SYNC_ACCEPT);
+
+    while (ptrarray_size(&peers)) peer_free(ptrarray_shift(&peers));
     strarray_t *entries = strarray_split(option ? option : "", ";", STRARRAY_TRIM);
 
     for (int i = 0; i < strarray_size(entries); i++)

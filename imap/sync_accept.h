@@ -27,7 +27,7 @@ struct sync_peer {
  * one on a unix socket who is neither root nor the server's user, nor named in sync_socket_users. */
 bool sync_accept_unasked(const struct service_client *client, bool standalone, struct buf *why);
 
-/* Read the option, once. What cannot be used (no name, no secret that only the server knows) is logged and left out; a file is
+/* Read the option. What cannot be used (no name, no secret that only the server knows) is logged and left out; a file is
  * looked at again when its peer comes. */
 void sync_accept_init(void);
 bool sync_accept_has(bool certificates);

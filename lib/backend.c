@@ -279,11 +279,13 @@ static int capas_after_login(struct backend *b, const char *mechs_before, struct
     return 0;
 }
 
-/* Behind a program there may be a peer that knows already who has started it, behind TLS one that knows our certificate: they
- * ask for no login. */
+/* Behind a program there may be a peer that knows already who has started it, behind TLS a csync server that knows our
+ * certificate: they ask for no login. */
 static bool is_logged_in(const struct backend *b)
 {
-    return (b->program || b->tls) && !backend_has(b, BACKEND_CAPA_AUTH) && !backend_has(b, BACKEND_CAPA_STARTTLS);
+    bool may_be = b->program || (b->tls && b->protocol == &backend_csync);
+
+    return may_be && !backend_has(b, BACKEND_CAPA_AUTH) && !backend_has(b, BACKEND_CAPA_STARTTLS);
 }
 
 static int login(struct backend *b, const struct backend_args *args, struct buf *text)

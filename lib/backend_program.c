@@ -149,7 +149,7 @@ int backend_open_program(struct backend *b, const struct backend_args *args, str
     struct ends e;
     int err = make_ends(&e);
 
-    b->host = xstrdup(args->server);
+    b->host = xstrdup(args->program || !strarray_size(words) ? args->server : words->data[0]);
     if (!err) err = strarray_size(words) ? start(b, words, &e) : ENOENT;
     if (!err) {
         b->fd = e.talk[0];
