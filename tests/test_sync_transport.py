@@ -11,7 +11,7 @@ import pytest
 from cyltest import Pair, processes, rolling
 from cyltest.credentials import password
 from cyltest.refill import CONF, check_refill, fill
-from cyltest.syncdata import assert_same
+from cyltest.syncdata import assert_same, diverge, fill_user
 from cyltest.transports import exports, fingerprint, service, write_program
 
 
@@ -72,6 +72,11 @@ def programs(pair, name):
             if path in processes.command(pid).split()]
 
 
+def servers_by_hand(pair):
+    """Of the replica, started by programs: their service is called pipe, as in transports.service_env."""
+    return pair.replica.children("pipe: ")
+
+
 NUMBERS = itertools.count()
 
 
@@ -92,6 +97,20 @@ def test_a_change_goes_over(pair, channel, how):
     assert re.search(r"^1 mailboxes updated, 1 messages uploaded .* 0 differences left$", done.stdout, re.M)
     assert re.search(rf"login: {how}", pair.replica.log_text(mark))
     assert_same(pair.primary, pair.replica)
+
+
+@pytest.mark.parametrize("channel", ["pipe", "unix", "tls", "tcp"])
+def test_everything_of_a_user_goes_over(pair, channel):
+    """Also when both ends have changed."""
+    user = f"of{channel}"
+    fill_user(pair.primary, user)
+    pair.replica.add_user(user)
+    sync(pair, channel, "-u", user)
+    assert_same(pair.primary, pair.replica, user)
+    diverge(pair.primary, pair.replica, user)
+    done = sync(pair, channel, "--verify", "-u", user)
+    assert ", 0 differences left" in done.stdout
+    assert_same(pair.primary, pair.replica, user)
 
 
 @pytest.mark.parametrize("channel", ["socket", "pipe", "tcp"])
@@ -164,10 +183,23 @@ def test_rolling_with_workers(pair):
     change(pair)
     rolling.caught_up(pair.primary, "pipe")
     assert_same(pair.primary, pair.replica)
+    assert servers_by_hand(pair)
     client.terminate()
     assert client.wait(20) == 0
-    processes.wait_gone(pair.replica.children("sync_server -X"), 5)
-    assert not programs(pair, "pipe") and not pair.replica.children("sync_server -X")
+    processes.wait_gone(servers_by_hand(pair), 5)
+    assert not programs(pair, "pipe") and not servers_by_hand(pair)
+
+
+def test_client_that_is_killed_leaves_no_program(pair):
+    before = servers_by_hand(pair)
+    client = pair.primary.popen("sync_client", "-R", "-n", "pipe")
+    change(pair)
+    rolling.caught_up(pair.primary, "pipe")
+    left = programs(pair, "pipe") + servers_by_hand(pair)
+    client.kill()
+    client.wait()
+    assert not before and len(left) > 1
+    assert not processes.wait_gone(left, 10)
 
 
 def test_reconstruct_takes_it_too(pair):
