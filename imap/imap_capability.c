@@ -128,6 +128,7 @@ void imap_capabilities(struct imap_session *s, bool all, struct buf *out)
     if (s->isadmin && !capa_is_disabled("X-RENAMES")) buf_appendcstr(out, " X-RENAMES");
     if (s->userid && !capa_is_disabled("X-USERSTATE")) buf_appendcstr(out, " X-USERSTATE");
     if (s->userid && !capa_is_disabled("X-SIEVEFILES")) buf_appendcstr(out, " X-SIEVEFILES");
+    if (s->isadmin && !capa_is_disabled("X-LEASE")) buf_appendcstr(out, " X-LEASE");
     if (s->isadmin && !capa_is_disabled("X-RANGES")) buf_appendcstr(out, " X-RANGES");
     if (s->isadmin && !capa_is_disabled("X-PIPELINE")) buf_appendcstr(out, " X-PIPELINE");
     if (s->isadmin && !capa_is_disabled("X-ROLE")) buf_appendcstr(out, " X-ROLE");

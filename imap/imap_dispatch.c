@@ -139,6 +139,7 @@ static void run(struct imap_session *s, const struct imap_command *cmd)
 {
     s->command = cmd;
     imap_session_register(s, buf_cstring(&s->cmdname));
+    if (strncmp(buf_cstring(&s->cmdname), "Sync", 4) != 0) imap_session_leave_sync(s);
     cmd->run(s);
     if (!s->answered && !s->closing) {
         if (s->c == IMPARSE_EOF || prot_error(s->in))
@@ -197,10 +198,10 @@ bool imap_session_command(struct imap_session *s)
     return !s->closing;
 }
 
-/* A client that has been silent for REST_MS is given no more than its session needs. */
+/* A client that has been silent for REST_MS is given no more than its session needs; a lease, while its peer may have it. */
 static int rest(struct protstream *in, void *rock)
 {
-    prot_setwaittimer(in, 0, NULL, NULL);
+    if (!imap_session_is_syncing(rock)) prot_setwaittimer(in, 0, NULL, NULL);
     imap_session_rest(rock);
     imap_notify_poll(rock);
     return 0;

@@ -112,6 +112,10 @@ void imap_session_unselect(struct imap_session *s);
 void imap_session_check_inbox(struct imap_session *s);
 /* What the SYNC commands have reserved goes (imapcmd/sync.c). */
 void imap_session_end_sync(struct imap_session *s);
+/* Another command than the replica's: the peer has done with the users it was at. */
+void imap_session_leave_sync(struct imap_session *s);
+/* Is it at some user yet? Not, when it has been silent for long. */
+bool imap_session_is_syncing(struct imap_session *s);
 /* The client is silent: memory, mapped files and idle databases are given back until it speaks again. */
 void imap_session_rest(struct imap_session *s);
 /* The proc file: user, mailbox and command as they are now. */

@@ -45,12 +45,17 @@ struct sync_client {
     bool isimap, sieve_mailbox, broken;
     hash_table unsettled; /* by user: how the lists of folders differed when a comparison left them so */
     bool sieve_files; /* scripts that are files go by command, also where others are a mailbox */
+    bool leases;      /* the replica gives us the users that we ask for alone (X-LEASE) */
+    bool leased;      /* and may have given us some */
+    bool restarted;   /* nothing was said since */
+    unsigned locks;   /* sync locks that are held */
     unsigned tagno;
     ptrarray_t posted;            /* commands whose answers have not been read */
     struct buf answer;            /* the last command and its status line, if it was not OK */
     struct buf errtext;
     struct sync_reserve *reserve; /* files fetched from the replica */
 
+    int lease_wait;   /* ms for which a user that another stream has is waited for; 0: sync_timeout, with nowait a second */
     bool skip_locked; /* with nowait: a user that another client works on is no failure */
     bool complain; /* name on stderr each mailbox that fails */
     struct sync_compare *compare; /* --compare (sync_client_compare.h); NULL: something else is done */
@@ -102,13 +107,17 @@ void sync_client_posttext(struct sync_client *sc, const char *verb, const char *
                           sync_client_done *done, void *rock);
 /* Waits for the answers to all that was posted. */
 void sync_client_settle(struct sync_client *sc);
-/* RESTART; or posted, when nobody asks what became of it. */
+/* RESTART, which gives leases back, too; or posted, when nobody asks what became of it. */
 int sync_client_restart(struct sync_client *sc);
 void sync_client_post_restart(struct sync_client *sc);
 
 /* The sync lock of a user ("" for shared mailboxes) towards this server; IMAP_MAILBOX_LOCKED with nowait. */
 struct namelock;
 int sync_client_lock(struct sync_client *sc, const char *userid, struct namelock **lockp);
+/* Gives it back (NULL is fine), and with the last one the leases of the replica. */
+void sync_client_unlock(struct sync_client *sc, struct namelock **lockp);
+/* Nobody is worked on any more: leases go, unless a sync lock is held around it. */
+void sync_client_let_go(struct sync_client *sc);
 
 /* ---- _state ---- */
 /* Of a mailbox that only the replica has (sync_client_absent.h). */
@@ -144,7 +153,10 @@ struct sync_state {
             NULL                                                                                \
     }
 void sync_state_fini(struct sync_state *state);
-/* Ask for the state; answers are added. what: "USER", "META" with a user id. */
+/*
+ * Ask for the state; answers are added. what: "USER", "META" with a user id. From then on the users are ours alone where the replica
+ * knows leases; IMAP_MAILBOX_LOCKED: another stream had one of them all the time that we waited.
+ */
 int sync_state_get(struct sync_client *sc, const char *what, const char *arg,
                    struct sync_state *state);
 /* The same for "MAILBOXES" or "UNIQUEIDS" and a list. */
@@ -267,7 +279,7 @@ int sync_note_unsettled(struct sync_client *sc, const char *userid, const strarr
 int sync_do_unuser(struct sync_client *sc, const char *userid);
 /* The sync locks of all owners of these mailboxes, in the order of the owners' names. */
 int sync_lock_owners(struct sync_client *sc, const strarray_t *names, ptrarray_t *locks);
-void sync_unlock_owners(ptrarray_t *locks);
+void sync_unlock_owners(struct sync_client *sc, ptrarray_t *locks);
 
 /* ---- _verify ---- */
 /*

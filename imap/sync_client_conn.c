@@ -99,8 +99,10 @@ static int status_code(struct sync_client *sc, const char *cmd, const char *stat
     if (!strcmp(status, "OK")) return 0;
     buf_printf(&sc->answer, "%s: %s %s", cmd, status, text);
     if (!strcmp(status, "NO")) {
-        syslog(LOG_ERR, "%s received NO response: %s", cmd, text);
-        return no_code(text);
+        int r = no_code(text);
+        /* who waits for another client asks again and again */
+        syslog(r == IMAP_MAILBOX_LOCKED ? LOG_DEBUG : LOG_ERR, "%s received NO response: %s", cmd, text);
+        return r;
     }
     sc->broken = true;
     if (!strcmp(status, "BYE")) return IMAP_BYE_LOGOUT;
@@ -214,6 +216,8 @@ static void put_command(struct sync_client *sc, const char *verb, const struct a
 {
     struct protstream *out = backend_out(sc->backend);
 
+    sc->restarted = false;
+    sc->leased = sc->leases;
     put_verb(sc, verb, tag, size);
     if (args->dl || args->text) prot_putc(' ', out);
     if (args->dl) dlist_print(args->dl, true, out);
@@ -263,8 +267,10 @@ int sync_client_restart(struct sync_client *sc)
 {
     struct taker nobody = { NULL, NULL, NULL };
     struct args none = { NULL, NULL };
+    int r = command(sc, "RESTART", "RESTART", &none, &nobody);
 
-    return command(sc, "RESTART", "RESTART", &none, &nobody);
+    sc->leased = false;
+    return r;
 }
 
 /* ---- posted commands ---- */
@@ -331,36 +337,54 @@ void sync_client_post_restart(struct sync_client *sc)
 {
     struct args none = { NULL, NULL };
 
+    if (sc->restarted) return;
     post(sc, "RESTART", "RESTART", &none, NULL, NULL);
+    sc->restarted = true;
+    sc->leased = false;
 }
 
 /* ---- connecting ---- */
 
 static int enabled_line(struct sync_client *sc, struct dlist **dlp, void *rock)
 {
-    if (!strcmp((*dlp)->name, "ENABLED") && (*dlp)->head) {
-        sc->sieve_mailbox = true;
-        for (const struct dlist *item = (*dlp)->head; item; item = item->next) {
-            const char *word;
-            if (dlist_toatom(item, &word) && !strcmp(word, "X-SIEVEFILES")) sc->sieve_files = true;
-        }
-        sync_client_say(sc, "ENABLE 0x%x", 0x800u);
+    const char *word;
+
+    if (strcmp((*dlp)->name, "ENABLED") != 0) return 0;
+    for (const struct dlist *item = (*dlp)->head; item; item = item->next) {
+        if (!dlist_toatom(item, &word)) continue;
+        if (!strcmp(word, "SIEVE-MAILBOX")) sc->sieve_mailbox = true;
+        if (!strcmp(word, "X-SIEVEFILES")) sc->sieve_files = true;
+        if (!strcmp(word, "X-LEASE")) sc->leases = true;
     }
+    if (sc->sieve_mailbox) sync_client_say(sc, "ENABLE 0x%x", 0x800u);
     return 0;
+}
+
+/* What we want to have on; who only reads keeps nobody away. */
+static struct dlist *wanted(const struct sync_client *sc)
+{
+    struct dlist *list = dlist_newlist(NULL, "CAPABILITIES");
+    bool mailbox = backend_has(sc->backend, BACKEND_CAPA_SIEVEMAILBOX);
+
+    if (mailbox) dlist_setatom(list, NULL, "SIEVE-MAILBOX");
+    if (mailbox && backend_has(sc->backend, BACKEND_CAPA_SIEVEFILES)) dlist_setatom(list, NULL, "X-SIEVEFILES");
+    if (!sc->reads_only && backend_has(sc->backend, BACKEND_CAPA_XLEASE)) dlist_setatom(list, NULL, "X-LEASE");
+    return list;
 }
 
 static int after_login(struct sync_client *sc)
 {
+    struct dlist *list = wanted(sc);
     int r = 0;
 
-    sc->sieve_mailbox = sc->sieve_files = false;
-    if (backend_has(sc->backend, BACKEND_CAPA_SIEVEMAILBOX)) {
-        struct dlist *list = dlist_newlist(NULL, "CAPABILITIES");
-        dlist_setatom(list, NULL, "SIEVE-MAILBOX");
-        if (backend_has(sc->backend, BACKEND_CAPA_SIEVEFILES)) dlist_setatom(list, NULL, "X-SIEVEFILES");
+    sc->sieve_mailbox = sc->sieve_files = sc->leases = sc->leased = sc->restarted = false;
+    if (list->head) {
         r = sync_client_command(sc, "APPLY", list, enabled_line, NULL);
         /* versions that announce it and do not know the command */
         if (r == IMAP_PROTOCOL_ERROR && !sc->broken) r = 0;
+    }
+    else {
+        dlist_free(&list);
     }
     if (!r && sc->nocopyback)
         r = sync_client_command(sc, "APPLY", dlist_newkvlist(NULL, "FORCE"), NULL, NULL);
@@ -519,5 +543,20 @@ int sync_client_lock(struct sync_client *sc, const char *userid, struct namelock
     int r = namelock_acquire(buf_cstring(&name), NAMELOCK_EXCLUSIVE,
                              sc->nowait ? NAMELOCK_NONBLOCK : 0, lockp);
     buf_free(&name);
+    if (!r) sc->locks++;
     return r;
+}
+
+/* The replica hears of it before who waits here does. */
+void sync_client_unlock(struct sync_client *sc, struct namelock **lockp)
+{
+    if (!*lockp) return;
+    sc->locks--;
+    sync_client_let_go(sc);
+    namelock_release(lockp);
+}
+
+void sync_client_let_go(struct sync_client *sc)
+{
+    if (!sc->locks && sc->leased) sync_client_post_restart(sc);
 }

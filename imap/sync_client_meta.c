@@ -200,6 +200,7 @@ int sync_do_meta(struct sync_client *sc, const char *userid)
     if (!r) r = sync_do_seen(sc, userid, &state.seen);
     if (!r) r = sync_do_subs(sc, userid, &state.subs);
     if (!r && (!sc->sieve_mailbox || sc->sieve_files)) r = sync_do_sieve(sc, userid, &state.scripts);
+    sync_client_let_go(sc);
     sync_state_fini(&state);
     return r;
 }

@@ -28,6 +28,7 @@
 #define CONNECT_FIRST 15   /* seconds between two tries */
 #define LOCK_WAIT 60       /* seconds for another client to end */
 #define RESTART_EVERY 100  /* owners */
+#define LEASE_WAIT 2000    /* ms for a user that another stream has; then the others go on, and he comes again */
 
 /* Wakes for a signal. */
 static void doze(int ms)
@@ -142,7 +143,10 @@ void sync_roll_rest(struct rolling *ro)
                monotonic_ms() - ro->connected >= (unsigned long long)ro->roll->lifetime * 1000;
 
     if (!ro->sc->backend || ro->sc->broken) return;
-    if (!old && ro->sc->messages == ro->messages && ++ro->since_restart < RESTART_EVERY) return;
+    if (!old && ro->sc->messages == ro->messages && ++ro->since_restart < RESTART_EVERY) {
+        sync_client_let_go(ro->sc);
+        return;
+    }
     int r = sync_client_restart(ro->sc);
     if (r)
         syslog(LOG_ERR, "sync_client RESTART failed: %s", error_message(r));
@@ -313,6 +317,7 @@ int sync_client_roll(struct sync_roll *roll)
     struct rolling ro = { .roll = roll, .sc = sc, .lockfd = -1 };
     int r;
 
+    sc->lease_wait = LEASE_WAIT;
     ro.status.channel = sc->channel;
     ro.status.server = sc->servername;
     r = begin(&ro);

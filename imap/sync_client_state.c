@@ -15,12 +15,21 @@
 
 #include "backend.h"
 #include "imap_err.h"
+#include "libconfig.h"
 #include "quota_codec.h"
+#include "signals.h"
 #include "sync_name.h"
 #include "sync_quota.h"
+#include "times.h"
 #include "util.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
+
+/* Milliseconds between two questions for a user that another stream has: the first time, and at most; with nowait in all, since one that
+ * has done with him may not have said so yet. */
+#define LEASE_FIRST 25u
+#define LEASE_LAST 1000u
+#define LEASE_NOWAIT 1000
 
 /* ---- freeing ---- */
 
@@ -177,11 +186,30 @@ static int state_line(struct sync_client *sc, struct dlist **dlp, void *rock)
 
 /* ---- asking ---- */
 
-int sync_state_get(struct sync_client *sc, const char *what, const char *arg,
-                   struct sync_state *state)
+/* Somewhat at random, so that those who wait for one user do not ask at the same moments. */
+static bool wait_for_lease(struct sync_client *sc, unsigned long long began, unsigned *ms)
 {
-    int r = sync_client_command(sc, "GET", dlist_newatom(NULL, what, arg), state_line, state);
+    int most = sc->lease_wait ? sc->lease_wait : sc->nowait ? LEASE_NOWAIT : config_getduration(IMAPOPT_SYNC_TIMEOUT) * 1000;
 
+    if (sc->broken || signals_shutdown() || monotonic_ms() - began >= (unsigned long long)most) return false;
+    (void)signals_poll_fds(NULL, 0, (int)(*ms / 2 + (unsigned)rand() % *ms));
+    *ms = cyr_min(*ms * 2, LEASE_LAST);
+    return !signals_shutdown();
+}
+
+/* No line comes with a refusal, so it can be asked again. */
+static int get(struct sync_client *sc, const struct dlist *list, struct sync_state *state)
+{
+    unsigned long long began = monotonic_ms();
+    unsigned ms = LEASE_FIRST;
+    struct buf text = BUF_INITIALIZER;
+    int r;
+
+    dlist_printbuf(list, true, &text);
+    do {
+        r = sync_client_textcommand(sc, "GET", list->name, &text, state_line, state);
+    } while (r == IMAP_MAILBOX_LOCKED && wait_for_lease(sc, began, &ms));
+    buf_free(&text);
     return r == IMAP_MAILBOX_NONEXISTENT ? 0 : r;
 }
 
@@ -195,9 +223,16 @@ static struct dlist *question(const char *what, const strarray_t *args)
 
 static int ask(struct sync_client *sc, struct dlist *list, struct sync_state *state)
 {
-    int r = sync_client_command(sc, "GET", list, state_line, state);
+    int r = get(sc, list, state);
 
-    return r == IMAP_MAILBOX_NONEXISTENT ? 0 : r;
+    dlist_free(&list);
+    return r;
+}
+
+int sync_state_get(struct sync_client *sc, const char *what, const char *arg,
+                   struct sync_state *state)
+{
+    return ask(sc, dlist_newatom(NULL, what, arg), state);
 }
 
 int sync_state_getlist(struct sync_client *sc, const char *what, const strarray_t *args,

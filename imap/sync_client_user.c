@@ -88,6 +88,8 @@ int sync_do_user(struct sync_client *sc, const char *userid)
     for (int round = 0; round < MAX_ROUNDS && again && !sc->broken; round++) {
         again = false;
         r = user_round(sc, userid, &again);
+        /* a lease that was lost on the way, or of another user whom a rename leads to */
+        if (r == IMAP_MAILBOX_LOCKED && sc->leases && !sc->nowait) again = true;
     }
     if (!r && again) {
         syslog(LOG_ERR, "failed to sync user %s after %d tries", userid, MAX_ROUNDS);
@@ -98,7 +100,7 @@ int sync_do_user(struct sync_client *sc, const char *userid)
             LOG_ERR,
             "IOERROR: user replication failed: error=<%s> userid=<%s> channel=<%s> servername=<%s>",
             error_message(r), userid, sc->channel ? sc->channel : "", sc->servername);
-    namelock_release(&lock);
+    sync_client_unlock(sc, &lock);
     return r;
 }
 
@@ -128,7 +130,7 @@ int sync_do_unuser(struct sync_client *sc, const char *userid)
     if (r == IMAP_MAILBOX_NONEXISTENT) r = remove_user(sc, userid);
     mbentry_free(&inbox);
     free(name);
-    namelock_release(&lock);
+    sync_client_unlock(sc, &lock);
     return r;
 }
 
@@ -154,16 +156,13 @@ int sync_lock_owners(struct sync_client *sc, const strarray_t *names, ptrarray_t
     return r;
 }
 
-static void unlock(void *p)
+void sync_unlock_owners(struct sync_client *sc, ptrarray_t *locks)
 {
-    struct namelock *lock = p;
-
-    namelock_release(&lock);
-}
-
-void sync_unlock_owners(ptrarray_t *locks)
-{
-    ptrarray_fini_with(locks, unlock);
+    for (int i = 0; i < ptrarray_size(locks); i++) {
+        struct namelock *lock = ptrarray_nth(locks, i);
+        sync_client_unlock(sc, &lock);
+    }
+    ptrarray_fini(locks);
 }
 
 /* ---- mailboxes that only one end has ---- */
@@ -268,7 +267,7 @@ static int do_mailboxes(struct sync_client *sc, const strarray_t *names, const c
         syslog(LOG_ERR, "failed to settle renames after %d tries!", MAX_ROUNDS);
         r = IMAP_SYNC_CHANGED;
     }
-    sync_unlock_owners(&locks);
+    sync_unlock_owners(sc, &locks);
     free(joined);
     return r;
 }

@@ -363,7 +363,7 @@ int sync_verify_user(struct sync_client *sc, const char *userid)
         if (!r) r = verify_meta(sc, userid, &state);
         if (fr) r = fr;
     }
-    namelock_release(&lock);
+    sync_client_unlock(sc, &lock);
     sync_local_fini(&entries);
     sync_state_fini(&state);
     return r;
@@ -410,6 +410,7 @@ int sync_verify_meta(struct sync_client *sc, const char *userid)
     int r = sync_state_get(sc, "META", userid, &state);
 
     if (!r) r = verify_meta(sc, userid, &state);
+    sync_client_let_go(sc);
     sync_state_fini(&state);
     return r;
 }
@@ -423,7 +424,7 @@ int sync_verify_mailboxes(struct sync_client *sc, const strarray_t *names)
     if (!r) r = sync_state_getlist(sc, "MAILBOXES", names, &state);
     if (!r) r = sync_local_named(sc, names, &entries);
     if (!r) r = verify_folders(sc, &entries, &state);
-    sync_unlock_owners(&locks);
+    sync_unlock_owners(sc, &locks);
     sync_local_fini(&entries);
     sync_state_fini(&state);
     return r;

@@ -83,6 +83,7 @@ static void put_banner(struct server *s)
     if (!capa_is_disabled("X-SIEVEFILES")) prot_puts(s->out, "* X-SIEVEFILES\r\n");
     if (!capa_is_disabled("X-FOLDERS")) prot_puts(s->out, "* X-FOLDERS\r\n");
     if (!capa_is_disabled("X-CLOCK")) prot_printf(s->out, "* X-CLOCK %lld\r\n", (long long)time(NULL));
+    if (!capa_is_disabled("X-LEASE")) prot_puts(s->out, "* X-LEASE\r\n");
     prot_printf(s->out, "* OK %s Cyrus sync server %s\r\n", config_servername, cyrus_version());
     buf_free(&mechs);
 }
@@ -483,6 +484,7 @@ static int server_start(struct server *s)
     s->telemetry_fd = -1;
     session_new_id();
     synccmd_session_init(&s->cmds, s->in, s->out, NULL);
+    synccmd_lease_watch(&s->cmds, true);
     proc_register(config_ident, s->client->clienthost, NULL, NULL, NULL);
     int r = saslserver_new(&args, &s->sasl);
     if (!r) greet_local(s);

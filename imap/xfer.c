@@ -127,7 +127,7 @@ static int copy_and_finish(struct sync_client *sc, const struct move *move)
     r = move->copy(sc, move->name);
     if (!r) r = move->copy(sc, move->name); /* what has come meanwhile: the last time is short */
     if (!r) r = finish(sc, move);
-    namelock_release(&job);
+    sync_client_unlock(sc, &job);
     if (!r && sync_client_restart(sc)) sc->broken = true;
     return r;
 }

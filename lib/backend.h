@@ -53,6 +53,7 @@ enum backend_capa {
     BACKEND_CAPA_SIEVEFILES = 1 << 24,   /* scripts that are files beside those of a mailbox (the same) */
     BACKEND_CAPA_FOLDERS = 1 << 25,      /* a digest of the names of a user's folders (the same) */
     BACKEND_CAPA_CLOCK = 1 << 26,        /* the time there, at the banner (the same) */
+    BACKEND_CAPA_XLEASE = 1 << 27,       /* one stream at a user (the same) */
 };
 
 struct backend_protocol; /* backend_protocol.h: banner, capability, STARTTLS, AUTH, COMPRESS, NOOP, LOGOUT of one protocol */

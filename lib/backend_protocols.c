@@ -38,6 +38,7 @@ static const struct backend_capaname imap_capas[] = {
     { "X-USAGE", BACKEND_CAPA_USAGE, NULL },
     { "X-SIEVEFILES", BACKEND_CAPA_SIEVEFILES, NULL },
     { "X-FOLDERS", BACKEND_CAPA_FOLDERS, NULL },
+    { "X-LEASE", BACKEND_CAPA_XLEASE, NULL },
     { NULL, 0, NULL },
 };
 
@@ -56,6 +57,7 @@ static const struct backend_capaname csync_capas[] = {
     { "X-SIEVEFILES", BACKEND_CAPA_SIEVEFILES, NULL },
     { "X-FOLDERS", BACKEND_CAPA_FOLDERS, NULL },
     { "X-CLOCK", BACKEND_CAPA_CLOCK, NULL },
+    { "X-LEASE", BACKEND_CAPA_XLEASE, NULL },
     { NULL, 0, NULL },
 };
 

@@ -121,12 +121,17 @@ int prot_waitinput(struct protstream *s)
 
 int prot_waitoutput(struct protstream *s)
 {
+    struct wait w = { .tick = 0 };
+
     for (;;) {
-        struct pollfd p = { .fd = s->top->waitfd, .events = s->top->want };
-        int r = poll(&p, 1, until(deadline(s)));
+        prepare(s, &w);
+        int64_t end = deadline(s);
+        if (w.tick && (!end || w.tick < end)) end = w.tick;
+        int r = poll(w.fds, 1, until(end));
         if (r > 0) return 0;
-        if (!r) return prot_fail_timeout(s);
-        if (errno != EINTR) return prot_fail(s, errno, NULL);
+        if (r < 0 && errno != EINTR) return prot_fail(s, errno, NULL);
+        if (serve(s, &w)) return EOF;
+        if (s->timeout && prot_now() >= deadline(s)) return prot_fail_timeout(s);
     }
 }
 

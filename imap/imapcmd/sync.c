@@ -28,8 +28,19 @@ static struct synccmd_session *session(struct imap_session *s)
 void imap_session_end_sync(struct imap_session *s)
 {
     if (!s->sync) return;
+    synccmd_lease_watch(s->sync, false);
     synccmd_session_fini(s->sync);
     xzfree(s->sync);
+}
+
+void imap_session_leave_sync(struct imap_session *s)
+{
+    if (s->sync) synccmd_lease_end(s->sync);
+}
+
+bool imap_session_is_syncing(struct imap_session *s)
+{
+    return s->sync && synccmd_lease_is_held(s->sync);
 }
 
 /* The line has been read to its end, or the input is broken. */
@@ -47,7 +58,10 @@ static void run(struct imap_session *s, enum synccmd_verb verb)
         imap_bad(s, "Replication parse failure in %s", buf_cstring(&s->cmdname));
         return;
     }
-    if (synccmd_parse(session(s), &dl)) {
+    synccmd_lease_watch(session(s), true);
+    int bad = synccmd_parse(s->sync, &dl);
+    synccmd_lease_watch(s->sync, false);
+    if (bad) {
         parse_failed(s);
         return;
     }

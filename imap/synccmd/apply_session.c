@@ -32,6 +32,8 @@ int synccmd_apply_capabilities(struct synccmd_session *session, const struct dli
             session->sieve_mailbox = true;
         else if (!strcasecmp(word, "X-SIEVEFILES") && !capa_is_disabled("X-SIEVEFILES"))
             session->sieve_files = true;
+        else if (!strcasecmp(word, "X-LEASE") && !capa_is_disabled("X-LEASE"))
+            session->knows_leases = true;
         else
             continue;
         dlist_setatom(enabled, NULL, word);

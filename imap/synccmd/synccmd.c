@@ -131,11 +131,14 @@ void synccmd_session_init(struct synccmd_session *session, struct protstream *in
 
 void synccmd_session_fini(struct synccmd_session *session)
 {
+    synccmd_lease_end(session);
+    ptrarray_fini(&session->leases);
     sync_reserve_free(&session->reserve);
 }
 
 void synccmd_restart(struct synccmd_session *session)
 {
+    synccmd_lease_end(session);
     sync_reserve_clear(session->reserve);
 }
 
@@ -154,6 +157,17 @@ int synccmd_parse(struct synccmd_session *session, struct dlist **dlp)
 
 static const char *const verb_names[] = { "GET", "APPLY", "RESTORE" };
 
+static int run_leased(struct synccmd_session *session, const struct synccmd *cmd, const struct dlist *dl)
+{
+    /* who only reads has no part in it, unless he is about to write */
+    bool leased = session->knows_leases || cmd->verb != SYNCCMD_GET;
+    int r = leased ? synccmd_lease_begin(session, cmd->subject, dl) : 0;
+
+    if (!r) r = cmd->fn(session, dl, cmd->flags);
+    if (!session->knows_leases) synccmd_lease_end(session);
+    return r;
+}
+
 int synccmd_run(struct synccmd_session *session, enum synccmd_verb verb, const struct dlist *dl)
 {
     for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++) {
@@ -165,7 +179,7 @@ int synccmd_run(struct synccmd_session *session, enum synccmd_verb verb, const s
             syslog(LOG_NOTICE, "%s %s: %s may not: it is about others than its users", verb_names[verb], cmd->name, session->userid);
             return IMAP_INVALID_LOGIN;
         }
-        int r = denied ? IMAP_REMOTE_DENIED : cmd->fn(session, dl, cmd->flags);
+        int r = denied ? IMAP_REMOTE_DENIED : run_leased(session, cmd, dl);
         if (!has_status(r)) /* the client is told no more than that it failed */
             syslog(LOG_ERR, "SYNCERROR: %s failed: %s", cmd->name, error_message(r));
         return r;

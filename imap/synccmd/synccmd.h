@@ -34,6 +34,10 @@ struct synccmd_session {
     bool sieve_mailbox; /* APPLY CAPABILITIES (SIEVE-MAILBOX) */
     bool sieve_files;   /* and X-SIEVEFILES: scripts that are files are told, too */
     bool force;         /* APPLY FORCE: until the end of the connection */
+    bool knows_leases;  /* and X-LEASE: it is told at once that another stream has a user */
+    ptrarray_t leases;  /* struct namelock */
+    unsigned long long heard; /* of monotonic_ms(): the last command */
+    unsigned long long refused; /* the same: a lease was waited for in vain; 0: not, or none since */
 };
 /* in, out and userid are borrowed; end with synccmd_session_fini, which removes reserved files. */
 void synccmd_session_init(struct synccmd_session *session, struct protstream *in,
@@ -48,8 +52,15 @@ int synccmd_parse(struct synccmd_session *session, struct dlist **dlp);
 int synccmd_run(struct synccmd_session *session, enum synccmd_verb verb, const struct dlist *dl);
 /* "OK success", "NO IMAP_SYNC_CHECKSUM Checksum Failure" ... (handbook 03 §1.4). */
 const char *synccmd_status(int r);
-/* RESTART: reserved files go. */
+/* RESTART: reserved files go, and leases. */
 void synccmd_restart(struct synccmd_session *session);
+
+/* Leases end when the peer has been silent for long, in reading or writing; on for as long as the session reads commands itself. */
+void synccmd_lease_watch(struct synccmd_session *session, bool on);
+/* The same for who waits for other things, too: has the peer any lease yet? */
+bool synccmd_lease_is_held(struct synccmd_session *session);
+/* The peer has done with all users. */
+void synccmd_lease_end(struct synccmd_session *session);
 
 /* ---- for the commands ---- */
 
@@ -74,6 +85,9 @@ bool synccmd_is_allowed(const strarray_t *users, enum synccmd_subject subject, c
 
 #define SYNCCMD_LOCAL 1u   /* LOCAL_ form: the MUPDATE master is not told */
 #define SYNCCMD_ANYROLE 2u /* also where this server is the primary of a pair */
+/* The users are the stream's alone from now on: 0, or IMAP_MAILBOX_LOCKED. */
+int synccmd_lease_begin(struct synccmd_session *session, enum synccmd_subject subject, const struct dlist *dl);
+
 typedef int synccmd_fn(struct synccmd_session *session, const struct dlist *dl, unsigned flags);
 
 synccmd_fn synccmd_get_annotation, synccmd_get_fetch, synccmd_get_fetch_sieve,
