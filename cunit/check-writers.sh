@@ -45,6 +45,7 @@ system lib/prot_raw.o sockets
 system lib/xsyslog.o the log
 system imap/append_spool.o a message on its way in, in a file without a name
 system imap/check_replication.o the report that was asked for
+system imap/cyr.o no input for what is meant for all
 system imap/deliver.o the message on stdin goes to a socket
 system imap/dlist_print.o reads a file that is sent
 system imap/global.o stdin, stdout, stderr of a daemon; the owner of its lock
