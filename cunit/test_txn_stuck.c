@@ -19,6 +19,7 @@
 #include "journal.h"
 #include "mailbox_internal.h"
 #include "ops_testutil.h"
+#include "prot.h"
 #include "util.h"
 #include "xmalloc.h"
 
@@ -178,6 +179,48 @@ START_TEST(a_wrong_order_aborts)
 }
 END_TEST
 
+/* ---- the network (doc/locking.md) ---- */
+
+static const struct {
+    const char *lock;
+    bool shared, allowed, fine;
+} waits[] = {
+    { "*S**alice", false, false, true },      { "*U*alice", false, false, false },    { "*U*alice", true, false, false },
+    { "uniqueid", false, false, false },      { "$DB$mailboxes.db", false, false, false }, { "*U*alice", false, true, true },
+};
+
+static int interrupted(struct protstream *s __attribute__((unused)), void *rock __attribute__((unused)))
+{
+    return 1;
+}
+
+/* A peer that says nothing; the wait ends before it has begun. */
+static void wait_with_lock(void *rock)
+{
+    const int i = *(int *)rock;
+    struct namelock *lock;
+    int fds[2];
+
+    if (pipe(fds)) _exit(2);
+    struct protstream *s = prot_new(fds[0], false);
+    prot_setinterrupt(s, interrupted, NULL);
+    if (namelock_acquire(waits[i].lock, waits[i].shared ? NAMELOCK_SHARED : NAMELOCK_EXCLUSIVE, 0, &lock)) _exit(2);
+    if (waits[i].allowed) namelock_allow_network(true);
+    if (prot_getc(s) != EOF) _exit(2);
+    if (!waits[i].allowed) return;
+    namelock_allow_network(false);
+    namelock_release(&lock);
+    (void)prot_getc(s);
+}
+
+START_TEST(a_lock_across_the_network_aborts)
+{
+    int i = _i;
+
+    ck_assert_int_eq(st_child(wait_with_lock, &i), waits[i].fine ? 0 : 256 + SIGABRT);
+}
+END_TEST
+
 Suite *txn_stuck_suite(void)
 {
     Suite *s = suite_create("txn_stuck");
@@ -188,6 +231,7 @@ Suite *txn_stuck_suite(void)
     tcase_add_test(tc, others_are_not_affected);
 #ifdef ENABLE_TEST_HOOKS
     tcase_add_loop_test(tc, a_wrong_order_aborts, 0, (int)array_size(orders));
+    tcase_add_loop_test(tc, a_lock_across_the_network_aborts, 0, (int)array_size(waits));
 #endif
     suite_add_tcase(s, tc);
     return s;

@@ -22,6 +22,7 @@
 #include "imap_err.h"
 #include "journal.h"
 #include "mailbox_path.h"
+#include "prot.h"
 #include "txn.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
@@ -81,6 +82,33 @@ static void check_order(const char *name)
     abort();
 #endif
 }
+
+/* ---- waiting for a peer ---- */
+
+static unsigned allowed; /* how many have said that they must */
+
+void namelock_allow_network(bool allow)
+{
+    allowed += allow ? 1u : -1u;
+}
+
+#ifdef ENABLE_TEST_HOOKS
+/* Whoever wants a lock would wait for a peer that may never speak again. Those of class job are made for that. */
+static void check_network(void)
+{
+    size_t pos = 0;
+    void *data;
+
+    while (!allowed && hash_next(&held, &pos, &data)) {
+        const struct namelock *lock = data;
+        if (lock->class == NAMELOCK_CLASS_JOB) continue;
+        xsyslog_errno(LOG_CRIT, 0, "IOERROR: a lock is held while the network is waited for", "held=<%s>", lock->name);
+        abort();
+    }
+}
+#endif
+
+/* ---- taking ---- */
 
 static int open_lockfile(const char *name, int *fdp)
 {
@@ -150,6 +178,9 @@ int namelock_acquire(const char *name, enum namelock_type type, unsigned flags, 
     lock->exclusive = type == NAMELOCK_EXCLUSIVE;
     lock->refs = 1;
     hash_insert(name, lock, &held);
+#ifdef ENABLE_TEST_HOOKS
+    prot_setwaitcheck(check_network);
+#endif
     *lockp = lock;
     return 0;
 }

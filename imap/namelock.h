@@ -64,6 +64,11 @@ bool namelock_is_exclusive(const struct namelock *lock);
 struct namelock *namelock_held(const char *name);
 /* May this process wait for the lock without breaking the order? */
 bool namelock_may_wait(const char *name);
+/*
+ * No lock but those of class job may be held while a peer is waited for: builds with --enable-test-hooks abort(). Around the few
+ * places that must, and bound the wait (the last copy of XFER), it is allowed.
+ */
+void namelock_allow_network(bool allow);
 /* How many locks this process holds. */
 unsigned namelock_count(void);
 

@@ -47,7 +47,6 @@ struct sync_client {
     bool sieve_files; /* scripts that are files go by command, also where others are a mailbox */
     bool leases;      /* the replica gives us the users that we ask for alone (X-LEASE) */
     bool leased;      /* and may have given us some */
-    bool restarted;   /* nothing was said since */
     unsigned locks;   /* sync locks that are held */
     unsigned tagno;
     ptrarray_t posted;            /* commands whose answers have not been read */
@@ -116,7 +115,7 @@ struct namelock;
 int sync_client_lock(struct sync_client *sc, const char *userid, struct namelock **lockp);
 /* Gives it back (NULL is fine), and with the last one the leases of the replica. */
 void sync_client_unlock(struct sync_client *sc, struct namelock **lockp);
-/* Nobody is worked on any more: leases go, unless a sync lock is held around it. */
+/* Nobody is worked on any more: leases go (NOOP, posted), unless a sync lock is held around it. */
 void sync_client_let_go(struct sync_client *sc);
 
 /* ---- _state ---- */

@@ -191,6 +191,8 @@ static bool is_usable(const struct sync_client *sc)
     return sc->backend && !sc->broken;
 }
 
+#define NOOP "NOOP" /* one of IMAP as well */
+
 /* Begin a command; tag gets the IMAP tag or "". */
 static void put_verb(struct sync_client *sc, const char *verb, char *tag, size_t size)
 {
@@ -199,7 +201,7 @@ static void put_verb(struct sync_client *sc, const char *verb, char *tag, size_t
     *tag = '\0';
     if (sc->isimap) {
         snprintf(tag, size, "S%u", sc->tagno++);
-        prot_printf(out, "%s SYNC%s", tag, verb);
+        prot_printf(out, "%s %s%s", tag, strcmp(verb, NOOP) ? "SYNC" : "", verb);
     }
     else {
         prot_puts(out, verb);
@@ -216,7 +218,6 @@ static void put_command(struct sync_client *sc, const char *verb, const struct a
 {
     struct protstream *out = backend_out(sc->backend);
 
-    sc->restarted = false;
     sc->leased = sc->leases;
     put_verb(sc, verb, tag, size);
     if (args->dl || args->text) prot_putc(' ', out);
@@ -337,9 +338,7 @@ void sync_client_post_restart(struct sync_client *sc)
 {
     struct args none = { NULL, NULL };
 
-    if (sc->restarted) return;
     post(sc, "RESTART", "RESTART", &none, NULL, NULL);
-    sc->restarted = true;
     sc->leased = false;
 }
 
@@ -377,7 +376,7 @@ static int after_login(struct sync_client *sc)
     struct dlist *list = wanted(sc);
     int r = 0;
 
-    sc->sieve_mailbox = sc->sieve_files = sc->leases = sc->leased = sc->restarted = false;
+    sc->sieve_mailbox = sc->sieve_files = sc->leases = sc->leased = false;
     if (list->head) {
         r = sync_client_command(sc, "APPLY", list, enabled_line, NULL);
         /* versions that announce it and do not know the command */
@@ -558,5 +557,9 @@ void sync_client_unlock(struct sync_client *sc, struct namelock **lockp)
 
 void sync_client_let_go(struct sync_client *sc)
 {
-    if (!sc->locks && sc->leased) sync_client_post_restart(sc);
+    struct args none = { NULL, NULL };
+
+    if (sc->locks || !sc->leased) return;
+    post(sc, NOOP, NOOP, &none, NULL, NULL); /* RESTART would throw away messages that the next one may want, too */
+    sc->leased = false;
 }

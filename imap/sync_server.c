@@ -261,6 +261,7 @@ static void cmd_exit(struct server *s, const char *name)
 
 static void cmd_noop(struct server *s, const char *name)
 {
+    synccmd_lease_end(&s->cmds); /* who has nothing to do has nobody to be alone with */
     prot_puts(s->out, "OK Noop completed\r\n");
 }
 

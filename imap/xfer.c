@@ -107,6 +107,7 @@ static int finish(struct sync_client *sc, const struct move *move)
     int usual = prot_timeout(backend_in(sc->backend));
 
     int r = namelock_user(move->owner, NAMELOCK_EXCLUSIVE, 0, &lock);
+    namelock_allow_network(true);
     limit_silence(sc, LOCKED_SILENCE);
     if (!r) r = move->copy(sc, move->name);
     sc->differences = 0;
@@ -114,6 +115,7 @@ static int finish(struct sync_client *sc, const struct move *move)
     if (!r && sc->differences) r = IMAP_SYNC_CHECKSUM;
     if (!r && move->then) r = move->then(sc, move->name, move->rock);
     namelock_release(&lock);
+    namelock_allow_network(false);
     limit_silence(sc, usual);
     return r;
 }

@@ -137,6 +137,12 @@ int prot_wait(struct protstream *s, int timeout_ms);
 struct prot_selectitem { struct protstream *s; bool ready; };
 int prot_select(struct prot_selectitem *items, size_t n, int extra_fd, bool *extra_ready, int timeout_ms);
 
+/*
+ * Called before each wait for a peer, on any stream of this process, NULL for nothing. Builds for tests have it look at what must
+ * not be held then.
+ */
+void prot_setwaitcheck(void (*check)(void));
+
 /* ---- while a read waits ---- */
 
 /* Called when something happens while a read waits. 0: go on waiting; else the read fails (errno EINTR,
@@ -145,7 +151,7 @@ typedef int prot_waitproc(struct protstream *s, void *rock);
 /* fd is readable. At most PROT_MAXWAITFDS; EOF if there are more. proc NULL removes fd. */
 #define PROT_MAXWAITFDS 4
 int prot_setwaitfd(struct protstream *s, int fd, prot_waitproc *proc, void *rock);
-/* Every interval_ms, from the start of the wait. proc NULL or interval 0 removes it. */
+/* Every interval_ms, from the start of the wait, of a writing stream, too. proc NULL or interval 0 removes it. */
 void prot_setwaittimer(struct protstream *s, int interval_ms, prot_waitproc *proc, void *rock);
 /* A signal interrupted the wait (EINTR), and once before each wait. NULL removes it. */
 void prot_setinterrupt(struct protstream *s, prot_waitproc *proc, void *rock);

@@ -57,6 +57,13 @@ static int call(struct protstream *s, const struct prot_callback *cb)
     return prot_fail(s, EINTR, "interrupted");
 }
 
+static void (*wait_check)(void);
+
+void prot_setwaitcheck(void (*check)(void))
+{
+    wait_check = check;
+}
+
 struct wait {
     struct pollfd fds[1 + PROT_MAXWAITFDS];
     struct prot_callback cb[PROT_MAXWAITFDS]; /* a copy: procs may change the stream's */
@@ -103,6 +110,7 @@ int prot_waitinput(struct protstream *s)
 {
     struct wait w = { .tick = 0 };
 
+    if (wait_check) wait_check();
     if (flush_other(s) || call(s, &s->interrupt)) return EOF;
     s->clock = prot_now();
     for (;;) {
@@ -123,6 +131,7 @@ int prot_waitoutput(struct protstream *s)
 {
     struct wait w = { .tick = 0 };
 
+    if (wait_check) wait_check();
     for (;;) {
         prepare(s, &w);
         int64_t end = deadline(s);

@@ -44,7 +44,7 @@ def interrupted(pair, name, cut_at, where, on_cut=None):
     with Relay(pair.primary.path("tmp", "relay"), pair.replica.path("conf/socket/csync"), cut_at, where,
                on_cut) as relay:
         done = sync(pair, name, "-S", relay.path, check=False)
-    if not relay.cut or relay.commands[-1].startswith(b"EXIT"):
+    if not relay.cut or relay.at_the_end:
         return None
     assert done.returncode == 1
     return relay.commands[-1]

@@ -55,7 +55,7 @@ def sub(user="anna", name=None):
 class Alive:
     """The peer of a lease says something now and then, so it is not silent."""
 
-    def __init__(self, sync, command="NOOP"):
+    def __init__(self, sync, command="GET UNIQUEIDS (x)"):
         self.sync, self.command, self.over = sync, command, threading.Event()
         self.thread = threading.Thread(target=self._run)
 
@@ -131,7 +131,8 @@ def test_one_has_the_user(server):
         assert told(one.cmd(sub())) == LOCKED
         two.ok("RESTART")
         one.ok("APPLY UNSUB %(USERID anna MBOXNAME user.anna)")
-        one.ok("RESTART")
+        one.ok("NOOP")
+        two.ok("GET USER anna")
 
 
 def test_messages_on_their_way_are_each_stream_s_own(server):

@@ -58,6 +58,11 @@ class Relay:
         if self.problem:
             raise self.problem
 
+    @property
+    def at_the_end(self):
+        """Is the last command one with which a client ends that has done all?"""
+        return self.commands[-1].startswith((b"NOOP", b"EXIT"))
+
     def __enter__(self):
         return self
 
