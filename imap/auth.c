@@ -155,3 +155,13 @@ int auth_memberof(const struct auth_state *state, const char *identifier)
 {
     return auth_memberof_len(state, identifier, strlen(identifier));
 }
+
+bool auth_is_listed(const struct auth_state *state, const char *identifiers)
+{
+    strarray_t *list = strarray_split(identifiers ? identifiers : "", NULL, 0);
+    bool found = false;
+
+    for (int i = 0; !found && i < strarray_size(list); i++) found = auth_memberof(state, strarray_nth(list, i)) != 0;
+    strarray_free(list);
+    return found;
+}

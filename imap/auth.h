@@ -41,6 +41,8 @@ const char *auth_userid(const struct auth_state *); /* "anonymous" for nobody */
  * state: anonymous. */
 int auth_memberof(const struct auth_state *, const char *identifier);
 int auth_memberof_len(const struct auth_state *, const char *identifier, size_t len);
+/* Does one of these identifiers, a list as in `admins` (NULL: empty), mean this user? */
+bool auth_is_listed(const struct auth_state *, const char *identifiers);
 /* "group:..." names; borrowed. */
 const strarray_t *auth_groups(const struct auth_state *);
 /* True: the groups could not be learned (the list is empty then). */

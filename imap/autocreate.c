@@ -39,13 +39,7 @@ static strarray_t *split_list(enum imapopt opt)
 
 static bool is_listed(const struct auth_state *auth, enum imapopt opt)
 {
-    strarray_t *ids = strarray_split(config_getstring(opt), NULL, 0);
-    bool found = false;
-
-    for (int i = 0; i < strarray_size(ids); i++)
-        found |= auth_memberof(auth, strarray_nth(ids, i)) != 0;
-    strarray_free(ids);
-    return found;
+    return auth_is_listed(auth, config_getstring(opt));
 }
 
 static bool is_wanted(const struct autocreate *ac)

@@ -108,16 +108,6 @@ static int fence(struct run *run)
     return r;
 }
 
-static int user_line(struct sync_client *sc, struct dlist **dlp, void *rock)
-{
-    const char *userid;
-
-    (void)sc;
-    if (strcmp((*dlp)->name, "USER") != 0 || !dlist_toatom(*dlp, &userid)) return IMAP_PROTOCOL_ERROR;
-    strarray_append(rock, userid);
-    return 0;
-}
-
 /* ---- what is here ---- */
 
 struct seen {
@@ -230,8 +220,7 @@ static int take_users(struct run *run)
     strarray_t users = STRARRAY_INITIALIZER;
     int r = 0;
 
-    if (knows_roles(run))
-        r = sync_client_command(&run->sc, "GET", dlist_newlist(NULL, "USERS"), user_line, &users);
+    if (knows_roles(run)) r = sync_client_names(&run->sc, "USERS", &users);
     for (int i = 0; !r && i < strarray_size(&users); i++) {
         int er = take_user(run, strarray_nth(&users, i));
         if (!er) continue;
@@ -242,6 +231,16 @@ static int take_users(struct run *run)
     return r;
 }
 
+/* Nobody owns them, so they are looked at as a whole: what only the other end has comes here, or was deleted here, or has another name. */
+static void take_shared(struct run *run)
+{
+    int r = knows_roles(run) ? sync_do_all_shared(&run->sc) : 0;
+
+    if (!r) return;
+    fprintf(stderr, "shared mailboxes: %s\n", sync_client_errtext(&run->sc, r));
+    run->items.failed = true;
+}
+
 /* From here, so what is here holds where both have something to say; messages of both ends survive. */
 static int merge(struct run *run)
 {
@@ -249,6 +248,7 @@ static int merge(struct run *run)
     run->sc.complain = true;
     run->items.wait = true;
     int r = take_users(run);
+    if (!r) take_shared(run);
     if (!r) r = sync_items_all(&run->items, "");
     run->items.work = SYNC_ITEMS_VERIFY;
     if (!r && !signals_shutdown()) r = sync_items_all(&run->items, "");

@@ -15,19 +15,14 @@
 #include "mboxlist.h"
 #include "mboxname.h"
 #include "service.h"
-#include "strarray.h"
 #include "userdeny.h"
 
 static bool memberof(void *rock, const char *id, const char *identifiers)
 {
     struct auth_state *auth = auth_newstate(id);
-    strarray_t *list = strarray_split(identifiers, NULL, 0);
-    bool found = false;
+    bool found = auth_is_listed(auth, identifiers);
 
     (void)rock;
-    for (int i = 0; !found && i < strarray_size(list); i++)
-        found = auth_memberof(auth, strarray_nth(list, i)) != 0;
-    strarray_free(list);
     auth_freestate(&auth);
     return found;
 }

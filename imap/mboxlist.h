@@ -56,6 +56,8 @@ typedef int mboxlist_cb(const mbentry_t *mbentry, void *rock);
 int mboxlist_allmbox(const char *prefix, mboxlist_cb *cb, void *rock, unsigned flags);
 int mboxlist_mboxtree(const char *mboxname, mboxlist_cb *cb, void *rock, unsigned flags);
 int mboxlist_usermboxtree(const char *userid, mboxlist_cb *cb, void *rock, unsigned flags);
+/* Mailboxes of this server without owner, deleted ones, too. */
+int mboxlist_allshared(mboxlist_cb *cb, void *rock);
 /* All user ids that have an INBOX. */
 int mboxlist_alluser(int (*cb)(const char *userid, void *rock), void *rock);
 

@@ -14,6 +14,7 @@
 #include "libconfig.h"
 #include "mboxlist.h"
 #include "mboxlist_db.h"
+#include "mboxname.h"
 #include "names_config.h"
 #include "xmalloc.h"
 
@@ -62,6 +63,28 @@ int mboxlist_allmbox(const char *prefix, mboxlist_cb *cb, void *rock, unsigned f
     mboxlist_db_close(&db);
     buf_free(&key);
     return r;
+}
+
+struct shared {
+    mboxlist_cb *cb;
+    void *rock;
+};
+
+static int shared_cb(const mbentry_t *mbentry, void *rock)
+{
+    const struct shared *shared = rock;
+    char *userid = mboxname_to_userid(mbentry->name);
+    int r = userid || (mbentry->mbtype & MBTYPE_REMOTE) ? 0 : shared->cb(mbentry, shared->rock);
+
+    free(userid);
+    return r;
+}
+
+int mboxlist_allshared(mboxlist_cb *cb, void *rock)
+{
+    struct shared shared = { cb, rock };
+
+    return mboxlist_allmbox(NULL, shared_cb, &shared, MBOXTREE_DELETED);
 }
 
 /* ---- trees ---- */

@@ -275,6 +275,13 @@ int sync_do_mailboxes(struct sync_client *sc, const strarray_t *names);
  */
 int sync_do_mailboxes_of(struct sync_client *sc, const char *userid, const strarray_t *names, bool *whole);
 int sync_note_unsettled(struct sync_client *sc, const char *userid, const strarray_t *names);
+/*
+ * All mailboxes without owner, deleted ones, too, that either end has: one that only the replica has comes here, or goes, as one of a
+ * user. The replica must have X-ROLE.
+ */
+int sync_do_all_shared(struct sync_client *sc);
+/* GET USERS or SHARED (X-ROLE): names, appended. */
+int sync_client_names(struct sync_client *sc, const char *what, strarray_t *names);
 int sync_do_unuser(struct sync_client *sc, const char *userid);
 /* The sync locks of all owners of these mailboxes, in the order of the owners' names. */
 int sync_lock_owners(struct sync_client *sc, const strarray_t *names, ptrarray_t *locks);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth.h"
 #include "buf.h"
 #include "imap_err.h"
 #include "libconfig.h"
@@ -289,14 +290,10 @@ static bool has_inbox(const char *userid)
 /* Also whose replication comes from the primary. */
 static bool is_admin(const char *userid)
 {
-    const enum imapopt options[] = { IMAPOPT_ADMINS, IMAPOPT_PROXYSERVERS };
-    bool is = false;
+    struct auth_state *auth = auth_newstate(userid);
+    bool is = auth_is_listed(auth, config_getstring(IMAPOPT_ADMINS)) || auth_is_listed(auth, config_getstring(IMAPOPT_PROXYSERVERS));
 
-    for (size_t i = 0; i < array_size(options) && !is; i++) {
-        strarray_t *ids = strarray_split(config_getstring(options[i]), NULL, 0);
-        is = strarray_contains(ids, userid);
-        strarray_free(ids);
-    }
+    auth_freestate(&auth);
     return is;
 }
 

@@ -11,7 +11,9 @@ from cyltest import Pair, processes
 from cyltest.clients import Rejected
 from cyltest.credentials import password
 from cyltest.relay import Relay
+from cyltest.dlist import parse
 from cyltest.syncdata import assert_same, fill_user, login, message
+from cyltest.syncline import comparable, full
 
 USERS = ["anna", "bob"]
 REFUSED = "This server is the replica of "
@@ -135,6 +137,67 @@ def test_machine_is_lost(pair):
     failover(a, "takeover")
     must_be_refused(b)
     assert texts(a, "anna") == subjects(1, 2, 3, 20, 30)
+
+
+def shared(server):
+    """{name of a shared mailbox that is not deleted: what replication tells of it}"""
+    with login(server) as csync:
+        names = [parse(line)[1].decode() for line in csync.ok("GET SHARED ()").untagged]
+        return {name: comparable(full(csync, name)) for name in names if not name.startswith("DELETED.")}
+
+
+def as_admin(server, *commands, mail=()):
+    with server.imap("admin") as imap:
+        for command in commands:
+            imap.ok(command)
+        for box, n in mail:
+            imap.append(box, message(n))
+        imap.logout()
+
+
+def make_shared(server, *names, n):
+    as_admin(server, *(command for name in names for command in (f"CREATE {name}", f"SETACL {name} admin lrswipkxtecda")),
+             mail=[(name, n) for name in names])
+
+
+def test_shared_mailboxes_of_both_ends(pair):
+    """Only there, deleted here, renamed here, of one name here and there, changed on both."""
+    a, b = pair.primary, pair.replica
+    make_shared(a, "public", "public.old", "public.moved", n=1)
+    pair.sync("-A")
+    assert shared(a) == shared(b) and len(shared(b)) == 3
+    make_shared(a, "news", "news.deep", "both", n=2)
+    as_admin(a, 'SETMETADATA news (/shared/comment "of a")', mail=[("public", 3)])
+    a.kill()
+    failover(b, "takeover", "--lost")
+    make_shared(b, "both", n=4)
+    as_admin(b, "DELETE public.old", "RENAME public.moved public.new", mail=[("public", 5)])
+    come_back(pair)
+    told = failover(b, "rejoin")
+    assert "COPYBACK news\n" in told and "COPYBACK news.deep\n" in told and re.search(r"^MERGE both ", told, re.M)
+    here = shared(b)
+    assert here == shared(a) and sorted(here) == ["both", "news", "news.deep", "public", "public.new"]
+    assert {name: len(value["RECORD"]) for name, value in here.items()} == {"both": 2, "news": 1, "news.deep": 1, "public": 3, "public.new": 1}
+    assert texts(b, "admin", "public") == subjects(1, 3, 5) and texts(b, "admin", "both") == subjects(2, 4)
+    assert failover(b, "rejoin").endswith("0 mailboxes updated, 0 differences left\n")
+    must_be_refused(a)
+
+
+def test_admins_of_a_group_come_into_a_replica(pair):
+    """As `admins` means groups elsewhere: a Unix account of this machine with its group."""
+    b = pair.replica
+    b.add_user("daemon")
+    with login(b) as sync:
+        sync.ok("APPLY ROLE %(ROLE replica SINCE 5 PEER a)")
+    with pytest.raises(Rejected, match=REFUSED):
+        b.imap("daemon")
+    b.conf["admins"] += " group:daemon"
+    b.restart()
+    with b.imap("daemon") as imap:
+        imap.ok("NOOP")
+        imap.logout()
+    with pytest.raises(Rejected, match=REFUSED):
+        b.imap("anna")
 
 
 def test_lost_under_load(pair):

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * role -- GET and APPLY ROLE, GET USERS: fail-over between two servers (doc/failover.md, doc/sync-extensions.md)
+ * role -- GET and APPLY ROLE, GET USERS, GET SHARED: fail-over between two servers (doc/failover.md, doc/sync-extensions.md)
  *
  * Announced as X-ROLE.
  */
@@ -68,4 +68,16 @@ int synccmd_get_users(struct synccmd_session *session, const struct dlist *dl, u
     (void)dl;
     (void)flags;
     return mboxlist_alluser(put_user, session);
+}
+
+static int put_shared(const mbentry_t *mbentry, void *rock)
+{
+    return synccmd_put(rock, dlist_newatom(NULL, "SHARED", mbentry->name));
+}
+
+int synccmd_get_shared(struct synccmd_session *session, const struct dlist *dl, unsigned flags)
+{
+    (void)dl;
+    (void)flags;
+    return mboxlist_allshared(put_shared, session);
 }

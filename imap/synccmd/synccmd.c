@@ -41,6 +41,7 @@ static const struct synccmd {
     { SYNCCMD_GET, "QUOTA", synccmd_get_quota, SYNCCMD_NAMES, 0 },
     { SYNCCMD_GET, "RANGES", synccmd_get_ranges, SYNCCMD_MAILBOXES, 0 },
     { SYNCCMD_GET, "ROLE", synccmd_get_role, SYNCCMD_SERVER, 0 },
+    { SYNCCMD_GET, "SHARED", synccmd_get_shared, SYNCCMD_SERVER, 0 },
     { SYNCCMD_GET, "SUBHISTORY", synccmd_get_subhistory, SYNCCMD_USERS, 0 },
     { SYNCCMD_GET, "UNIQUEIDS", synccmd_get_uniqueids, SYNCCMD_IDS, 0 },
     { SYNCCMD_GET, "USAGE", synccmd_get_usage, SYNCCMD_USERS, 0 },

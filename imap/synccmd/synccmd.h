@@ -92,7 +92,7 @@ typedef int synccmd_fn(struct synccmd_session *session, const struct dlist *dl, 
 
 synccmd_fn synccmd_get_annotation, synccmd_get_fetch, synccmd_get_fetch_sieve,
     synccmd_get_fullmailbox, synccmd_get_mailboxes, synccmd_get_meta, synccmd_get_names, synccmd_get_quota,
-    synccmd_get_ranges, synccmd_get_role, synccmd_get_subhistory,
+    synccmd_get_ranges, synccmd_get_role, synccmd_get_shared, synccmd_get_subhistory,
     synccmd_get_uniqueids, synccmd_get_user, synccmd_get_users, synccmd_get_usage,
     synccmd_get_userstate;
 synccmd_fn synccmd_apply_activate_sieve, synccmd_apply_annotation, synccmd_apply_capabilities,
