@@ -416,10 +416,24 @@ static bool is_socket_path(const struct sync_client *sc)
     return !sc->transport && *sc->servername == '/';
 }
 
+static const char *password_file(const struct sync_client *sc)
+{
+    return own_or_common(sc->channel, IMAPOPT_SYNC_PASSWORD_FILE, IMAPOPT_SYNC_PASSWORD);
+}
+
+/* imapd knows nothing of sync_accept: with what that goes with IMAP is tried only if somebody has said so. */
+static bool tries_imap(const struct sync_client *sc)
+{
+    bool is_said = config_isset(IMAPOPT_SYNC_TRY_IMAP) || config_haschannelvalue(sc->channel, IMAPOPT_SYNC_TRY_IMAP);
+
+    if (sc->transport || is_socket_path(sc) || (password_file(sc) && !is_said)) return false;
+    return config_getchannelswitch(sc->channel, IMAPOPT_SYNC_TRY_IMAP);
+}
+
 /* Of sync_password_file, or, without one, sync_password; kept in secret. text gets why there is none. */
 static int find_password(struct sync_client *sc, struct backend_args *args, struct buf *secret, struct buf *text)
 {
-    const char *file = own_or_common(sc->channel, IMAPOPT_SYNC_PASSWORD_FILE, IMAPOPT_SYNC_PASSWORD);
+    const char *file = password_file(sc);
     struct buf why = BUF_INITIALIZER;
     int r = 0;
 
@@ -494,7 +508,7 @@ int sync_client_connect(struct sync_client *sc)
     sync_client_disconnect(sc);
     sc->broken = false;
     sc->reserve = sync_reserve_new();
-    bool imap = !sc->transport && !is_socket_path(sc) && config_getchannelswitch(sc->channel, IMAPOPT_SYNC_TRY_IMAP);
+    bool imap = tries_imap(sc);
     if (sc->proxy || imap) r = try_connect(sc, true);
     if (r && !sc->proxy) r = try_connect(sc, false);
     if (!r && sc->needcompress && !prot_haslayer(backend_out(sc->backend), "deflate")) {

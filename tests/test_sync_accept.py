@@ -70,7 +70,7 @@ def pair(module_factory, credentials):
              "by.certificate": "SHA256:" + fingerprint(cert), **refused_files(replica)}
     pair.peers = peers
     replica.conf["sync_accept"] = "; ".join(f"{name} {rest}" for name, rest in peers.items()) + "; nonsense"
-    for option in ("sync_authname", "sync_password", "sync_port"):
+    for option in ("sync_authname", "sync_password", "sync_port", "sync_try_imap"):
         del primary.conf[option]
     pinned = fingerprint(replica.path("conf/cert.pem"))
     secret = write_secret(primary, "pair.secret", SECRETS["pair"] + "\r\nmore lines\n")
@@ -129,6 +129,20 @@ def test_a_change_goes_over(pair, n, channel, how):
     assert "1 messages uploaded" in sync(pair, channel, "-u", "anna").stdout
     assert re.search(rf"login: \S+ \[127\.0\.0\.1\] {how}", pair.replica.log_text(mark))
     assert_same(pair.primary, pair.replica)
+
+
+@pytest.mark.parametrize("options, tried", [({}, False), ({"pair_sync_try_imap": True}, True), ({"sync_try_imap": True}, True),
+                                            ({"sync_try_imap": False}, False)])
+def test_imap_is_tried_if_asked_for(pair, options, tried):
+    """imapd knows nothing of the names in sync_accept."""
+    pair.primary.conf.update(options)
+    pair.primary.write_conf()
+    mark = pair.primary.log_mark()
+    sync(pair, "pair", "-u", "anna")
+    for option in options:
+        del pair.primary.conf[option]
+    pair.primary.write_conf()
+    assert ("connection to 127.0.0.1 (imap) failed" in pair.primary.log_text(mark)) == tried
 
 
 def never_logged(pair):
