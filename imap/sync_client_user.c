@@ -22,6 +22,7 @@
 #include "mbtype.h"
 #include "namelock.h"
 #include "sync_folderlist.h"
+#include "sync_usage.h"
 #include "xsyslog.h"
 
 #define MAX_ROUNDS 5
@@ -39,13 +40,26 @@ static int only_there(const struct sync_client *sc, const struct sync_state *sta
     return r;
 }
 
+/* Does the replica have nothing that counts for him but what is here? */
+static bool is_all(const struct sync_state *state)
+{
+    for (int i = 0; i < ptrarray_size(&state->folders); i++) {
+        const struct sync_remote *remote = ptrarray_nth(&state->folders, i);
+
+        if (!remote->mark && remote->fate != SYNC_FATE_GONE && !mboxname_isdeletedmailbox(remote->folder.name, NULL)) return false;
+    }
+    return true;
+}
+
 static int user_round(struct sync_client *sc, const char *userid, bool *againp)
 {
     struct sync_state state = SYNC_STATE_INITIALIZER;
     ptrarray_t entries = PTRARRAY_INITIALIZER;
     strarray_t roots = STRARRAY_INITIALIZER;
+    ptrarray_t usage = PTRARRAY_INITIALIZER;
 
-    int r = sync_state_get(sc, "USER", userid, &state);
+    int r = sync_usage_read(userid, &usage);
+    if (!r) r = sync_state_get(sc, "USER", userid, &state);
     if (r) goto done;
     mbentry_t *inbox = NULL;
     char *name = mboxname_user_mbox(userid, NULL);
@@ -68,8 +82,10 @@ static int user_round(struct sync_client *sc, const char *userid, bool *againp)
     if (!mr) mr = sync_do_seen(sc, userid, &state.seen);
     if (!mr) mr = sync_do_userstate(sc, userid);
     if (!r) r = mr;
+    if (!r && is_all(&state)) r = sync_settle_usage(sc, userid, &usage);
 
 done:
+    sync_usage_fini(&usage);
     sync_state_fini(&state);
     sync_local_fini(&entries);
     strarray_fini(&roots);

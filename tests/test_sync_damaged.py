@@ -17,6 +17,7 @@ from cyltest import damage, rolling
 from cyltest.credentials import password
 from cyltest.folders import contents, every, ready
 from cyltest.instance import StartFailed
+from cyltest.richstore import user_file
 from cyltest.storefiles import Snapshot, mailbox_dir
 from cyltest.syncdata import diverge, fill_user, message
 from cyltest.syncline import guid
@@ -50,10 +51,7 @@ def path_of(server, kind):
         return os.path.join(mailbox_dir(server, f"user.{USER}"), kind)
     if kind == "cyrus.annotations":
         return os.path.join(mailbox_dir(server, f"user.{USER}.Work"), kind)
-    if kind in OF_USER:
-        uniqueid = os.path.basename(mailbox_dir(server, f"user.{USER}"))
-        return server.path("conf", "user", "uuid", uniqueid[0], uniqueid[1], uniqueid, f"{kind}.db")
-    return server.path("conf", kind)
+    return user_file(server, USER, kind) if kind in OF_USER else server.path("conf", kind)
 
 
 def spoil(path, way):

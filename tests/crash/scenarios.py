@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 
+from cyltest.syncline import mailbox, record, upload
 from recording import message
 
 RIGHTS = "lrswipkxtecdan"
@@ -418,6 +419,29 @@ def quota_roots(r, env=None):
         r.step(imap.ok, "RENAME user.alice user.carol")
         r.step(imap.ok, "SETACL user.carol.Work.Deep admin " + RIGHTS)
         r.step(imap.ok, "DELETE user.carol.Work.Deep")
+
+
+def applied(r, env=None):
+    """A master sends: a mailbox with messages below a quota root, a copy of one of them, flags, expunged ones, limits, the count of it all."""
+    begin(r, env, quota_db="twoskip", expunge_mode="delayed")
+    one, two, three = (message(n, 300) for n in range(120, 123))
+    box = {"ACL": f'"alice\t{RIGHTS}\t"', "QUOTAROOT": "user.alice"}
+    with r.server.sync("repl") as sync:
+        def apply(name, records, last, modseq, uniqueid="appliedbox"):
+            """What was uploaded before is not there when it is done again by itself."""
+            sync.ok("APPLY " + mailbox(name, records, LAST_UID=last, HIGHESTMODSEQ=modseq, UNIQUEID=uniqueid, **box))
+
+        sync.ok(upload(one, two))
+        r.step(apply, "user.alice.Applied", [record(1, 3, content=one), record(2, 4, content=two)], 2, 4)
+        sync.ok(upload(three))
+        r.step(apply, "user.alice.Applied", [record(1, 5, "\\Seen $mine", one), record(3, 6, content=three)], 3, 6)
+        r.step(apply, "user.alice.Other", [record(1, 7, content=one)], 1, 7, "appliedcopy")
+        r.step(sync.ok, "APPLY QUOTA %(ROOT user.alice LIMIT 30000 STORAGE 30000 MESSAGE 900)")
+        r.step(apply, "user.alice.Applied", [record(2, 8, "\\Expunged", two)], 3, 8)
+        r.step(sync.ok, "APPLY RECOUNT alice")
+        r.step(r.server.run, "ctl_cyrusdb", "-c")
+        r.step(sync.ok, "APPLY UNMAILBOX user.alice.Other")
+    assert len(r.messages("user.alice.Applied")) == 3
 
 
 def expunged(r, env=None):

@@ -211,10 +211,11 @@ static void check_mailbox(struct check *c, const char *name)
     mailbox_close(&mailbox);
 }
 
+/* What was on its way in; the next process that takes something in removes it. */
 static bool is_rubbish(const char *path)
 {
     size_t len = strlen(path);
-    return strstr(path, "/stage./") || (len > 4 && !strcmp(path + len - 4, ".NEW"));
+    return strstr(path, "/stage./") || strstr(path, "/sync./") || (len > 4 && !strcmp(path + len - 4, ".NEW"));
 }
 
 static void look_in(struct check *c, const char *root)

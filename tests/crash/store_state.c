@@ -58,7 +58,7 @@ bool store_is_data(const char *relative)
     static const char *const others[] = { "journal/",    "lock/",  "proc/",  "socket/",
                                           "log/",        "msg/",   "db/",    "db.backup1/",
                                           "db.backup2/", "cores/", "sasldb", "stage./",
-                                          "verified" };
+                                          "sync./", "verified" };
     size_t len = strlen(relative);
 
     if (!len || relative[len - 1] == '/') return false;

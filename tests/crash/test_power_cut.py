@@ -10,7 +10,7 @@ SCENARIOS = [scenarios.delivery, scenarios.imap, scenarios.first_start_and_creat
              scenarios.rename_and_delete, scenarios.subscriptions, scenarios.delete_at_once, scenarios.database_alone,
              scenarios.many_windows, scenarios.many_at_once,
              scenarios.other_partition, scenarios.archive, scenarios.whole_users, scenarios.users,
-             scenarios.users_at_once, scenarios.rights, scenarios.special_use, scenarios.quota_roots,
+             scenarios.users_at_once, scenarios.rights, scenarios.special_use, scenarios.quota_roots, scenarios.applied,
              scenarios.expunged, scenarios.expunged_at_once, scenarios.annotations, scenarios.conversations_merged]
 
 

@@ -88,7 +88,8 @@ def seen_by_clients(server):
 
 
 def user_file(server, user, kind):
-    uniqueid = os.path.basename(server.run("mbpath", f"user/{user}").stdout.strip())
+    inbox = f"user.{user}" if server.conf.get("unixhierarchysep") is False else f"user/{user}"
+    uniqueid = os.path.basename(mailbox_dir(server, inbox))
     return server.path("conf", "user", "uuid", uniqueid[0], uniqueid[1], uniqueid, kind + ".db")
 
 
