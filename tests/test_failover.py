@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from cyltest import Pair, processes
+from cyltest import Pair
 from cyltest.clients import Rejected
 from cyltest.credentials import password
 from cyltest.relay import Relay
@@ -279,8 +279,7 @@ def test_rejoin_is_interrupted(pair, where):
     come_back(pair)
 
     def kill():
-        for pid in a.children("sync_server"):
-            processes.kill(pid)
+        a.kill_children("sync_server")
 
     cuts = 0
     for n in range(1, 100, 3):

@@ -3,6 +3,7 @@
 
 import glob
 import os
+import random
 import signal
 import subprocess
 import threading
@@ -30,6 +31,7 @@ class Servers:
 
     def __init__(self, one, two):
         self.one, self.two = one, two
+        self.mover = None
         self.directory = one.path("directory")
         one.account.mkdir(self.directory)
         self.switch = one.path("switch")
@@ -49,6 +51,16 @@ class Servers:
         status = -signal.SIGKILL if done.returncode == 128 + signal.SIGKILL else done.returncode
         assert status == wanted, (argv, done.returncode, done.stdout)
         return done.stdout
+
+    def move_killed(self, *args):
+        """As move(), whatever becomes of it; mover: its process."""
+        argv = [self.one.program("move_user"), "-C", self.one.imapd_conf, *args]
+        env = {**self.one.env, "MOVE_DIRECTORY": self.directory, "CYLINDER_MOVE_SETTLE": "0"}
+        with subprocess.Popen(argv, env=env, cwd=self.one.path("tmp"), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                              **self.one.account.popen_args()) as process:
+            self.mover = process
+            process.wait(timeout=600)
+            self.mover = None
 
     def begin(self, user, *args, **kwargs):
         return self.move("-S", "127.0.0.1", "--switch", self.switch, *args, user, **kwargs)
@@ -72,7 +84,8 @@ class Servers:
         return listed[1] if len(listed) > 1 else None
 
     def left(self):
-        return sorted(os.listdir(self.one.path("conf", "moves")))
+        moves = self.one.path("conf", "moves")
+        return sorted(os.listdir(moves)) if os.path.isdir(moves) else []
 
     def is_only_on(self, server, user, before):
         """With all that he had, unchanged, and nothing of him on the other."""
@@ -377,6 +390,56 @@ def test_killed_while_copying(servers):
     before = user_state(servers.one, "ida")
     servers.move("--abort", "ida")
     servers.is_back("ida", before)
+
+
+class Killer(threading.Thread):
+    """Every now and then a process of either server dies, or move_user itself."""
+
+    def __init__(self, servers, every, seed):
+        super().__init__(daemon=True)
+        self.servers, self.every, self.rng = servers, every, random.Random(seed)
+        self.over, self.killed = threading.Event(), []
+
+    def run(self):
+        while not self.over.wait(self.rng.uniform(0.5, 1.5) * self.every):
+            mover, server = self.servers.mover, self.rng.choice((self.servers.one, self.servers.two))
+            program = self.rng.choice(("move_user", "move_user", "sync_server", "imapd"))
+            if program == "move_user" and mover:
+                mover.kill()
+            elif program == "move_user" or not server.kill_children(program):
+                continue
+            self.killed.append(program)
+
+
+def files_of(server, uniqueids):
+    return [path for top in ("spool", "conf/user") for path in glob.glob(server.path(top, "uuid", "*", "*", "*"))
+            if os.path.basename(path) in uniqueids and any(os.scandir(path))]
+
+
+def test_many_users_and_kills(servers):
+    """A process dies every half second (CYL_MOVE_KILL), and in the end all (CYL_MOVE_USERS) are whole on the target, and on it alone."""
+    users = [f"many{n:04d}" for n in range(int(os.environ.get("CYL_MOVE_USERS", "6")))]
+    before = {user: servers.fill(user) for user in users}
+    ids = {os.path.basename(servers.one.run("mbpath", name).stdout.strip()) for user in users for name in before[user]["MAILBOX"]}
+    assert len(files_of(servers.one, ids)) >= len(ids)
+    killer = Killer(servers, float(os.environ.get("CYL_MOVE_KILL", "0.5")), 7)
+    killer.start()
+    for _ in range(20 + len(users)):
+        begun = [user for user in users if user in servers.left()]
+        fresh = [user for user in users if servers.state(user) == "active" and user not in begun]
+        if not begun and not fresh:
+            break
+        if begun:
+            servers.move_killed("--now", "--resume", *begun)
+        else:
+            servers.move_killed("-S", "127.0.0.1", "--switch", servers.switch, "--grace", "0", *fresh)
+    killer.over.set()
+    killer.join()
+    for user in users:
+        servers.has_moved(user, before[user])
+    servers.one.run("ctl_cyrusdb", "-c")
+    assert not files_of(servers.one, ids) and len(files_of(servers.two, ids)) >= len(ids)
+    print(f"{len(users)} users, {len(killer.killed)} processes killed: {killer.killed}")
 
 
 def test_no_room_on_the_target(servers):

@@ -6,7 +6,6 @@ Nothing is lost, nothing is there twice, no UID means two messages.
 
 import pytest
 
-from cyltest import processes
 from cyltest.histories import CONF, Histories
 from cyltest.relay import Relay
 from cyltest.syncdata import login, sent_commands
@@ -59,8 +58,7 @@ def test_server_is_killed_at_each_command(pair, seed, where, least, verb):
     histories.load()
 
     def kill():
-        for pid in pair.replica.children("sync_server"):
-            processes.kill(pid)
+        pair.replica.kill_children("sync_server")
 
     verbs = set()
     for n, name in enumerate(histories.all, 1):

@@ -9,7 +9,7 @@ import socket
 
 import pytest
 
-from cyltest import Pair, processes
+from cyltest import Pair
 from cyltest.relay import Relay, read_command
 from cyltest.syncdata import assert_same, message
 
@@ -202,8 +202,7 @@ def test_checksum_of_one_among_many(pair):
 def test_server_is_killed_between(pair, where):
     """With all that was underway; every second command. Each mailbox that is not known to be there is named, and the next run completes."""
     def kill():
-        for pid in pair.replica.children("sync_server"):
-            processes.kill(pid)
+        pair.replica.kill_children("sync_server")
 
     kills = 0
     for n in range(4, 60, 5):

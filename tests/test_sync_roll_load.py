@@ -4,7 +4,7 @@
 import pytest
 
 from cyltest import processes, rolling, rolling_load
-from cyltest.rolling_load import Load, kill_and_start, kill_children, settle
+from cyltest.rolling_load import Load, kill_and_start, settle
 from cyltest.syncdata import sent_commands
 
 
@@ -35,7 +35,7 @@ def test_load(pair, journal, jobs):
     load.begin()
     primary, replica = pair.primary, pair.replica
     load.run([lambda: rolling.kill_client(primary), lambda: kill_worker(primary) if jobs > 1 else rolling.kill_client(primary),
-              lambda: kill_children(replica, "sync_server"), lambda: kill_children(replica, "sync_server"),
+              lambda: replica.kill_children("sync_server"), lambda: replica.kill_children("sync_server"),
               lambda: kill_and_start(replica), lambda: kill_and_start(primary)])
     assert load.done > 30
     settle(pair)

@@ -3,11 +3,10 @@
 
 import os
 import re
-import time
 
 import pytest
 
-from cyltest import Sync
+from cyltest import Sync, processes
 from cyltest.credentials import password
 from cyltest.dlist import parse
 from cyltest.syncline import crcs, full, guid, mailbox, record, state, upload
@@ -484,8 +483,7 @@ def test_killed_server_leaves_no_reserved_files(server, sync):
     area = server.path("spool", "sync.")
     pid, = os.listdir(area)
     os.kill(int(pid), 9)
-    while os.path.exists(f"/proc/{pid}"):  # until master has been told
-        time.sleep(0.01)
+    processes.wait_reaped([pid], 10)
     with server.sync() as other:
         other.ok("NOOP")
         assert pid not in os.listdir(area)

@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from cyltest import Pair, processes
+from cyltest import Pair
 from cyltest.dlist import parse
 from cyltest.relay import Relay, read_command
 from cyltest.syncdata import login
@@ -413,8 +413,7 @@ def test_server_is_killed_at_each_command(ends, where):
     a, b = start(ends)
 
     def kill():
-        for pid in b.children("sync_server"):
-            processes.kill(pid)
+        b.kill_children("sync_server")
 
     seen = set()
     for n in range(1, 9):

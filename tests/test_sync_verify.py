@@ -7,7 +7,6 @@ import re
 
 import pytest
 
-from cyltest import processes
 from cyltest.relay import Relay
 from cyltest.syncdata import assert_same, fill_user, login, message
 
@@ -157,8 +156,7 @@ def test_each_difference_is_named(pair):
 def relayed(pair, cut_at, where, *args):
     """A run in which every sync_server is killed at one command; (result, that command)."""
     def kill():
-        for pid in pair.replica.children("sync_server"):
-            processes.kill(pid)
+        pair.replica.kill_children("sync_server")
 
     with Relay(pair.primary.path("tmp", "relay"), pair.replica.path("conf/socket/csync"), cut_at, where,
                kill) as relay:
@@ -200,8 +198,11 @@ def test_comparison_needs_the_server(pair):
     allow(pair)
     sync(pair, "-u", "anna")
     pair.primary.allow_log("ERROR")
-    # the first GET USER is that of the run, which compares subscriptions and asks for the state, too
-    done, command = relayed(pair, 6, "before", "--verify", "-u", "anna")
+    # the first GET USER is that of the run, the second one that of the comparison
+    with Relay(pair.primary.path("tmp", "relay"), pair.replica.path("conf/socket/csync")) as relay:
+        sync(pair, "-S", relay.path, "--verify", "-u", "anna")
+    at = max(n for n, command in enumerate(relay.commands, 1) if command.startswith(b"GET USER "))
+    done, command = relayed(pair, at, "before", "--verify", "-u", "anna")
     assert command.startswith(b"GET USER ")
     assert done.returncode == 1
     assert "verify_user: anna: " in done.stderr

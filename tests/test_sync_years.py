@@ -19,7 +19,7 @@ from cyltest.clients import Rejected
 from cyltest.folders import contents
 from cyltest.pair import Pair
 from cyltest.relay import Relay
-from cyltest.rolling_load import USERS, Load, kill_and_start, kill_children
+from cyltest.rolling_load import USERS, Load, kill_and_start
 from cyltest.syncline import guid
 from cyltest.uidmonitor import UidMonitor
 
@@ -137,7 +137,7 @@ class Years(Load):
             del home.env["CYLINDER_DISKIO_KILL"]
             return
         self.sync(user, cut_at=self.rng.randint(2, 25), where=self.rng.choice(("before", "half", "after")),
-                  on_cut={"cut": None, "server": lambda: kill_children(replica, "sync_server"), "all": replica.kill}[kind])
+                  on_cut={"cut": None, "server": lambda: replica.kill_children("sync_server"), "all": replica.kill}[kind])
         if not replica.running:  # it may have needed fewer commands
             replica.start()
 

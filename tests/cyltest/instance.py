@@ -329,9 +329,20 @@ class Instance:
         return "\n".join(f"{pid}: {processes.command(pid)}" for pid in pids)
 
     def children(self, needle=""):
-        """Pids of living processes of this server, but for master, whose command has needle."""
+        """Pids of living processes of this server, but for master, whose command, or the title that they took, has needle."""
         return [pid for pid in processes.marked(self.root)
                 if pid != self.pid and needle in processes.command(pid)]
+
+    def kill_children(self, program):
+        """SIGKILL to all that run it, whatever they call themselves; how many. Master, which gives up a service whose processes die again and
+        again, is told to go on."""
+        pids = [pid for pid in self.children() if processes.program(pid) == program]
+        for pid in pids:
+            processes.kill(pid)
+        processes.wait_reaped(pids, 10)
+        if pids and self.running:
+            self.send_signal(signal.SIGHUP)
+        return len(pids)
 
     def check(self):
         """What must be true after every test: no sanitizer report, no core, no ERROR line."""

@@ -4,6 +4,7 @@
 import os
 import select
 import signal
+import time
 
 MARK = "CYLTEST_INSTANCE"
 
@@ -32,6 +33,14 @@ def command(pid):
         return "?"
 
 
+def program(pid):
+    """Name of what it runs, whatever it calls itself."""
+    try:
+        return os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+    except OSError:
+        return "?"
+
+
 def wait_gone(pids, timeout):
     """Waits until the processes have ended; the pids of those that have not."""
     poller = select.poll()
@@ -56,6 +65,13 @@ def wait_gone(pids, timeout):
     finally:
         for fd in left:
             os.close(fd)
+
+
+def wait_reaped(pids, timeout):
+    """Until their parents have asked how they ended, too."""
+    deadline = time.monotonic() + timeout
+    while any(os.path.exists(f"/proc/{pid}") for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.005)
 
 
 def kill(pid, signo=signal.SIGKILL):

@@ -8,7 +8,7 @@ import os
 import random
 import time
 
-from . import processes, rolling
+from . import rolling
 from .clients import Rejected
 from .syncdata import message
 
@@ -149,11 +149,6 @@ class Load:
 def kill_and_start(server):
     server.kill()
     server.start()
-
-
-def kill_children(server, program):
-    for pid in server.children(program):
-        processes.kill(pid)
 
 
 def settle(pair, timeout=120.0):

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from cyltest import Pair, rolling, rolling_load
-from cyltest.rolling_load import Load, kill_and_start, kill_children
+from cyltest.rolling_load import Load, kill_and_start
 from cyltest.syncdata import assert_same, fill_user, message, sent_commands
 
 
@@ -76,7 +76,7 @@ def test_debian_rolls_into_ours_under_load(debian, ours):
     pair.start()
     load = Load(pair, rolling_load.a_seed())
     load.begin()
-    load.run([lambda: kill_children(ours, "sync_server"), lambda: kill_and_start(ours),
+    load.run([lambda: ours.kill_children("sync_server"), lambda: kill_and_start(ours),
               lambda: rolling.kill_client(debian)])
     assert load.done > 30
     debian.send_signal(1)
@@ -95,7 +95,7 @@ def test_ours_rolls_into_debian_under_load(ours, debian, jobs):
     load = Load(pair, rolling_load.a_seed())
     load.begin()
     load.run([lambda: rolling.kill_client(ours), lambda: kill_and_start(ours),
-              lambda: kill_children(debian, "sync_server"), lambda: kill_and_start(debian)])
+              lambda: debian.kill_children("sync_server"), lambda: kill_and_start(debian)])
     assert load.done > 30
     ours.reload()
     rolling.caught_up(ours, timeout=120)
