@@ -25,6 +25,7 @@
 #include "mboxname.h"
 #include "txn.h"
 #include "user_ops.h"
+#include "user_rights.h"
 #include "xmalloc.h"
 
 #define TRIES 5
@@ -38,7 +39,8 @@ static const char usage_text[] =
     "       cyr_user [-C FILE] [-n] create [--moving-in] [--id ID] [--partition P] [--quota KIB] USER\n"
     "       cyr_user [-C FILE] [-n] disable [--reason TEXT] USER\n"
     "       cyr_user [-C FILE] [-n] enable USER\n"
-    "       cyr_user [-C FILE] [-n] rename USER NEWNAME\n"
+    "       cyr_user [-C FILE] [-n] rename [--rights] USER NEWNAME\n"
+    "       cyr_user [-C FILE] [-n] rights USER NEWNAME\n"
     "       cyr_user [-C FILE] [-n] delete [--now] USER\n"
     "       cyr_user [-C FILE] [-n] undelete [--id ID] USER\n"
     "  -C FILE        imapd.conf\n"
@@ -48,14 +50,15 @@ static const char usage_text[] =
 
 struct options {
     const char *altconfig, *id, *partition, *reason;
-    bool dry_run, json, all, moving_in, now, has_state;
+    bool dry_run, json, all, moving_in, now, has_state, rights;
     enum user_state state;
     int64_t storage;
     unsigned given; /* options of commands, bits of enum which */
     const char *command, *user, *newname;
 };
 
-enum which { OPT_ALL = 1, OPT_STATE = 2, OPT_MOVING_IN = 4, OPT_ID = 8, OPT_PARTITION = 16, OPT_QUOTA = 32, OPT_REASON = 64, OPT_NOW = 128 };
+enum which { OPT_ALL = 1, OPT_STATE = 2, OPT_MOVING_IN = 4, OPT_ID = 8, OPT_PARTITION = 16, OPT_QUOTA = 32, OPT_REASON = 64, OPT_NOW = 128,
+             OPT_RIGHTS = 256 };
 
 static void usage(const char *complaint) __attribute__((noreturn));
 static void usage(const char *complaint)
@@ -153,6 +156,43 @@ static int do_repair(const struct options *o)
     return check_or_repair(o, false);
 }
 
+/* ---- rights of others' mailboxes ---- */
+
+struct telling {
+    const struct options *o;
+    struct namespace ns;
+};
+
+static void tell_mailbox(const char *name, void *rock)
+{
+    const struct telling *t = rock;
+    extname_t shown = mboxname_to_shown(name, &t->ns, NULL);
+
+    if (!t->o->json) printf("%s%s: %s to %s\n", t->o->dry_run ? "would be " : "", extname_text(shown), t->o->user, t->o->newname);
+    extname_free(&shown);
+}
+
+static int move_rights(const struct options *o)
+{
+    struct telling t = { .o = o };
+    int r = mboxname_init_namespace(&t.ns, true);
+
+    return r ? r : user_rights_rename(o->user, o->newname, o->dry_run, tell_mailbox, &t);
+}
+
+/* Nobody's rights are taken from him: the old name must be free, and the new one a user's. */
+static int do_rights(const struct options *o)
+{
+    struct user_record *rec = NULL;
+    int r = user_record_lookup(o->user, NULL, &rec);
+
+    user_record_free(&rec);
+    if (r != IMAP_NOTFOUND) return r ? r : IMAP_MAILBOX_EXISTS;
+    r = user_record_lookup(o->newname, NULL, &rec);
+    user_record_free(&rec);
+    return r ? r : move_rights(o);
+}
+
 /* ---- changes ---- */
 
 static int do_create(struct txn *txn, const struct options *o)
@@ -204,7 +244,8 @@ static const struct command {
     { "create", OPT_MOVING_IN | OPT_ID | OPT_PARTITION | OPT_QUOTA, 1, 1, NULL, do_create, "created" },
     { "disable", OPT_REASON, 1, 1, NULL, do_disable, "disabled" },
     { "enable", 0, 1, 1, NULL, do_enable, "enabled" },
-    { "rename", 0, 2, 2, NULL, do_rename, "renamed" },
+    { "rename", OPT_RIGHTS, 2, 2, NULL, do_rename, "renamed" },
+    { "rights", 0, 2, 2, do_rights, NULL, NULL },
     { "delete", OPT_NOW, 1, 1, NULL, do_delete, "deleted" },
     { "undelete", OPT_ID, 1, 1, NULL, do_undelete, "undeleted" },
 };
@@ -230,6 +271,7 @@ static int run(const struct command *cmd, struct options *o)
 {
     if (cmd->look) return cmd->look(o);
     int r = run_change(cmd, o);
+    if (!r && o->rights) r = move_rights(o);
     if (!r && o->json && !o->dry_run) {
         if (o->newname) o->user = o->newname;
         r = do_show(o);
@@ -287,6 +329,7 @@ static void parse_option(int c, struct options *o)
         break;
     case OPT_REASON + 256: o->reason = optarg; break;
     case OPT_NOW + 256: o->now = true; break;
+    case OPT_RIGHTS + 256: o->rights = true; break;
     default: usage(NULL);
     }
     if (c > 256) o->given |= (unsigned)c - 256;
@@ -305,6 +348,7 @@ static const struct command *parse(int argc, char **argv, struct options *o)
         { "quota", required_argument, NULL, OPT_QUOTA + 256 },
         { "reason", required_argument, NULL, OPT_REASON + 256 },
         { "now", no_argument, NULL, OPT_NOW + 256 },
+        { "rights", no_argument, NULL, OPT_RIGHTS + 256 },
         { NULL, 0, NULL, 0 },
     };
     int c;
@@ -316,7 +360,7 @@ static const struct command *parse(int argc, char **argv, struct options *o)
         const struct command *cmd = &commands[i];
         if (strcmp(cmd->name, word)) continue;
         if (argc - optind < cmd->min || argc - optind > cmd->max) usage("Wrong number of arguments.");
-        if (o->given & ~cmd->options || (o->dry_run && !cmd->change)) usage("This command has no such option.");
+        if (o->given & ~cmd->options || (o->dry_run && !cmd->change && cmd->look != do_rights)) usage("This command has no such option.");
         if (o->moving_in && (o->partition || o->storage >= 0)) usage("Replication brings partition and quota of who is moving in.");
         o->user = optind < argc ? argv[optind++] : NULL;
         o->newname = optind < argc ? argv[optind++] : NULL;

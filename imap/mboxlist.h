@@ -119,6 +119,8 @@ int mboxlist_renametree(struct txn *txn, const char *oldname, const char *newnam
 /* rights NULL = delete the identifier; "+lr"/"-lr" as in SETACL. */
 int mboxlist_setacl(struct txn *txn, const char *name, const char *identifier, const char *rights, bool isadmin,
                     const char *userid, const struct auth_state *auth);
+/* What the ACL says of one user it says of the other, added to what it said of him. Nothing changes if it names him not. */
+int mboxlist_renameacl(struct txn *txn, const char *name, const char *olduser, const char *newuser);
 /* Replace the whole ACL (replication). foldermodseq 0: next. */
 int mboxlist_sync_setacls(struct txn *txn, const char *name, const char *acl, modseq_t foldermodseq);
 

@@ -140,6 +140,36 @@ done:
     return r;
 }
 
+/* true: it was there. */
+static bool move_rights(char **acl, char *from, char *to)
+{
+    struct acl_owner none = { NULL, NULL, 0 };
+    uint32_t rights = cyrus_acl_rights_of(*acl, from);
+
+    if (rights) {
+        cyrus_acl_remove(acl, from, &none);
+        cyrus_acl_set(acl, to, ACL_MODE_ADD, rights, &none);
+    }
+    free(from);
+    free(to);
+    return rights;
+}
+
+int mboxlist_renameacl(struct txn *txn, const char *name, const char *olduser, const char *newuser)
+{
+    mbentry_t *entry = NULL;
+    int r = mboxlist_lock_names(txn, name, NULL);
+
+    if (!r) r = mboxlist_lookup(name, &entry, txn);
+    if (!r) {
+        bool changed = move_rights(&entry->acl, xstrdup(olduser), xstrdup(newuser));
+        changed |= move_rights(&entry->acl, xasprintf("-%s", olduser), xasprintf("-%s", newuser));
+        if (changed) r = store_acl(txn, entry, 0);
+    }
+    mbentry_free(&entry);
+    return r;
+}
+
 int mboxlist_sync_setacls(struct txn *txn, const char *name, const char *acl, modseq_t foldermodseq)
 {
     mbentry_t *entry = NULL;
