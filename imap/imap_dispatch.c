@@ -48,16 +48,18 @@ bool imap_session_alert(struct imap_session *s)
 {
     struct buf why = BUF_INITIALIZER;
     char text[TEXT_MAX];
-    const char *p = text;
+    const char *p = text, *code = "ALERT";
 
     if (!s->userid || s->isadmin) return false;
     bool closed = shutdown_file(text, sizeof(text)) || userdeny_check(s->userid, service_name(), text, sizeof(text));
-    if (!closed && user_record_refuses_now(s->userid, &s->refusal_asked, &why)) {
+    enum user_refusal no = closed ? USER_WELCOME : user_record_refuses_now(s->userid, &s->refusal_asked, &why);
+    if (no) {
         closed = true;
         p = buf_cstring(&why);
+        if (no == USER_NOT_NOW) code = "UNAVAILABLE";
     }
     while (closed && *p == '[') p++;
-    if (closed) imap_bye(s, "[ALERT] %s", p);
+    if (closed) imap_bye(s, "[%s] %s", code, p);
     buf_free(&why);
     return closed;
 }

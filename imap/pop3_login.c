@@ -186,16 +186,16 @@ static bool over_limits(struct pop3_session *s)
 static bool refused(struct pop3_session *s)
 {
     struct buf text = BUF_INITIALIZER;
-    bool no = user_record_refuses(s->userid, &text);
+    enum user_refusal no = user_record_refuses(s->userid, &text);
 
     if (no) {
         syslog(LOG_NOTICE, "badlogin: %s %s (%s) [%s]", s->client->clienthost, saslserver_mech(s->sasl), s->userid,
                buf_cstring(&text));
-        pop3_err(s, "[SYS/PERM] %s", buf_cstring(&text));
+        pop3_err(s, "[%s] %s", no == USER_NOT_NOW ? "SYS/TEMP" : "SYS/PERM", buf_cstring(&text));
         logout(s);
     }
     buf_free(&text);
-    return no;
+    return no != USER_WELCOME;
 }
 
 /* libsasl knows who it is: open the maildrop and answer. */

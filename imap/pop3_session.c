@@ -170,9 +170,10 @@ static bool is_closed(struct pop3_session *s)
 
     if (closed)
         pop3_err(s, "[SYS/TEMP] %s", text);
-    else if (s->userid && user_record_refuses_now(s->userid, &s->refusal_asked, &why)) {
+    enum user_refusal no = closed || !s->userid ? USER_WELCOME : user_record_refuses_now(s->userid, &s->refusal_asked, &why);
+    if (no) {
         closed = true;
-        pop3_err(s, "[SYS/PERM] %s", buf_cstring(&why));
+        pop3_err(s, "[%s] %s", no == USER_NOT_NOW ? "SYS/TEMP" : "SYS/PERM", buf_cstring(&why));
     }
     buf_free(&why);
     return closed;

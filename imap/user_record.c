@@ -297,19 +297,19 @@ static bool is_admin(const char *userid)
     return is;
 }
 
-bool user_record_refuses(const char *userid, struct buf *text)
+enum user_refusal user_record_refuses(const char *userid, struct buf *text)
 {
     struct user_record *rec = NULL;
     struct server_role_mark mark;
-    bool refused = true;
+    enum user_refusal refused = USER_NOT_HERE;
 
     buf_reset(text);
     server_role_read(&mark);
     if (mark.role == SERVER_ROLE_REPLICA && !is_admin(userid)) {
         buf_printf(text, "This server is the replica%s%s", *mark.peer ? " of " : "", mark.peer);
-        return true;
+        return USER_NOT_NOW;
     }
-    if (user_record_lookup(userid, NULL, &rec)) return false;
+    if (user_record_lookup(userid, NULL, &rec)) return USER_WELCOME;
     if (rec->state == USER_DISABLED)
         buf_printf(text, "This account is disabled%s%s", rec->reason ? ": " : "", rec->reason ? rec->reason : "");
     else if (rec->state == USER_MOVING_IN)
@@ -319,16 +319,17 @@ bool user_record_refuses(const char *userid, struct buf *text)
     else if (rec->state == USER_MOVING_OUT)
         buf_printf(text, "This account is moving to %s, please try again there", rec->server ? rec->server : "another server");
     else
-        refused = false;
+        refused = USER_WELCOME;
+    if (user_state_is_hidden(rec->state)) refused = USER_NOT_NOW; /* on his way */
     user_record_free(&rec);
     return refused;
 }
 
-bool user_record_refuses_now(const char *userid, time_t *asked, struct buf *text)
+enum user_refusal user_record_refuses_now(const char *userid, time_t *asked, struct buf *text)
 {
     time_t now = time(NULL);
 
-    if (now == *asked) return false;
+    if (now == *asked) return USER_WELCOME;
     *asked = now;
     return user_record_refuses(userid, text);
 }

@@ -44,10 +44,15 @@ void user_record_hidden(strarray_t *userids);
 bool user_record_is_hidden(const char *userid);
 
 /* ---- who may come in ---- */
-/* True: he may not, and *text (replaced) says why. */
-bool user_record_refuses(const char *userid, struct buf *text);
+enum user_refusal {
+    USER_WELCOME,
+    USER_NOT_NOW, /* another server has him, or will, or this one will: his client tries again and asks nobody */
+    USER_NOT_HERE /* until somebody does something about it */
+};
+/* If he may not, *text (replaced) says why. */
+enum user_refusal user_record_refuses(const char *userid, struct buf *text);
 /* The same for who is in already, between his commands: looked up once a second. *asked: when; 0 at first. */
-bool user_record_refuses_now(const char *userid, time_t *asked, struct buf *text);
+enum user_refusal user_record_refuses_now(const char *userid, time_t *asked, struct buf *text);
 /* May he be made by autocreate? Not who is moving in, nor who lives elsewhere. */
 bool user_record_allows_autocreate(const char *userid);
 /*

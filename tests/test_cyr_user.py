@@ -205,7 +205,7 @@ def test_moving_in(server):
     server.conf["autocreate_quota"] = 0
     server.conf["autocreate_post"] = True
     server.restart()
-    assert "on its way to this server" in refused(server, "alice")
+    assert "NO [UNAVAILABLE] This account is on its way to this server" in refused(server, "alice")
     with server.lmtp() as lmtp:
         assert lmtp.deliver(MESSAGE, ["alice"])[0][0] == 451
     with server.imap("admin") as imap:

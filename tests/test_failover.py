@@ -16,13 +16,13 @@ from cyltest.syncdata import assert_same, fill_user, login, message
 from cyltest.syncline import comparable, full
 
 USERS = ["anna", "bob"]
-REFUSED = "This server is the replica of "
+REFUSED = r"\[UNAVAILABLE\] This server is the replica of "
 
 
 @pytest.fixture
 def pair(factory):
     """Both ends can replicate to the other; a has served so far."""
-    services = ("imap", "lmtp", "csync")
+    services = ("imap", "pop3", "lmtp", "csync")
     pair = Pair(factory("a", services=services), factory("b", services=services))
     a, b = pair.primary, pair.replica
     for server, other in ((a, b), (b, a)):
@@ -59,6 +59,8 @@ def texts(server, user, name="INBOX"):
 def must_be_refused(server, user="anna"):
     with pytest.raises(Rejected, match=REFUSED):
         server.imap(user)
+    with pytest.raises(Rejected, match=r"\[SYS/TEMP\] This server is the replica of "):
+        server.pop3(user)
     with server.lmtp() as lmtp:
         assert lmtp.deliver(message(99), [user])[0][0] == 451
     done = server.run("sync_client", "-o", "-u", user, check=False)
@@ -250,7 +252,7 @@ def test_planned(pair):
         told = failover(b, "takeover")
         assert "is fenced: the replica of this server" in told and told.endswith("0 differences left\n")
         imap.sendline("a NOOP")
-        assert REFUSED.encode() in imap.readline()
+        assert re.match(r"\* BYE " + REFUSED, imap.readline().decode())
         imap.close()
         admin.ok("NOOP")
         admin.logout()

@@ -63,16 +63,16 @@ static bool refused(struct imap_session *s)
 {
     const char *userid = saslserver_identity(s->sasl)->userid;
     struct buf text = BUF_INITIALIZER;
-    bool no = user_record_refuses(userid, &text);
+    enum user_refusal no = user_record_refuses(userid, &text);
 
     if (no) {
         syslog(LOG_NOTICE, "badlogin: %s %s (%s) [%s]", s->client->clienthost, saslserver_mech(s->sasl), userid,
                buf_cstring(&text));
         saslserver_reset(s->sasl);
-        imap_no(s, "[CONTACTADMIN] %s", buf_cstring(&text));
+        imap_no(s, "[%s] %s", no == USER_NOT_NOW ? "UNAVAILABLE" : "CONTACTADMIN", buf_cstring(&text));
     }
     buf_free(&text);
-    return no;
+    return no != USER_WELCOME;
 }
 
 /* The success line; `what` goes behind the capabilities. */
