@@ -14,6 +14,9 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#ifdef HAVE_ZSTD
+#include <zstd.h>
+#endif
 
 #include "buf.h"
 #include "prot.h"
@@ -425,6 +428,17 @@ static void *send_traffic(void *rock)
     return prot_flush(t->w) ? t : NULL;
 }
 
+/* By the number of a loop; zstd where the build has it. */
+static const struct {
+    const char *name;
+    int (*set)(struct protstream *s);
+} compressions[] = {
+    { "deflate", prot_setcompress },
+#ifdef HAVE_ZSTD
+    { "zstd", prot_setzstd },
+#endif
+};
+
 START_TEST(large_output)
 {
     size_t len = 5000000;
@@ -436,11 +450,14 @@ START_TEST(large_output)
     void *failed;
 
     for (size_t i = 0; i < len; i++) data[i] = (char)(i % 3 ? random() : 'a');
+    ck_assert(!prot_iscompressed(in));
     if (_i) {
-        ck_assert_int_eq(prot_setcompress(w), 0);
+        ck_assert_int_eq(compressions[_i - 1].set(w), 0);
         ck_assert_int_eq(prot_setcompress(w), EOF);
-        ck_assert_int_eq(prot_setcompress(in), 0);
-        ck_assert(prot_haslayer(in, "deflate"));
+        ck_assert_int_eq(prot_setzstd(w), EOF);
+        ck_assert_int_eq(compressions[_i - 1].set(in), 0);
+        ck_assert(prot_haslayer(in, compressions[_i - 1].name));
+        ck_assert(prot_iscompressed(in));
         ck_assert(!prot_haslayer(in, "tls"));
     }
     ck_assert_int_eq(pthread_create(&thread, NULL, send_traffic, &t), 0);
@@ -462,8 +479,8 @@ START_TEST(compressed_dialogue)
     struct protstream *w = prot_new(there, true);
     struct buf b = BUF_INITIALIZER;
 
-    prot_setcompress(w);
-    prot_setcompress(in);
+    compressions[_i].set(w);
+    compressions[_i].set(in);
     for (int i = 0; i < 50; i++) {
         prot_printf(w, "line %d\r\n", i);
         prot_flush(w);
@@ -485,13 +502,73 @@ START_TEST(broken_compression)
     /* plain text that came too early is not taken for more */
     they_send("A1 COMPRESS DEFLATE\r\nA2 NOOP\r\n");
     ck_assert_int_eq(prot_getline(in, &b, 100), 0);
-    ck_assert_int_eq(prot_setcompress(in), 0);
+    ck_assert_int_eq(compressions[_i].set(in), 0);
     ck_assert_int_eq(prot_getc(in), EOF);
     ck_assert_int_eq(prot_errno(in), EBADMSG);
     ck_assert(!prot_is_eof(in));
     buf_free(&b);
 }
 END_TEST
+
+START_TEST(random_pieces)
+{
+    struct protstream *w = prot_new(there, true);
+    char piece[20000];
+    struct buf got = BUF_INITIALIZER;
+
+    compressions[_i].set(w);
+    compressions[_i].set(in);
+    for (int n = 0; n < 300; n++) {
+        size_t len = 1 + (size_t)random() % (n % 10 ? 300 : sizeof(piece));
+        for (size_t i = 0; i < len; i++) piece[i] = (char)(n % 3 ? random() % 4 : random());
+        ck_assert_int_eq(prot_write(w, piece, len), 0);
+        ck_assert_int_eq(prot_flush(w), 0);
+        buf_reset(&got);
+        ck_assert_int_eq(prot_readbuf(in, &got, len), 0);
+        ck_assert(!memcmp(got.s, piece, len));
+        ck_assert(!prot_ready(in));
+    }
+    prot_free(w);
+    buf_free(&got);
+}
+END_TEST
+
+#ifdef HAVE_ZSTD
+/* A frame with a window of so many bits, all of one letter. */
+static void they_send_frame(int window, size_t len)
+{
+    char *data = xmalloc(len), *bytes = xmalloc(ZSTD_compressBound(len));
+    ZSTD_CCtx *c = ZSTD_createCCtx();
+    ZSTD_inBuffer from = { data, len, 0 };
+    ZSTD_outBuffer to = { bytes, ZSTD_compressBound(len), 0 };
+
+    memset(data, 'a', len);
+    ZSTD_CCtx_setParameter(c, ZSTD_c_windowLog, window);
+    ZSTD_CCtx_setParameter(c, ZSTD_c_contentSizeFlag, 0);
+    ck_assert(!ZSTD_isError(ZSTD_compressStream2(c, &to, &from, ZSTD_e_flush)));
+    ck_assert_uint_eq(from.pos, len);
+    ck_assert_int_eq(write(there, bytes, to.pos), (ssize_t)to.pos);
+    ZSTD_freeCCtx(c);
+    free(data);
+    free(bytes);
+}
+
+/* What a peer may cost is bounded: a window larger than ours is refused, and a bomb is unfolded only as far as it is read. */
+START_TEST(zstd_is_bounded)
+{
+    they_send_frame(_i, 8 << 20);
+    ck_assert_int_eq(prot_setzstd(in), 0);
+    if (_i > 17) {
+        ck_assert_int_eq(prot_getc(in), EOF);
+        ck_assert_int_eq(prot_errno(in), EBADMSG);
+        ck_assert_str_eq(prot_error(in), "Frame requires too much memory for decoding");
+        return;
+    }
+    for (int i = 0; i < 100; i++) ck_assert_int_eq(prot_getc(in), 'a');
+    ck_assert_uint_le(prot_bytes(in), 2 * PROT_BUFSIZE);
+}
+END_TEST
+#endif
 
 /* A layer that turns letters and gives one byte at a time. */
 static ssize_t turn_read(struct prot_layer *layer, void *dst, size_t len)
@@ -560,9 +637,13 @@ Suite *prot_suite(void)
     tcase_add_test(tc, selecting);
     tcase_add_test(tc, strings);
     tcase_add_test(tc, telemetry);
-    tcase_add_loop_test(tc, large_output, 0, 2);
-    tcase_add_test(tc, compressed_dialogue);
-    tcase_add_test(tc, broken_compression);
+    tcase_add_loop_test(tc, large_output, 0, 1 + (int)array_size(compressions));
+    tcase_add_loop_test(tc, compressed_dialogue, 0, (int)array_size(compressions));
+    tcase_add_loop_test(tc, broken_compression, 0, (int)array_size(compressions));
+    tcase_add_loop_test(tc, random_pieces, 0, (int)array_size(compressions));
+#ifdef HAVE_ZSTD
+    tcase_add_loop_test(tc, zstd_is_bounded, 16, 20);
+#endif
     tcase_add_test(tc, stack_is_sorted);
     suite_add_tcase(s, tc);
     return s;

@@ -511,7 +511,7 @@ int sync_client_connect(struct sync_client *sc)
     bool imap = tries_imap(sc);
     if (sc->proxy || imap) r = try_connect(sc, true);
     if (r && !sc->proxy) r = try_connect(sc, false);
-    if (!r && sc->needcompress && !prot_haslayer(backend_out(sc->backend), "deflate")) {
+    if (!r && sc->needcompress && !prot_iscompressed(backend_out(sc->backend))) {
         syslog(LOG_ERR, "Failed to enable compression, aborting");
         r = IMAP_SERVER_UNAVAILABLE;
     }

@@ -60,6 +60,11 @@ static struct tls_ctx *tls_ctx;
 static unsigned extssf;
 /* ---- what the commands of the connection do ---- */
 
+static bool offers_zstd(void)
+{
+    return prot_haszstd() && !capa_is_disabled("X-COMPRESS");
+}
+
 static void put_banner(struct server *s)
 {
     struct buf mechs = BUF_INITIALIZER;
@@ -71,6 +76,7 @@ static void put_banner(struct server *s)
     }
     if (!s->userid || service_is_standalone()) { /* 3.6.1 tells these only who has to log in */
         if (!s->compressed && !s->tls) prot_puts(s->out, "* COMPRESS DEFLATE\r\n");
+        if (!s->compressed && !s->tls && offers_zstd()) prot_puts(s->out, "* X-COMPRESS ZSTD\r\n");
         prot_puts(s->out, "* SIEVE-MAILBOX\r\n");
     }
     if (!capa_is_disabled("X-SUBHISTORY")) prot_puts(s->out, "* X-SUBHISTORY\r\n");
@@ -225,9 +231,18 @@ static void cmd_starttls(struct server *s, const char *name)
     }
 }
 
+typedef int set_fn(struct protstream *s);
+
+static set_fn *compression(const char *alg)
+{
+    if (!strcasecmp(alg, "DEFLATE")) return prot_setcompress;
+    return !strcasecmp(alg, "ZSTD") && offers_zstd() ? prot_setzstd : NULL;
+}
+
 static void cmd_compress(struct server *s, const char *name)
 {
     struct buf alg = BUF_INITIALIZER;
+    set_fn *set;
 
     if (s->c == ' ') s->c = getblankword(s->in, &alg);
     s->c = imparse_eol(s->in, s->c);
@@ -240,14 +255,14 @@ static void cmd_compress(struct server *s, const char *name)
     else if (s->compressed) {
         prot_printf(s->out, "NO Compression already active: %s\r\n", buf_cstring(&alg));
     }
-    else if (strcasecmp(buf_cstring(&alg), "DEFLATE") != 0) {
+    else if (!(set = compression(buf_cstring(&alg)))) {
         prot_printf(s->out, "NO Unknown compression algorithm: %s\r\n", buf_cstring(&alg));
     }
     else {
-        prot_puts(s->out, "OK DEFLATE active\r\n");
+        prot_printf(s->out, "OK %s active\r\n", ucase(alg.s));
         prot_flush(s->out);
         s->compressed = true;
-        if (prot_setcompress(s->in) || prot_setcompress(s->out)) s->closing = true;
+        if (set(s->in) || set(s->out)) s->closing = true;
     }
     if (s->c != '\n') eatline(s->in, s->c, EATLINE_DLIST);
     buf_free(&alg);

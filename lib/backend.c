@@ -426,11 +426,17 @@ int backend_ping(struct backend *b)
 
 int backend_compress(struct backend *b)
 {
+    int (*set)(struct protstream *s) = prot_setzstd;
     int r = IMAP_REMOTE_DENIED;
 
-    if (b->protocol->compress.text && !prot_haslayer(b->in, "deflate"))
+    if (prot_iscompressed(b->in)) return r;
+    if (b->protocol->zstd.text && prot_haszstd() && backend_has(b, BACKEND_CAPA_ZSTD))
+        r = backend_command(b, &b->protocol->zstd, NULL);
+    if (r == IMAP_REMOTE_DENIED && b->protocol->compress.text) {
+        set = prot_setcompress;
         r = backend_command(b, &b->protocol->compress, NULL);
-    if (!r && (prot_setcompress(b->in) || prot_setcompress(b->out))) r = IMAP_PROTOCOL_ERROR;
+    }
+    if (!r && (set(b->in) || set(b->out))) r = IMAP_PROTOCOL_ERROR;
     return r;
 }
 

@@ -54,6 +54,7 @@ enum backend_capa {
     BACKEND_CAPA_FOLDERS = 1 << 25,      /* a digest of the names of a user's folders (the same) */
     BACKEND_CAPA_CLOCK = 1 << 26,        /* the time there, at the banner (the same) */
     BACKEND_CAPA_XLEASE = 1 << 27,       /* one stream at a user (the same) */
+    BACKEND_CAPA_ZSTD = 1 << 28,         /* COMPRESS ZSTD (the same) */
 };
 
 struct backend_protocol; /* backend_protocol.h: banner, capability, STARTTLS, AUTH, COMPRESS, NOOP, LOGOUT of one protocol */
@@ -74,7 +75,7 @@ struct backend_args {
     const char *certificate; /* fingerprint (tls.h) of the certificate that the server has to show, whoever has signed it: no login without; NULL: any */
     bool prefer_tls;        /* TLS before the login if the server has it */
     bool require_tls;       /* fail if TLS cannot be started and verified */
-    bool compress;          /* COMPRESS DEFLATE if offered */
+    bool compress;          /* COMPRESS ZSTD or DEFLATE if offered */
     int logfd;              /* -1, or telemetry for the whole connection */
 };
 

@@ -43,6 +43,7 @@ struct backend_protocol {
     bool banner_has_capas; /* the banner lists them, and comes again after STARTTLS */
     bool unix_trusted;     /* who comes through a unix socket need not authenticate */
     struct backend_command capability, starttls, compress, noop, logout;
+    struct backend_command zstd; /* instead of compress, where both ends can; text NULL: not in this protocol */
     struct saslclient_protocol auth;
 };
 

@@ -211,16 +211,41 @@ int prot_pushlayer(struct protstream *s, struct prot_layer *layer)
     return 0;
 }
 
-int prot_setcompress(struct protstream *s)
+bool prot_iscompressed(const struct protstream *s)
 {
-    if (!s->top || prot_haslayer(s, "deflate")) return EOF;
-    struct prot_layer *layer = prot_deflate_new(s->write);
+    return prot_haslayer(s, "deflate") || prot_haslayer(s, "zstd");
+}
+
+static int compress_with(struct protstream *s, struct prot_layer *make(bool write),
+                         void feed(struct prot_layer *layer, const void *base, size_t len))
+{
+    if (!s->top || prot_iscompressed(s)) return EOF;
+    struct prot_layer *layer = make(s->write);
     if (!layer) return EOF;
     if (s->head.left) {
-        prot_deflate_feed(layer, s->head.ptr, s->head.left);
+        feed(layer, s->head.ptr, s->head.left);
         prot_discardinput(s);
     }
     return prot_pushlayer(s, layer);
+}
+
+int prot_setcompress(struct protstream *s)
+{
+    return compress_with(s, prot_deflate_new, prot_deflate_feed);
+}
+
+bool prot_haszstd(void)
+{
+#ifdef HAVE_ZSTD
+    return true;
+#else
+    return false;
+#endif
+}
+
+int prot_setzstd(struct protstream *s)
+{
+    return compress_with(s, prot_zstd_new, prot_zstd_feed);
 }
 
 /* A layer above SASL may sit on input, too. */

@@ -88,10 +88,15 @@ uint64_t prot_commandbytes(const struct protstream *s);
 /* Put raw deflate (window 15, RFC 4978) on a stream: each flush ends in a sync flush.
  * EOF if the library refuses or the layer is there already. */
 int prot_setcompress(struct protstream *s);
+/* The same with zstd (window 17), each flush ends a block. EOF also where this build has none: prot_haszstd(). */
+int prot_setzstd(struct protstream *s);
+bool prot_haszstd(void);
+/* By either. */
+bool prot_iscompressed(const struct protstream *s);
 /* Put a SASL security layer on a stream; conn is a sasl_conn_t that outlives the stream.
  * Does nothing (returns 0) if none was negotiated. EOF if unread input would skip the layer. */
 int prot_setsasl(struct protstream *s, void *conn);
-/* Whether a layer is active: "tls", "sasl", "deflate". */
+/* Whether a layer is active: "tls", "sasl", "deflate", "zstd". */
 bool prot_haslayer(const struct protstream *s, const char *name);
 /* Give the stream a layer (prot_layer.h); takes ownership. Used by tls.h and the two above. */
 int prot_pushlayer(struct protstream *s, struct prot_layer *layer);

@@ -69,6 +69,7 @@ int prot_waitoutput(struct protstream *s);
 int prot_waitinput(struct protstream *s);
 /* Compressed bytes that the stream had read ahead. */
 void prot_deflate_feed(struct prot_layer *layer, const void *base, size_t len);
+void prot_zstd_feed(struct prot_layer *layer, const void *base, size_t len);
 
 /* A descriptor without ever blocking or raising SIGPIPE (on sockets): as read and write, EAGAIN. */
 bool prot_fd_issocket(int fd);

@@ -48,6 +48,8 @@ int prot_below_flush(struct prot_layer *layer);
 /* The raw layer over a descriptor (a socket is read and written without ever blocking). */
 struct prot_layer *prot_raw_new(int fd, bool write);
 struct prot_layer *prot_deflate_new(bool write);
+/* NULL also where there is no libzstd. */
+struct prot_layer *prot_zstd_new(bool write);
 struct prot_layer *prot_sasl_new(void *conn, bool write);
 
 #endif

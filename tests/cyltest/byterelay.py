@@ -11,12 +11,13 @@ class ByteRelay:
 
     limit: all connections stop after so many bytes of the server's.
     word, act: act() is called once, before the first bytes of a client that have `word` are passed on; `fired` tells.
+    octets: what clients have sent.
     """
 
     def __init__(self, port, limit=None, word=None, act=None):
         self._port, self._left = port, limit
         self._word, self._act = word, act
-        self.fired = False
+        self.fired, self.octets = False, 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self.label = f"127.0.0.1:{self.port}"
@@ -48,6 +49,7 @@ class ByteRelay:
                         if end is server:
                             client.sendall(self._allowed(data))
                         else:
+                            self.octets += len(data)
                             self._look_at(data)
                             server.sendall(data)
         except OSError:
