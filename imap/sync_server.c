@@ -76,8 +76,8 @@ static void put_banner(struct server *s)
     }
     if (!s->userid || service_is_standalone()) { /* 3.6.1 tells these only who has to log in */
         if (!s->compressed && !s->tls) prot_puts(s->out, "* COMPRESS DEFLATE\r\n");
-        if (!s->compressed && !s->tls && offers_zstd()) prot_puts(s->out, "* X-COMPRESS ZSTD\r\n");
         prot_puts(s->out, "* SIEVE-MAILBOX\r\n");
+        if (!s->compressed && !s->tls && offers_zstd()) prot_puts(s->out, "* X-COMPRESS ZSTD\r\n");
     }
     if (!capa_is_disabled("X-SUBHISTORY")) prot_puts(s->out, "* X-SUBHISTORY\r\n");
     if (!capa_is_disabled("X-RENAMES")) prot_puts(s->out, "* X-RENAMES\r\n");
