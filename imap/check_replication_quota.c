@@ -60,30 +60,59 @@ static const struct check_resource *find_raw(const struct check_quota *quota, co
     return find_resource(quota, raw);
 }
 
-/* What the number would be without that mailbox, or with it once more. */
-static uint64_t changed(const struct check_usage *usage, const struct check_part *part, bool storage, bool twice)
-{
-    uint64_t all = storage ? usage->octets : usage->messages, some = storage ? part->octets : part->messages;
-    uint64_t n = twice ? all + some : all - some;
+/* ---- which mailboxes a wrong number leaves out, or counts twice ---- */
 
-    return storage ? n / 1024 : n;
+#define MAX_SET 3
+#define MAX_TRIES 1000000u
+
+struct search {
+    const struct check_usage *usage;
+    bool storage, twice;
+    uint64_t used;
+    const struct check_part *set[MAX_SET], *found[MAX_SET];
+    unsigned hits, tries;
+};
+
+/* What the number would be without those mailboxes, or with them once more. */
+static uint64_t changed(const struct search *s, uint64_t messages, uint64_t octets)
+{
+    uint64_t all = s->storage ? s->usage->octets : s->usage->messages, some = s->storage ? octets : messages;
+    uint64_t n = s->twice ? all + some : all - some;
+
+    return s->storage ? n / 1024 : n;
 }
 
-/* The smallest thing that a wrong number leaves out, or counts twice: one mailbox, if it is just one. */
-static void name_mailbox(const struct check_usage *usage, bool storage, uint64_t used, struct buf *out)
+/* All sets of left more mailboxes behind the first ones; ends when two have been found. */
+static void try_sets(struct search *s, size_t from, unsigned chosen, unsigned left, uint64_t messages, uint64_t octets)
 {
-    const struct check_part *found = NULL;
-    bool twice = used > (storage ? usage->octets / 1024 : usage->messages);
-
-    for (size_t i = 0; i < usage->nparts; i++) {
-        const struct check_part *part = &usage->parts[i];
-        if (!part->messages || changed(usage, part, storage, twice) != used) continue;
-        if (found) return;
-        found = part;
+    if (!left) {
+        s->tries++;
+        if (changed(s, messages, octets) != s->used) return;
+        s->hits++;
+        memcpy(s->found, s->set, sizeof(s->found));
+        return;
     }
-    if (!found) return;
-    buf_printf(out, ", that is %s %s (uniqueid %s): %" PRIu64 " messages, %" PRIu64 " octets", twice ? "twice" : "without",
-               found->name, found->uniqueid ? found->uniqueid : "not told", found->messages, found->octets);
+    for (size_t i = from; i < s->usage->nparts && s->hits < 2 && s->tries < MAX_TRIES; i++) {
+        const struct check_part *part = &s->usage->parts[i];
+        if (!part->messages) continue;
+        s->set[chosen] = part;
+        try_sets(s, i + 1, chosen + 1, left - 1, messages + part->messages, octets + part->octets);
+    }
+}
+
+/* The smallest set of mailboxes that explains it, if there is just one of that size. */
+static void name_mailboxes(const struct check_usage *usage, bool storage, uint64_t used, struct buf *out)
+{
+    struct search s = { .usage = usage, .storage = storage, .used = used };
+    unsigned n = 0;
+
+    s.twice = used > (storage ? usage->octets / 1024 : usage->messages);
+    while (!s.hits && s.tries < MAX_TRIES && n < MAX_SET) try_sets(&s, 0, 0, ++n, 0, 0);
+    if (s.hits != 1 || s.tries >= MAX_TRIES) return;
+    buf_printf(out, ", that is %s ", s.twice ? "twice" : "without");
+    for (unsigned i = 0; i < n; i++)
+        buf_printf(out, "%s%s (uniqueid %s): %" PRIu64 " messages, %" PRIu64 " octets", i ? " and " : "", s.found[i]->name,
+                   s.found[i]->uniqueid ? s.found[i]->uniqueid : "not told", s.found[i]->messages, s.found[i]->octets);
 }
 
 /* Say what kind of number one end shows, as far as its own messages tell. */
@@ -112,7 +141,7 @@ static void explain(const char *end, const char *name, uint64_t used, struct che
         buf_printf(note,
                    "%s is wrong: its messages add up to %" PRIu64 ", distinct ones to %" PRIu64,
                    end, raw, aware);
-    if (used != raw && used != aware) name_mailbox(usage, storage, used, note);
+    if (used != raw && used != aware) name_mailboxes(usage, storage, used, note);
 }
 
 static void report_quota(const struct check_place *p, const char *name, const struct check_resource *a,
@@ -174,7 +203,7 @@ static bool recount(const struct check_quota *quota, struct check_usage *usage, 
     buf_reset(text);
     buf_printf(text, "%" PRIu64 ", its messages add up to %" PRIu64, res->used, raw);
     if (aware != raw) buf_printf(text, " (distinct ones: %" PRIu64 ")", aware);
-    name_mailbox(usage, storage, res->used, text);
+    name_mailboxes(usage, storage, res->used, text);
     return false;
 }
 

@@ -244,9 +244,14 @@ def test_wrong_usage_is_traced_to_its_mailbox(made):
         found = [line for line in lines(done) if where in line]
         assert any(line.startswith(f"Quota mismatch: 9/50 vs {used}/50 (alice user/alice MESSAGE, ") for line in found), done.stdout
         assert any(f"usage of MESSAGE: {a} has right, {b} has {used}, its messages add up to 9, that is" in line for line in found)
-    # no single mailbox: none is named
-    made.replica.run("cyr_dbtool", made.replica.path("conf/quotas.db"), "quotalegacy", "set", "user.alice", "%(M (1 50))")
-    assert "that is" not in compare(made).stdout
+    # two of them, and no other two; no two or three: none is named
+    for used, names in ((2, ("Play", "Work")), (1, ())):
+        made.replica.run("cyr_dbtool", made.replica.path("conf/quotas.db"), "quotalegacy", "set", "user.alice", f"%(M ({used} 50))")
+        said = compare(made).stdout
+        assert bool(names) == ("that is" in said)
+        if names:
+            each = " and ".join(rf"user/alice/{name} \(uniqueid {uniqueid[name]}\): \d messages, \d+ octets" for name in names)
+            assert re.search(f"that is without {each}", said), said
 
 
 def test_only_what_two_attempts_say_is_reported(replicated):
