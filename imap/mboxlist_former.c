@@ -181,6 +181,20 @@ int mboxlist_lookup_fate(const char *uniqueid, const char *name, modseq_t create
     return r;
 }
 
+/* ---- former names ---- */
+
+modseq_t mboxlist_named_at(const mbentry_t *i)
+{
+    mbentry_t *left = NULL;
+    modseq_t modseq = 0;
+
+    if (i->nhistory && !mboxlist_lookup_allow_all(i->history[0].name, &left, NULL) && (left->mbtype & MBTYPE_DELETED) &&
+        !strcmpnull(left->uniqueid, i->uniqueid))
+        modseq = left->foldermodseq;
+    mbentry_free(&left);
+    return modseq;
+}
+
 /* ---- all of them ---- */
 
 struct collect {

@@ -59,4 +59,8 @@ int mboxlist_former_foreach(time_t before, mboxlist_former_cb *cb, void *rock);
 /* Forget one, if it is still one. The lock of its name's owner is held. */
 int mboxlist_former_remove(struct txn *txn, const char *uniqueid);
 
+/* i: as its I record is, with its history. The modseq of the change that gave it its present name, as the tombstone of the name before has it; 0: not
+ * known. */
+modseq_t mboxlist_named_at(const mbentry_t *i);
+
 #endif

@@ -3,7 +3,7 @@
  * sync_client_folders -- put a set of mailboxes in order on the replica (handbook 03 §10.4)
  *
  * A mailbox is known by its UNIQUEID. One that the replica has under another name is
- * renamed there, also when its old name belongs to somebody else; it is never
+ * renamed there, or here if that is the later name (sync_client_names.c), also when its old name belongs to somebody else; it is never
  * deleted and uploaded again, so no message is absent from the replica while names change
  * (sync_client_renames.c).
  * What only the replica has is in sync_client_absent.c.
@@ -12,6 +12,7 @@
 
 #include "sync_client.h"
 #include "sync_client_absent.h"
+#include "sync_client_names.h"
 #include "sync_client_renames.h"
 
 #include <stdio.h>
@@ -60,11 +61,16 @@ static int find_moved(struct sync_client *sc, const ptrarray_t *mbentries, struc
     return r;
 }
 
-static void match(struct sync_client *sc, const ptrarray_t *mbentries, struct sync_state *state,
-                  struct sync_renames *renames)
+/* *renamed: mailboxes here have got their later names, so there is another state to be compared. */
+static int match(struct sync_client *sc, const ptrarray_t *mbentries, struct sync_state *state, struct sync_renames *renames,
+                 bool *renamed)
 {
-    for (int i = 0; i < ptrarray_size(mbentries); i++) {
+    struct sync_names names = SYNC_NAMES_INITIALIZER;
+    int r = 0;
+
+    for (int i = 0; i < ptrarray_size(mbentries) && !r; i++) {
         const mbentry_t *mbentry = ptrarray_nth(mbentries, i);
+        bool here = false;
         if (is_intermediate(mbentry)) continue;
         struct sync_remote *remote = sync_state_find(state, mbentry->uniqueid);
         if (!remote) continue;
@@ -73,8 +79,12 @@ static void match(struct sync_client *sc, const ptrarray_t *mbentries, struct sy
         remote->mark = true;
         if (!strcmp(f->name, mbentry->name) && f->partition && !strcmp(f->partition, partition))
             continue;
-        sync_renames_add(renames, f->name, mbentry->name, partition, mbentry->uidvalidity);
+        r = sync_names_settle(sc, &names, mbentry, f, &here);
+        *renamed |= here;
+        if (!here) sync_renames_add(renames, f->name, mbentry->name, partition, mbentry->uidvalidity);
     }
+    sync_names_fini(&names);
+    return r;
 }
 
 /* ---- the set ---- */
@@ -224,7 +234,8 @@ int sync_do_folders(struct sync_client *sc, const ptrarray_t *mbentries, struct 
     *againp = false;
     sync_sent_init(&sent);
     int r = find_moved(sc, mbentries, state);
-    if (!r) match(sc, mbentries, state, &renames);
+    if (!r) r = match(sc, mbentries, state, &renames, againp);
+    if (*againp) goto done;
     if (!r && candelete) undecided = sync_absent_decide(sc, state, againp);
     if (sc->broken) r = undecided;
     /* what is deleted may have messages that are in others now */
@@ -239,6 +250,7 @@ int sync_do_folders(struct sync_client *sc, const ptrarray_t *mbentries, struct 
         if (!r) r = sync_absent_remove(sc, state, SYNC_FATE_LATE);
         if (!r && sync_absent_merged(state)) *againp = true;
     }
+done:
     sync_renames_fini(&renames);
     sync_sent_fini(&sent);
     return r ? r : undecided;

@@ -88,6 +88,7 @@ static void put_banner(struct server *s)
     if (!capa_is_disabled("X-USAGE")) prot_puts(s->out, "* X-USAGE\r\n");
     if (!capa_is_disabled("X-SIEVEFILES")) prot_puts(s->out, "* X-SIEVEFILES\r\n");
     if (!capa_is_disabled("X-FOLDERS")) prot_puts(s->out, "* X-FOLDERS\r\n");
+    if (!capa_is_disabled("X-NAMEHISTORY")) prot_puts(s->out, "* X-NAMEHISTORY\r\n");
     if (!capa_is_disabled("X-CLOCK")) prot_printf(s->out, "* X-CLOCK %lld\r\n", (long long)time(NULL));
     if (!capa_is_disabled("X-LEASE")) prot_puts(s->out, "* X-LEASE\r\n");
     prot_printf(s->out, "* OK %s Cyrus sync server %s\r\n", config_servername, cyrus_version());

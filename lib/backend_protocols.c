@@ -38,6 +38,7 @@ static const struct backend_capaname imap_capas[] = {
     { "X-USAGE", BACKEND_CAPA_USAGE, NULL },
     { "X-SIEVEFILES", BACKEND_CAPA_SIEVEFILES, NULL },
     { "X-FOLDERS", BACKEND_CAPA_FOLDERS, NULL },
+    { "X-NAMEHISTORY", BACKEND_CAPA_NAMEHISTORY, NULL },
     { "X-LEASE", BACKEND_CAPA_XLEASE, NULL },
     { NULL, 0, NULL },
 };
@@ -57,6 +58,7 @@ static const struct backend_capaname csync_capas[] = {
     { "X-USAGE", BACKEND_CAPA_USAGE, NULL },
     { "X-SIEVEFILES", BACKEND_CAPA_SIEVEFILES, NULL },
     { "X-FOLDERS", BACKEND_CAPA_FOLDERS, NULL },
+    { "X-NAMEHISTORY", BACKEND_CAPA_NAMEHISTORY, NULL },
     { "X-CLOCK", BACKEND_CAPA_CLOCK, NULL },
     { "X-LEASE", BACKEND_CAPA_XLEASE, NULL },
     { NULL, 0, NULL },

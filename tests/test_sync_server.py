@@ -433,9 +433,9 @@ def test_starttls(factory):
         assert sync.banner[0].startswith(b"* SASL PLAIN")
         assert sync.banner[1:8] == [b"* SIEVE-MAILBOX", b"* X-SUBHISTORY", b"* X-RENAMES", b"* X-USERSTATE",
                                     b"* X-RANGES", b"* X-PIPELINE", b"* X-ROLE"]
-        assert sync.banner[8:11] == [b"* X-USAGE", b"* X-SIEVEFILES", b"* X-FOLDERS"]
-        assert re.fullmatch(rb"\* X-CLOCK \d+", sync.banner[11])
-        assert sync.banner[12] == b"* X-LEASE" and sync.banner[13].startswith(b"* OK")
+        assert sync.banner[8:11] == [b"* X-USAGE", b"* X-SIEVEFILES", b"* X-FOLDERS"] and sync.banner[11] == b"* X-NAMEHISTORY"
+        assert re.fullmatch(rb"\* X-CLOCK \d+", sync.banner[12])
+        assert sync.banner[13] == b"* X-LEASE" and sync.banner[14].startswith(b"* OK")
         assert sync.cmd("STARTTLS").text == "Already did a successful Starttls"
         assert sync.login("repl", password("repl")).text == "Success (tls protection)"
         assert sync.cmd("STARTTLS").text == "Can't Starttls after authentication"
@@ -448,9 +448,9 @@ def test_unix_socket_peer_is_an_admin(factory):
     server.start()
     with type(server.sync())(server.path("conf/socket/csync")) as sync:
         assert sync.banner[:6] == [b"* X-SUBHISTORY", b"* X-RENAMES", b"* X-USERSTATE", b"* X-RANGES", b"* X-PIPELINE", b"* X-ROLE"]
-        assert sync.banner[6:9] == [b"* X-USAGE", b"* X-SIEVEFILES", b"* X-FOLDERS"]
-        assert re.fullmatch(rb"\* X-CLOCK \d+", sync.banner[9]) and sync.banner[10] == b"* X-LEASE"
-        assert sync.banner[11].startswith(b"* OK ") and len(sync.banner) == 12
+        assert sync.banner[6:9] == [b"* X-USAGE", b"* X-SIEVEFILES", b"* X-FOLDERS"] and sync.banner[9] == b"* X-NAMEHISTORY"
+        assert re.fullmatch(rb"\* X-CLOCK \d+", sync.banner[10]) and sync.banner[11] == b"* X-LEASE"
+        assert sync.banner[12].startswith(b"* OK ") and len(sync.banner) == 13
         assert not sync.ok("GET USER anna").untagged
 
 

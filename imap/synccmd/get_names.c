@@ -2,8 +2,8 @@
 /*
  * get_names -- GET NAMES: the former names of a user's mailboxes (doc/sync-extensions.md)
  *
- * Announced as X-NAMEHISTORY by imapd. One line for each mailbox of the user that has had other names:
- * NAMES %(UNIQUEID id MBOXNAME name HISTORY (newest ... oldest)).
+ * Announced as X-NAMEHISTORY. One line for each mailbox of the user that has had other names:
+ * NAMES %(UNIQUEID id MBOXNAME name HISTORY (newest ... oldest) MODSEQ of the last change).
  */
 #include <config.h>
 
@@ -11,6 +11,7 @@
 
 #include "imap_err.h"
 #include "mboxlist.h"
+#include "mboxlist_former.h"
 #include "ptrarray.h"
 #include "sync_name.h"
 
@@ -23,6 +24,7 @@ static struct dlist *names_line(const mbentry_t *mbentry)
     struct dlist *history = dlist_newlist(kl, "HISTORY");
     for (size_t i = 0; i < mbentry->nhistory; i++)
         dlist_setatom(history, NULL, mbentry->history[i].name);
+    dlist_setnum64(kl, "MODSEQ", mboxlist_named_at(mbentry));
     return kl;
 }
 
