@@ -202,3 +202,27 @@ def test_what_is_wrong_with_one_concerns_no_other(two):
     assert not trouble and rounds[0] > before
     assert beta.pid == master and not [line for line in beta.log_text(mark).splitlines() if "ERROR" in line]
     assert "alpha/" not in beta.log_text() and "beta/" not in alpha.log_text()  # each says in its log who it is
+
+
+def test_many(module_factory):
+    """CYL_INSTANCES of them: each is stopped and started while the sessions of all others go on, and one program is run for all."""
+    servers = [module_factory(f"many{n:02d}", services=("imap",)) for n in range(int(os.environ.get("CYL_INSTANCES", "3")))]
+    cyr = Instances(servers[0])
+    for server in servers:
+        server.conf["unixhierarchysep"] = False
+        server.add_user("anna")
+        cyr.add(server.name, server.imapd_conf)
+        server.start()
+        server.create_user("anna")
+    sessions = {server: server.imap("anna") for server in servers}
+    for n, server in enumerate(servers):
+        sessions[server].logout()
+        server.restart()
+        sessions[server] = server.imap("anna")
+        for other in servers:
+            sessions[other].append("INBOX", message(n))
+    assert cyr("-a", "mbpath", "user.anna").stdout.splitlines() == [
+        line for server in servers for line in (f"== {server.name}", server.run("mbpath", "user.anna").stdout.strip())]
+    for session in sessions.values():
+        assert f"MESSAGES {len(servers)}".encode() in session.ok("STATUS INBOX (MESSAGES)").untagged[0]
+        session.logout()
