@@ -102,9 +102,8 @@ int sync_settle_usage(struct sync_client *sc, const char *userid, const ptrarray
 {
     struct finding f = { .sc = sc, .userid = userid };
     bool still = true;
-
-    if (!backend_has(sc->backend, BACKEND_CAPA_USAGE)) return 0;
     int r = compare(&f, QUIET);
+
     if (r || !f.n) return r;
     r = is_still(&f, before, &still);
     if (!r && still) r = compare(&f, TO_RECOUNT);

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend.h"
 #include "imap_err.h"
 #include "mailbox.h"
 #include "mboxlist.h"
@@ -35,9 +36,9 @@ static int only_there(const struct sync_client *sc, const struct sync_state *sta
     bool gone = true;
     int r = sc->complain ? sync_absent_user_is_gone(sc, state, &gone) : 0;
 
-    if (!r && !gone) r = IMAP_MAILBOX_NONEXISTENT;
-    if (r) fprintf(stderr, "%s: only the replica has this user, and nothing here proves that he was deleted\n", userid);
-    return r;
+    if (r || gone) return r;
+    fprintf(stderr, "%s: only the replica has this user, and nothing here proves that he was deleted\n", userid);
+    return IMAP_MAILBOX_NONEXISTENT;
 }
 
 /* Does the replica have nothing that counts for him but what is here? */
@@ -58,8 +59,9 @@ static int user_round(struct sync_client *sc, const char *userid, bool *againp)
     strarray_t roots = STRARRAY_INITIALIZER;
     ptrarray_t usage = PTRARRAY_INITIALIZER;
 
-    int r = sync_usage_read(userid, &usage);
-    if (!r) r = sync_state_get(sc, "USER", userid, &state);
+    /* what can't be counted here is compared with nothing, and keeps nothing back */
+    bool counted = backend_has(sc->backend, BACKEND_CAPA_USAGE) && !sync_usage_read(userid, &usage);
+    int r = sync_state_get(sc, "USER", userid, &state);
     if (r) goto done;
     mbentry_t *inbox = NULL;
     char *name = mboxname_user_mbox(userid, NULL);
@@ -82,7 +84,7 @@ static int user_round(struct sync_client *sc, const char *userid, bool *againp)
     if (!mr) mr = sync_do_seen(sc, userid, &state.seen);
     if (!mr) mr = sync_do_userstate(sc, userid);
     if (!r) r = mr;
-    if (!r && is_all(&state)) r = sync_settle_usage(sc, userid, &usage);
+    if (!r && counted && is_all(&state)) r = sync_settle_usage(sc, userid, &usage);
 
 done:
     sync_usage_fini(&usage);

@@ -5,10 +5,12 @@ import pytest
 
 from cyltest import rolling
 from cyltest.credentials import password
-from cyltest.folders import ready
+from cyltest.folders import contents, ready
 from cyltest.relay import Relay
 from cyltest.richstore import user_file
+from cyltest.storefiles import damage
 from cyltest.syncdata import fill_user, message
+from cyltest.syncline import guid
 
 USER = "anna"
 
@@ -79,3 +81,16 @@ def test_what_only_the_replica_has_is_not_asked_about(copied):
         imap.logout()
     copied.primary.run("sync_client", "-O", "-u", USER)
     assert "usage anna" not in copied.primary.log_text()
+
+
+def test_what_cannot_be_counted_keeps_no_mail_back(copied):
+    """With damaged quota roots the run fails; a message that came before goes to the replica all the same."""
+    with copied.primary.imap(USER) as imap:
+        imap.append("INBOX.Work", message(9))
+        imap.logout()
+    copied.primary.allow_log(".")
+    copied.primary.stop()
+    damage(copied.primary.path("conf", "quotas.db"), 0, b"rubbish!" * 8)
+    copied.primary.start()
+    assert copied.primary.run("sync_client", "-u", USER, check=False).returncode == 1
+    assert guid(message(9)) in contents(copied.replica, USER)[f"user.{USER}.Work"]
