@@ -265,9 +265,10 @@ int sync_do_recount(struct sync_client *sc, const char *userid);
 int sync_verify_usage(struct sync_client *sc, const char *userid);
 /*
  * After a run that has left the same mailboxes on both ends, with X-USAGE: numbers that differ are counted anew on the replica, and logged. Nothing is
- * done when those of here have changed since before (sync_usage_read), as the replica may not have that yet.
+ * done when those of here have changed since before (sync_usage_read), as the replica may not have that yet;
+ * *movedp is true then.
  */
-int sync_settle_usage(struct sync_client *sc, const char *userid, const ptrarray_t *before);
+int sync_settle_usage(struct sync_client *sc, const char *userid, const ptrarray_t *before, bool *movedp);
 
 /* ---- _user ---- */
 int sync_do_user(struct sync_client *sc, const char *userid);

@@ -98,7 +98,7 @@ static int is_still(struct finding *f, const ptrarray_t *before, bool *still)
     return r;
 }
 
-int sync_settle_usage(struct sync_client *sc, const char *userid, const ptrarray_t *before)
+int sync_settle_usage(struct sync_client *sc, const char *userid, const ptrarray_t *before, bool *movedp)
 {
     struct finding f = { .sc = sc, .userid = userid };
     bool still = true;
@@ -106,6 +106,7 @@ int sync_settle_usage(struct sync_client *sc, const char *userid, const ptrarray
 
     if (r || !f.n) return r;
     r = is_still(&f, before, &still);
+    *movedp = !r && !still;
     if (!r && still) r = compare(&f, TO_RECOUNT);
     if (!r && still && f.n) r = sync_do_recount(sc, userid);
     if (r || !still || !f.n) return r;

@@ -52,7 +52,8 @@ static bool is_all(const struct sync_state *state)
     return true;
 }
 
-static int user_round(struct sync_client *sc, const char *userid, bool *againp)
+/* *movedp: the numbers of both ends differ, and those of here have changed meanwhile, by this round perhaps. */
+static int user_round(struct sync_client *sc, const char *userid, bool *againp, bool *movedp)
 {
     struct sync_state state = SYNC_STATE_INITIALIZER;
     ptrarray_t entries = PTRARRAY_INITIALIZER;
@@ -84,7 +85,7 @@ static int user_round(struct sync_client *sc, const char *userid, bool *againp)
     if (!mr) mr = sync_do_seen(sc, userid, &state.seen);
     if (!mr) mr = sync_do_userstate(sc, userid);
     if (!r) r = mr;
-    if (!r && counted && is_all(&state)) r = sync_settle_usage(sc, userid, &usage);
+    if (!r && counted && is_all(&state)) r = sync_settle_usage(sc, userid, &usage, movedp);
 
 done:
     sync_usage_fini(&usage);
@@ -97,7 +98,7 @@ done:
 int sync_do_user(struct sync_client *sc, const char *userid)
 {
     struct namelock *lock = NULL;
-    bool again = true;
+    bool again = true, moved = false, more = false;
     int r = sync_client_lock(sc, userid, &lock);
 
     if (r) return r;
@@ -105,10 +106,12 @@ int sync_do_user(struct sync_client *sc, const char *userid)
     /* one that could not be decided about does not keep the others */
     for (int round = 0; round < MAX_ROUNDS && again && !sc->broken; round++) {
         again = false;
-        r = user_round(sc, userid, &again);
+        r = user_round(sc, userid, &again, &moved);
         /* a lease that was lost on the way, or of another user whom a rename leads to */
         if (r == IMAP_MAILBOX_LOCKED && sc->leases && !sc->nowait) again = true;
     }
+    /* what came here from the replica is counted by now; a user who is at work is left for the next run */
+    if (!r && !again && moved) r = user_round(sc, userid, &more, &moved);
     if (!r && again) {
         syslog(LOG_ERR, "failed to sync user %s after %d tries", userid, MAX_ROUNDS);
         r = IMAP_SYNC_CHANGED;
