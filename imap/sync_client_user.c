@@ -60,8 +60,9 @@ static int user_round(struct sync_client *sc, const char *userid, bool *againp, 
     strarray_t roots = STRARRAY_INITIALIZER;
     ptrarray_t usage = PTRARRAY_INITIALIZER;
 
+    bool counts = backend_has(sc->backend, BACKEND_CAPA_USAGE);
     /* what can't be counted here is compared with nothing, and keeps nothing back */
-    bool counted = backend_has(sc->backend, BACKEND_CAPA_USAGE) && !sync_usage_read(userid, &usage);
+    int ur = counts ? sync_usage_read(userid, &usage) : 0;
     int r = sync_state_get(sc, "USER", userid, &state);
     if (r) goto done;
     mbentry_t *inbox = NULL;
@@ -85,7 +86,8 @@ static int user_round(struct sync_client *sc, const char *userid, bool *againp, 
     if (!mr) mr = sync_do_seen(sc, userid, &state.seen);
     if (!mr) mr = sync_do_userstate(sc, userid);
     if (!r) r = mr;
-    if (!r && counted && is_all(&state)) r = sync_settle_usage(sc, userid, &usage, movedp);
+    if (!r) r = ur;
+    if (!r && counts && is_all(&state)) r = sync_settle_usage(sc, userid, &usage, movedp);
 
 done:
     sync_usage_fini(&usage);

@@ -29,11 +29,11 @@ static int read_xconvmodseq(struct mailbox *mailbox, modseq_t *modseqp)
     if (!config_getswitch(IMAPOPT_CONVERSATIONS)) return 0;
     if (mboxname_isdeletedmailbox(mailbox_name(mailbox), NULL)) return 0;
     int r = conversations_open_mbox(mailbox, &state);
-    if (r || !state) return r;
-    r = conversation_getstatus(state, mailbox, &status);
-    if (!r) *modseqp = status.threadmodseq;
+    if (!r && state) r = conversation_getstatus(state, mailbox, &status);
+    if (!r && state) *modseqp = status.threadmodseq;
     conversations_close(&state);
-    return r;
+    /* logged where it was found: a derived number that can't be read keeps no mail back */
+    return r == IMAP_MAILBOX_BADFORMAT || r == IMAP_IOERROR ? 0 : r;
 }
 
 static int read_raclmodseq(struct mailbox *mailbox, modseq_t *modseqp)

@@ -83,14 +83,21 @@ def test_what_only_the_replica_has_is_not_asked_about(copied):
     assert "usage anna" not in copied.primary.log_text()
 
 
-def test_what_cannot_be_counted_keeps_no_mail_back(copied):
-    """With damaged quota roots the run fails; a message that came before goes to the replica all the same."""
+DERIVED = {"roots": lambda server: server.path("conf", "quotas.db"),
+           "conversations": lambda server: user_file(server, USER, "conversations")}
+
+
+@pytest.mark.parametrize("which", DERIVED)
+def test_what_cannot_be_counted_keeps_no_mail_back(copied, which):
+    """With damaged quota roots or conversations the run fails; a message that came before goes to the replica all the same."""
     with copied.primary.imap(USER) as imap:
         imap.append("INBOX.Work", message(9))
         imap.logout()
     copied.primary.allow_log(".")
+    path = DERIVED[which](copied.primary)
     copied.primary.stop()
-    damage(copied.primary.path("conf", "quotas.db"), 0, b"rubbish!" * 8)
+    damage(path, 0, b"rubbish!" * 8)
     copied.primary.start()
     assert copied.primary.run("sync_client", "-u", USER, check=False).returncode == 1
+    assert path in copied.primary.log_text(), "named"
     assert guid(message(9)) in contents(copied.replica, USER)[f"user.{USER}.Work"]
