@@ -86,6 +86,7 @@ struct run {
     struct sync_roll roll;
     bool background, json, force;
     bool ask, of_users; /* --status */
+    bool other;         /* -S */
 };
 
 static void usage(void)
@@ -203,7 +204,10 @@ static void parse_options(struct run *run, int argc, char **argv, const char **a
         case 'L': sc->localonly = true; break;
         case 'N': sc->nowait = true; break;
         case 'O': sc->nocopyback = true; break;
-        case 'S': sc->servername = optarg; break;
+        case 'S':
+            sc->servername = optarg;
+            run->other = true;
+            break;
         case 'f': run->namefile = optarg; break;
         case 'j': run->jobs = jobs(optarg); break;
         case 'l': sc->log = true; break;
@@ -318,11 +322,20 @@ static void go_to_background(void)
     if (null > 2) close(null);
 }
 
+/* What goes to another server, or not as it is here, says nothing of the channel's replica. Who rolls makes it that by -S. */
+static bool is_replica_of_channel(const struct run *run, bool rolls)
+{
+    const struct sync_client *sc = &run->sc;
+
+    return (rolls || !run->other) && !sc->localonly && !sc->nocopyback;
+}
+
 static int run_roll(struct run *run)
 {
     struct sync_client *sc = &run->sc;
 
     run->roll.sc = sc;
+    sc->acks = is_replica_of_channel(run, true);
     run->roll.jobs = run->jobs;
     run->roll.file = run->namefile;
     if (run->background && !run->namefile && !cyrus_isdaemon()) go_to_background();
@@ -335,6 +348,7 @@ static int run_items(struct run *run)
 
     run->items.sc = &run->sc;
     run->items.jobs = run->jobs;
+    run->sc.acks = is_replica_of_channel(run, false);
     run->sc.complain = true;
     run_work(run, false);
     if (run->verify && !signals_shutdown()) run_work(run, true);

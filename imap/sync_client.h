@@ -47,6 +47,8 @@ struct sync_client {
     bool sieve_files; /* scripts that are files go by command, also where others are a mailbox */
     bool leases;      /* the replica gives us the users that we ask for alone (X-LEASE) */
     bool leased;      /* and may have given us some */
+    bool acks;        /* this is the replica of the channel: what it has is noted in the table of acknowledgements (sync_acked.h) */
+    uint64_t instance; /* that it has told (X-INSTANCE); 0: none */
     unsigned locks;   /* sync locks that are held */
     unsigned tagno;
     ptrarray_t posted;            /* commands whose answers have not been read */

@@ -20,7 +20,7 @@
 #include "diskio.h"
 #include "imap_err.h"
 #include "signals.h"
-#include "sync_client_lag.h"
+#include "sync_acked.h"
 #include "sync_client_roll.h"
 #include "times.h"
 #include "util.h"
@@ -101,17 +101,20 @@ static int compare(struct sync_client *sc, const struct what *what, const char *
     struct sync_compare *cmp = sc->compare;
     strarray_t found = STRARRAY_INITIALIZER;
     time_t began = time(NULL), last = verified_last(key);
-    modseq_t modseq = what->userid ? sync_lag_user_modseq(what->userid) : 0; /* before it is looked at */
+    struct sync_acked acked = { 0 };
 
     if (!verified_is_due(last, cmp->since)) {
         verified_pass_add(&cmp->pass, last);
         return 0;
     }
     verified_pass_add(&cmp->pass, began);
+    if (what->userid) sync_acked_now(what->userid, &acked); /* before it is looked at */
     int r = look_until_sure(sc, what, &found);
     for (int i = 0; !r && i < strarray_size(&found); i++) sync_verify_report(sc, strarray_nth(&found, i));
     if (!r && strarray_size(&found)) cmp->pass.findings++;
-    if (!r && !strarray_size(&found)) r = verified_remember_modseq(key, began, modseq);
+    if (!r && !strarray_size(&found)) r = verified_remember(key, began);
+    acked.instance = sc->instance;
+    if (!r && !strarray_size(&found) && sc->acks) r = sync_acked_whole(sc->channel, what->userid, &acked);
     strarray_fini(&found);
     pace(sc);
     return r;
@@ -131,19 +134,19 @@ static int compare_keyed(struct sync_client *sc, const struct what *what, const 
     return r;
 }
 
-time_t sync_compare_equal(const char *channel, const char *userid, modseq_t *modseq)
+time_t sync_compare_equal(const char *channel, const char *userid)
 {
     char *key = key_of(channel, "user", userid);
-    time_t when = verified_last_modseq(key, modseq);
+    time_t when = verified_last(key);
 
     free(key);
     return when;
 }
 
-int sync_compare_was_equal(const char *channel, const char *userid, time_t began, modseq_t modseq)
+int sync_compare_was_equal(const char *channel, const char *userid, time_t began)
 {
     char *key = key_of(channel, "user", userid);
-    int r = verified_remember_modseq(key, began, modseq);
+    int r = verified_remember(key, began);
 
     free(key);
     return r;
@@ -218,6 +221,7 @@ int sync_compare_forget(const char *channel)
     char *name = pass_name(channel);
     int r = verified_forget(name);
 
+    if (!r) r = sync_acked_forget(channel);
     free(name);
     return r;
 }

@@ -29,12 +29,9 @@ int sync_compare_begin(struct sync_client *sc, struct sync_compare *compare);
 /* One user, or one shared mailbox; each difference is told and counted in sc->differences. An error: it could not be compared. */
 int sync_compare_user(struct sync_client *sc, const char *userid);
 int sync_compare_mailboxes(struct sync_client *sc, const strarray_t *names);
-/*
- * When the user was last found equal on both ends (0: never), and the modseq that he had before that look (0: not known): up to there
- * the replica had all. Or note it, by who has compared him himself.
- */
-time_t sync_compare_equal(const char *channel, const char *userid, modseq_t *modseq);
-int sync_compare_was_equal(const char *channel, const char *userid, time_t began, modseq_t modseq);
+/* When the user was last found equal on both ends (0: never); or note it, by who has compared him himself. */
+time_t sync_compare_equal(const char *channel, const char *userid);
+int sync_compare_was_equal(const char *channel, const char *userid, time_t began);
 /* whole: everybody was compared, or left out because he was not due. */
 int sync_compare_end(struct sync_client *sc, bool whole);
 

@@ -24,6 +24,7 @@
 #include "prot.h"
 #include "secret_file.h"
 #include "server_role.h"
+#include "sync_acked.h"
 #include "util.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
@@ -497,6 +498,15 @@ static int try_connect(struct sync_client *sc, bool imap)
     return r;
 }
 
+/* What another life of its store has acknowledged counts no more. */
+static int note_instance(struct sync_client *sc)
+{
+    const char *told = backend_param(sc->backend, BACKEND_CAPA_INSTANCE);
+
+    if (!told || parse_hex64(told, strlen(told), &sc->instance)) sc->instance = 0;
+    return sc->acks ? sync_acked_met(sc->channel, sc->instance) : 0;
+}
+
 int sync_client_connect(struct sync_client *sc)
 {
     int r = IMAP_SERVER_UNAVAILABLE;
@@ -520,6 +530,7 @@ int sync_client_connect(struct sync_client *sc)
         prot_setisclient(backend_in(sc->backend), true);
         r = after_login(sc);
     }
+    if (!r) r = note_instance(sc);
     if (r) sync_client_disconnect(sc);
     return r;
 }

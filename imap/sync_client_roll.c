@@ -168,6 +168,7 @@ void sync_roll_settle(struct rolling *ro, const struct sync_unit *unit, ptrarray
         ro->failed = true;
     }
     sync_retry_settle(&ro->retry, unit->owner, failures);
+    sync_roll_acks_done(ro->acks, unit->owner, ro->sc->instance);
     sync_failures_fini(failures);
 }
 
@@ -229,15 +230,18 @@ static bool turn(struct rolling *ro, int *n)
     sync_actions_init(&actions);
     sync_retry_take_due(&ro->retry, &actions);
     int r = sync_source_read(ro->source, &actions);
+    if (!r) r = sync_roll_acks_foreign(ro->acks, sync_source_foreign(ro->source));
     if (r) ro->failed = true;
+    sync_roll_acks_take(ro->acks, &actions);
     *n = ptrarray_size(&actions.units);
     if (*n) sync_roll_set_state(ro, "working");
     bool whole = ro->roll->jobs > 1 ? sync_roll_at_once(ro, &actions) : do_in_turn(ro, &actions.units);
     sync_actions_fini(&actions);
     if (!whole) return false;
-    if (!ro->roll->file && !sync_retry_save(&ro->retry) && !r && !sync_source_commit(ro->source) &&
-        !hash_numrecords(&ro->retry.entries))
-        sync_source_acknowledge(ro->source);
+    if (!ro->roll->file && !sync_retry_save(&ro->retry) && !r && !sync_source_commit(ro->source)) {
+        if (!hash_numrecords(&ro->retry.entries)) sync_source_acknowledge(ro->source);
+        sync_roll_acks_settle(ro->acks, sync_source_place(ro->source), &ro->retry, sync_roll_is_once(ro));
+    }
     if (*n) {
         if (!hash_numrecords(&ro->retry.entries) || hash_numrecords(&ro->retry.entries) < failed_before)
             ro->status.last_success = time(NULL);
@@ -322,7 +326,10 @@ int sync_client_roll(struct sync_roll *roll)
     ro.status.server = sc->servername;
     r = begin(&ro);
     if (!r) {
+        if (sc->acks && !roll->file) ro.acks = sync_roll_acks_new(sc->channel);
         roll_on(&ro);
+        sync_roll_acks_settle(ro.acks, sync_source_place(ro.source), &ro.retry, true);
+        sync_roll_acks_free(&ro.acks);
         sync_pool_free(&ro.pool);
         if (!roll->file) (void)sync_retry_give_back(&ro.retry);
         remove_shutdown_file(&ro);

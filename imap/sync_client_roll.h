@@ -33,6 +33,13 @@ int sync_source_commit(struct sync_source *source);
 /* And the replica has all of it: who waits for that is told, if the channel is synchronous (sync_wait.h). */
 void sync_source_acknowledge(struct sync_source *source);
 bool sync_source_is_synchronous(const struct sync_source *source);
+/*
+ * The place in the journal up to which all is done with; 0: it is not known, since there is a text log, which may hold what was put away for
+ * this reader while it read, or no reader.
+ */
+uint64_t sync_source_place(struct sync_source *source);
+/* What the last read has left out, since it came from another server and is not for this channel. */
+const struct sync_actions *sync_source_foreign(const struct sync_source *source);
 /* Returns when there may be something new, or after that time. */
 void sync_source_wait(struct sync_source *source, int ms);
 
@@ -69,6 +76,8 @@ void sync_retry_fini(struct sync_retry *retry);
 /* Adds the lines that are due. */
 void sync_retry_take_due(struct sync_retry *retry, struct sync_actions *actions);
 bool sync_retry_has(const struct sync_retry *retry, const char *line);
+/* Is there anything of that user's? */
+bool sync_retry_concerns(const struct sync_retry *retry, const char *userid);
 /* What was done for an owner: lines that were due are settled, or have failed again; fresh ones are added. */
 struct sync_failure {
     char *line, *reason;

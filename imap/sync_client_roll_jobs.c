@@ -6,11 +6,12 @@
  * and who gets a mailbox of another is looked at by the same worker as he. The next turn begins when all jobs are over.
  *
  * The words of a job: "+OWNER" or "-OWNER" for each unit, whether it may be promoted or not, with its lines behind it as " LINE".
- * Of an answer: "=OWNER" for each unit that was done, with the failures behind it as "!LINE", "~LINE" (passing) and then " REASON", and
+ * Of an answer: "#INSTANCE", of the replica that the next unit was done with; "=OWNER" for each unit that was done, with the failures behind it as "!LINE", "~LINE" (passing) and then " REASON", and
  * "?TEXT" for what broke a connection.
  */
 #include <config.h>
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #include "signals.h"
 #include "sync_client_roll_loop.h"
 #include "times.h"
+#include "util.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
 
@@ -64,6 +66,9 @@ static int do_unit(struct rolling *ro, struct sync_unit *unit, bool promote, str
         done = sync_roll_attempt(ro, unit, promote, &failures);
         if (buf_len(&ro->status.last_error)) add_word(answer, '?', buf_cstring(&ro->status.last_error));
     }
+    char instance[20];
+    snprintf(instance, sizeof(instance), "%016" PRIx64, ro->sc->instance);
+    add_word(answer, '#', instance);
     add_word(answer, '=', unit->owner);
     tell_failures(answer, &failures);
     sync_failures_fini(&failures);
@@ -134,6 +139,7 @@ static void take_answer(struct rolling *ro, ptrarray_t *group, const strarray_t 
     for (int i = 0; i < strarray_size(answer);) {
         const char *word = strarray_nth(answer, i++);
         ptrarray_t failures = PTRARRAY_INITIALIZER;
+        if (*word == '#' && parse_hex64(word + 1, strlen(word + 1), &ro->sc->instance)) ro->sc->instance = 0;
         if (*word == '?') sync_roll_note_error(ro, "connection", word + 1);
         if (*word != '=') continue;
         i = take_failures(answer, i, &failures);

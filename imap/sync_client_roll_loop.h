@@ -7,6 +7,7 @@
  * With workers each has a struct rolling of its own, the one that its parent had when it was forked; of that it uses sc, and what
  * is about the connection. The rest is the parent's.
  */
+#include "sync_acked.h"
 #include "sync_client_pool.h"
 #include "sync_client_roll.h"
 
@@ -18,6 +19,7 @@ struct rolling {
     struct sync_client *sc;
     struct sync_source *source;
     struct sync_retry retry;
+    struct sync_roll_acks *acks; /* NULL: the table is left alone */
     struct sync_roll_status status;
     unsigned long long connected; /* of monotonic_ms() */
     unsigned breaks;              /* in a row */
@@ -50,6 +52,18 @@ bool sync_roll_may_promote(const struct rolling *ro, const struct sync_unit *uni
 bool sync_roll_attempt(struct rolling *ro, struct sync_unit *unit, bool promote, ptrarray_t *failures);
 /* Notes what became of a unit. Ends failures. */
 void sync_roll_settle(struct rolling *ro, const struct sync_unit *unit, ptrarray_t *failures);
+
+/* ---- sync_client_roll_acks.c; acks NULL: nothing is done ---- */
+struct sync_roll_acks *sync_roll_acks_new(const char *channel);
+void sync_roll_acks_free(struct sync_roll_acks **acksp);
+/* This is to be done in this turn; before it begins. */
+void sync_roll_acks_take(struct sync_roll_acks *acks, const struct sync_actions *actions);
+/* And this was left out, since it came from another server. */
+int sync_roll_acks_foreign(struct sync_roll_acks *acks, const struct sync_actions *foreign);
+/* What there was for a user is done by that instance of the replica, or stands in retry. */
+void sync_roll_acks_done(struct sync_roll_acks *acks, const char *userid, uint64_t instance);
+/* All that was read up to this place of the journal is done, or stands in retry, and no text log is there. */
+void sync_roll_acks_settle(struct sync_roll_acks *acks, uint64_t lsn, const struct sync_retry *retry, bool at_once);
 
 /* ---- sync_client_roll_jobs.c ---- */
 /* Does all of it with workers. False: we are to end before it is done. */

@@ -237,3 +237,26 @@ void sync_retry_settle(struct sync_retry *retry, const char *owner, const ptrarr
     }
     strarray_fini(&settle.done);
 }
+
+/* ---- whom it is about ---- */
+
+struct concerns {
+    const char *userid;
+    bool any;
+};
+
+static void concerns_cb(const char *line, void *data, void *rock)
+{
+    const struct entry *entry = data;
+    struct concerns *c = rock;
+
+    if (!strcmp(entry->e.owner, c->userid) || sync_actions_concern(line, c->userid)) c->any = true;
+}
+
+bool sync_retry_concerns(const struct sync_retry *retry, const char *userid)
+{
+    struct concerns c = { userid, false };
+
+    hash_enumerate((hash_table *)&retry->entries, concerns_cb, &c);
+    return c.any;
+}

@@ -19,6 +19,7 @@
 #include "libconfig.h"
 #include "mboxlist.h"
 #include "mboxname.h"
+#include "sync_acked.h"
 #include "sync_client_roll.h"
 #include "sync_log.h"
 #include "sync_wait.h"
@@ -42,6 +43,7 @@ struct sync_source {
     uint64_t target;      /* the end of the journal when it was read last */
     unsigned long long began;
     bool once_done; /* the file was read */
+    struct sync_actions foreign; /* of the last read, what is not for this channel */
 };
 
 int sync_source_open(const char *channel, const char *file, struct sync_source **sourcep)
@@ -53,12 +55,15 @@ int sync_source_open(const char *channel, const char *file, struct sync_source *
 
     source->channel = channel;
     source->file = file;
+    sync_actions_init(&source->foreign);
     source->suppressed = sync_log_takes_suppressed(channel);
     sync_channel_path(channel, "log", &source->log);
     sync_channel_path(channel, "log-run", &source->run);
     if (!file && sync_log_reader(channel, &name)) {
         r = txn_journal(&j);
+        bool anew = !r && !journal_reader_exists(j, buf_cstring(&name));
         if (!r && journal_reader_open(j, buf_cstring(&name), &source->reader)) r = IMAP_IOERROR;
+        if (!r) r = sync_acked_begin(channel, anew);
     }
     else if (!file) {
         syslog(LOG_NOTICE, "SYNCNOTICE: the name of channel %s is none for a reader of the journal: text logs only",
@@ -79,6 +84,7 @@ void sync_source_close(struct sync_source **sourcep)
     if (!source) return;
     journal_reader_close(&source->reader);
     sync_ack_close(&source->ack);
+    sync_actions_fini(&source->foreign);
     buf_free(&source->log);
     buf_free(&source->run);
     free(source);
@@ -181,8 +187,8 @@ static int read_journal(struct sync_source *source, struct sync_actions *actions
             continue;
         }
         if (r) return IMAP_IOERROR;
-        if (!(event.flags & JOURNAL_EVENT_SUPPRESSED) || source->suppressed)
-            sync_actions_add(actions, event.line, false);
+        bool is_ours = !(event.flags & JOURNAL_EVENT_SUPPRESSED) || source->suppressed;
+        sync_actions_add(is_ours ? actions : &source->foreign, event.line, false);
     }
     return 0;
 }
@@ -209,6 +215,8 @@ int sync_source_read(struct sync_source *source, struct sync_actions *actions)
         return r ? IMAP_IOERROR : 0;
     }
     if (source->ack) note_end(source);
+    sync_actions_fini(&source->foreign);
+    sync_actions_init(&source->foreign);
     read_logs(source, actions);
     return source->reader ? read_journal(source, actions) : 0;
 }
@@ -228,11 +236,22 @@ int sync_source_commit(struct sync_source *source)
  * A text log that is there may hold what was put away for this reader while it read (journal_spill), or could not be read:
  * its place is not what the replica has then.
  */
+uint64_t sync_source_place(struct sync_source *source)
+{
+    if (!source->reader || !access(buf_cstring(&source->log), F_OK) || !access(buf_cstring(&source->run), F_OK)) return 0;
+    return journal_reader_lsn(source->reader);
+}
+
+const struct sync_actions *sync_source_foreign(const struct sync_source *source)
+{
+    return &source->foreign;
+}
+
 void sync_source_acknowledge(struct sync_source *source)
 {
-    if (!source->ack || !access(buf_cstring(&source->log), F_OK) || !access(buf_cstring(&source->run), F_OK)) return;
+    uint64_t lsn = source->ack ? sync_source_place(source) : 0;
 
-    uint64_t lsn = journal_reader_lsn(source->reader);
+    if (!lsn) return;
     bool quick = monotonic_ms() - source->began < (unsigned long long)source->bound;
     sync_ack_tell(source->ack, lsn, lsn >= source->target && quick);
 }

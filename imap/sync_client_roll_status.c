@@ -22,6 +22,7 @@
 #include "diskio.h"
 #include "imap_err.h"
 #include "libconfig.h"
+#include "sync_acked.h"
 #include "sync_client_compare.h"
 #include "sync_client_roll.h"
 #include "util.h"
@@ -198,39 +199,6 @@ static void print_human(const json_t *json)
 
 /* ---- channels ---- */
 
-static bool is_channel_dir(const char *name)
-{
-    struct buf path = BUF_INITIALIZER;
-    struct stat st;
-
-    buf_printf(&path, "%s/sync/%s", config_dir, name);
-    bool is = *name != '.' && !stat(buf_cstring(&path), &st) && S_ISDIR(st.st_mode);
-    buf_free(&path);
-    return is;
-}
-
-/* Those that are configured, and those that there is anything of. */
-static void all_channels(strarray_t *channels)
-{
-    const char *configured = config_getstring(IMAPOPT_SYNC_LOG_CHANNELS);
-    strarray_t *words = strarray_split(configured ? configured : "\"\"", NULL, 0);
-    char *sync = xasprintf("%s/sync", config_dir);
-    DIR *d = opendir(sync);
-
-    for (int i = 0; i < strarray_size(words); i++) {
-        const char *word = strarray_nth(words, i);
-        strarray_add(channels, strcmp(word, "\"\"") ? word : "");
-    }
-    for (const struct dirent *e; d && (e = readdir(d));) {
-        if (is_channel_dir(e->d_name)) strarray_add(channels, e->d_name);
-        if (!strcmp(e->d_name, "log-status")) strarray_add(channels, "");
-    }
-    if (d) closedir(d);
-    strarray_sort(channels, cmpstringp_raw);
-    strarray_free(words);
-    free(sync);
-}
-
 static void look_at_users(const struct sync_status *what, const char *channel, json_t *all, int *rp)
 {
     for (int i = 0; i < strarray_size(&what->users); i++) {
@@ -257,7 +225,7 @@ int sync_status_print(const struct sync_status *what)
     if (what->channel)
         strarray_append(&channels, what->channel);
     else
-        all_channels(&channels);
+        sync_all_channels(&channels);
     for (int i = 0; i < strarray_size(&channels); i++) {
         const char *channel = strarray_nth(&channels, i);
         if (strarray_size(&what->users))

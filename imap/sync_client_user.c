@@ -8,6 +8,7 @@
  */
 #include <config.h>
 
+#include "sync_acked.h"
 #include "sync_client.h"
 #include "sync_client_absent.h"
 
@@ -101,6 +102,9 @@ int sync_do_user(struct sync_client *sc, const char *userid)
 {
     struct namelock *lock = NULL;
     bool again = true, moved = false, more = false;
+    struct sync_acked acked = { 0 };
+
+    if (sc->acks) sync_acked_now(userid, &acked);
     int r = sync_client_lock(sc, userid, &lock);
 
     if (r) return r;
@@ -123,6 +127,8 @@ int sync_do_user(struct sync_client *sc, const char *userid)
             LOG_ERR,
             "IOERROR: user replication failed: error=<%s> userid=<%s> channel=<%s> servername=<%s>",
             error_message(r), userid, sc->channel ? sc->channel : "", sc->servername);
+    acked.instance = sc->instance;
+    if (!r && sc->acks) r = sync_acked_whole(sc->channel, userid, &acked);
     sync_client_unlock(sc, &lock);
     return r;
 }

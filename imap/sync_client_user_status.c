@@ -2,10 +2,9 @@
 /*
  * sync_client_user_status -- how far behind a replica is with one user (sync_client --status --user)
  *
- * In seconds: the age of the oldest event of his that the channel is not done with, of which the journal has the time. In modseqs: nothing,
- * when there is no such event; else what is known is what a comparison has proven, now (--ask) or when he was last
- * found equal (verified.db, which may be lost: then it is not known until somebody asks). No number of this server alone says
- * that the replica has more.
+ * In seconds: the age of the oldest event of his that the channel is not done with, of which the journal has the time. In modseqs: what a
+ * comparison has proven now (--ask), or what the table of acknowledgements says (sync_acked.h, which may be lost: then it is not known until somebody
+ * asks). No number of this server alone says that the replica has more.
  */
 #include <config.h>
 
@@ -19,6 +18,7 @@
 #include "libconfig.h"
 #include "mboxlist.h"
 #include "mboxname.h"
+#include "sync_acked.h"
 #include "sync_client_compare.h"
 #include "sync_client_lag.h"
 #include "sync_client_roll.h"
@@ -31,8 +31,10 @@ struct look {
     uint64_t items;    /* that the channel is not done with */
     bool lost;         /* events were lost: nothing follows from their absence */
     bool proven;       /* the replica was asked */
-    time_t equal;      /* when he was last found equal, 0: never, and the modseq of then */
-    modseq_t equal_modseq;
+    bool other;        /* a server that was named, not the channel's */
+    time_t equal;      /* when he was last found equal, 0: never */
+    struct sync_acked acked; /* modseq 0: nothing is known */
+    bool mute;               /* nor will be, without asking */
     struct sync_lag lag;
     strarray_t differences;
     const char *error; /* why there are no numbers, or the replica could not be asked */
@@ -83,7 +85,9 @@ static int look_here(struct look *look)
     look->lost = backlog.unreadable;
     older(look, backlog.oldest);
     if (backlog.lines) add_failing(look);
-    look->equal = sync_compare_equal(look->channel, look->userid, &look->equal_modseq);
+    look->equal = sync_compare_equal(look->channel, look->userid);
+    (void)sync_acked_read(look->channel, look->userid, &look->acked);
+    look->mute = sync_acked_is_mute(look->channel);
     return r;
 }
 
@@ -91,11 +95,19 @@ static int look_here(struct look *look)
 
 static int compare(struct look *look)
 {
+    struct sync_acked now;
+
     struct sync_client sc = { .servername = look->server, .transport = look->transport, .channel = look->channel, .connect_once = true, .reads_only = true,
-                              .lag = &look->lag, .held = &look->differences };
+                              .lag = &look->lag, .held = &look->differences, .acks = !look->other };
+
+    sync_acked_now(look->userid, &now);
     int r = sync_client_connect(&sc);
 
+    now.instance = sc.instance;
     if (!r) r = sync_verify_user(&sc, look->userid);
+    bool equal = !r && !strarray_size(&look->differences);
+    if (equal && !look->other) r = sync_acked_whole(look->channel, look->userid, &now);
+    if (equal) look->acked = now;
     sync_client_fini(&sc);
     return r;
 }
@@ -117,8 +129,7 @@ static int ask(struct look *look)
     }
     look->oldest = 0; /* what the channel is not done with is there already */
     look->equal = began;
-    look->equal_modseq = look->modseq;
-    return sync_compare_was_equal(look->channel, look->userid, began, look->modseq);
+    return look->other ? 0 : sync_compare_was_equal(look->channel, look->userid, began);
 }
 
 /* ---- the numbers ---- */
@@ -150,21 +161,21 @@ static modseq_t widest(const struct sync_lag *lag)
 static bool modseqs_behind(const struct look *look, modseq_t *behind, modseq_t *acknowledged)
 {
     modseq_t first = first_lacking(&look->lag);
-    bool known = look->proven || (!look->items && !look->lost);
+    bool done = !look->items && !look->lost; /* as far as events tell: of a replica without rows that follow nothing else is known */
 
     *behind = *acknowledged = 0;
-    if (look->proven && !look->modseq) {
-        *behind = widest(&look->lag);
+    if (!look->modseq) {
+        if (look->proven) *behind = widest(&look->lag);
+        return look->proven || done;
     }
-    else if (known) {
+    if (look->proven)
         *acknowledged = first && first <= look->modseq ? first - 1 : look->modseq;
-    }
-    else if (look->equal_modseq && look->equal_modseq <= look->modseq) {
-        *acknowledged = look->equal_modseq;
-        known = true;
-    }
-    if (known && look->modseq) *behind = look->modseq - *acknowledged;
-    return known;
+    else if (done && look->mute)
+        *acknowledged = look->modseq;
+    else if (look->acked.modseq <= look->modseq)
+        *acknowledged = look->acked.modseq;
+    *behind = look->modseq - *acknowledged;
+    return look->proven || *acknowledged;
 }
 
 /* ---- telling ---- */
@@ -195,6 +206,7 @@ static json_t *to_json(const struct look *look)
     json_object_set_new(json, "modseqs_behind", known ? json_integer((json_int_t)behind) : json_null());
     json_object_set_new(json, "modseq", look->modseq ? json_integer((json_int_t)look->modseq) : json_null());
     json_object_set_new(json, "acknowledged_modseq", acknowledged ? json_integer((json_int_t)acknowledged) : json_null());
+    json_object_set_new(json, "acknowledged", json_integer(look->proven ? now : (json_int_t)look->acked.when));
     json_object_set_new(json, "proven", json_boolean(look->proven));
     if (look->error) json_object_set_new(json, "error", sync_status_text(look->error));
     if (!look->proven) return json;
@@ -210,7 +222,7 @@ json_t *sync_status_user(const struct sync_status *what, const char *channel, co
 {
     struct sync_client replica = { .servername = what->server, .channel = channel };
     (void)sync_client_find_server(&replica);
-    struct look look = { .channel = channel, .userid = userid, .server = replica.servername, .transport = replica.transport, .lag = SYNC_LAG_INITIALIZER,
+    struct look look = { .channel = channel, .userid = userid, .server = replica.servername, .transport = replica.transport, .other = what->server, .lag = SYNC_LAG_INITIALIZER,
                          .differences = STRARRAY_INITIALIZER };
 
     int r = find_user(&look);
@@ -238,7 +250,7 @@ static const char *string(const json_t *json, const char *key)
 static void print_modseqs(const json_t *json)
 {
     const json_t *behind = json_object_get(json, "modseqs_behind");
-    bool exact = json_is_true(json_object_get(json, "proven")) || !number(json, "items_behind");
+    bool exact = json_is_true(json_object_get(json, "proven")) || !json_integer_value(behind);
 
     if (json_is_integer(behind))
         printf("%s%" JSON_INTEGER_FORMAT " modseqs", exact ? "" : "at most ", json_integer_value(behind));

@@ -11,6 +11,7 @@
  */
 #include <config.h>
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -23,6 +24,7 @@
 #include "global.h"
 #include "imap_err.h"
 #include "imparse.h"
+#include "journal.h"
 #include "libconfig.h"
 #include "proc.h"
 #include "prot.h"
@@ -68,6 +70,8 @@ static bool offers_zstd(void)
 static void put_banner(struct server *s)
 {
     struct buf mechs = BUF_INITIALIZER;
+    struct journal_status status;
+    struct journal *j;
 
     if (!s->userid) {
         if (saslserver_mechlist(s->sasl, "* SASL ", " ", "\r\n", &mechs))
@@ -90,6 +94,10 @@ static void put_banner(struct server *s)
     if (!capa_is_disabled("X-FOLDERS")) prot_puts(s->out, "* X-FOLDERS\r\n");
     if (!capa_is_disabled("X-NAMEHISTORY")) prot_puts(s->out, "* X-NAMEHISTORY\r\n");
     if (!capa_is_disabled("X-CLOCK")) prot_printf(s->out, "* X-CLOCK %lld\r\n", (long long)time(NULL));
+    if (!capa_is_disabled("X-INSTANCE") && !txn_journal(&j)) {
+        journal_status(j, &status);
+        prot_printf(s->out, "* X-INSTANCE %016" PRIx64 "\r\n", status.instance);
+    }
     if (!capa_is_disabled("X-LEASE")) prot_puts(s->out, "* X-LEASE\r\n");
     prot_printf(s->out, "* OK %s Cyrus sync server %s\r\n", config_servername, cyrus_version());
     buf_free(&mechs);

@@ -2,7 +2,7 @@
 /*
  * verified_pass -- going through everything, slowly and over many runs
  *
- * A value is the time in decimal, and a modseq where there is one; of a pass ("pass:KIND"), "ENDED OLDEST THINGS FINDINGS". What can't be read is not known: then
+ * A value is the time in decimal (an older version wrote a modseq behind it); of a pass ("pass:KIND"), "ENDED OLDEST THINGS FINDINGS". What can't be read is not known: then
  * something is read once more than it need be.
  */
 #include <config.h>
@@ -36,7 +36,7 @@ static int open_db(struct txn *txn, unsigned flags, struct txn_db **dbp)
 }
 
 /* NULL: there is none. The caller frees it. */
-static char *read_value(const char *key)
+char *verified_text(const char *key)
 {
     struct txn_db *db;
     const char *val;
@@ -48,47 +48,47 @@ static char *read_value(const char *key)
     return value;
 }
 
-static int write_value(const char *key, const char *value)
+int verified_change(int (*fn)(struct txn_db *db, void *rock), void *rock)
 {
     struct txn *txn = NULL;
     struct txn_db *db;
 
     int r = txn_begin(&txn);
     if (!r) r = open_db(txn, TXN_DB_CREATE, &db);
-    if (!r) r = txn_db_store(db, key, strlen(key), value, strlen(value));
+    if (!r) r = fn(db, rock);
     if (!r) r = txn_commit(&txn, NULL);
     txn_abort(&txn);
     return r;
 }
 
-/* ---- things ---- */
+struct pair {
+    const char *key, *value;
+};
 
-time_t verified_last_modseq(const char *key, uint64_t *modseq)
+static int store_pair(struct txn_db *db, void *rock)
 {
-    char *value = read_value(key);
-    size_t len = value ? strcspn(value, " ") : 0;
-    uint64_t when = 0;
+    const struct pair *pair = rock;
 
-    *modseq = 0;
-    if (!value || parse_u64(value, len, &when)) when = 0;
-    if (when && value[len] && parse_u64_cstr(value + len + 1, modseq)) when = *modseq = 0;
-    free(value);
-    return (time_t)when;
+    return txn_db_store(db, pair->key, strlen(pair->key), pair->value, strlen(pair->value));
 }
+
+static int write_value(const char *key, const char *value)
+{
+    struct pair pair = { key, value };
+
+    return verified_change(store_pair, &pair);
+}
+
+/* ---- things ---- */
 
 time_t verified_last(const char *key)
 {
-    uint64_t modseq;
+    char *value = verified_text(key);
+    uint64_t when = 0;
 
-    return verified_last_modseq(key, &modseq);
-}
-
-int verified_remember_modseq(const char *key, time_t began, uint64_t modseq)
-{
-    char text[48];
-
-    snprintf(text, sizeof(text), "%" PRIu64 " %" PRIu64, (uint64_t)began, modseq);
-    return write_value(key, text);
+    if (!value || parse_u64(value, strcspn(value, " "), &when)) when = 0;
+    free(value);
+    return (time_t)when;
 }
 
 int verified_remember(const char *key, time_t began)
@@ -129,7 +129,7 @@ static int parse_pass(const char *value, struct verified_pass *pass)
 
 int verified_pass_read(const char *kind, struct verified_pass *pass)
 {
-    char *key = xasprintf("pass:%s", kind), *value = read_value(key);
+    char *key = xasprintf("pass:%s", kind), *value = verified_text(key);
     int r = value ? parse_pass(value, pass) : IMAP_NOTFOUND;
 
     if (r) *pass = (struct verified_pass){ 0 };

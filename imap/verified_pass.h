@@ -16,9 +16,6 @@
 time_t verified_last(const char *key);
 /* began: from before it was read. */
 int verified_remember(const char *key, time_t began);
-/* The same with the modseq up to which it was whole then; 0: not known. */
-int verified_remember_modseq(const char *key, time_t began, uint64_t modseq);
-time_t verified_last_modseq(const char *key, uint64_t *modseq);
 /* Is it due, when things are to be looked at once in so many seconds? 0: always. */
 bool verified_is_due(time_t last, int64_t since);
 
@@ -35,6 +32,11 @@ int verified_pass_read(const char *kind, struct verified_pass *pass);
 int verified_pass_end(const char *kind, struct verified_pass *pass);
 /* As if there had been no pass of that kind, and none of the things with keys "KIND:..." had been found whole. */
 int verified_forget(const char *kind);
+/* The value of a key, which the caller frees; NULL: there is none, or it can't be read. */
+char *verified_text(const char *key);
+/* One transaction in which fn changes what it likes. */
+struct txn_db;
+int verified_change(int (*fn)(struct txn_db *db, void *rock), void *rock);
 /* "2026-02-07 10:00:00" in local time, or "never"; returns text. */
 const char *verified_time_text(time_t t, char text[32]);
 

@@ -60,6 +60,7 @@ static const struct backend_capaname csync_capas[] = {
     { "X-FOLDERS", BACKEND_CAPA_FOLDERS, NULL },
     { "X-NAMEHISTORY", BACKEND_CAPA_NAMEHISTORY, NULL },
     { "X-CLOCK", BACKEND_CAPA_CLOCK, NULL },
+    { "X-INSTANCE", BACKEND_CAPA_INSTANCE, NULL },
     { "X-LEASE", BACKEND_CAPA_XLEASE, NULL },
     { NULL, 0, NULL },
 };

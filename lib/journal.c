@@ -182,6 +182,7 @@ void journal_status(struct journal *j, struct journal_status *status)
 
     memset(status, 0, sizeof(*status));
     status->generation = j->ctl->generation;
+    status->instance = j->ctl->instance;
     status->tail = j->ctl->tail;
     status->synced = j->ctl->synced;
     status->checkpoint = j->ctl->checkpoint;

@@ -71,6 +71,7 @@ int journal_after_fork(struct journal *j);
 
 struct journal_status {
     uint64_t generation;     /* changes with every recovery */
+    uint64_t instance;       /* another one, at random, each time when the first process opens it; not 0 */
     uint64_t tail;           /* LSN behind the last record */
     uint64_t synced;         /* durable up to here */
     uint64_t checkpoint;     /* all before is in the files themselves */
@@ -79,6 +80,11 @@ struct journal_status {
     unsigned segments;       /* files */
 };
 void journal_status(struct journal *j, struct journal_status *status);
+/*
+ * Did this journal, in the life with that number (status.instance), reach that LSN? False also when it is not known any more, and
+ * of what was before a backup was restored, or the power failed, and is not in the log: who has noted something there must not believe it.
+ */
+bool journal_has_passed(struct journal *j, uint64_t instance, uint64_t lsn);
 /* True after a failed sync: the server is read-only. */
 bool journal_failed(const struct journal *j);
 

@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "hash.h"
@@ -110,6 +112,15 @@ void journal_control_detach(struct journal *j)
     j->ctl = NULL;
 }
 
+/* Never 0. */
+static uint64_t new_instance(void)
+{
+    uint64_t n = 0;
+
+    if (getrandom(&n, sizeof(n), 0) != sizeof(n)) n = (uint64_t)time(NULL) << 32 | (uint32_t)getpid();
+    return n ? n : 1;
+}
+
 int journal_control_build(struct journal *j, uint64_t lsn, uint64_t generation)
 {
     journal_control_detach(j);
@@ -137,7 +148,9 @@ int journal_control_build(struct journal *j, uint64_t lsn, uint64_t generation)
     ctl->ino = (uint64_t)st.st_ino;
     read_boot_id(ctl->boot_id, sizeof(ctl->boot_id));
     ctl->generation = generation;
+    ctl->instance = new_instance();
     ctl->tail = ctl->segment = ctl->prepared = ctl->synced = ctl->checkpoint = ctl->window = lsn;
+    journal_lives_add(j, ctl->instance, lsn);
     ctl->live = 1;
     return 0;
 }

@@ -59,6 +59,7 @@ struct journal_control {
     uint64_t dev, ino;     /* of the file itself: a copy of it is not it */
     char boot_id[40];
     uint64_t generation;
+    uint64_t instance;     /* of this page: nobody can know it in advance */
     _Atomic uint32_t failed;
     _Atomic uint32_t sync_seq; /* futex: raised after each sync */
     _Atomic uint32_t appending; /* a writer is, or died, between its claim of the tail and moving it */
@@ -101,6 +102,8 @@ const char *journal_path(const struct journal *j, const char *name);
 /* Maps the control file if it is a live one of this boot: 0, or -ENOENT when recovery is needed. */
 int journal_control_attach(struct journal *j);
 /* Makes a new one, live, with an empty window at `lsn`. Only under JLOCK_OPEN exclusive. */
+/* A life begins there; an error costs what has been noted in earlier ones (journal_has_passed). */
+void journal_lives_add(struct journal *j, uint64_t instance, uint64_t lsn);
 int journal_control_build(struct journal *j, uint64_t lsn, uint64_t generation);
 void journal_control_detach(struct journal *j);
 /* Hash of a lock name or path, the same in every process. Never 0. */
