@@ -29,6 +29,7 @@
     X(IMAP_MAILBOX_BADNAME, "Invalid mailbox name") \
     X(IMAP_MAILBOX_BADTYPE, "Invalid mailbox type") \
     X(IMAP_MAILBOX_MOVED, "Mailbox has been moved to another server") \
+    X(IMAP_USER_MOVING, "[UNAVAILABLE] This account is moving to another server, please try again there") \
     X(IMAP_MAILBOX_RESERVED, "Mailbox is currently reserved") \
     X(IMAP_MAILBOX_LOCKED, "Mailbox is locked") \
     X(IMAP_MAILBOX_DISABLED, "Delivery to mailbox is disabled") \

@@ -20,6 +20,7 @@
 #include "lmtp_session.h"
 #include "mboxlist.h"
 #include "sessionid.h"
+#include "user_record.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
 
@@ -92,8 +93,9 @@ static bool is_own_affair(int code)
 static int deliver_one(struct delivery *d, struct lmtp_rcpt *rcpt)
 {
     mbentry_t *entry = NULL;
-    int r = lmtp_recipient_mailbox(d->session, rcpt, d->txn, &entry);
+    int r = rcpt->userid && user_record_gate(rcpt->userid, NULL) ? IMAP_MAILBOX_MOVED : 0; /* since he was asked about */
 
+    if (!r) r = lmtp_recipient_mailbox(d->session, rcpt, d->txn, &entry);
     if (!r) r = append_to(d, rcpt, entry);
     mbentry_free(&entry);
     rcpt->result = r;

@@ -2,7 +2,7 @@
 /*
  * move_user -- users move to another server: copied, compared, switched, and after a while removed here (move_user(8))
  *
- *     move_user -S SERVER [--switch FILE] [--grace TIME] USER...
+ *     move_user -S SERVER [-j N] [--switch FILE] [--grace TIME] USER...
  *     move_user --resume [USER...]     goes on: after a crash, or when the grace period is over
  *     move_user --abort USER...        back to where it began
  *     move_user --list
@@ -29,6 +29,8 @@
 #include "move_user.h"
 #include "namelock.h"
 #include "saslclient.h"
+#include "signals.h"
+#include "sync_client_pool.h"
 #include "txn.h"
 #include "user_record.h"
 #include "util.h"
@@ -37,15 +39,17 @@
 #define GRACE "7d"
 #define TIMEOUT 60
 #define EXIT_UNDONE 1
+#define MAX_JOBS 64
 
 static const char usage_text[] =
-    "Usage: move_user [-C FILE] [-v] -S SERVER [OPTIONS] USER...\n"
-    "       move_user [-C FILE] [-v] [--now] --resume [USER...]\n"
-    "       move_user [-C FILE] [-v] --abort USER...\n"
+    "Usage: move_user [-C FILE] [-v] [-j N] -S SERVER [OPTIONS] USER...\n"
+    "       move_user [-C FILE] [-v] [-j N] [--now] --resume [USER...]\n"
+    "       move_user [-C FILE] [-v] [-j N] --abort USER...\n"
     "       move_user [-C FILE] --list\n"
     "  -S SERVER           where to, as sync_client -S\n"
     "  -n CHANNEL          whose sync_* options are taken\n"
     "  -p PARTITION        there\n"
+    "  -j N                so many users at a time (1)\n"
     "  --switch FILE       program that tells the directory: FILE USER FROM TO\n"
     "  --switch-timeout N  seconds until it is killed (60)\n"
     "  --grace TIME        how long what is here stays (7d)\n"
@@ -62,6 +66,17 @@ struct options {
     int64_t grace;
     enum { BEGIN, RESUME, ABORT, LIST } what;
     struct move_options move;
+    int jobs;
+};
+
+/* What is done with each user: the first thing with all of them, then the next, so that a group is moved before anybody's rest goes. */
+enum phase { GO, FINISH, FINISH_SWITCHED, NPHASES };
+
+/* A user, and what has become of him. */
+struct task {
+    const char *userid;
+    enum phase phase; /* next; NPHASES: none */
+    int status;
 };
 
 static void usage(const char *complaint) __attribute__((noreturn));
@@ -115,7 +130,7 @@ static int lock(const char *userid, struct namelock **lockp)
     return r;
 }
 
-static int plan(const struct options *o, const char *userid, struct move_state *state)
+static int plan(const struct options *o, const char *userid, struct move_state *state, struct mover *mover)
 {
     struct user_record *rec = NULL;
     char *inbox = mboxname_user_mbox(userid, NULL);
@@ -135,7 +150,7 @@ static int plan(const struct options *o, const char *userid, struct move_state *
         state->before = !again ? rec->state : rec->reason ? USER_DISABLED : USER_ACTIVE;
         state->step = again ? MOVE_SWITCHING : MOVE_COPYING;
         state->grace = o->grace;
-        if (!again) r = move_check_target(state, &o->move);
+        if (!again) r = move_check_target(state, mover);
     }
     if (!r) r = move_state_write(state);
     user_record_free(&rec);
@@ -143,40 +158,69 @@ static int plan(const struct options *o, const char *userid, struct move_state *
     return r;
 }
 
-static int begin(const struct options *o, const char *userid)
+static int begin(const struct options *o, const char *userid, struct mover *mover, struct move_state **statep)
 {
-    struct move_state *state = NULL;
-    int r = move_state_read(userid, &state), status;
+    int r = move_state_read(userid, statep);
 
     if (!r) {
-        fprintf(stderr, "move_user: %s: a move to %s has begun (%s): --resume goes on, --abort goes back\n", userid, state->target,
-                move_step_name(state->step));
-        move_state_free(&state);
+        fprintf(stderr, "move_user: %s: a move to %s has begun (%s): --resume goes on, --abort goes back\n", userid, (*statep)->target,
+                move_step_name((*statep)->step));
         return EX_TEMPFAIL;
     }
     if (r == IMAP_NOTFOUND) {
-        state = xzmalloc(sizeof(*state));
-        r = plan(o, userid, state);
+        *statep = xzmalloc(sizeof(**statep));
+        r = plan(o, userid, *statep, mover);
     }
-    status = r ? status_of(userid, r) : status_of_end(move_go_on(state, &o->move));
-    move_state_free(&state);
-    return status;
+    return r ? status_of(userid, r) : EX_OK;
 }
 
-static int go_on(const struct options *o, const char *userid)
+static int find_move(const char *userid, struct move_state **statep)
 {
-    struct move_state *state = NULL;
-    int r = move_state_read(userid, &state), status;
+    int r = move_state_read(userid, statep);
 
     if (r == IMAP_NOTFOUND) {
         fprintf(stderr, "move_user: %s: no move has begun\n", userid);
         return EX_DATAERR;
     }
-    if (r)
-        status = status_of(userid, r);
-    else
-        status = status_of_end(o->what == ABORT ? move_abort(state, &o->move) : move_go_on(state, &o->move));
+    return r ? status_of(userid, r) : EX_OK;
+}
+
+/* *next: what is to be done with him after this. */
+static int go(const struct options *o, const char *userid, struct mover *mover, enum phase *next)
+{
+    struct move_state *state = NULL;
+    int status = o->what == BEGIN ? begin(o, userid, mover, &state) : find_move(userid, &state);
+
+    if (status == EX_OK && o->what == ABORT) {
+        status = status_of_end(move_abort(state, mover));
+    }
+    else if (status == EX_OK) {
+        *next = state->step == MOVE_SWITCHED ? FINISH : FINISH_SWITCHED;
+        status = state->step == MOVE_SWITCHED ? EX_OK : status_of_end(move_go_on(state, mover));
+    }
+    if (status != EX_OK) *next = NPHASES;
     move_state_free(&state);
+    return status;
+}
+
+static int finish(const char *userid, struct mover *mover, bool just_switched)
+{
+    struct move_state *state = NULL;
+    int status = find_move(userid, &state);
+
+    if (status == EX_OK) status = status_of_end(move_finish(state, mover, just_switched));
+    move_state_free(&state);
+    return status;
+}
+
+static int do_phase(const struct options *o, const char *userid, struct mover *mover, enum phase phase, enum phase *next)
+{
+    struct namelock *held = NULL;
+    int r = lock(userid, &held);
+
+    *next = NPHASES;
+    int status = r ? status_of(userid, r) : phase == GO ? go(o, userid, mover, next) : finish(userid, mover, phase == FINISH_SWITCHED);
+    namelock_release(&held);
     return status;
 }
 
@@ -190,24 +234,137 @@ static int list(const char *userid)
     return r && r != IMAP_NOTFOUND ? status_of(userid, r) : EX_OK;
 }
 
-static int do_user(const struct options *o, const char *userid)
-{
-    struct namelock *held = NULL;
+/* ---- all of them ---- */
 
-    if (o->what == LIST) return list(userid);
-    int r = lock(userid, &held);
-    int status = r ? status_of(userid, r) : o->what == BEGIN ? begin(o, userid) : go_on(o, userid);
-    namelock_release(&held);
+struct run {
+    const struct options *o;
+    struct mover mover;
+    struct task *tasks;
+    int n, at;
+    bool finishing; /* the second round */
+};
+
+static struct task *next_task(struct run *run)
+{
+    while (run->at < run->n) {
+        struct task *task = &run->tasks[run->at++];
+        if (task->phase != NPHASES && (task->phase != GO) == run->finishing) return task;
+    }
+    return NULL;
+}
+
+static void task_done(struct task *task, int status, enum phase next)
+{
+    task->status = status;
+    task->phase = next;
+}
+
+static int number(const char *text)
+{
+    return (int)strtol(text, NULL, 10);
+}
+
+static void one_after_the_other(struct run *run)
+{
+    struct task *task;
+    enum phase next;
+
+    while (!signals_shutdown() && (task = next_task(run))) {
+        int status = do_phase(run->o, task->userid, &run->mover, task->phase, &next);
+        task_done(task, status, next);
+    }
+}
+
+static int pool_work(struct sync_client *sc, const strarray_t *job, strarray_t *answer, void *rock)
+{
+    struct run *run = rock;
+    enum phase next;
+
+    (void)sc; /* the mover's */
+    int status = do_phase(run->o, strarray_nth(job, 0), &run->mover, (enum phase)number(strarray_nth(job, 1)), &next);
+    strarray_appendm(answer, xasprintf("%d", status));
+    strarray_appendm(answer, xasprintf("%d", (int)next));
+    return 0;
+}
+
+static void *pool_next(strarray_t *words, int busy, void *rock)
+{
+    struct task *task = next_task(rock);
+
+    (void)busy;
+    if (!task) return NULL;
+    strarray_append(words, task->userid);
+    strarray_appendm(words, xasprintf("%d", (int)task->phase));
+    return task;
+}
+
+static void pool_ended(void *job, const struct sync_pool_end *end, void *rock)
+{
+    struct task *task = job;
+
+    (void)rock;
+    if (end->outcome != SYNC_POOL_DONE || strarray_size(end->answer) != 2) {
+        fprintf(stderr, "move_user: %s: %s: --resume goes on, if it had begun\n", task->userid, end->text);
+        task_done(task, EX_TEMPFAIL, NPHASES);
+        return;
+    }
+    task_done(task, number(strarray_nth(end->answer, 0)), (enum phase)number(strarray_nth(end->answer, 1)));
+}
+
+static bool pool_must_end(void *rock)
+{
+    (void)rock;
+    return signals_shutdown();
+}
+
+static void several_at_once(struct run *run)
+{
+    static const struct sync_pool_ops ops = { pool_work, NULL, pool_next, pool_ended, pool_must_end };
+    struct sync_pool *pool = sync_pool_new(&run->mover.sc, run->o->jobs, &ops, run);
+
+    sync_pool_run(pool);
+    sync_pool_free(&pool);
+}
+
+static int worst(const struct run *run)
+{
+    int status = EX_OK;
+
+    for (int i = 0; i < run->n; i++) {
+        int one = run->tasks[i].phase == NPHASES ? run->tasks[i].status : EX_TEMPFAIL; /* we were to end before */
+        if (status == EX_OK || one == EX_TEMPFAIL) status = one;
+    }
     return status;
 }
 
 static int do_users(const struct options *o, const strarray_t *userids)
 {
+    struct run run = { .o = o, .n = strarray_size(userids) };
+
+    mover_init(&run.mover, &o->move);
+    run.tasks = xcalloc((size_t)run.n + 1, sizeof(*run.tasks));
+    for (int i = 0; i < run.n; i++) run.tasks[i].userid = strarray_nth(userids, i);
+    for (int round = 0; round < 2; round++) {
+        run.finishing = round != 0;
+        run.at = 0;
+        if (o->jobs > 1)
+            several_at_once(&run);
+        else
+            one_after_the_other(&run);
+    }
+    int status = worst(&run);
+    mover_fini(&run.mover);
+    free(run.tasks);
+    return status;
+}
+
+static int list_users(const strarray_t *userids)
+{
     int status = EX_OK;
 
     for (int i = 0; i < strarray_size(userids); i++) {
-        int one = do_user(o, strarray_nth(userids, i));
-        if (status == EX_OK || one == EX_TEMPFAIL) status = one;
+        int one = list(strarray_nth(userids, i));
+        if (status == EX_OK) status = one;
     }
     return status;
 }
@@ -224,12 +381,18 @@ static void set_what(struct options *o, int what)
 
 static void parse_option(int c, struct options *o)
 {
+    uint32_t n;
+
     switch (c) {
     case 'C': o->altconfig = optarg; break;
     case 'v': o->move.verbose++; break;
     case 'S': o->target = optarg; break;
     case 'n': o->channel = optarg; break;
     case 'p': o->partition = optarg; break;
+    case 'j':
+        if (parse_u32_cstr(optarg, &n) || !n || n > MAX_JOBS) usage("No number of users.");
+        o->jobs = (int)n;
+        break;
     case OPT_SWITCH: o->command = optarg; break;
     case OPT_TIMEOUT:
         if (parse_u32_cstr(optarg, &o->move.timeout) || !o->move.timeout) usage("No number of seconds.");
@@ -270,23 +433,23 @@ static void parse(int argc, char **argv, struct options *o)
     };
     int c;
 
-    while ((c = getopt_long(argc, argv, "C:vS:n:p:", longs, NULL)) != -1) parse_option(c, o);
+    while ((c = getopt_long(argc, argv, "C:vS:n:p:j:", longs, NULL)) != -1) parse_option(c, o);
     check(o, argc - optind);
 }
 
 int main(int argc, char **argv)
 {
-    struct options o = { .what = BEGIN, .move = { .timeout = TIMEOUT } };
+    struct options o = { .what = BEGIN, .move = { .timeout = TIMEOUT }, .jobs = 1 };
     strarray_t userids = STRARRAY_INITIALIZER;
     int r = config_parseduration(GRACE, 'd', &o.grace);
 
     cyrus_std_options(argc, argv, usage_text);
     parse(argc, argv, &o);
-    cyrus_init(o.altconfig, "move_user", CYRUSINIT_TOOL, CONFIG_NEED_PARTITION_DATA);
+    cyrus_init(o.altconfig, "move_user", CYRUSINIT_TOOL | CYRUSINIT_SIGNALS, CONFIG_NEED_PARTITION_DATA);
     txn_need_store();
     for (int i = optind; i < argc; i++) strarray_append(&userids, argv[i]);
     if (!r && !strarray_size(&userids)) r = move_state_list(&userids);
-    int status = r ? EX_IOERR : do_users(&o, &userids);
+    int status = r ? EX_IOERR : o.what == LIST ? list_users(&userids) : do_users(&o, &userids);
     strarray_fini(&userids);
     saslclient_done();
     txn_shutdown();

@@ -19,6 +19,7 @@
 #include <time.h>
 
 #include "strarray.h"
+#include "sync_client.h"
 #include "user_codec.h"
 
 enum move_step { MOVE_COPYING, MOVE_SWITCHING, MOVE_SWITCHED, MOVE_ABORTING };
@@ -54,11 +55,28 @@ struct move_options {
     int verbose;         /* as struct sync_client's */
     unsigned timeout;    /* seconds of the switch command */
 };
-/* Nothing of him is on the target, so that all that will be there is the copy. IMAP_MAILBOX_EXISTS; else what sync_client says. Told on stderr. */
-int move_check_target(struct move_state *state, const struct move_options *o);
-/* Begin or go on. What happens is told on stdout, what fails on stderr. */
-enum move_end move_go_on(struct move_state *state, const struct move_options *o);
+/* Who moves users one after the other, with one connection as long as they go to the same place. */
+struct mover {
+    const struct move_options *o;
+    struct sync_client sc;
+    char *target, *channel, *partition; /* where it is connected to */
+    bool tried; /* the connection is alive: this user was begun with it */
+};
+void mover_init(struct mover *mover, const struct move_options *o);
+void mover_fini(struct mover *mover);
+
+/* What happens is told on stdout, what fails on stderr. */
+
+/* Nothing of him is on the target, so that all that will be there is the copy. IMAP_MAILBOX_EXISTS; else what sync_client says. */
+int move_check_target(struct move_state *state, struct mover *mover);
+/* Begin or go on, until he is switched (MOVE_DONE). */
+enum move_end move_go_on(struct move_state *state, struct mover *mover);
+/*
+ * He is switched, and so are all who move with him; when the grace period is over, what is here goes. just_switched: in this run, so the copy is
+ * compared in any case, and what he shares with others too.
+ */
+enum move_end move_finish(struct move_state *state, struct mover *mover, bool just_switched);
 /* Back to where it began. */
-enum move_end move_abort(struct move_state *state, const struct move_options *o);
+enum move_end move_abort(struct move_state *state, struct mover *mover);
 
 #endif

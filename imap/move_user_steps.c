@@ -17,11 +17,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "backend.h"
 #include "imap_err.h"
 #include "libconfig.h"
 #include "mboxlist.h"
 #include "mboxname.h"
 #include "sync_client.h"
+#include "times.h"
 #include "txn.h"
 #include "user_ops.h"
 #include "util.h"
@@ -29,27 +31,15 @@
 #include "xmalloc.h"
 #include "xsyslog.h"
 
-/*
- * Sessions ask at every command, but only once a second, whether their user may still be here, and one that has asked may wait for the lock
- * of the last copy. After so many seconds there is none left. With --enable-test-hooks CYLINDER_MOVE_SETTLE takes its place.
- */
-#define SETTLE 2
-
-static unsigned settle(void)
-{
-#ifdef ENABLE_TEST_HOOKS
-    const char *hook = getenv("CYLINDER_MOVE_SETTLE");
-    uint32_t n;
-    if (hook && !parse_u32_cstr(hook, &n)) return n;
-#endif
-    return SETTLE;
-}
-
 struct move {
     struct move_state *state;
     const struct move_options *o;
-    struct sync_client sc;
+    struct mover *mover;
+    struct sync_client *sc; /* the mover's */
+    struct xfer_cost cost;
 };
+
+#define MOVE(state_, mover_) { .state = (state_), .o = (mover_)->o, .mover = (mover_), .sc = &(mover_)->sc }
 
 /* ---- words ---- */
 
@@ -84,10 +74,10 @@ static void complain(const struct move *m, const char *fmt, ...)
 
 static int complain_of(struct move *m, const char *what, int r)
 {
-    if (r == IMAP_SYNC_CHECKSUM && m->sc.differences)
+    if (r == IMAP_SYNC_CHECKSUM && m->sc->differences)
         complain(m, "%s: the copy is not equal", what);
     else if (r)
-        complain(m, "%s: %s", what, sync_client_errtext(&m->sc, r));
+        complain(m, "%s: %s", what, sync_client_errtext(m->sc, r));
     return r;
 }
 
@@ -105,14 +95,46 @@ static int set_step(struct move *m, enum move_step step)
 
 /* ---- the target ---- */
 
+void mover_init(struct mover *mover, const struct move_options *o)
+{
+    *mover = (struct mover){ .o = o };
+}
+
+void mover_fini(struct mover *mover)
+{
+    sync_client_fini(&mover->sc);
+    free(mover->target);
+    free(mover->channel);
+    free(mover->partition);
+    mover_init(mover, mover->o);
+}
+
+/* One that was made for an earlier user may have died meanwhile. */
+static bool is_connected(const struct move *m)
+{
+    const struct mover *mover = m->mover;
+
+    return m->sc->backend && !m->sc->broken && !strcmpnull(mover->target, m->state->target) &&
+           !strcmpnull(mover->channel, m->state->channel) && !strcmpnull(mover->partition, m->state->partition) &&
+           (mover->tried || !sync_client_restart(m->sc));
+}
+
 static int connect_target(struct move *m)
 {
-    struct sync_client *sc = &m->sc;
+    struct mover *mover = m->mover;
+    struct sync_client *sc = m->sc;
+    bool connected = is_connected(m);
 
-    if (sc->backend && !sc->broken) return 0;
-    sc->servername = m->state->target;
-    sc->channel = m->state->channel;
-    sc->partition = m->state->partition;
+    mover->tried = true;
+    if (connected) return 0;
+    mover_fini(mover);
+    mover->tried = true;
+    mover->target = xstrdup(m->state->target);
+    mover->channel = xstrdupnull(m->state->channel);
+    mover->partition = xstrdupnull(m->state->partition);
+    sc->servername = mover->target;
+    sc->channel = mover->channel;
+    sc->partition = mover->partition;
     sc->verbose = m->o->verbose;
     sc->localonly = true;
     int r = sync_client_connect(sc);
@@ -126,7 +148,7 @@ static int connect_target(struct move *m)
 static int list_target(struct move *m, strarray_t *names, char **inbox)
 {
     struct sync_state state = SYNC_STATE_INITIALIZER;
-    int r = sync_state_get(&m->sc, "USER", m->state->userid, &state);
+    int r = sync_state_get(m->sc, "USER", m->state->userid, &state);
 
     *inbox = NULL;
     for (int i = 0; !r && i < ptrarray_size(&state.folders); i++) {
@@ -139,12 +161,13 @@ static int list_target(struct move *m, strarray_t *names, char **inbox)
     return r;
 }
 
-int move_check_target(struct move_state *state, const struct move_options *o)
+int move_check_target(struct move_state *state, struct mover *mover)
 {
-    struct move m = { .state = state, .o = o };
+    struct move m = MOVE(state, mover);
     strarray_t names = STRARRAY_INITIALIZER;
     char *inbox = NULL;
 
+    mover->tried = false;
     int r = connect_target(&m);
     if (!r) {
         r = list_target(&m, &names, &inbox);
@@ -156,7 +179,6 @@ int move_check_target(struct move_state *state, const struct move_options *o)
     }
     free(inbox);
     strarray_fini(&names);
-    sync_client_fini(&m.sc);
     return r;
 }
 
@@ -183,7 +205,7 @@ static int remove_rest(struct move *m)
         if (is_known_here(m, name))
             complain(m, "%s: left on the target, there is none here", name);
         else
-            r = sync_client_command(&m->sc, "APPLY", dlist_newatom(NULL, "LOCAL_UNMAILBOX", name), NULL, NULL);
+            r = sync_client_command(m->sc, "APPLY", dlist_newatom(NULL, "LOCAL_UNMAILBOX", name), NULL, NULL);
     }
     free(inbox);
     strarray_fini(&names);
@@ -216,7 +238,7 @@ static int remove_copy(struct move *m)
     int r = check_copy(m, &there);
 
     if (!r && there)
-        r = sync_client_command(&m->sc, "APPLY", dlist_newatom(NULL, "LOCAL_UNUSER", m->state->userid), NULL, NULL);
+        r = sync_client_command(m->sc, "APPLY", dlist_newatom(NULL, "LOCAL_UNUSER", m->state->userid), NULL, NULL);
     return r ? r : remove_rest(m);
 }
 
@@ -346,27 +368,25 @@ static enum move_end go_back(struct move *m)
     if (!r && call_command(m, m->state->target, config_servername) != ANSWER_YES) return unfinished(m);
     if (!r) r = set_step(m, MOVE_SWITCHING); /* as if it had not been switched */
     if (!r) r = connect_target(m); /* it may have gone meanwhile */
-    if (!r) r = complain_of(m, "copying back", xfer_copy_user(&m->sc, m->state->userid, then_stay, m));
+    if (!r) r = complain_of(m, "copying back", xfer_copy_user(m->sc, m->state->userid, then_stay, m, &m->cost));
     if (!r) r = set_step(m, MOVE_ABORTING);
     return r ? unfinished(m) : finish_abort(m);
 }
 
-enum move_end move_abort(struct move_state *state, const struct move_options *o)
+enum move_end move_abort(struct move_state *state, struct mover *mover)
 {
-    struct move m = { .state = state, .o = o };
+    struct move m = MOVE(state, mover);
+
+    mover->tried = false;
     enum move_end end = state->step == MOVE_COPYING    ? undo(&m)
                         : state->step == MOVE_ABORTING ? finish_abort(&m)
                                                        : go_back(&m);
 
-    sync_client_fini(&m.sc);
     return end == MOVE_UNDONE ? MOVE_DONE : end;
 }
 
 /* ---- forth ---- */
 
-/*
- * Two last copies: after the first nobody begins anything here, so what was waiting for its lock is in the second.
- */
 static int copy(struct move *m)
 {
     const char *userid = m->state->userid;
@@ -376,17 +396,24 @@ static int copy(struct move *m)
     int r = connect_target(m);
     if (r) return r;
     r = check_copy(m, &there);
-    if (!r) r = sync_do_user(&m->sc, userid);
-    if (!r) r = sync_do_recount(&m->sc, userid); /* while nobody waits for it */
-    if (!r) r = xfer_copy_user(&m->sc, userid, then_leave, m);
-    if (!r) {
-        say(m, "equal, nothing changes here any more");
-        sleep(settle());
-        r = xfer_copy_user(&m->sc, userid, NULL, NULL);
-    }
-    if (!r) say(m, "verified");
+    if (!r) r = sync_do_user(m->sc, userid);
+    if (!r) r = sync_do_recount(m->sc, userid); /* while nobody waits for it */
+    if (!r) r = xfer_copy_user(m->sc, userid, then_leave, m, &m->cost);
+    if (!r) say(m, "equal, nothing changes here any more");
     complain_of(m, "copying", r);
     return r ? r : set_step(m, MOVE_SWITCHING);
+}
+
+/* How long nobody could change anything, and what for; one that goes on after a crash does not know. */
+static void say_switched(const struct move *m)
+{
+    const struct xfer_cost *cost = &m->cost;
+
+    if (cost->began)
+        say(m, "switched: still for %llu ms, %u commands%s", monotonic_ms() - cost->began, cost->commands,
+            cost->copied ? ", something came at the last moment" : "");
+    else
+        say(m, "switched");
 }
 
 /* *end is set unless he has been switched. */
@@ -397,7 +424,7 @@ static bool do_switch(struct move *m, enum move_end *end)
     if (answer == ANSWER_YES) {
         m->state->switched = time(NULL);
         if (!set_step(m, MOVE_SWITCHED)) {
-            say(m, "switched");
+            say_switched(m);
             return true;
         }
     }
@@ -417,57 +444,66 @@ static bool in_grace(const struct move *m)
     return true;
 }
 
-/* The second look at the copy; only then what is here goes. */
-static int destroy(struct move *m)
+/*
+ * The second look at the copy, and at what he shares with others: later on only at a target of ours, which can tell what was changed there and
+ * when.
+ */
+static int compare_again(struct move *m, bool just_switched)
 {
     int r = connect_target(m);
+    bool shared = just_switched || (!r && backend_has(m->sc->backend, BACKEND_CAPA_SUBHISTORY));
 
-    m->sc.differences = 0;
-    if (!r) r = complain_of(m, "second comparison", sync_verify_kept(&m->sc, m->state->userid));
-    if (!r && m->sc.differences) {
+    m->sc->differences = 0;
+    if (!r) r = complain_of(m, "second comparison", sync_verify_kept(m->sc, m->state->userid, shared));
+    if (!r && m->sc->differences) {
         complain(m, "the copy lacks something: nothing is removed here");
         r = IMAP_SYNC_CHECKSUM;
     }
-    return r ? r : complain_of(m, "removing what is here", xfer_remove_user(m->state->userid, m->state->target));
+    return r;
 }
 
-static enum move_end after_switch(struct move *m)
+static int may_be_removed(struct move *m, bool *mine)
 {
-    bool mine, leaving;
+    bool leaving;
+    int r = complain_of(m, "user", look_here(m, mine, &leaving));
 
-    if (in_grace(m)) return MOVE_DONE;
-    int r = complain_of(m, "user", look_here(m, &mine, &leaving));
-    if (!r && mine && !leaving) {
+    if (!r && *mine && !leaving) {
         complain(m, "somebody has made him active here: nothing is removed");
         r = IMAP_MAILBOX_NOTSUPPORTED;
     }
-    if (!r && mine) r = destroy(m);
-    if (!r) r = complain_of(m, "file of the move", move_state_remove(m->state->userid));
-    if (r) return unfinished(m);
-    say(m, "moved");
+    return r;
+}
+
+enum move_end move_finish(struct move_state *state, struct mover *mover, bool just_switched)
+{
+    struct move m = MOVE(state, mover);
+    bool mine = false, stays = in_grace(&m);
+
+    mover->tried = false;
+    if (stays && !just_switched) return MOVE_DONE;
+    int r = may_be_removed(&m, &mine);
+    if (!r && mine) r = compare_again(&m, just_switched);
+    if (!r && stays) return MOVE_DONE;
+    if (!r && mine) r = complain_of(&m, "removing what is here", xfer_remove_user(state->userid, state->target));
+    if (!r) r = complain_of(&m, "file of the move", move_state_remove(state->userid));
+    if (r) return unfinished(&m);
+    say(&m, "moved");
     return MOVE_DONE;
 }
 
-static enum move_end go_on(struct move *m)
+enum move_end move_go_on(struct move_state *state, struct mover *mover)
 {
+    struct move m = MOVE(state, mover);
     enum move_end end = MOVE_UNFINISHED;
     bool mine, leaving = true;
 
-    if (m->state->step == MOVE_ABORTING) return finish_abort(m);
-    if (m->state->step == MOVE_SWITCHING) {
-        if (complain_of(m, "user", look_here(m, &mine, &leaving))) return unfinished(m);
-        if (!leaving && set_step(m, MOVE_COPYING)) return unfinished(m); /* it died on the way back: he has worked here since */
+    mover->tried = false;
+    if (state->step == MOVE_ABORTING) return finish_abort(&m);
+    if (state->step == MOVE_SWITCHING) {
+        if (complain_of(&m, "user", look_here(&m, &mine, &leaving))) return unfinished(&m);
+        if (!leaving && set_step(&m, MOVE_COPYING)) return unfinished(&m); /* it died on the way back: he has worked here since */
     }
-    if (m->state->step == MOVE_COPYING && copy(m)) return undo(m);
-    if (m->state->step == MOVE_SWITCHING && !do_switch(m, &end)) return end;
-    return after_switch(m);
-}
-
-enum move_end move_go_on(struct move_state *state, const struct move_options *o)
-{
-    struct move m = { .state = state, .o = o };
-    enum move_end end = go_on(&m);
-
-    sync_client_fini(&m.sc);
-    return end;
+    if (state->step == MOVE_COPYING && copy(&m)) return undo(&m);
+    if (state->step == MOVE_SWITCHING && !do_switch(&m, &end)) return end;
+    return MOVE_DONE;
 }

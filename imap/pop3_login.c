@@ -24,6 +24,7 @@
 #include "signals.h"
 #include "telemetry.h"
 #include "tls.h"
+#include "txn.h"
 #include "util.h"
 #include "user_record.h"
 #include "user_strays.h"
@@ -205,6 +206,7 @@ static void login(struct pop3_session *s)
 
     s->userid = xstrdup(saslserver_identity(s->sasl)->userid);
     if (refused(s) || over_limits(s)) return;
+    txn_set_gate(user_record_gate, NULL);
     s->auth = auth_newstate(s->userid);
     log_good(s);
     int r = mboxname_init_namespace(&s->ns, false);

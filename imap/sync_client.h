@@ -51,6 +51,7 @@ struct sync_client {
     uint64_t instance; /* that it has told (X-INSTANCE); 0: none */
     unsigned locks;   /* sync locks that are held */
     unsigned tagno;
+    unsigned commands;  /* sent so far */
     ptrarray_t posted;            /* commands whose answers have not been read */
     struct buf answer;            /* the last command and its status line, if it was not OK */
     struct buf errtext;
@@ -62,6 +63,7 @@ struct sync_client {
     struct sync_compare *compare; /* --compare (sync_client_compare.h); NULL: something else is done */
     struct sync_lag *lag;         /* what differs is noted there too (sync_client_lag.h); NULL: it is not */
     strarray_t *held;             /* differences go here instead of being told; NULL: they are told */
+    hash_table *known; /* by uniqueid: the state in which all records of a mailbox were found equal, not to be looked at again; NULL: always */
     bool reads_only;              /* changes nothing there, so a replica may do it as well (doc/failover.md) */
     bool proxy;    /* an IMAP server, logged in to as proxy_authname (XFER); nothing is said on stdout */
 
@@ -250,6 +252,9 @@ int sync_do_annotation(struct sync_client *sc, const char *name);
 /* remote: what the replica has as subscriptions, for one that keeps no history of them. */
 int sync_do_subs(struct sync_client *sc, const char *userid, const strarray_t *remote);
 
+/* Names that he has subscribed to here, and that the replica has not heard of; what it says without a history: all that it lacks. */
+int sync_lost_subs(struct sync_client *sc, const char *userid, const strarray_t *remote, strarray_t *lost);
+
 /* One subscription, as it is here now. */
 int sync_do_sub(struct sync_client *sc, const char *userid, const char *name);
 
@@ -305,9 +310,10 @@ int sync_verify_meta(struct sync_client *sc, const char *userid);
 int sync_verify_mailboxes(struct sync_client *sc, const strarray_t *names);
 /*
  * Does the replica still have all that is here? It has gone its own way meanwhile: what was changed, moved or expunged there is no
- * difference, what is not there at all is one.
+ * difference, what is not there at all is one. shared: nor may it have other rights, subscriptions and seen state, unless they were changed
+ * there.
  */
-int sync_verify_kept(struct sync_client *sc, const char *userid);
+int sync_verify_kept(struct sync_client *sc, const char *userid, bool shared);
 /* Tells a difference that was held. */
 void sync_verify_report(struct sync_client *sc, const char *text);
 

@@ -200,6 +200,7 @@ static void put_verb(struct sync_client *sc, const char *verb, char *tag, size_t
     struct protstream *out = backend_out(sc->backend);
 
     *tag = '\0';
+    sc->commands++;
     if (sc->isimap) {
         snprintf(tag, size, "S%u", sc->tagno++);
         prot_printf(out, "%s %s%s", tag, strcmp(verb, NOOP) ? "SYNC" : "", verb);

@@ -126,25 +126,65 @@ static int meet(struct exchange *ex, unsigned classes)
     return r;
 }
 
+/* What the ends do not know of each other; *classes 0: they know all. */
+static int ask_history(struct exchange *ex, unsigned *classes)
+{
+    struct buf digest = BUF_INITIALIZER;
+    int r = sub_history_read(ex->userid, &ex->ours);
+
+    if (!r) r = sync_client_command(ex->sc, "GET", sync_subs_digest(ex->userid, &ex->ours), history_line, ex);
+    if (!r) {
+        sub_list_digest(&ex->ours, &digest);
+        if (!ex->digest || !sub_digest_differ(buf_cstring(&digest), ex->digest, classes)) r = IMAP_PROTOCOL_BAD_PARAMETERS;
+    }
+    buf_free(&digest);
+    return r;
+}
+
+static void exchange_fini(struct exchange *ex)
+{
+    sub_list_fini(&ex->ours);
+    sub_list_fini(&ex->theirs);
+    free(ex->digest);
+}
+
 static int do_history(struct sync_client *sc, const char *userid)
 {
     struct exchange ex = { .sc = sc, .userid = userid };
-    struct buf digest = BUF_INITIALIZER;
-    unsigned classes;
-    int r = sub_history_read(userid, &ex.ours);
+    unsigned classes = 0;
+    int r = ask_history(&ex, &classes);
 
-    if (!r) r = sync_client_command(sc, "GET", sync_subs_digest(userid, &ex.ours), history_line, &ex);
-    if (!r) {
-        sub_list_digest(&ex.ours, &digest);
-        if (!ex.digest || !sub_digest_differ(buf_cstring(&digest), ex.digest, &classes))
-            r = IMAP_PROTOCOL_BAD_PARAMETERS;
-        else if (classes)
-            r = meet(&ex, classes);
-    }
-    sub_list_fini(&ex.ours);
-    sub_list_fini(&ex.theirs);
-    free(ex.digest);
-    buf_free(&digest);
+    if (!r && classes) r = meet(&ex, classes);
+    exchange_fini(&ex);
+    return r;
+}
+
+/* Subscriptions of which the replica has not heard; it may have ended others itself. */
+static int lost_of_history(struct sync_client *sc, const char *userid, strarray_t *lost)
+{
+    struct exchange ex = { .sc = sc, .userid = userid };
+    struct sub_list take = SUB_LIST_INITIALIZER, give = SUB_LIST_INITIALIZER;
+    unsigned classes = 0;
+    int r = ask_history(&ex, &classes);
+
+    if (!r && classes) sub_list_compare(&ex.ours, &ex.theirs, classes, &take, &give);
+    for (size_t i = 0; i < give.n; i++)
+        if (give.v[i].on) strarray_append(lost, give.v[i].name);
+    sub_list_fini(&take);
+    sub_list_fini(&give);
+    exchange_fini(&ex);
+    return r;
+}
+
+int sync_lost_subs(struct sync_client *sc, const char *userid, const strarray_t *remote, strarray_t *lost)
+{
+    strarray_t local = STRARRAY_INITIALIZER;
+
+    if (backend_has(sc->backend, BACKEND_CAPA_SUBHISTORY)) return lost_of_history(sc, userid, lost);
+    int r = sub_list(userid, &local);
+    for (int i = 0; i < strarray_size(&local); i++)
+        if (!strarray_contains(remote, strarray_nth(&local, i))) strarray_append(lost, strarray_nth(&local, i));
+    strarray_fini(&local);
     return r;
 }
 

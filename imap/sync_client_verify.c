@@ -57,6 +57,12 @@ static void differs(struct sync_client *sc, const char *fmt, ...)
     buf_free(&text);
 }
 
+/* Differences so far, also those that are held. */
+static uint64_t told(const struct sync_client *sc)
+{
+    return sc->differences + (sc->held ? (uint64_t)strarray_size(sc->held) : 0);
+}
+
 /* ---- records ---- */
 
 static bool is_alive(const struct sync_record *rec)
@@ -154,6 +160,39 @@ static int read_local(struct sync_client *sc, const mbentry_t *mbentry, struct s
     return r;
 }
 
+/* What a change of any record changes. */
+static char *state_text(const struct sync_folder *f)
+{
+    return xasprintf("%u %u %" PRIu64 " %u %u", f->uidvalidity, f->last_uid, f->highestmodseq, f->crc_basic, f->crc_annot);
+}
+
+static bool is_known(const struct sync_client *sc, const struct sync_folder *local)
+{
+    char *now = sc->known ? state_text(local) : NULL;
+    bool known = now && !strcmpnull(hash_lookup(local->uniqueid, sc->known), now);
+
+    free(now);
+    return known;
+}
+
+static void note_known(struct sync_client *sc, const struct sync_folder *local)
+{
+    if (!sc->known) return;
+    free(hash_del(local->uniqueid, sc->known));
+    hash_insert(local->uniqueid, state_text(local), sc->known);
+}
+
+/* Both ends are in the same state; what a disk has changed is in no checksum. */
+static int verify_stored(struct sync_client *sc, const struct sync_folder *local, const struct sync_folder *remote)
+{
+    uint64_t before = told(sc);
+
+    if (!backend_has(sc->backend, BACKEND_CAPA_RANGES) || is_known(sc, local)) return 0;
+    int r = verify_records(sc, local->name, remote->name, record_step);
+    if (!r && told(sc) == before) note_known(sc, local);
+    return r;
+}
+
 static int verify_state(struct sync_client *sc, const mbentry_t *mbentry,
                         const struct sync_folder *remote)
 {
@@ -169,8 +208,8 @@ static int verify_state(struct sync_client *sc, const mbentry_t *mbentry,
                 local.crc_basic, local.crc_annot, remote->crc_basic, remote->crc_annot);
         r = verify_records(sc, mbentry->name, remote->name, record_step);
     }
-    else if (backend_has(sc->backend, BACKEND_CAPA_RANGES)) {
-        r = verify_records(sc, mbentry->name, remote->name, record_step); /* what a disk has changed is in no checksum */
+    else {
+        r = verify_stored(sc, &local, remote);
     }
     if (!r) sync_lag_state(sc->lag, &local, remote, naming.unnumbered);
     sync_folder_fini(&local);
@@ -369,7 +408,42 @@ int sync_verify_user(struct sync_client *sc, const char *userid)
     return r;
 }
 
-static int verify_kept_mailbox(struct sync_client *sc, const mbentry_t *mbentry, const struct sync_remote *remote)
+/* A change there gives the mailbox a newer modseq. */
+static void verify_kept_acl(struct sync_client *sc, const struct sync_folder *local, const struct sync_folder *remote)
+{
+    if (!strcmpnull(local->acl, remote->acl) || remote->foldermodseq > local->foldermodseq ||
+        remote->highestmodseq > local->highestmodseq)
+        return;
+    differs(sc, "%s: ACL: here <%s>, on the replica <%s>", local->name, local->acl ? local->acl : "", remote->acl ? remote->acl : "");
+}
+
+static int verify_kept_seen(struct sync_client *sc, const char *userid, const ptrarray_t *remote)
+{
+    ptrarray_t local = PTRARRAY_INITIALIZER;
+    int r = sync_local_seen(userid, &local);
+
+    for (int i = 0; i < ptrarray_size(&local) && !r; i++) {
+        const struct sync_remote_seen *seen = ptrarray_nth(&local, i), *other = sync_seen_find(remote, seen->uniqueid);
+        if (!other)
+            differs(sc, "seen %s %s: only here", userid, seen->uniqueid);
+        else if (!sync_seen_equal(seen, other) && other->sd.lastchange <= seen->sd.lastchange && other->sd.lastread <= seen->sd.lastread)
+            differs(sc, "seen %s %s: differs", userid, seen->uniqueid);
+    }
+    sync_seen_fini(&local);
+    return r;
+}
+
+static int verify_kept_meta(struct sync_client *sc, const char *userid, const struct sync_state *state)
+{
+    strarray_t lost = STRARRAY_INITIALIZER;
+    int r = sync_lost_subs(sc, userid, &state->subs, &lost);
+
+    for (int i = 0; i < strarray_size(&lost); i++) differs(sc, "subscription %s %s: only here", userid, strarray_nth(&lost, i));
+    strarray_fini(&lost);
+    return r ? r : verify_kept_seen(sc, userid, &state->seen);
+}
+
+static int verify_kept_mailbox(struct sync_client *sc, const mbentry_t *mbentry, const struct sync_remote *remote, bool shared)
 {
     struct sync_folder local = { 0 };
     int r = 0;
@@ -381,13 +455,14 @@ static int verify_kept_mailbox(struct sync_client *sc, const mbentry_t *mbentry,
     if (remote && !r) {
         if (local.uidvalidity != remote->folder.uidvalidity) differs(sc, "%s: UIDVALIDITY", mbentry->name);
         if (local.last_uid > remote->folder.last_uid) differs(sc, "%s: LAST_UID", mbentry->name);
+        if (shared) verify_kept_acl(sc, &local, &remote->folder);
         r = verify_records(sc, mbentry->name, remote->folder.name, kept_step);
     }
     sync_folder_fini(&local);
     return r;
 }
 
-int sync_verify_kept(struct sync_client *sc, const char *userid)
+int sync_verify_kept(struct sync_client *sc, const char *userid, bool shared)
 {
     struct sync_state state = SYNC_STATE_INITIALIZER;
     ptrarray_t entries = PTRARRAY_INITIALIZER;
@@ -397,8 +472,9 @@ int sync_verify_kept(struct sync_client *sc, const char *userid)
     for (int i = 0; !r && i < ptrarray_size(&entries); i++) {
         const mbentry_t *mbentry = ptrarray_nth(&entries, i);
         if (!(mbentry->mbtype & MBTYPE_INTERMEDIATE))
-            r = verify_kept_mailbox(sc, mbentry, sync_state_find(&state, mbentry->uniqueid));
+            r = verify_kept_mailbox(sc, mbentry, sync_state_find(&state, mbentry->uniqueid), shared);
     }
+    if (!r && shared) r = verify_kept_meta(sc, userid, &state);
     sync_local_fini(&entries);
     sync_state_fini(&state);
     return r;

@@ -24,6 +24,8 @@
 
 static struct txn *current;
 static uint64_t last_lsn;
+static txn_gate *gate;
+static void *gate_rock;
 /* Of the transaction that is just over, while its callbacks run. */
 static struct journal_event *done_events;
 static size_t ndone_events;
@@ -297,11 +299,25 @@ int txn_lock_name(struct txn *txn, const char *lockname, bool exclusive)
     return take_lock(txn, lockname, exclusive ? NAMELOCK_EXCLUSIVE : NAMELOCK_SHARED);
 }
 
+void txn_set_gate(txn_gate *fn, void *rock)
+{
+    gate = fn;
+    gate_rock = rock;
+}
+
+static int ask_gate(const char *userid)
+{
+    return gate && userid && *userid ? gate(userid, gate_rock) : 0;
+}
+
 int txn_lock_user(struct txn *txn, const char *userid)
 {
     struct buf name = BUF_INITIALIZER;
+    int had = ptrarray_size(&txn->locks);
+
     lock_name_user(userid, &name);
     int r = take_lock(txn, buf_cstring(&name), NAMELOCK_EXCLUSIVE);
+    if (!r && ptrarray_size(&txn->locks) > had) r = ask_gate(userid);
     buf_free(&name);
     return r;
 }
@@ -319,6 +335,7 @@ int txn_lock_users(struct txn *txn, const strarray_t *userids)
     strarray_sort(&names, NULL);
     for (int i = 0; !r && i < strarray_size(&names); i++)
         r = take_lock(txn, strarray_nth(&names, i), NAMELOCK_EXCLUSIVE);
+    for (int i = 0; !r && i < strarray_size(userids); i++) r = ask_gate(strarray_nth(userids, i));
     strarray_fini(&names);
     buf_free(&name);
     return r;

@@ -92,6 +92,12 @@ time_t txn_time(const struct txn *txn);
 int txn_lock_user(struct txn *txn, const char *userid);
 /* All of them in the right order; NULL strings stand for the namespace of no user. */
 int txn_lock_users(struct txn *txn, const strarray_t *userids);
+/*
+ * In a session of a client: asked of each user whose lock a transaction takes, when it has it; not 0: the result, and the transaction is to be
+ * aborted. So nothing changes here of who has gone meanwhile, however long the lock was waited for. NULL: nobody is asked.
+ */
+typedef int txn_gate(const char *userid, void *rock);
+void txn_set_gate(txn_gate *gate, void *rock);
 /* Any other lock by name, the same way. */
 int txn_lock_name(struct txn *txn, const char *lockname, bool exclusive);
 /* Does this transaction hold it exclusively? */

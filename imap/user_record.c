@@ -334,6 +334,17 @@ enum user_refusal user_record_refuses_now(const char *userid, time_t *asked, str
     return user_record_refuses(userid, text);
 }
 
+int user_record_gate(const char *userid, void *rock)
+{
+    struct user_record *rec = NULL;
+
+    (void)rock;
+    bool gone = !user_record_by_name(NULL, userid, &rec) &&
+                (user_state_is_hidden(rec->state) || (rec->state == USER_MOVED && !has_inbox(userid)));
+    user_record_free(&rec);
+    return gone ? IMAP_USER_MOVING : 0;
+}
+
 bool user_record_allows_autocreate(const char *userid)
 {
     struct user_record *rec = NULL;

@@ -53,6 +53,8 @@ enum user_refusal {
 enum user_refusal user_record_refuses(const char *userid, struct buf *text);
 /* The same for who is in already, between his commands: looked up once a second. *asked: when; 0 at first. */
 enum user_refusal user_record_refuses_now(const char *userid, time_t *asked, struct buf *text);
+/* The gate of a session that is no admin's (txn_set_gate): IMAP_USER_MOVING of who is moving, or has moved. */
+int user_record_gate(const char *userid, void *rock);
 /* May he be made by autocreate? Not who is moving in, nor who lives elsewhere. */
 bool user_record_allows_autocreate(const char *userid);
 /*

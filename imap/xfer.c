@@ -22,6 +22,7 @@
 #include "namelock.h"
 #include "partition_select.h"
 #include "sync_reserve.h"
+#include "times.h"
 #include "txn.h"
 #include "user_record.h"
 #include "xmalloc.h"
@@ -29,6 +30,8 @@
 
 /* Seconds that the target may be silent while the owner is locked out here. */
 #define LOCKED_SILENCE 20
+/* Copies while he works on; who is never still is copied a last time when he is locked out. */
+#define MAX_ROUNDS 5
 
 #define REMOVE_HOW (MBOXLIST_DELETE_LOCALONLY | MBOXLIST_DELETE_IMMEDIATE | MBOXLIST_DELETE_FORCE)
 
@@ -38,8 +41,10 @@ struct move {
     const char *owner; /* NULL: nobody's */
     int (*copy)(struct sync_client *sc, const char *name);
     int (*verify)(struct sync_client *sc, const char *name);
+    int (*verify_rest)(struct sync_client *sc, const char *name); /* what only makes sense when nothing changes; NULL: nothing */
     xfer_then *then; /* when both ends are equal, with the owner's namespace locked; NULL: nothing */
     void *rock;
+    struct xfer_cost *cost;
 };
 
 /* Is the other end this very server, under whatever name? It is given a file that nobody else has; if it then
@@ -100,19 +105,44 @@ static void limit_silence(struct sync_client *sc, int seconds)
     prot_settimeout(backend_out(sc->backend), seconds);
 }
 
+/* *equal: as far as can be said of a user who works on. Nothing is told. */
+static int compare(struct sync_client *sc, const struct move *move, bool *equal)
+{
+    strarray_t differences = STRARRAY_INITIALIZER;
+
+    sc->held = &differences;
+    int r = move->verify(sc, move->name);
+    sc->held = NULL;
+    *equal = !r && !strarray_size(&differences);
+    strarray_fini(&differences);
+    return r;
+}
+
+static int copy_and_compare(struct sync_client *sc, const struct move *move)
+{
+    move->cost->copied = true;
+    int r = move->copy(sc, move->name);
+    return r ? r : move->verify(sc, move->name);
+}
+
 /* With the owner's namespace locked: nothing changes from here on. */
 static int finish(struct sync_client *sc, const struct move *move)
 {
     struct namelock *lock = NULL;
     int usual = prot_timeout(backend_in(sc->backend));
+    unsigned before = sc->commands;
+    bool equal = false;
 
     int r = namelock_user(move->owner, NAMELOCK_EXCLUSIVE, 0, &lock);
+    move->cost->began = monotonic_ms();
     namelock_allow_network(true);
     limit_silence(sc, LOCKED_SILENCE);
-    if (!r) r = move->copy(sc, move->name);
     sc->differences = 0;
-    if (!r) r = move->verify(sc, move->name);
+    if (!r) r = compare(sc, move, &equal);
+    if (!r && !equal) r = copy_and_compare(sc, move);
+    if (!r && !sc->differences && move->verify_rest) r = move->verify_rest(sc, move->name);
     if (!r && sc->differences) r = IMAP_SYNC_CHECKSUM;
+    move->cost->commands = sc->commands - before;
     if (!r && move->then) r = move->then(sc, move->name, move->rock);
     namelock_release(&lock);
     namelock_allow_network(false);
@@ -120,15 +150,35 @@ static int finish(struct sync_client *sc, const struct move *move)
     return r;
 }
 
+/* Until there is nothing new. What can't be compared because its owner has just deleted it, say, is compared in the next round. */
+static int catch_up(struct sync_client *sc, const struct move *move)
+{
+    bool equal = false;
+    int r = compare(sc, move, &equal);
+
+    while (!sc->broken && !equal && move->cost->rounds < MAX_ROUNDS) {
+        move->cost->rounds++;
+        r = move->copy(sc, move->name);
+        if (r) return r;
+        r = compare(sc, move, &equal);
+    }
+    return sc->broken ? r : 0;
+}
+
 static int copy_and_finish(struct sync_client *sc, const struct move *move)
 {
     struct namelock *job = NULL;
+    hash_table known;
 
+    *move->cost = (struct xfer_cost){ 0 };
     int r = sync_client_lock(sc, move->owner, &job);
     if (r) return r;
-    r = move->copy(sc, move->name);
-    if (!r) r = move->copy(sc, move->name); /* what has come meanwhile: the last time is short */
+    construct_hash_table(&known, 64);
+    sc->known = &known;
+    r = catch_up(sc, move);
     if (!r) r = finish(sc, move);
+    sc->known = NULL;
+    free_hash_table(&known, free);
     sync_client_unlock(sc, &job);
     if (!r && sync_client_restart(sc)) sc->broken = true;
     return r;
@@ -138,8 +188,11 @@ static int run(struct sync_client *sc, const struct move *move)
 {
     int r = copy_and_finish(sc, move);
 
-    syslog(r ? LOG_ERR : LOG_NOTICE, "XFER of %s to %s: %s", move->name, sc->servername,
-           r ? error_message(r) : "moved");
+    if (r)
+        syslog(LOG_ERR, "XFER of %s to %s: %s", move->name, sc->servername, error_message(r));
+    else
+        syslog(LOG_NOTICE, "XFER of %s to %s: moved; locked for %llu ms, %u commands", move->name, sc->servername,
+               monotonic_ms() - move->cost->began, move->cost->commands);
     return r;
 }
 
@@ -153,12 +206,12 @@ static int remove_user(struct txn *txn, const char *userid, const char *server)
     return r ? r : user_record_set_moved(txn, userid, server);
 }
 
-/* Usage too: nothing changes now. */
-static int verify_user(struct sync_client *sc, const char *userid)
+/* Whether he is disabled, and what both ends have counted. */
+static int verify_rest_of_user(struct sync_client *sc, const char *userid)
 {
-    int r = sync_verify_user(sc, userid);
+    int r = sync_do_userstate(sc, userid);
 
-    return r || sc->differences ? r : sync_verify_usage(sc, userid);
+    return r ? r : sync_verify_usage(sc, userid);
 }
 
 int xfer_remove_user(const char *userid, const char *server)
@@ -172,16 +225,17 @@ static int then_remove_user(struct sync_client *sc, const char *userid, void *ro
     return xfer_remove_user(userid, sc->servername);
 }
 
-int xfer_copy_user(struct sync_client *sc, const char *userid, xfer_then *then, void *rock)
+int xfer_copy_user(struct sync_client *sc, const char *userid, xfer_then *then, void *rock, struct xfer_cost *cost)
 {
-    const struct move move = { userid, userid, sync_do_user, verify_user, then, rock };
+    const struct move move = { userid, userid, sync_do_user, sync_verify_user, verify_rest_of_user, then, rock, cost };
 
     return copy_and_finish(sc, &move);
 }
 
 int xfer_user(struct sync_client *sc, const char *userid)
 {
-    const struct move move = { userid, userid, sync_do_user, verify_user, then_remove_user, NULL };
+    struct xfer_cost cost;
+    const struct move move = { userid, userid, sync_do_user, sync_verify_user, verify_rest_of_user, then_remove_user, NULL, &cost };
     mbentry_t *inbox = NULL;
     char *name = mboxname_user_mbox(userid, NULL);
 
@@ -228,7 +282,8 @@ static int then_remove_mailbox(struct sync_client *sc, const char *name, void *r
 
 int xfer_mailbox(struct sync_client *sc, const char *name)
 {
-    const struct move move = { name, NULL, copy_mailbox, verify_mailbox, then_remove_mailbox, NULL };
+    struct xfer_cost cost;
+    const struct move move = { name, NULL, copy_mailbox, verify_mailbox, NULL, then_remove_mailbox, NULL, &cost };
 
     return run(sc, &move);
 }

@@ -3,114 +3,20 @@
 
 import glob
 import os
-import random
 import signal
-import subprocess
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from cyltest.clients import Rejected
-from cyltest.pair import Pair
-from cyltest.syncdata import fill_user, login, message, user_state
-
-CONF = {"conversations": True, "unixhierarchysep": False, "altnamespace": False, "virtdomains": "off",
-        "expunge_mode": "delayed", "delete_mode": "delayed", "quota_db": "twoskip"}
-# The directory of these tests: a file that says where a user lives. What runs before and after its change is in MOVE_BEFORE, MOVE_AFTER.
-SWITCH = """#!/bin/sh
-eval "$MOVE_BEFORE"
-[ "$1 $2 $3" = "$MOVE_USER $MOVE_FROM $MOVE_TO" ] || exit 9
-echo "$3" >"$MOVE_DIRECTORY/$1"
-eval "$MOVE_AFTER"
-"""
-
-
-class Servers:
-    """one and two, and a directory that says who lives where."""
-
-    def __init__(self, one, two):
-        self.one, self.two = one, two
-        self.mover = None
-        self.directory = one.path("directory")
-        one.account.mkdir(self.directory)
-        self.switch = one.path("switch")
-        with open(self.switch, "w", encoding="ascii") as f:
-            f.write(SWITCH)
-        os.chmod(self.switch, 0o755)
-        for server in (one, two):
-            server.allow_log("SYNC|IOERROR|zero length|move of")
-
-    def move(self, *args, env=None, wanted=0):
-        """move_user on the source; stdout and stderr together."""
-        argv = [self.one.program("move_user"), "-C", self.one.imapd_conf, *map(str, args)]
-        done = subprocess.run(argv, env={**self.one.env, "MOVE_DIRECTORY": self.directory, "CYLINDER_MOVE_SETTLE": "0", **(env or {})}, cwd=self.one.path("tmp"),
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                              timeout=120, check=False, **self.one.account.popen_args())
-        # where the hooks end a process they say what a shell says of SIGKILL
-        status = -signal.SIGKILL if done.returncode == 128 + signal.SIGKILL else done.returncode
-        assert status == wanted, (argv, done.returncode, done.stdout)
-        return done.stdout
-
-    def move_killed(self, *args):
-        """As move(), whatever becomes of it; mover: its process."""
-        argv = [self.one.program("move_user"), "-C", self.one.imapd_conf, *args]
-        env = {**self.one.env, "MOVE_DIRECTORY": self.directory, "CYLINDER_MOVE_SETTLE": "0"}
-        with subprocess.Popen(argv, env=env, cwd=self.one.path("tmp"), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                              **self.one.account.popen_args()) as process:
-            self.mover = process
-            process.wait(timeout=600)
-            self.mover = None
-
-    def begin(self, user, *args, **kwargs):
-        return self.move("-S", "127.0.0.1", "--switch", self.switch, *args, user, **kwargs)
-
-    def lives(self, user):
-        """What the directory says; None: nobody has ever said anything."""
-        path = os.path.join(self.directory, user)
-        if not os.path.exists(path):
-            return None
-        with open(path, encoding="ascii") as f:
-            return f.read().strip()
-
-    def fill(self, user):
-        fill_user(self.one, user)
-        self.two.add_user(user)
-        return user_state(self.one, user)
-
-    def state(self, user):
-        """As cyr_user has it, or None."""
-        listed = self.one.run("cyr_user", "list", "--all", user).stdout.split("\t")
-        return listed[1] if len(listed) > 1 else None
-
-    def left(self):
-        moves = self.one.path("conf", "moves")
-        return sorted(os.listdir(moves)) if os.path.isdir(moves) else []
-
-    def is_only_on(self, server, user, before):
-        """With all that he had, unchanged, and nothing of him on the other."""
-        assert user_state(server, user) == before
-        other = self.two if server is self.one else self.one
-        assert user_state(other, user) == {"MAILBOX": {}, "QUOTA": {}, "SEEN": {}, "LSUB": []}, user
-
-    def is_back(self, user, before):
-        self.is_only_on(self.one, user, before)
-        assert self.state(user) == "active" and user not in self.left()
-        assert self.lives(user) in (None, self.one.conf["servername"])
-
-    def has_moved(self, user, before):
-        self.is_only_on(self.two, user, before)
-        assert self.state(user) == "moved" and user not in self.left()
-        assert self.lives(user) == "127.0.0.1"
-
+from cyltest.moves import two_servers
+from cyltest.syncdata import login, message, user_state
 
 @pytest.fixture(scope="module", name="servers")
 def _servers(module_factory):
-    pair = Pair(module_factory("one"), module_factory("two"))
-    for server in (pair.primary, pair.replica):
-        server.conf.update(CONF)
-    pair.start()
-    return Servers(pair.primary, pair.replica)
+    return two_servers(module_factory)
 
 
 class Client(threading.Thread):
@@ -152,7 +58,7 @@ def test_under_load_with_grace(servers):
     before = servers.fill("anna")
     client = Client(one, "anna")
     client.start()
-    said = servers.begin("anna", env={"CYLINDER_MOVE_SETTLE": ""})  # as long as it is for everybody
+    said = servers.begin("anna",)
     client.join()
     assert client.done and len(client.refusals) == 1, client.refusals
     assert "what is here stays until" in said and servers.lives("anna") == "127.0.0.1"
@@ -187,6 +93,37 @@ def test_under_load_with_grace(servers):
     assert not glob.glob(one.path(f"spool/**/{ident}/*"), recursive=True)
     assert not glob.glob(one.path(f"conf/user/**/{ident}/*"), recursive=True)
     assert servers.move("--list") == ""
+
+
+def test_who_was_let_in_before_writes_nothing_after(servers):
+    """A command and a delivery that have begun before he is frozen are refused after it, and nobody else's mail with them."""
+    one = servers.one
+    servers.fill("greta")
+    one.create_user("gunda")
+    before = user_state(one, "greta")
+    flag = one.path("greta")
+    wait = f": >{flag}.there; while [ ! -e {flag}.on ]; do sleep 0.05; done"
+    late = message(60)
+    with one.imap("greta") as imap, one.lmtp() as lmtp, ThreadPoolExecutor(1) as pool:
+        imap.sendline(f"X APPEND INBOX {{{len(late)}}}")
+        assert imap.readline().startswith(b"+")
+        for line, code in (("MAIL FROM:<a@example.com>", 250), ("RCPT TO:<greta>", 250), ("RCPT TO:<gunda>", 250), ("DATA", 354)):
+            assert lmtp.cmd(line)[0] == code
+        moving = pool.submit(servers.begin, "greta", "--grace", "0", env={"MOVE_BEFORE": wait})
+        while not os.path.exists(f"{flag}.there") and not moving.done():
+            time.sleep(0.02)
+        try:
+            imap.send(late + b"\r\n")
+            answer = imap.readline()
+            lmtp.send(late + b".\r\n")
+            replies = [lmtp.reply() for _ in range(2)]
+        finally:
+            with open(f"{flag}.on", "w", encoding="ascii"):
+                pass
+        moving.result()
+    assert answer.startswith(b"X NO [UNAVAILABLE] This account is moving"), answer
+    assert [code for code, _ in replies] == [451, 250], replies
+    servers.has_moved("greta", before)
 
 
 def test_whole_in_one_run(servers):
@@ -390,56 +327,6 @@ def test_killed_while_copying(servers):
     before = user_state(servers.one, "ida")
     servers.move("--abort", "ida")
     servers.is_back("ida", before)
-
-
-class Killer(threading.Thread):
-    """Every now and then a process of either server dies, or move_user itself."""
-
-    def __init__(self, servers, every, seed):
-        super().__init__(daemon=True)
-        self.servers, self.every, self.rng = servers, every, random.Random(seed)
-        self.over, self.killed = threading.Event(), []
-
-    def run(self):
-        while not self.over.wait(self.rng.uniform(0.5, 1.5) * self.every):
-            mover, server = self.servers.mover, self.rng.choice((self.servers.one, self.servers.two))
-            program = self.rng.choice(("move_user", "move_user", "sync_server", "imapd"))
-            if program == "move_user" and mover:
-                mover.kill()
-            elif program == "move_user" or not server.kill_children(program):
-                continue
-            self.killed.append(program)
-
-
-def files_of(server, uniqueids):
-    return [path for top in ("spool", "conf/user") for path in glob.glob(server.path(top, "uuid", "*", "*", "*"))
-            if os.path.basename(path) in uniqueids and any(os.scandir(path))]
-
-
-def test_many_users_and_kills(servers):
-    """A process dies every half second (CYL_MOVE_KILL), and in the end all (CYL_MOVE_USERS) are whole on the target, and on it alone."""
-    users = [f"many{n:04d}" for n in range(int(os.environ.get("CYL_MOVE_USERS", "6")))]
-    before = {user: servers.fill(user) for user in users}
-    ids = {os.path.basename(servers.one.run("mbpath", name).stdout.strip()) for user in users for name in before[user]["MAILBOX"]}
-    assert len(files_of(servers.one, ids)) >= len(ids)
-    killer = Killer(servers, float(os.environ.get("CYL_MOVE_KILL", "0.5")), 7)
-    killer.start()
-    for _ in range(20 + len(users)):
-        begun = [user for user in users if user in servers.left()]
-        fresh = [user for user in users if servers.state(user) == "active" and user not in begun]
-        if not begun and not fresh:
-            break
-        if begun:
-            servers.move_killed("--now", "--resume", *begun)
-        else:
-            servers.move_killed("-S", "127.0.0.1", "--switch", servers.switch, "--grace", "0", *fresh)
-    killer.over.set()
-    killer.join()
-    for user in users:
-        servers.has_moved(user, before[user])
-    servers.one.run("ctl_cyrusdb", "-c")
-    assert not files_of(servers.one, ids) and len(files_of(servers.two, ids)) >= len(ids)
-    print(f"{len(users)} users, {len(killer.killed)} processes killed: {killer.killed}")
 
 
 def test_no_room_on_the_target(servers):

@@ -3,6 +3,7 @@
 
 import glob
 import os
+import re
 
 import pytest
 
@@ -107,6 +108,8 @@ def test_there_and_back_again(factory, debian_factory):
         answer = xfer(source, target)
         assert (answer.status, answer.untagged) == ("OK", [b"* OK USER alice"]), answer
         moved(source, target, before)
+        # compared before: with the user locked three commands are all that is needed
+        assert re.search(r"XFER of alice to \S+: moved; locked for \d+ ms, 3 commands", source.log_text())
         assert user_files(source, "conversations") == []
         source.run("ctl_cyrusdb", "-c")  # files go with the next checkpoint
         assert not glob.glob(source.path("spool/uuid/**/[0-9]*."), recursive=True)
