@@ -158,7 +158,10 @@ static int run_messages(const struct options *o, time_t now)
          n.expunged, n.messages, n.mailboxes);
     if (n.left)
         tell(o, true, "This server is a replica: messages of %zu mailboxes expire on the primary; with --policy-on-replica here, too", n.left);
+    if (n.kept) tell(o, true, "Kept %zu expunged messages that a replica has not acknowledged", n.kept);
+    n.kept = 0;
     int r2 = expire_tombstones(&o->scope, now - TOMBSTONE_LIFE, &n);
+    if (n.kept) tell(o, true, "Kept %zu tombstones that a replica has not acknowledged", n.kept);
     int r3 = expire_subscriptions(&o->scope, now - unsubscribed_life(o), &n);
     size_t users = 0;
     int r4 = o->scope.prefix ? 0 : user_expire(now - unsubscribed_life(o), o->scope.userid, &users);
@@ -197,6 +200,7 @@ static int run_deleted(const struct options *o, time_t now)
     tell(o, false, "Removing deleted mailboxes older than %.2f days", o->delete_after / 86400);
     int r = expire_deleted(&o->scope, !o->no_annotations, now - (time_t)o->delete_after, &n);
     tell(o, true, "Removed %zu deleted mailboxes", n.mailboxes);
+    if (n.kept) tell(o, true, "Kept %zu deleted mailboxes that a replica has not acknowledged", n.kept);
     return r;
 }
 

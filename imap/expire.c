@@ -159,6 +159,7 @@ struct messages {
     enum expire_policy policy;
     time_t expunged_before, age_before;
     struct expire_counts *counts;
+    struct expire_replicas replicas;
     struct index_record *todo; /* records of the present mailbox to be changed */
     size_t ntodo;
     bool repack;
@@ -212,8 +213,8 @@ static int look_at(struct mailbox *mailbox, const struct index_record *rec, void
     bool gone = expunged && !(rec->internal_flags & FLAG_INTERNAL_UNLINKED) && m->expunged_before &&
                 rec->last_updated <= m->expunged_before;
 
-    (void)mailbox;
     m->counts->messages++;
+    if (gone && expire_must_wait(&m->replicas, mailbox_name(mailbox), rec->modseq, rec->last_updated, m->expunged_before)) return 0;
     if (!aged && !gone) return 0;
     m->todo = xgrow(m->todo, m->ntodo, sizeof(*m->todo));
     m->todo[m->ntodo++] = *rec;
@@ -228,6 +229,7 @@ static int change(struct messages *m, struct mailbox *mailbox, struct index_reco
         int r = mailbox_expunge_record(mailbox, rec, 0);
         if (r || !m->expunged_before || rec->last_updated > m->expunged_before) return r;
         if (rec->internal_flags & FLAG_INTERNAL_UNLINKED) return 0;
+        if (expire_must_wait(&m->replicas, mailbox_name(mailbox), rec->modseq, rec->last_updated, m->expunged_before)) return 0;
     }
     m->counts->expunged++;
     m->repack = true;
@@ -250,6 +252,7 @@ static int expire_mailbox(struct txn *txn, const char *name, void *rock)
     say(m->scope, "cleaning up expunged messages in", name);
     r = mailbox_foreach(mailbox, 0, 0, 0, look_at, m);
     for (size_t i = 0; !r && i < m->ntodo; i++) r = change(m, mailbox, &m->todo[i]);
+    expire_replicas_say(&m->replicas, name, "messages");
     if (!r && (m->repack || mailbox_needs_purge(mailbox))) r = mailbox_repack(mailbox);
     return r;
 }
@@ -264,7 +267,10 @@ int expire_messages(const struct expire_scope *scope, enum expire_policy policy,
                           .counts = counts };
     int r = mboxlist_allmbox(NULL, collect_one, &collect, MBOXTREE_DELETED);
 
+    expire_replicas_init(&m.replicas);
     if (!r) r = for_each(scope, &collect.names, expire_mailbox, &m, counts);
+    counts->kept += m.replicas.kept;
+    expire_replicas_fini(&m.replicas);
     strarray_fini(&collect.names);
     free(m.todo);
     return r;
@@ -350,14 +356,23 @@ int expire_user_flags(const struct expire_scope *scope, struct expire_counts *co
 
 struct deleted {
     const struct expire_scope *scope;
+    struct expire_replicas replicas;
     bool use_annotations;
     time_t before;
     struct expire_counts *counts;
 };
 
+static bool waits(struct expire_replicas *er, const mbentry_t *entry, time_t when, time_t before, const char *what)
+{
+    bool must = expire_must_wait(er, entry->name, entry->foldermodseq, when, before);
+
+    expire_replicas_say(er, entry->name, what);
+    return must;
+}
+
 static bool is_old_deleted(const mbentry_t *entry, const mbname_t *mbname, void *rock)
 {
-    const struct deleted *d = rock;
+    struct deleted *d = rock;
     time_t when = mbname_isdeleted(mbname), before = d->before;
     struct buf value = BUF_INITIALIZER;
     double seconds;
@@ -367,7 +382,7 @@ static bool is_old_deleted(const mbentry_t *entry, const mbname_t *mbname, void 
         buf_len(&value) && expire_parse_duration(buf_cstring(&value), &seconds))
         before = seconds > 0 ? time(NULL) - (time_t)seconds : 0;
     buf_free(&value);
-    return when < before;
+    return when < before && !waits(&d->replicas, entry, when, before, "deleted");
 }
 
 static int remove_deleted(struct txn *txn, const char *name, void *rock)
@@ -384,23 +399,32 @@ static int remove_deleted(struct txn *txn, const char *name, void *rock)
 int expire_deleted(const struct expire_scope *scope, bool use_annotations, time_t before,
                    struct expire_counts *counts)
 {
-    struct deleted d = { scope, use_annotations, before, counts };
+    struct deleted d = { .scope = scope, .use_annotations = use_annotations, .before = before, .counts = counts };
     struct collect collect = { .scope = scope, .want = is_old_deleted, .rock = &d };
+    expire_replicas_init(&d.replicas);
     int r = mboxlist_allmbox(NULL, collect_one, &collect, MBOXTREE_DELETED);
 
     if (!r) r = for_each(scope, &collect.names, remove_deleted, &d, counts);
+    counts->kept += d.replicas.kept;
+    expire_replicas_fini(&d.replicas);
     strarray_fini(&collect.names);
     return r;
 }
 
 /* ---- tombstones ---- */
 
+struct tombstones {
+    struct expire_replicas replicas;
+    time_t before;
+};
+
 static bool is_old_tombstone(const mbentry_t *entry, const mbname_t *mbname, void *rock)
 {
-    const time_t *before = rock;
+    struct tombstones *t = rock;
 
     (void)mbname;
-    return (entry->mbtype & MBTYPE_DELETED) && entry->mtime && entry->mtime < *before;
+    return (entry->mbtype & MBTYPE_DELETED) && entry->mtime && entry->mtime < t->before &&
+           !waits(&t->replicas, entry, entry->mtime, t->before, "tombstone");
 }
 
 static int remove_tombstone(struct txn *txn, const char *name, void *rock)
@@ -421,7 +445,19 @@ struct former {
     const struct expire_scope *scope;
     struct expire_counts *counts;
     const char *uniqueid;
+    struct tombstones *tombstones;
 };
+
+static bool former_waits(struct tombstones *t, const char *name, const char *uniqueid)
+{
+    enum mboxlist_fate fate;
+    mbentry_t *entry = NULL;
+    bool must = strarray_size(&t->replicas.channels) && !mboxlist_lookup_fate(uniqueid, name, 0, &fate, &entry) && fate == MBOXLIST_DELETED &&
+                waits(&t->replicas, entry, entry->mtime, t->before, "tombstone");
+
+    mbentry_free(&entry);
+    return must;
+}
 
 static int forget_identity(struct txn *txn, const char *name, void *rock)
 {
@@ -442,7 +478,7 @@ static int expire_former(const char *name, const char *uniqueid, void *rock)
     int r = 0;
 
     f->uniqueid = uniqueid;
-    if (mbname && in_scope(f->scope, entry, mbname) && !should_stop(f->scope))
+    if (mbname && in_scope(f->scope, entry, mbname) && !should_stop(f->scope) && !former_waits(f->tombstones, name, uniqueid))
         r = in_transaction(name, forget_identity, f);
     mbname_free(&mbname);
     mbentry_free(&entry);
@@ -451,14 +487,18 @@ static int expire_former(const char *name, const char *uniqueid, void *rock)
 
 int expire_tombstones(const struct expire_scope *scope, time_t before, struct expire_counts *counts)
 {
-    struct collect collect = { .scope = scope, .want = is_old_tombstone, .rock = &before };
+    struct tombstones t = { .before = before };
+    struct collect collect = { .scope = scope, .want = is_old_tombstone, .rock = &t };
+    expire_replicas_init(&t.replicas);
     int r = mboxlist_allmbox(NULL, collect_one, &collect, MBOXTREE_TOMBSTONES | MBOXTREE_DELETED);
 
-    struct former former = { scope, counts, NULL };
+    struct former former = { scope, counts, NULL, &t };
 
     if (!r) r = for_each(scope, &collect.names, remove_tombstone, counts, counts);
     strarray_fini(&collect.names);
     int fr = mboxlist_former_foreach(before, expire_former, &former);
+    counts->kept += t.replicas.kept;
+    expire_replicas_fini(&t.replicas);
     return r ? r : fr;
 }
 

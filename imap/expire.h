@@ -26,6 +26,7 @@ struct expire_counts {
     size_t expunged;            /* expunged ones whose files and records went */
     size_t failed;              /* mailboxes */
     size_t left;                /* mailboxes whose messages did not expire, since this is the replica */
+    size_t kept;                /* what would go, but a replica has not acknowledged it (expire_replica_wait) */
 };
 
 enum expire_policy {

@@ -26,6 +26,7 @@
 #include "reconstruct.h"
 #include "saslclient.h"
 #include "signals.h"
+#include "sync_acked.h"
 #include "sync_client.h"
 #include "tool_select.h"
 #include "txn.h"
@@ -78,6 +79,8 @@ struct options {
     int version; /* 0: the newest; VERSION_NONE: not asked for */
     struct reconstruct rc;
     bool replica; /* message files come from there */
+    bool named;   /* and it was said which one: else it is the one that is furthest with the owner */
+    char *channel;
     bool verify, status_only;
     struct verified_pass pass;
     int64_t since; /* seconds; 0: everything */
@@ -157,9 +160,13 @@ static void parse(int argc, char **argv, struct options *o)
         case OPT_FROM_REPLICA:
             o->replica = true;
             o->sc.channel = optarg;
+            o->named |= optarg != NULL;
             o->rc.flags |= RECONSTRUCT_KEEP_LOST;
             break;
-        case OPT_SERVER: o->sc.servername = optarg; break;
+        case OPT_SERVER:
+            o->sc.servername = optarg;
+            o->named = true;
+            break;
         case OPT_VERIFY: o->verify = true; break;
         case OPT_SINCE:
             if (config_parseduration(optarg, 'd', &o->since) || o->since < 0) usage(NULL);
@@ -205,10 +212,38 @@ static void convert(struct options *o, const char *name, extname_t ext)
     o->rc.failed++;
 }
 
+/* The connection stays as long as the owners that follow have the same one. */
+static void choose_replica(struct options *o, const char *name)
+{
+    char *userid = o->named ? NULL : mboxname_to_userid(name);
+    struct sync_acked row;
+    char *best = userid ? sync_acked_best(userid, &row) : NULL;
+
+    free(userid);
+    if (!best || !strcmp(best, o->sc.channel ? o->sc.channel : "")) {
+        free(best);
+        return;
+    }
+    struct sync_client other = { .channel = best };
+    if (sync_client_find_server(&other)) {
+        sync_client_disconnect(&o->sc);
+        o->sc.channel = best;
+        o->sc.servername = other.servername;
+        o->sc.transport = other.transport;
+        syslog(LOG_NOTICE, "the replica of channel <%s> is asked, it is the furthest with %s", best, name);
+        free(o->channel);
+        o->channel = best;
+    }
+    else {
+        free(best);
+    }
+}
+
 /* A mailbox that can't be opened is repaired first, its files come then. */
 static int with_replica(struct options *o, const char *name)
 {
     unsigned left = o->rc.left;
+    choose_replica(o, name);
     int r = sync_refill_mailbox(&o->sc, &o->rc, name);
     bool later = r == IMAP_MAILBOX_BADFORMAT || r == IMAP_MAILBOX_CHECKSUM;
 
@@ -398,16 +433,32 @@ static bool is_to_end(void)
     return signals_shutdown() != 0;
 }
 
-static void begin_replica(struct sync_client *sc)
+/* Where none is named, and the channel without name has no server: any that a client follows. */
+static bool find_server(struct options *o)
 {
-    sc->reads_only = true;
-    if (!sync_client_find_server(sc)) fatal("sync_host not defined", EX_CONFIG);
+    strarray_t channels = STRARRAY_INITIALIZER;
+    bool found = sync_client_find_server(&o->sc);
+
+    if (!found && !o->named) sync_acked_channels(&channels);
+    for (int i = 0; !found && i < strarray_size(&channels); i++) {
+        free(o->channel);
+        o->sc.channel = o->channel = xstrdup(strarray_nth(&channels, i));
+        found = sync_client_find_server(&o->sc);
+    }
+    strarray_fini(&channels);
+    return found;
+}
+
+static void begin_replica(struct options *o)
+{
+    o->sc.reads_only = true;
+    if (!find_server(o)) fatal("sync_host not defined", EX_CONFIG);
     if (saslclient_init()) fatal("could not init sasl", EX_SOFTWARE);
 }
 
 static int work(struct options *o, int n, char **args)
 {
-    if (o->replica) begin_replica(&o->sc);
+    if (o->replica) begin_replica(o);
     if (o->verify) setpriority(PRIO_PROCESS, 0, 19);
     o->rc.stop = is_to_end;
     reconstruct_databases_begin(&o->dbs, &o->rc, o->since);
@@ -420,6 +471,7 @@ static int work(struct options *o, int n, char **args)
     reconstruct_databases_end(&o->dbs);
     if (o->replica) {
         sync_client_fini(&o->sc);
+        xzfree(o->channel);
         saslclient_done();
     }
     return status(o);

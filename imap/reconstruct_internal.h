@@ -12,6 +12,7 @@
 #include "mailbox.h"
 #include "mailbox_salvage.h"
 #include "reconstruct.h"
+#include "sync_acked.h"
 
 /* A message file as the directory has it. The record comes first: sync_walk orders by its uid. */
 struct message_file {
@@ -40,6 +41,9 @@ struct repair {
         *again; /* files that become messages: with their UID, with a new one */
     size_t nadd, nagain;
     unsigned live, lost; /* messages, and those whose files are not there */
+    char *channel;       /* whose replica is furthest with the owner, and how far; NULL: none is known */
+    struct sync_acked acked;
+    bool asked;          /* for that */
     bool changed;        /* there is something to commit */
     bool recount;        /* conversations have to be counted anew */
 };

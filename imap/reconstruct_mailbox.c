@@ -357,6 +357,7 @@ static int attempt(struct reconstruct *rc, const char *name, struct moment *mome
     }
     free(owner);
     reconstruct_free_files(&rp.files);
+    free(rp.channel);
     free(rp.add);
     free(rp.again);
     txn_abort(&txn);

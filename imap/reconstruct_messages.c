@@ -54,6 +54,26 @@ int reconstruct_wipe(struct repair *rp)
 
 /* ---- one side only ---- */
 
+/* NULL: no replica is known to have what was changed then. */
+static const char *replica_with(struct repair *rp, modseq_t modseq)
+{
+    if (!rp->asked && mailbox_userid(rp->mailbox)) rp->channel = sync_acked_best(mailbox_userid(rp->mailbox), &rp->acked);
+    rp->asked = true;
+    return rp->channel && modseq <= rp->acked.modseq ? rp->channel : NULL;
+}
+
+/* What is expunged here is expunged there, too. */
+static bool is_on_a_replica(struct repair *rp, const struct index_record *rec)
+{
+    if ((rp->rc->flags & RECONSTRUCT_ACCEPT_LOSS) || (rec->internal_flags & FLAG_INTERNAL_EXPUNGED)) return false;
+    const char *channel = replica_with(rp, rec->modseq);
+    if (!channel) return false;
+    reconstruct_say(rp->rc, "%s uid %" PRIu32 " not found, a replica has it, left alone (--from-replica%s%s fetches it, --accept-loss expunges it)",
+                    mailbox_name(rp->mailbox), rec->uid, *channel ? "=" : "", channel);
+    rp->rc->left++;
+    return true;
+}
+
 /* The record ends; a live message is gone for its clients with that. */
 static int file_is_gone(struct repair *rp, const struct index_record *found)
 {
@@ -65,6 +85,7 @@ static int file_is_gone(struct repair *rp, const struct index_record *found)
         rp->rc->left++; /* who looks for the file has told */
         return 0;
     }
+    if (is_on_a_replica(rp, &rec)) return 0;
     reconstruct_say(rp->rc, "%s uid %" PRIu32 " not found", mailbox_name(rp->mailbox), rec.uid);
     rec.internal_flags |= FLAG_INTERNAL_EXPUNGED | FLAG_INTERNAL_UNLINKED;
     int r = mailbox_rewrite_record(rp->mailbox, &rec, was_expunged ? MAILBOX_SILENT : 0);

@@ -362,3 +362,21 @@ void sync_acked_channels(strarray_t *channels)
     strarray_fini(&all);
     buf_free(&name);
 }
+
+char *sync_acked_best(const char *userid, struct sync_acked *row)
+{
+    strarray_t channels = STRARRAY_INITIALIZER;
+    struct sync_acked one;
+    char *best = NULL;
+
+    *row = (struct sync_acked){ 0 };
+    sync_acked_channels(&channels);
+    for (int i = 0; i < strarray_size(&channels); i++) {
+        if (!sync_acked_read(strarray_nth(&channels, i), userid, &one) || one.modseq <= row->modseq) continue;
+        free(best);
+        best = xstrdup(strarray_nth(&channels, i));
+        *row = one;
+    }
+    strarray_fini(&channels);
+    return best;
+}

@@ -60,6 +60,8 @@ int sync_acked_forget(const char *channel);
 /* ---- replicas ---- */
 /* Channels of which there is a client that follows, or was: those with a reader in the journal. Sorted. */
 void sync_acked_channels(strarray_t *channels);
+/* The one that is furthest with that user, and his row there; the caller frees it. NULL: no row can be believed. */
+char *sync_acked_best(const char *userid, struct sync_acked *row);
 /* Channels that imapd.conf names, or that there is anything of; sorted. */
 void sync_all_channels(strarray_t *channels);
 
