@@ -52,6 +52,7 @@ system imap/global.o stdin, stdout, stderr of a daemon; the owner of its lock
 system imap/metadata_entries.o reads annotation_definitions
 system imap/proc.o the proc file of a process, gone with it
 system imap/sync_wait.o maps what the replica has acknowledged: all processes see it at once
+system imap/failover.o reads the list of users
 system imap/sync_client.o reads the list of users; stdin, stdout, stderr of a daemon
 system master/master.o stdin, stdout, stderr of the daemon
 system master/master_pidfile.o the pid file

@@ -13,9 +13,11 @@
 
 #include "diskio.h"
 #include "imap_err.h"
+#include "libconfig.h"
 #include "mboxlist.h"
 #include "ops_testutil.h"
 #include "race_testutil.h"
+#include "user_home.h"
 #include "user_ops.h"
 #include "util.h"
 #include "xmalloc.h"
@@ -76,6 +78,15 @@ START_TEST(values)
     user_record_set_text(&rec->server, "backend2.example.org");
     assert_value(rec, "%(V 1 U anna S moved T backend2.example.org)");
     user_record_free(&rec);
+    rec = user_record_new("id", "anna", USER_ACTIVE);
+    user_record_set_home(rec, "a.example.org", 12, 300);
+    assert_value(rec, "%(V 1 U anna S active A a.example.org E 12 W 300)");
+    struct user_record *same = user_record_dup(rec);
+    assert_value(same, "%(V 1 U anna S active A a.example.org E 12 W 300)");
+    user_record_free(&same);
+    user_record_set_home(rec, NULL, 12, 300);
+    assert_value(rec, "%(V 1 U anna S active)");
+    user_record_free(&rec);
     rec = full_record();
     assert_value(rec, FULL);
     struct user_record *copy = user_record_dup(rec);
@@ -106,6 +117,12 @@ START_TEST(rubbish_is_refused)
         "%(V 1 U anna S active L (\"user/x\"))",
         "%(V 1 U anna S active L (%(A B)))",
         "%(V 1 U {5+}\r\nan\nna S active)",
+        "%(V 1 U anna S active A b)",
+        "%(V 1 U anna S active E 5)",
+        "%(V 1 U anna S active A b E 0)",
+        "%(V 1 U anna S active A b E -1)",
+        "%(V 1 U anna S active A \"\" E 1)",
+        "%(V 1 U anna S active A b E 1 W x)",
     };
     struct user_record *rec;
 
@@ -282,6 +299,128 @@ START_TEST(place_gets_another_id)
 }
 END_TEST
 
+/* ---- homes ---- */
+
+static int say_home(const char *userid, const char *id, const char *server, uint64_t epoch)
+{
+    struct user_home home = { .epoch = epoch, .since = 5 };
+    struct txn *txn = ot_begin();
+    int r = txn_lock_user(txn, userid);
+
+    snprintf(home.server, sizeof(home.server), "%s", server);
+    if (!r) r = user_home_take(txn, userid, id, &home);
+    return ot_end(txn, r);
+}
+
+static void assert_home(const char *userid, const char *server, uint64_t epoch)
+{
+    struct user_home home;
+
+    ck_assert_int_eq(user_home_get(userid, NULL, &home), server ? 0 : IMAP_NOTFOUND);
+    ck_assert_str_eq(home.server, server ? server : "");
+    ck_assert_uint_eq(home.epoch, epoch);
+    ck_assert_int_eq(user_home_is_elsewhere(userid, NULL), server && strcmp(server, config_servername) != 0);
+}
+
+START_TEST(home_of_the_higher_epoch_counts)
+{
+    const char *me = config_servername;
+
+    ck_assert_int_eq(say_home("alice", NULL, "x", 1), IMAP_INVALID_USER);
+    ot_must_create("user.alice");
+    ot_must_create("user.alice.Work");
+    assert_home("alice", NULL, 0);
+    ck_assert_int_eq(say_home("alice", NULL, me, 2), 0);
+    assert_home("alice", me, 2);
+    ck_assert_int_eq(say_home("alice", NULL, me, 2), 0);
+    ck_assert_int_eq(say_home("alice", NULL, "x", 1), IMAP_USER_ATHOME);
+    ck_assert_int_eq(say_home("alice", NULL, "x", 3), 0);
+    ck_assert_int_eq(say_home("alice", NULL, "w", 3), IMAP_SYNC_CHANGED);
+    ck_assert_int_eq(say_home("alice", NULL, "y", 3), 0);
+    assert_home("alice", "y", 3);
+    /* it goes with him, is kept in his tombstone, and comes back */
+    ck_assert_int_eq(rename_user("alice", "bob"), 0);
+    assert_home("bob", "y", 3);
+    assert_home("alice", NULL, 0);
+    ck_assert_int_eq(change(delete_in, "bob"), 0);
+    assert_home("bob", NULL, 0);
+    ck_assert_int_eq(change(undelete_in, "bob"), 0);
+    assert_home("bob", "y", 3);
+    assert_in_line();
+}
+END_TEST
+
+/* Replication brings his INBOX; until then, and from then on, he is known. */
+START_TEST(home_of_who_is_not_here_yet)
+{
+    struct mboxlist_createargs args = { .name = "user.alice", .uniqueid = "9m9u8jpstluyqdvyr34olxgq", .from_sync = true,
+                                        .uidvalidity = 1795310028, .highestmodseq = 6, .createdmodseq = 1,
+                                        .acl = "alice\tlrswipkxtecdan\t" };
+    static const char *const ids[] = { "9m9u8jpstluyqdvyr34olxgq", "8m9u8jpstluyqdvyr34olxgq" }; /* as it was told, and another */
+
+    for (size_t i = 0; i < array_size(ids); i++) {
+        ck_assert_int_eq(say_home("alice", ids[i], "x", 1), 0);
+        assert_home("alice", "x", 1);
+        ck_assert_int_eq(state_of("alice"), -1);
+        ck_assert_int_eq(ot_create_args(&args), 0);
+        assert_home("alice", "x", 1);
+        assert_in_line();
+        ck_assert_int_eq(change(delete_in, "alice"), 0);
+        args.uniqueid = "7m9u8jpstluyqdvyr34olxgq";
+    }
+    /* one that is expected again, and does not come */
+    ck_assert_int_eq(say_home("alice", ids[0], "x", 7), 0);
+    unsigned count;
+    ck_assert_int_eq(user_derive(&count), 0);
+    assert_in_line();
+    assert_home("alice", NULL, 0);
+}
+END_TEST
+
+static int lock_and_commit(const char *userid)
+{
+    struct txn *txn = ot_begin();
+    int r = txn_lock_user(txn, userid);
+
+    if (r) ck_assert(!txn_holds_user(txn, userid));
+    return ot_end(txn, r);
+}
+
+START_TEST(guard)
+{
+    strarray_t both = STRARRAY_INITIALIZER;
+    struct txn *txn;
+
+    ot_must_create("user.alice");
+    ot_must_create("user.bob");
+    ck_assert_int_eq(say_home("alice", NULL, config_servername, 1), 0);
+    ck_assert_int_eq(say_home("bob", NULL, "x", 1), 0);
+    strarray_append(&both, "bob");
+    strarray_append(&both, "alice");
+    strarray_set(&both, 2, NULL);
+    for (int g = USER_HOME_UNGUARDED; g <= USER_HOME_PEER; g++) {
+        int alice = g == USER_HOME_PEER ? IMAP_USER_ATHOME : 0, bob = g == USER_HOME_CLIENT ? IMAP_USER_ELSEWHERE : 0;
+        ck_assert_int_eq(user_home_set_guard((enum user_home_guard)g), USER_HOME_UNGUARDED);
+        ck_assert_int_eq(lock_and_commit("alice"), alice);
+        ck_assert_int_eq(lock_and_commit("bob"), bob);
+        ck_assert_int_eq(lock_and_commit("carol"), 0);
+        ck_assert_int_eq(lock_and_commit(NULL), 0);
+        ck_assert_int_eq(user_home_keeps_out("user.bob"), bob != 0);
+        ck_assert(!user_home_keeps_out("user.alice") && !user_home_keeps_out("shared"));
+        txn = ot_begin();
+        ck_assert_int_eq(txn_lock_users(txn, &both), alice ? alice : bob);
+        txn_abort(&txn);
+        txn = ot_begin();
+        txn_only_reads(txn, "bob");
+        txn_only_reads(txn, "alice");
+        ck_assert_int_eq(txn_lock_users(txn, &both), 0);
+        txn_abort(&txn);
+        (void)user_home_set_guard(USER_HOME_UNGUARDED);
+    }
+    strarray_fini(&both);
+}
+END_TEST
+
 /* ---- races ---- */
 
 static int race_create(struct race_gate *gate, unsigned round)
@@ -434,6 +573,9 @@ Suite *users_suite(void)
     tcase_add_test(tc, cost);
     tcase_add_test(tc, nothing_is_written_for_nothing);
     tcase_add_test(tc, place_gets_another_id);
+    tcase_add_test(tc, home_of_the_higher_epoch_counts);
+    tcase_add_test(tc, home_of_who_is_not_here_yet);
+    tcase_add_test(tc, guard);
     tcase_add_test(tc, one_name_for_two);
     tcase_add_test(tc, disable_while_he_is_renamed);
     tcase_add_test(tc, delete_while_he_is_renamed);

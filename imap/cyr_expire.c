@@ -20,6 +20,7 @@
 #include "expire.h"
 #include "global.h"
 #include "libconfig.h"
+#include "server_role.h"
 #include "signals.h"
 #include "txn.h"
 #include "user_ops.h"
@@ -156,8 +157,11 @@ static int run_messages(const struct options *o, time_t now)
     if (o->scope.verbose) fputc('\n', stderr);
     tell(o, true, "Expired %zu and expunged %zu out of %zu messages from %zu mailboxes", n.expired,
          n.expunged, n.messages, n.mailboxes);
+    bool is_replica = server_role_is(SERVER_ROLE_REPLICA);
     if (n.left)
-        tell(o, true, "This server is a replica: messages of %zu mailboxes expire on the primary; with --policy-on-replica here, too", n.left);
+        tell(o, true, "%s: messages of %zu mailboxes expire %s; with --policy-on-replica here, too",
+             is_replica ? "This server is a replica" : "Some users are at home elsewhere", n.left,
+             is_replica ? "on the primary" : "there");
     if (n.kept) tell(o, true, "Kept %zu expunged messages that a replica has not acknowledged", n.kept);
     n.kept = 0;
     int r2 = expire_tombstones(&o->scope, now - TOMBSTONE_LIFE, &n);

@@ -58,6 +58,8 @@ static json_t *of_record(const struct user_record *rec)
     if (rec->state == USER_DELETED) set_text(obj, "before", user_state_name(rec->before));
     set_text(obj, "reason", rec->reason);
     set_text(obj, "server", rec->server);
+    set_text(obj, "home", rec->home);
+    if (rec->home) json_object_set_new(obj, "epoch", json_integer((json_int_t)rec->epoch));
     set_text(obj, "id", rec->id);
     set_time(obj, "created", rec->created);
     set_time(obj, "changed", rec->changed);

@@ -28,6 +28,7 @@
 #include "server_role.h"
 #include "sub_history.h"
 #include "txn.h"
+#include "user_home.h"
 #include "util.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
@@ -192,15 +193,22 @@ static time_t age_limit(const char *name, struct txn *txn)
     return seconds > 0 ? txn_time(txn) - (time_t)seconds : 0;
 }
 
-/*
- * What expires is a change, which the replica of a pair does not make: it would come to it from two sides. It is asked for each mailbox,
- * since a role may change meanwhile.
- */
+/* It is asked for each mailbox, since a role, or a home, may change meanwhile. */
+static bool is_replicas(const char *name)
+{
+    char *userid = mboxname_to_userid(name);
+    bool is = server_role_is(SERVER_ROLE_REPLICA) || user_home_is_elsewhere(userid, NULL);
+
+    free(userid);
+    return is;
+}
+
+/* What expires is a change, which the replica of a pair does not make: it would come to it from two sides. */
 static time_t policy_limit(const struct messages *m, const char *name, struct txn *txn)
 {
     time_t limit = m->policy == EXPIRE_POLICY_NONE ? 0 : age_limit(name, txn);
 
-    if (!limit || m->policy == EXPIRE_POLICY_ANYWHERE || !server_role_is(SERVER_ROLE_REPLICA)) return limit;
+    if (!limit || m->policy == EXPIRE_POLICY_ANYWHERE || !is_replicas(name)) return limit;
     m->counts->left++;
     return 0;
 }

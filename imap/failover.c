@@ -2,13 +2,15 @@
 /*
  * failover -- the replica of a pair takes over, and the old primary comes back as its replica
  *
- * failover(8), doc/failover.md. Exit status: 0 done; 1 something failed, or the ends are not equal; 64 usage; 75 the other end can't
+ * failover(8), doc/failover.md; users that go one by one are in failover_home.c. Exit status: 0 done; 1 something failed, or the ends are not equal; 64 usage; 75 the other end can't
  * be reached, or is not what it must be.
  */
 #include <config.h>
 
+#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +18,7 @@
 
 #include "backend.h"
 #include "exitcodes.h"
+#include "failover_home.h"
 #include "global.h"
 #include "imap_err.h"
 #include "libconfig.h"
@@ -29,6 +32,7 @@
 #include "sync_client_items.h"
 #include "txn.h"
 #include "user_ops.h"
+#include "util.h"
 #include "verified_pass.h"
 #include "xmalloc.h"
 
@@ -41,6 +45,12 @@ static const char usage_text[] =
     "                     (--fenced: it knows no roles, and somebody has seen to it that nobody uses it)\n"
     "  check              at the start of a server: if the other end is the primary by now, this one is the replica\n"
     "  release            this server has no role any more\n"
+    "  home USER...       the other end is the home of these users from now on: it is primary for them\n"
+    "  home --here        this server is, for those that have no home yet\n"
+    "  home --take        they come here from the other end (--lost: without asking it for what it has);\n"
+    "                     --wait SECONDS: for its rolling sync_client, which brings them (60)\n"
+    "  home --list        which server is (--json)\n"
+    "                     instead of USER: --all, or -f FILE, one a line (-: stdin)\n"
     "  -C FILE     imapd.conf\n"
     "  -n CHANNEL  options CHANNEL_sync_host and so on are looked up first\n"
     "  -S HOST     the other end (sync_host)\n"
@@ -51,6 +61,8 @@ struct run {
     struct sync_items items;
     struct server_role_mark mark; /* of this server */
     bool lost, fenced;
+    struct failover_home home;
+    const char *file; /* with names of users */
 };
 
 static void usage(void) __attribute__((noreturn));
@@ -302,6 +314,7 @@ static int do_takeover(struct run *run)
     set_mark(run);
     if (!r && fence(run)) return EX_TEMPFAIL;
     if (become(run, SERVER_ROLE_PRIMARY)) return 1;
+    if (failover_home_take_all(&run->sc, !r)) return 1;
     run->sc.reads_only = false;
     int code = print_users();
     if (!r) return merge(run) ? 1 : code;
@@ -319,7 +332,8 @@ static int do_rejoin(struct run *run)
         fprintf(stderr, "failover: %s can't be reached\n", run->sc.servername);
         return EX_TEMPFAIL;
     }
-    return fence(run) ? EX_TEMPFAIL : merge(run);
+    if (fence(run)) return EX_TEMPFAIL;
+    return failover_home_take_all(&run->sc, true) ? 1 : merge(run);
 }
 
 /* A server whose other end is silent starts as what it was. */
@@ -331,6 +345,7 @@ static int do_check(struct run *run)
     int r = sync_client_connect(&run->sc);
     if (!r) r = ask_role(run, &theirs);
     if (r) printf("%s can't be reached\n", run->sc.servername);
+    if (!r && failover_home_check(&run->sc)) return 1;
     if (!r && theirs.role == SERVER_ROLE_PRIMARY && (run->mark.role != SERVER_ROLE_PRIMARY || theirs.since > run->mark.since)) {
         set_mark(run);
         run->mark.since = theirs.since;
@@ -346,6 +361,34 @@ static int do_release(struct run *run)
     return become(run, SERVER_ROLE_NONE) ? 1 : EX_OK;
 }
 
+/* One a line. */
+static int read_users(struct run *run)
+{
+    bool is_stdin = !strcmp(run->file, "-");
+    FILE *f = is_stdin ? stdin : fopen(run->file, "r");
+    char *line = NULL;
+    size_t size = 0;
+    ssize_t n;
+
+    while (f && (n = getline(&line, &size, f)) > 0) {
+        if (line[n - 1] == '\n') line[n - 1] = '\0';
+        if (*line) strarray_append(&run->home.users, line);
+    }
+    bool failed = !f || ferror(f);
+    if (failed) fprintf(stderr, "failover: %s can't be read: %s\n", run->file, strerror(errno));
+    if (f && !is_stdin) fclose(f);
+    free(line);
+    return failed ? IMAP_IOERROR : 0;
+}
+
+static int do_home(struct run *run)
+{
+    run->home.sc = &run->sc;
+    run->home.lost = run->lost;
+    if (run->file && read_users(run)) return EX_NOINPUT;
+    return failover_home(&run->home);
+}
+
 static const struct command {
     const char *name;
     int (*fn)(struct run *run);
@@ -353,7 +396,7 @@ static const struct command {
 } commands[] = {
     { "status", do_status, false, false, false },  { "takeover", do_takeover, true, true, true },
     { "rejoin", do_rejoin, true, false, true },    { "check", do_check, true, false, false },
-    { "release", do_release, false, false, false },
+    { "release", do_release, false, false, false }, { "home", do_home, false, true, false },
 };
 
 static const struct command *find_command(const char *name)
@@ -363,31 +406,79 @@ static const struct command *find_command(const char *name)
     return NULL;
 }
 
+#define HOME_OPTIONS "HTLAJWf"
+
+static void set_verb(struct run *run, enum failover_home_verb verb)
+{
+    if (run->home.verb != FAILOVER_HOME_GIVE) usage();
+    run->home.verb = verb;
+}
+
+static int seconds(const char *text)
+{
+    uint64_t n;
+
+    if (parse_u64(text, strlen(text), &n) || n > INT_MAX) usage();
+    return (int)n;
+}
+
+/* Who is meant must be said, in one way, but for the list. */
+static void parse_home(struct run *run, int n, char **users)
+{
+    struct failover_home *home = &run->home;
+    int ways = (n > 0) + home->all + (run->file != NULL);
+
+    if (ways > 1 || (!ways && home->verb != FAILOVER_HOME_LIST)) usage();
+    if (run->lost && home->verb != FAILOVER_HOME_TAKE) usage();
+    if (home->json && home->verb != FAILOVER_HOME_LIST) usage();
+    if (!ways) home->all = true;
+    for (int i = 0; i < n; i++) strarray_append(&home->users, users[i]);
+}
+
 static const struct command *parse(struct run *run, int argc, char **argv, const char **alt_config)
 {
     static const struct option longs[] = { { "lost", no_argument, NULL, 'l' },
-                                           { "fenced", no_argument, NULL, 'f' },
+                                           { "fenced", no_argument, NULL, 'F' },
+                                           { "here", no_argument, NULL, 'H' },
+                                           { "take", no_argument, NULL, 'T' },
+                                           { "list", no_argument, NULL, 'L' },
+                                           { "all", no_argument, NULL, 'A' },
+                                           { "json", no_argument, NULL, 'J' },
+                                           { "wait", required_argument, NULL, 'W' },
                                            { NULL, 0, NULL, 0 } };
+    bool of_home = false;
     int c;
 
-    while ((c = getopt_long(argc, argv, "C:n:S:", longs, NULL)) != EOF) {
+    while ((c = getopt_long(argc, argv, "C:n:S:f:", longs, NULL)) != EOF) {
+        of_home = of_home || strchr(HOME_OPTIONS, c);
         switch (c) {
+        case 'H': set_verb(run, FAILOVER_HOME_HERE); break;
+        case 'T': set_verb(run, FAILOVER_HOME_TAKE); break;
+        case 'L': set_verb(run, FAILOVER_HOME_LIST); break;
+        case 'A': run->home.all = true; break;
+        case 'J': run->home.json = true; break;
+        case 'W': run->home.wait = seconds(optarg); break;
+        case 'f': run->file = optarg; break;
         case 'C': *alt_config = optarg; break;
         case 'n': run->sc.channel = optarg; break;
         case 'S': run->sc.servername = optarg; break;
         case 'l': run->lost = true; break;
-        case 'f': run->fenced = true; break;
+        case 'F': run->fenced = true; break;
         default: usage();
         }
     }
-    const struct command *cmd = optind + 1 == argc ? find_command(argv[optind]) : NULL;
+    const struct command *cmd = optind < argc ? find_command(argv[optind]) : NULL;
     if (!cmd || (run->lost && !cmd->lost) || (run->fenced && !cmd->fenced)) usage();
+    if (cmd->fn == do_home)
+        parse_home(run, argc - optind - 1, argv + optind + 1);
+    else if (of_home || optind + 1 != argc)
+        usage();
     return cmd;
 }
 
 int main(int argc, char **argv)
 {
-    struct run run = { .items = { .jobs = 1 } };
+    struct run run = { .items = { .jobs = 1 }, .home = { .wait = 60 } };
     const char *alt_config = NULL;
 
     cyrus_std_options(argc, argv, usage_text);
@@ -401,6 +492,7 @@ int main(int argc, char **argv)
     server_role_read(&run.mark);
     int code = cmd->fn(&run);
     sync_client_fini(&run.sc);
+    strarray_fini(&run.home.users);
     saslclient_done();
     txn_shutdown();
     cyrus_done();

@@ -53,10 +53,11 @@ bool imap_session_alert(struct imap_session *s)
     if (!s->userid || s->isadmin) return false;
     bool closed = shutdown_file(text, sizeof(text)) || userdeny_check(s->userid, service_name(), text, sizeof(text));
     enum user_refusal no = closed ? USER_WELCOME : user_record_refuses_now(s->userid, &s->refusal_asked, &why);
+    if (no == USER_NOT_AT_HOME && s->by_admin) no = USER_WELCOME;
     if (no) {
         closed = true;
         p = buf_cstring(&why);
-        if (no == USER_NOT_NOW) code = "UNAVAILABLE";
+        if (no != USER_NOT_HERE) code = "UNAVAILABLE";
     }
     while (closed && *p == '[') p++;
     if (closed) imap_bye(s, "[%s] %s", code, p);

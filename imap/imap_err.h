@@ -87,7 +87,9 @@
     X(IMAP_BYE_LOGOUT, "LOGOUT received") \
     X(IMAP_OK_COMPLETED, "Completed") \
     X(IMAP_USER_DISABLED, "Mailbox disabled, not accepting messages") \
-    X(IMAP_MESSAGE_DAMAGED, "[CORRUPTION] Message file is damaged")
+    X(IMAP_MESSAGE_DAMAGED, "[CORRUPTION] Message file is damaged") \
+    X(IMAP_USER_ELSEWHERE, "[UNAVAILABLE] This user's home is another server now") \
+    X(IMAP_USER_ATHOME, "This user's home is this server")
 
 enum imap_err {
     IMAP_ERR_BEFORE = -1904809473,

@@ -26,8 +26,7 @@
 #include "sessionid.h"
 #include "telemetry.h"
 #include "tls.h"
-#include "txn.h"
-#include "user_record.h"
+#include "user_home.h"
 #include "user_strays.h"
 #include "verified.h"
 #include "xmalloc.h"
@@ -71,8 +70,8 @@ static void forget_identity(struct imap_session *s)
     s->telemetry_fd = -1;
     xzfree(s->userid);
     auth_freestate(&s->auth);
-    txn_set_gate(NULL, NULL);
     s->isadmin = s->isproxyadmin = false;
+    user_home_set_guard(USER_HOME_UNGUARDED);
     s->list_subscribed = s->ns.dav = false;
     s->condstore = s->qresync = s->uidonly = false;
     s->utf8accept = s->rev2 = false;
@@ -174,7 +173,7 @@ int imap_session_login(struct imap_session *s)
         forget_identity(s);
         return r;
     }
-    txn_set_gate(s->isadmin ? NULL : user_record_gate, NULL);
+    user_home_set_guard(s->isadmin ? USER_HOME_UNGUARDED : USER_HOME_CLIENT);
     check_inbox(s);
     s->telemetry_fd = telemetry_log(s->userid, session_id(), s->in, s->out);
     imap_session_register(s, NULL);

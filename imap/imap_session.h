@@ -61,6 +61,7 @@ struct imap_session {
     /* who; userid NULL: not logged in */
     char *userid;
     time_t refusal_asked; /* user_record_refuses_now() */
+    bool by_admin;        /* somebody of admins acts as userid: he may read at a server that is not the user's home */
     struct auth_state *auth;
     bool isadmin, isproxyadmin;
     bool list_subscribed; /* imapmagicplus: user+ */

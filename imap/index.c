@@ -16,6 +16,7 @@
 #include "libconfig.h"
 #include "mboxlist.h"
 #include "mboxname.h"
+#include "user_home.h"
 #include "xmalloc.h"
 
 uint32_t index_effective_rights(const struct auth_state *auth, bool isadmin, const char *acl)
@@ -42,7 +43,7 @@ static int check_rights(const struct index_args *args, const char *acl, uint32_t
     return 0;
 }
 
-int index_open(const struct index_args *args, struct index_state **statep)
+static int open_as(const struct index_args *args, struct index_state **statep)
 {
     mbentry_t *mbentry = NULL;
     struct index_state *st = NULL;
@@ -81,6 +82,15 @@ done:
     else
         *statep = st;
     return r;
+}
+
+/* What is not to be changed here can be read. */
+int index_open(const struct index_args *args, struct index_state **statep)
+{
+    struct index_args as = *args;
+
+    if (user_home_keeps_out(as.name)) as.examine = true;
+    return open_as(&as, statep);
 }
 
 void index_close(struct index_state **statep)
@@ -229,8 +239,7 @@ static void add_owner(strarray_t *users, const char *mboxname)
     free(owner);
 }
 
-int index_txn_begin(struct index_state *st, const char *other, struct txn **txnp,
-                    struct mailbox **mboxp)
+int index_txn_begin(struct index_state *st, const char *other, bool keeps, struct txn **txnp, struct mailbox **mboxp)
 {
     strarray_t users = STRARRAY_INITIALIZER;
     bool ours;
@@ -243,6 +252,7 @@ int index_txn_begin(struct index_state *st, const char *other, struct txn **txnp
     if (r) return r;
     add_owner(&users, st->name);
     if (other) add_owner(&users, other);
+    if (keeps && strcmpnull(strarray_nth(&users, 0), strarray_nth(&users, 1))) txn_only_reads(*txnp, strarray_nth(&users, 0));
     if (!ours) strarray_append(&users, st->userid);
     r = txn_lock_users(*txnp, &users);
     strarray_fini(&users);

@@ -162,7 +162,7 @@ int index_copy(struct index_state *st, const struct seqset *msgnos, const char *
 
     int r = check_target(st, name, &target, &rights);
     if (!r) r = is_snoozed(target);
-    if (!r) r = index_txn_begin(st, name, &txn, &src);
+    if (!r) r = index_txn_begin(st, name, !move, &txn, &src);
     if (!r) {
         r = copy_in_txn(st, txn, src, msgnos, target, rights, move, ignorequota, copied);
         r = index_txn_end(st, &txn, r);
@@ -189,7 +189,7 @@ int index_replace(struct index_state *st, uint32_t msgno, const mbentry_t *targe
 
     if (st->gone) return IMAP_MAILBOX_NONEXISTENT;
     if ((st->rights & need) != need) return IMAP_PERMISSION_DENIED;
-    int r = index_txn_begin(st, target->name, &txn, &src);
+    int r = index_txn_begin(st, target->name, false, &txn, &src);
     if (r) return r;
     r = mailbox_find_uid(src, index_uid(st, msgno), &rec);
     if (r == IMAP_NOTFOUND || (!r && (rec.internal_flags & FLAG_INTERNAL_EXPUNGED)))
@@ -217,7 +217,7 @@ int index_expunge(struct index_state *st, const struct seqset *uids, uint32_t *c
     *countp = 0;
     if (st->gone) return IMAP_MAILBOX_NONEXISTENT;
     if (!(st->rights & ACL_EXPUNGE)) return IMAP_PERMISSION_DENIED;
-    int r = index_txn_begin(st, NULL, &txn, &mailbox);
+    int r = index_txn_begin(st, NULL, false, &txn, &mailbox);
     if (r) return r;
     for (uint32_t m = 1; !r && m <= st->exists; m++) {
         struct index_record rec;

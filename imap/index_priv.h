@@ -37,10 +37,9 @@ struct index_state {
 
 /*
  * A transaction with the mailbox open for writing, all locks taken that the mailbox, the user's
- * \Seen and `other` (internal name of another mailbox, or NULL) need. On an error nothing is open.
+ * \Seen and `other` (internal name of another mailbox, or NULL) need. On an error nothing is open. keeps: only `other` will be changed.
  */
-int index_txn_begin(struct index_state *st, const char *other, struct txn **txnp,
-                    struct mailbox **mboxp);
+int index_txn_begin(struct index_state *st, const char *other, bool keeps, struct txn **txnp, struct mailbox **mboxp);
 /* Commit, or abort when r is not 0; returns what came of it. */
 int index_txn_end(struct index_state *st, struct txn **txnp, int r);
 /* A record of the open mailbox shows in this view. */

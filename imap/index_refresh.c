@@ -213,7 +213,7 @@ static int claim_recent(struct index_state *st, uint32_t *mark)
     struct txn *txn = NULL;
     struct mailbox *mailbox = NULL;
 
-    int r = index_txn_begin(st, NULL, &txn, &mailbox);
+    int r = index_txn_begin(st, NULL, false, &txn, &mailbox);
     if (r) return r;
     *mark = seen_view_recentuid(st->seen);
     if (*mark < st->uids[st->exists - 1])
@@ -229,7 +229,7 @@ static int note_recent(struct index_state *st, uint32_t first)
 
     if (first > st->exists || st->uids[st->exists - 1] <= mark) return 0;
     if (!st->examine) r = claim_recent(st, &mark);
-    if (r) return r;
+    if (r && r != IMAP_USER_ELSEWHERE) return r;
     for (uint32_t n = first; n <= st->exists; n++)
         if (st->uids[n - 1] > mark) seqset_add(st->recent, st->uids[n - 1], true);
     return 0;

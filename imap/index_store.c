@@ -208,7 +208,7 @@ int index_store(struct index_state *st, const struct seqset *msgnos,
     }
     if (seqset_isempty(msgnos)) return 0;
 
-    int r = index_txn_begin(st, NULL, &txn, &mailbox);
+    int r = index_txn_begin(st, NULL, false, &txn, &mailbox);
     if (r) return r;
     r = plan_user_flags(mailbox, store, &plan);
     if (!r) r = check_annotation_quota(mailbox, store, msgnos);

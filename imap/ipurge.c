@@ -30,6 +30,7 @@
 #include "signals.h"
 #include "tool_select.h"
 #include "txn.h"
+#include "user_home.h"
 #include "util.h"
 #include "xmalloc.h"
 
@@ -211,6 +212,18 @@ static bool leaves_it_to_primary(struct options *o)
     return o->left = true;
 }
 
+/* The same for the mailboxes of a user whose home is the other server of a pair. */
+static bool leaves_it_to_home(const struct options *o, const char *name)
+{
+    struct user_home home;
+    char *userid = mboxname_to_userid(name);
+    bool leaves = !o->dryrun && !o->policy_on_replica && user_home_is_elsewhere(userid, &home);
+
+    if (leaves && o->verbose) printf("%s is left to the home of %s, %s\n", name, userid, home.server);
+    free(userid);
+    return leaves;
+}
+
 static void purge(struct options *o, const char *name)
 {
     struct purge p = { .o = o };
@@ -249,7 +262,7 @@ static void purge_pattern(struct options *o, const struct namespace *ns, const c
         const mbentry_t *entry = ptrarray_nth(&entries, i);
 
         if (!o->force && mboxname_isusermailbox(entry->name, false)) continue;
-        purge(o, entry->name);
+        if (!leaves_it_to_home(o, entry->name)) purge(o, entry->name);
     }
     tool_select_free(&entries);
 }

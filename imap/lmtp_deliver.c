@@ -87,7 +87,7 @@ static bool is_own_affair(int code)
 {
     return code == IMAP_QUOTA_EXCEEDED || code == IMAP_MAILBOX_NONEXISTENT ||
            code == IMAP_PERMISSION_DENIED || code == IMAP_MAILBOX_RESERVED ||
-           code == IMAP_MAILBOX_MOVED;
+           code == IMAP_MAILBOX_MOVED || code == IMAP_USER_ELSEWHERE;
 }
 
 static int deliver_one(struct delivery *d, struct lmtp_rcpt *rcpt)

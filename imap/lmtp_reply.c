@@ -18,6 +18,7 @@ static const struct reply {
     { IMAP_MAILBOX_BADFORMAT, "451 4.2.0" },
     { IMAP_MAILBOX_NOTSUPPORTED, "451 4.2.0" },
     { IMAP_MAILBOX_MOVED, "451 4.2.1" },
+    { IMAP_USER_ELSEWHERE, "451 4.2.1" },
     { IMAP_MAILBOX_RESERVED, "451 4.2.1" },
     { IMAP_MAILBOX_DISABLED, "451 4.2.1" },
     { IMAP_USER_DISABLED, "550 5.2.1" },

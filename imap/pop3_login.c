@@ -24,8 +24,8 @@
 #include "signals.h"
 #include "telemetry.h"
 #include "tls.h"
-#include "txn.h"
 #include "util.h"
+#include "user_home.h"
 #include "user_record.h"
 #include "user_strays.h"
 #include "xmalloc.h"
@@ -192,7 +192,7 @@ static bool refused(struct pop3_session *s)
     if (no) {
         syslog(LOG_NOTICE, "badlogin: %s %s (%s) [%s]", s->client->clienthost, saslserver_mech(s->sasl), s->userid,
                buf_cstring(&text));
-        pop3_err(s, "[%s] %s", no == USER_NOT_NOW ? "SYS/TEMP" : "SYS/PERM", buf_cstring(&text));
+        pop3_err(s, "[%s] %s", no == USER_NOT_HERE ? "SYS/PERM" : "SYS/TEMP", buf_cstring(&text));
         logout(s);
     }
     buf_free(&text);
@@ -206,7 +206,7 @@ static void login(struct pop3_session *s)
 
     s->userid = xstrdup(saslserver_identity(s->sasl)->userid);
     if (refused(s) || over_limits(s)) return;
-    txn_set_gate(user_record_gate, NULL);
+    user_home_set_guard(USER_HOME_CLIENT);
     s->auth = auth_newstate(s->userid);
     log_good(s);
     int r = mboxname_init_namespace(&s->ns, false);

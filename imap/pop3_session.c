@@ -173,7 +173,7 @@ static bool is_closed(struct pop3_session *s)
     enum user_refusal no = closed || !s->userid ? USER_WELCOME : user_record_refuses_now(s->userid, &s->refusal_asked, &why);
     if (no) {
         closed = true;
-        pop3_err(s, "[%s] %s", no == USER_NOT_NOW ? "SYS/TEMP" : "SYS/PERM", buf_cstring(&why));
+        pop3_err(s, "[%s] %s", no == USER_NOT_HERE ? "SYS/PERM" : "SYS/TEMP", buf_cstring(&why));
     }
     buf_free(&why);
     return closed;

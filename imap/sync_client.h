@@ -65,6 +65,7 @@ struct sync_client {
     strarray_t *held;             /* differences go here instead of being told; NULL: they are told */
     hash_table *known; /* by uniqueid: the state in which all records of a mailbox were found equal, not to be looked at again; NULL: always */
     bool reads_only;              /* changes nothing there, so a replica may do it as well (doc/failover.md) */
+    bool handing_over; /* this user's home is there from now on: the last run (sync_client_home.h) */
     bool proxy;    /* an IMAP server, logged in to as proxy_authname (XFER); nothing is said on stdout */
 
     /* what was done, for the summary */

@@ -22,6 +22,7 @@
 #include "namespace.h"
 #include "signals.h"
 #include "sync_client_compare.h"
+#include "sync_client_home.h"
 #include "sync_client_pool.h"
 #include "times.h"
 #include "xmalloc.h"
@@ -108,6 +109,9 @@ static int do_item(const struct sync_items *items, const struct item *item)
 
     if (item->kind != MAILBOX) {
         if (!*item->name || strchr(item->name, '/')) return IMAP_INVALID_USER;
+        bool mine = true;
+        int hr = items->work == SYNC_ITEMS_REPLICATE ? sync_home_settle(items->sc, item->name, &mine) : 0;
+        if (hr || !mine) return hr ? hr : IMAP_USER_ELSEWHERE;
         return (item->kind == USER ? work->do_user : work->do_meta)(items->sc, item->name);
     }
     strarray_append(&one, item->name);
@@ -116,9 +120,13 @@ static int do_item(const struct sync_items *items, const struct item *item)
     return r;
 }
 
-/* A user whom another sync_client works on. As 3.6.1. */
+/* A user whom another sync_client works on, as 3.6.1; of all users, one whose home is elsewhere. */
 static bool is_skipped(const struct sync_items *items, const struct item *item, int r)
 {
+    if (r == IMAP_USER_ELSEWHERE && items->all) {
+        sync_client_say(items->sc, "skipping %s, whose home is elsewhere", item->name);
+        return true;
+    }
     if (r != IMAP_MAILBOX_LOCKED || !items->sc->skip_locked || items->work != SYNC_ITEMS_REPLICATE) return false;
     sync_client_say(items->sc, "skipping locked %s", item->name);
     return true;
@@ -330,6 +338,7 @@ int sync_items_all(struct sync_items *items, const char *prefix)
     ptrarray_t list = PTRARRAY_INITIALIZER;
     int r = mboxlist_allmbox(prefix, everything_cb, &all, 0);
 
+    items->all = true;
     items->sc->nowait = items->sc->skip_locked = items->work != SYNC_ITEMS_COMPARE && !items->wait;
     for (int i = 0; i < strarray_size(&all.users) && !r; i++) add_item(&list, USER, strarray_nth(&all.users, i));
     for (int i = 0; i < strarray_size(&all.shared) && !r; i++) add_item(&list, MAILBOX, strarray_nth(&all.shared, i));

@@ -18,6 +18,7 @@ struct sync_items {
     int jobs;    /* workers; up to 1: none, this process does it */
     enum sync_items_work { SYNC_ITEMS_REPLICATE, SYNC_ITEMS_VERIFY, SYNC_ITEMS_COMPARE } work;
     bool wait;   /* for users that another client works on; else -A skips them */
+    bool all;    /* nobody is asked for by name: set by sync_items_all */
     bool failed; /* set when an item has */
 };
 

@@ -15,6 +15,7 @@
 #include "mboxlist.h"
 #include "mboxname.h"
 #include "mbtype.h"
+#include "sync_client_home.h"
 #include "sync_client_roll.h"
 #include "sync_log.h"
 #include "xmalloc.h"
@@ -57,7 +58,7 @@ void sync_failures_fini(ptrarray_t *failures)
 /* It is in motion, or somebody else is at it: soon again. */
 static bool is_passing(int r)
 {
-    return r == IMAP_MAILBOX_LOCKED || r == IMAP_SYNC_CHANGED || r == IMAP_MAILBOX_MOVED;
+    return r == IMAP_MAILBOX_LOCKED || r == IMAP_SYNC_CHANGED || r == IMAP_MAILBOX_MOVED || r == IMAP_USER_ATHOME;
 }
 
 static void failed(struct work *w, const char *type, const char *arg1, const char *arg2, int r)
@@ -65,6 +66,7 @@ static void failed(struct work *w, const char *type, const char *arg1, const cha
     struct buf line = BUF_INITIALIZER;
     const char *reason = sync_client_errtext(w->sc, r);
 
+    if (r == IMAP_USER_ATHOME) (void)sync_home_learn(w->sc, w->unit->owner);
     if (sync_log_line(type, arg1, arg2, &line)) {
         syslog(LOG_ERR, "SYNCERROR: %s: %s; it is tried again later", buf_cstring(&line), reason);
         sync_failure_add(w->failures, buf_cstring(&line), reason, is_passing(r));
@@ -120,7 +122,17 @@ static int item_failed(struct work *w, const char *type, const char *arg1, const
 
 /* ---- mailboxes ---- */
 
-/* Names that there is an entry of, be it a tombstone. */
+/* Those of another user may be among them. */
+static bool is_left_to_home(const struct work *w, const char *name)
+{
+    char *userid = mboxname_to_userid(name);
+    bool is = sync_home_check(w->sc, userid) != 0;
+
+    free(userid);
+    return is;
+}
+
+/* Names that there is an entry of, be it a tombstone, and that may go over. */
 static void known_names(struct work *w, const strarray_t *all, strarray_t *known)
 {
     for (int i = 0; i < strarray_size(all); i++) {
@@ -128,7 +140,7 @@ static void known_names(struct work *w, const strarray_t *all, strarray_t *known
         int r = mboxlist_lookup_allow_all(strarray_nth(all, i), &mbentry, NULL);
         if (!r && mbtype_isa(mbentry->mbtype) == MBTYPE_SIEVE && !w->sc->sieve_mailbox)
             w->meta = true;
-        else if (r != IMAP_MAILBOX_NONEXISTENT)
+        else if (r != IMAP_MAILBOX_NONEXISTENT && !is_left_to_home(w, strarray_nth(all, i)))
             strarray_append(known, strarray_nth(all, i));
         mbentry_free(&mbentry);
     }
@@ -303,8 +315,13 @@ static int do_parts(struct work *w)
 int sync_unit_run(struct sync_client *sc, const struct sync_unit *unit, bool promote, ptrarray_t *failures)
 {
     struct work w = { .sc = sc, .unit = unit, .promote = promote, .failures = failures };
-    int r = *unit->owner ? inbox_exists(unit->owner, &w.exists) : 0;
+    bool mine = true;
+    int r = sync_home_settle(sc, unit->owner, &mine);
 
+    if (sc->broken) return r;
+    if (r) failed(&w, "USER", unit->owner, NULL, r);
+    if (r || !mine) return 0;
+    r = *unit->owner ? inbox_exists(unit->owner, &w.exists) : 0;
     if (r) {
         sync_unit_give_up(unit, error_message(r), failures);
         return 0;

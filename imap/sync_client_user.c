@@ -11,6 +11,7 @@
 #include "sync_acked.h"
 #include "sync_client.h"
 #include "sync_client_absent.h"
+#include "sync_client_home.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -105,8 +106,9 @@ int sync_do_user(struct sync_client *sc, const char *userid)
     struct sync_acked acked = { 0 };
 
     if (sc->acks) sync_acked_now(userid, &acked);
-    int r = sync_client_lock(sc, userid, &lock);
+    int r = sync_home_check(sc, userid);
 
+    if (!r) r = sync_client_lock(sc, userid, &lock);
     if (r) return r;
     sync_client_say(sc, "USER %s", userid);
     /* one that could not be decided about does not keep the others */
@@ -153,8 +155,9 @@ int sync_do_unuser(struct sync_client *sc, const char *userid)
     struct namelock *lock = NULL;
     mbentry_t *inbox = NULL;
     char *name = mboxname_user_mbox(userid, NULL);
-    int r = sync_client_lock(sc, userid, &lock);
+    int r = sync_home_check(sc, userid);
 
+    if (!r) r = sync_client_lock(sc, userid, &lock);
     if (!r) r = mboxlist_lookup(name, &inbox, NULL);
     if (r == IMAP_MAILBOX_NONEXISTENT) r = remove_user(sc, userid);
     mbentry_free(&inbox);
@@ -280,13 +283,26 @@ static int mailboxes_round(struct sync_client *sc, const strarray_t *names, cons
     return r;
 }
 
+static int check_owners(const struct sync_client *sc, const strarray_t *names)
+{
+    int r = 0;
+
+    for (int i = 0; i < strarray_size(names) && !r; i++) {
+        char *userid = mboxname_to_userid(strarray_nth(names, i));
+        r = sync_home_check(sc, userid);
+        free(userid);
+    }
+    return r;
+}
+
 static int do_mailboxes(struct sync_client *sc, const strarray_t *names, const char *userid, bool *whole)
 {
     ptrarray_t locks = PTRARRAY_INITIALIZER;
     char *joined = strarray_join(names, " ");
     bool again = true;
-    int r = sync_lock_owners(sc, names, &locks);
+    int r = check_owners(sc, names);
 
+    if (!r) r = sync_lock_owners(sc, names, &locks);
     for (int round = 0; round < MAX_ROUNDS && again && !r; round++) {
         again = false;
         sync_client_say(sc, "MAILBOXES %s", joined);

@@ -37,9 +37,12 @@
 
 static bool suppress_events;
 
-void sync_log_suppress(bool suppressed)
+bool sync_log_suppress(bool suppressed)
 {
+    bool was = suppress_events;
+
     suppress_events = suppressed;
+    return was;
 }
 
 /* ---- lines ---- */

@@ -35,9 +35,9 @@ int sync_log_text(struct txn *txn, const char *line);
 
 /*
  * From now on the changes of this process are not to be replicated further (a replica without
- * sync_log_chain): their events go to the unsuppressable channels only.
+ * sync_log_chain): their events go to the unsuppressable channels only. Returns what it was.
  */
-void sync_log_suppress(bool suppressed);
+bool sync_log_suppress(bool suppressed);
 
 /* "TYPE arg1 arg2" with the arguments quoted, arg2 NULL: one argument. False: a line break in a name. */
 bool sync_log_line(const char *type, const char *arg1, const char *arg2, struct buf *line);

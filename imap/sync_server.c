@@ -99,6 +99,7 @@ static void put_banner(struct server *s)
         prot_printf(s->out, "* X-INSTANCE %016" PRIx64 "\r\n", status.instance);
     }
     if (!capa_is_disabled("X-LEASE")) prot_puts(s->out, "* X-LEASE\r\n");
+    if (!capa_is_disabled("X-HOME")) prot_puts(s->out, "* X-HOME\r\n");
     prot_printf(s->out, "* OK %s Cyrus sync server %s\r\n", config_servername, cyrus_version());
     buf_free(&mechs);
 }

@@ -70,6 +70,7 @@ int txn_begin(struct txn **txnp)
     txn->journal = j;
     ptrarray_init(&txn->locks);
     strarray_init(&txn->events);
+    strarray_init(&txn->read_only);
     journal_record_init(&txn->rec);
     construct_hash_table(&txn->link_sources, 0);
     construct_hash_table(&txn->attached, 0);
@@ -150,6 +151,7 @@ static void finish(struct txn *txn, uint64_t lsn)
     free_hash_table(&txn->event_set, NULL);
     journal_record_fini(&txn->rec);
     strarray_fini(&txn->events);
+    strarray_fini(&txn->read_only);
     free(txn->hooks);
     free(txn->dones);
     free(txn);
@@ -278,6 +280,11 @@ int txn_commit(struct txn **txnp, uint64_t *lsnp)
 
 /* ---- locks ---- */
 
+struct named_user {
+    char *name; /* of the lock */
+    const char *userid;
+};
+
 static int take_lock(struct txn *txn, const char *name, enum namelock_type type)
 {
     struct namelock *lock;
@@ -305,38 +312,63 @@ void txn_set_gate(txn_gate *fn, void *rock)
     gate_rock = rock;
 }
 
-static int ask_gate(const char *userid)
+/* A user who is not to be changed is not held either, so that whoever asks again gets the same answer. */
+static int take_user(struct txn *txn, const char *name, const char *userid)
 {
-    return gate && userid && *userid ? gate(userid, gate_rock) : 0;
+    int had = ptrarray_size(&txn->locks);
+    int r = take_lock(txn, name, NAMELOCK_EXCLUSIVE);
+    bool asks = gate && userid && *userid && !strarray_contains(&txn->read_only, name);
+
+    if (r || !asks || ptrarray_size(&txn->locks) == had) return r;
+    r = gate(userid, gate_rock);
+    if (r) {
+        struct namelock *lock = ptrarray_pop(&txn->locks);
+        namelock_release(&lock);
+    }
+    return r;
 }
 
 int txn_lock_user(struct txn *txn, const char *userid)
 {
     struct buf name = BUF_INITIALIZER;
-    int had = ptrarray_size(&txn->locks);
-
     lock_name_user(userid, &name);
-    int r = take_lock(txn, buf_cstring(&name), NAMELOCK_EXCLUSIVE);
-    if (!r && ptrarray_size(&txn->locks) > had) r = ask_gate(userid);
+    int r = take_user(txn, buf_cstring(&name), userid);
     buf_free(&name);
     return r;
 }
 
+void txn_only_reads(struct txn *txn, const char *userid)
+{
+    struct buf name = BUF_INITIALIZER;
+
+    lock_name_user(userid, &name);
+    strarray_add(&txn->read_only, buf_cstring(&name));
+    buf_free(&name);
+}
+
+static int cmp_users(const void *a, const void *b)
+{
+    const struct named_user *x = a, *y = b;
+
+    return strcmp(x->name, y->name);
+}
+
 int txn_lock_users(struct txn *txn, const strarray_t *userids)
 {
-    strarray_t names = STRARRAY_INITIALIZER;
+    size_t n = (size_t)strarray_size(userids);
+    struct named_user *users = xcalloc(n + 1, sizeof(*users));
     struct buf name = BUF_INITIALIZER;
     int r = 0;
 
-    for (int i = 0; i < strarray_size(userids); i++) {
-        lock_name_user(strarray_nth(userids, i), &name);
-        strarray_add(&names, buf_cstring(&name));
+    for (size_t i = 0; i < n; i++) {
+        users[i].userid = strarray_nth(userids, (int)i);
+        lock_name_user(users[i].userid, &name);
+        users[i].name = xstrdup(buf_cstring(&name));
     }
-    strarray_sort(&names, NULL);
-    for (int i = 0; !r && i < strarray_size(&names); i++)
-        r = take_lock(txn, strarray_nth(&names, i), NAMELOCK_EXCLUSIVE);
-    for (int i = 0; !r && i < strarray_size(userids); i++) r = ask_gate(strarray_nth(userids, i));
-    strarray_fini(&names);
+    qsort(users, n, sizeof(*users), cmp_users);
+    for (size_t i = 0; !r && i < n; i++) r = take_user(txn, users[i].name, users[i].userid);
+    for (size_t i = 0; i < n; i++) free(users[i].name);
+    free(users);
     buf_free(&name);
     return r;
 }

@@ -100,6 +100,8 @@ typedef int txn_gate(const char *userid, void *rock);
 void txn_set_gate(txn_gate *gate, void *rock);
 /* Any other lock by name, the same way. */
 int txn_lock_name(struct txn *txn, const char *lockname, bool exclusive);
+/* Nothing of this user is changed by txn, which only wants to have his namespace as it is: the gate is not asked. */
+void txn_only_reads(struct txn *txn, const char *userid);
 /* Does this transaction hold it exclusively? */
 bool txn_holds(const struct txn *txn, const char *lockname);
 /* The namespace lock of that user (NULL: of no user)? */

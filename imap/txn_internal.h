@@ -63,6 +63,7 @@ struct txn {
     struct txn_done *dones;
     unsigned ndones, dones_alloc;
     hash_table attached;
+    strarray_t read_only; /* names of locks: see txn_only_reads */
     bool committing;     /* hooks run */
     bool globals_locked; /* from TXN_ORDER_GLOBAL on */
     bool appended;       /* its record is in the log: what it staged is not ours any more */

@@ -5,12 +5,14 @@
  *     U<id>               %(V 1 U anna S disabled C 1795665643 M 1795665700 R "unpaid" H (%(U ann M 1795665650)))
  *     N<userid>           the id of who has this name
  *     M<userid>           the same, of who is moving in or out
+ *     A<userid>           the same, of who has a home
  *     D<userid> 0x1F <id> nothing: a tombstone with this name
  */
 #include <config.h>
 
 #include "user_codec.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -101,6 +103,7 @@ void user_record_free(struct user_record **recp)
     free(rec->userid);
     free(rec->server);
     free(rec->reason);
+    free(rec->home);
     free(rec);
 }
 
@@ -142,6 +145,13 @@ void user_record_set_userid(struct user_record *rec, const char *userid, time_t 
     rec->userid = xstrdup(userid);
 }
 
+void user_record_set_home(struct user_record *rec, const char *server, uint64_t epoch, time_t since)
+{
+    user_record_set_text(&rec->home, server);
+    rec->epoch = server ? epoch : 0;
+    rec->home_since = server ? since : 0;
+}
+
 struct user_record *user_record_dup(const struct user_record *rec)
 {
     struct user_record *copy = user_record_new(rec->id, rec->userid, rec->state);
@@ -151,6 +161,7 @@ struct user_record *user_record_dup(const struct user_record *rec)
     copy->reason = xstrdupnull(rec->reason);
     copy->created = rec->created;
     copy->changed = rec->changed;
+    user_record_set_home(copy, rec->home, rec->epoch, rec->home_since);
     for (size_t i = 0; i < rec->nformer; i++) {
         struct user_former *f = insert_former(copy, i);
         f->userid = xstrdup(rec->former[i].userid);
@@ -184,6 +195,11 @@ void user_key_name(const char *userid, struct buf *out)
 void user_key_hidden(const char *userid, struct buf *out)
 {
     key('M', userid, out);
+}
+
+void user_key_home(const char *userid, struct buf *out)
+{
+    key('A', userid, out);
 }
 
 void user_key_deleted(const char *userid, const char *id, struct buf *out)
@@ -248,6 +264,9 @@ void user_record_encode(const struct user_record *rec, struct buf *out)
     print_time(out, " M ", rec->changed);
     print_text(out, " T ", rec->server);
     print_text(out, " R ", rec->reason);
+    print_text(out, " A ", rec->home);
+    if (rec->home) buf_printf(out, " E %" PRIu64, rec->epoch);
+    print_time(out, " W ", rec->home_since);
     print_former(rec, out);
     print_limits(rec, out);
     print_subscribed(rec, out);
@@ -290,6 +309,15 @@ static bool scan_version(struct dlist_scan *sc)
     uint32_t version;
 
     return dlist_scan_u32(sc, &version) && version == USER_VERSION ? true : fail(sc);
+}
+
+static bool scan_epoch(struct dlist_scan *sc, uint64_t *epoch)
+{
+    int64_t v;
+
+    if (!dlist_scan_i64(sc, &v) || v < 1) return fail(sc);
+    *epoch = (uint64_t)v;
+    return true;
 }
 
 static bool scan_former(struct dlist_scan *sc, struct user_record *rec)
@@ -360,6 +388,9 @@ static bool scan_member(struct dlist_scan *sc, struct user_record *rec)
     if (dlist_scan_iskey(sc, "M")) return scan_time(sc, &rec->changed);
     if (dlist_scan_iskey(sc, "T")) return scan_text(sc, &rec->server, USER_MAXUSERID);
     if (dlist_scan_iskey(sc, "R")) return scan_text(sc, &rec->reason, USER_MAXREASON);
+    if (dlist_scan_iskey(sc, "A")) return scan_text(sc, &rec->home, USER_MAXUSERID);
+    if (dlist_scan_iskey(sc, "E")) return scan_epoch(sc, &rec->epoch);
+    if (dlist_scan_iskey(sc, "W")) return scan_time(sc, &rec->home_since);
     if (dlist_scan_iskey(sc, "H")) return scan_former(sc, rec);
     if (dlist_scan_iskey(sc, "Q")) return scan_limits(sc, rec);
     if (dlist_scan_iskey(sc, "L")) return scan_subscribed(sc, rec);
@@ -378,6 +409,7 @@ int user_record_decode(const char *id, size_t idlen, const char *val, size_t len
     while (ok && dlist_scan_key(&sc)) ok = scan_member(&sc, rec);
     ok = ok && dlist_scan_atend(&sc) && rec->userid && user_text_isvalid(rec->id, USER_MAXUSERID);
     if (ok && rec->before == USER_DELETED) ok = false;
+    if (ok && (rec->home != NULL) != (rec->epoch != 0)) ok = false;
     dlist_scan_fini(&sc);
     if (ok)
         *recp = rec;

@@ -8,6 +8,7 @@
  */
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <time.h>
 
 #include "quota_codec.h"
@@ -43,6 +44,9 @@ struct user_record {
     enum user_state before;    /* USER_DELETED: the state until then */
     char *server;              /* USER_MOVED, USER_MOVING_OUT: where to; NULL: not known */
     char *reason;              /* USER_DISABLED: told to who tries to log in; NULL: none */
+    char *home;                /* the server of a pair that is primary for him (user_home.h); NULL: none is */
+    uint64_t epoch;            /* how often that was said: only grows */
+    time_t home_since;
     time_t created;            /* 0: before there were records */
     time_t changed;            /* of state, name or reason */
     struct user_former *former; /* newest first */
@@ -64,6 +68,8 @@ void user_record_set_text(char **field, const char *text);
 /* Forgets what only a tombstone has. */
 void user_record_drop_kept(struct user_record *rec);
 void user_record_add_limits(struct user_record *rec, const struct quota *q);
+/* server NULL: no home. */
+void user_record_set_home(struct user_record *rec, const char *server, uint64_t epoch, time_t since);
 /* Another name from now on; the present one becomes a former one. */
 void user_record_set_userid(struct user_record *rec, const char *userid, time_t now);
 
@@ -79,6 +85,7 @@ bool user_text_isvalid(const char *text, size_t max);
 void user_key_record(const char *id, struct buf *out);                     /* "U" id */
 void user_key_name(const char *userid, struct buf *out);                   /* "N" userid: the id of who has the name */
 void user_key_hidden(const char *userid, struct buf *out);                 /* "M" userid: the same, if he is hidden */
+void user_key_home(const char *userid, struct buf *out);                   /* "A" userid: the same, if he has a home */
 void user_key_deleted(const char *userid, const char *id, struct buf *out); /* "D" userid 0x1F id; id NULL: the prefix */
 
 /* ---- values ---- */

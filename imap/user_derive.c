@@ -82,7 +82,7 @@ static int look_at_key(void *rock, const char *key, size_t keylen, const char *d
     struct user_record *rec = NULL;
 
     if (user_record_by_id(NULL, id, &rec) || strcmp(rec->userid, userid) != 0 || rec->state == USER_DELETED ||
-        (*key == 'M' && !user_state_is_hidden(rec->state)))
+        (*key == 'M' && !user_state_is_hidden(rec->state)) || (*key == 'A' && !rec->home))
         want(rock, userid);
     user_record_free(&rec);
     free(userid);
@@ -99,6 +99,7 @@ static int survey(struct survey *s)
     if (!r) r = user_record_db_open(NULL, &db);
     if (!r) r = txn_db_foreach(db, "N", 1, look_at_key, s);
     if (!r) r = txn_db_foreach(db, "M", 1, look_at_key, s);
+    if (!r) r = txn_db_foreach(db, "A", 1, look_at_key, s);
     txn_db_close(&db);
     strarray_sort(&s->todo, cmpstringp_raw);
     strarray_uniq(&s->todo);

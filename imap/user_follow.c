@@ -128,6 +128,7 @@ static void bring_up(struct user_record *rec, const char *userid, const mbentry_
     if (rec->state == USER_DELETED) user_record_drop_kept(rec);
     rec->state = state;
     rec->before = USER_ACTIVE;
+    if (remote) user_record_set_home(rec, NULL, 0, 0); /* that was said of a pair to which he belongs no more */
     if (remote || state != USER_MOVING_OUT) user_record_set_text(&rec->server, remote ? entry->server : NULL);
     user_record_set_text(&rec->id, entry->uniqueid);
     user_record_set_userid(rec, userid, now);
@@ -149,7 +150,7 @@ static int find_base(struct txn *txn, const char *userid, const mbentry_t *old, 
         return r;
     }
     bool his = named->state == USER_MOVING_IN || named->state == USER_MOVED ||
-               (is_live(old) && !strcmp(old->uniqueid, named->id));
+               (is_live(old) ? !strcmp(old->uniqueid, named->id) : named->home != NULL);
     if (his && !*basep) {
         *basep = named;
         return 0;
@@ -206,6 +207,7 @@ int user_record_set_moved(struct txn *txn, const char *userid, const char *serve
     rec->state = USER_MOVED;
     rec->changed = txn_time(txn);
     user_record_set_text(&rec->server, server);
+    user_record_set_home(rec, NULL, 0, 0);
     r = user_record_put(txn, old, rec);
     user_record_free(&old);
     user_record_free(&rec);
@@ -214,8 +216,7 @@ int user_record_set_moved(struct txn *txn, const char *userid, const char *serve
 
 /* ---- what another server has changed ---- */
 
-static int drop_if_stale(struct txn *txn, struct txn_db *db, const struct buf *key, const char *userid, bool hidden,
-                         bool *changed)
+static int drop_if_stale(struct txn *txn, struct txn_db *db, const struct buf *key, const char *userid, bool *changed)
 {
     struct user_record *rec = NULL;
     const char *val;
@@ -226,7 +227,7 @@ static int drop_if_stale(struct txn *txn, struct txn_db *db, const struct buf *k
     char *id = xstrndup(val, len);
     r = fetch_by_id(txn, id, &rec);
     bool right = rec && !strcmp(rec->userid, userid) && rec->state != USER_DELETED &&
-                 (!hidden || user_state_is_hidden(rec->state));
+                 (*key->s != 'M' || user_state_is_hidden(rec->state)) && (*key->s != 'A' || rec->home);
     if (!r && !right) {
         r = txn_db_delete(db, key->s, key->len);
         *changed = true;
@@ -243,9 +244,11 @@ static int drop_stale_keys(struct txn *txn, const char *userid, bool *changed)
 
     int r = user_record_db_open(txn, &db);
     user_key_name(userid, &key);
-    if (!r) r = drop_if_stale(txn, db, &key, userid, false, changed);
+    if (!r) r = drop_if_stale(txn, db, &key, userid, changed);
     user_key_hidden(userid, &key);
-    if (!r) r = drop_if_stale(txn, db, &key, userid, true, changed);
+    if (!r) r = drop_if_stale(txn, db, &key, userid, changed);
+    user_key_home(userid, &key);
+    if (!r) r = drop_if_stale(txn, db, &key, userid, changed);
     txn_db_close(&db);
     buf_free(&key);
     return r;

@@ -20,6 +20,7 @@
 #include "names_config.h"
 #include "server_role.h"
 #include "strarray.h"
+#include "user_home.h"
 #include "util.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
@@ -301,6 +302,7 @@ enum user_refusal user_record_refuses(const char *userid, struct buf *text)
 {
     struct user_record *rec = NULL;
     struct server_role_mark mark;
+    struct user_home home;
     enum user_refusal refused = USER_NOT_HERE;
 
     buf_reset(text);
@@ -308,6 +310,10 @@ enum user_refusal user_record_refuses(const char *userid, struct buf *text)
     if (mark.role == SERVER_ROLE_REPLICA && !is_admin(userid)) {
         buf_printf(text, "This server is the replica%s%s", *mark.peer ? " of " : "", mark.peer);
         return USER_NOT_NOW;
+    }
+    if (user_home_is_elsewhere(userid, &home) && !is_admin(userid)) {
+        buf_printf(text, "This account's home is %s, please try again there", home.server);
+        return USER_NOT_AT_HOME;
     }
     if (user_record_lookup(userid, NULL, &rec)) return USER_WELCOME;
     if (rec->state == USER_DISABLED)
@@ -342,7 +348,7 @@ int user_record_gate(const char *userid, void *rock)
     bool gone = !user_record_by_name(NULL, userid, &rec) &&
                 (user_state_is_hidden(rec->state) || (rec->state == USER_MOVED && !has_inbox(userid)));
     user_record_free(&rec);
-    return gone ? IMAP_USER_MOVING : 0;
+    return gone ? IMAP_USER_MOVING : user_home_is_elsewhere(userid, NULL) ? IMAP_USER_ELSEWHERE : 0;
 }
 
 bool user_record_allows_autocreate(const char *userid)
@@ -360,6 +366,7 @@ int user_record_delivery(const char *userid)
     int how = config_getenum(IMAPOPT_DISABLED_USER_DELIVERY), r = 0;
 
     if (server_role_is(SERVER_ROLE_REPLICA)) return IMAP_MAILBOX_MOVED;
+    if (user_home_is_elsewhere(userid, NULL)) return IMAP_USER_ELSEWHERE;
     if (user_record_lookup(userid, NULL, &rec)) return 0;
     if (rec->state == USER_DISABLED && how != IMAP_ENUM_DISABLED_USER_DELIVERY_ACCEPT)
         r = how == IMAP_ENUM_DISABLED_USER_DELIVERY_REJECT ? IMAP_USER_DISABLED : IMAP_MAILBOX_DISABLED;
@@ -403,6 +410,10 @@ static int index_keys(struct txn_db *db, const struct user_record *rec, bool set
     }
     if (!r && user_state_is_hidden(rec->state)) {
         user_key_hidden(rec->userid, &key);
+        r = set_key(db, &key, rec->id, set);
+    }
+    if (!r && rec->home && rec->state != USER_DELETED) {
+        user_key_home(rec->userid, &key);
         r = set_key(db, &key, rec->id, set);
     }
     buf_free(&key);

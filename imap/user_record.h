@@ -47,19 +47,20 @@ bool user_record_is_hidden(const char *userid);
 enum user_refusal {
     USER_WELCOME,
     USER_NOT_NOW, /* another server has him, or will, or this one will: his client tries again and asks nobody */
+    USER_NOT_AT_HOME, /* the same, of a pair: who only reads for him may stay (imap_session.h, by_admin) */
     USER_NOT_HERE /* until somebody does something about it */
 };
 /* If he may not, *text (replaced) says why. */
 enum user_refusal user_record_refuses(const char *userid, struct buf *text);
 /* The same for who is in already, between his commands: looked up once a second. *asked: when; 0 at first. */
 enum user_refusal user_record_refuses_now(const char *userid, time_t *asked, struct buf *text);
-/* The gate of a session that is no admin's (txn_set_gate): IMAP_USER_MOVING of who is moving, or has moved. */
+/* The gate of a session that is no admin's (txn_set_gate): IMAP_USER_MOVING of who is moving, or has moved; IMAP_USER_ELSEWHERE. */
 int user_record_gate(const char *userid, void *rock);
 /* May he be made by autocreate? Not who is moving in, nor who lives elsewhere. */
 bool user_record_allows_autocreate(const char *userid);
 /*
  * Is mail for him taken? 0, IMAP_MAILBOX_DISABLED (later, perhaps), IMAP_USER_DISABLED (never). IMAP_MAILBOX_MOVED: he is
- * coming or gone, and there is no INBOX here.
+ * coming or gone, and there is no INBOX here. IMAP_USER_ELSEWHERE: the other server of the pair takes it.
  */
 int user_record_delivery(const char *userid);
 

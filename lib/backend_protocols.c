@@ -40,6 +40,7 @@ static const struct backend_capaname imap_capas[] = {
     { "X-FOLDERS", BACKEND_CAPA_FOLDERS, NULL },
     { "X-NAMEHISTORY", BACKEND_CAPA_NAMEHISTORY, NULL },
     { "X-LEASE", BACKEND_CAPA_XLEASE, NULL },
+    { "X-HOME", BACKEND_CAPA_HOME, NULL },
     { NULL, 0, NULL },
 };
 
@@ -62,6 +63,7 @@ static const struct backend_capaname csync_capas[] = {
     { "X-CLOCK", BACKEND_CAPA_CLOCK, NULL },
     { "X-INSTANCE", BACKEND_CAPA_INSTANCE, NULL },
     { "X-LEASE", BACKEND_CAPA_XLEASE, NULL },
+    { "X-HOME", BACKEND_CAPA_HOME, NULL },
     { NULL, 0, NULL },
 };
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth.h"
 #include "imap_err.h"
 #include "imapcmd.h"
 #include "libconfig.h"
@@ -58,6 +59,16 @@ static bool over_limits(struct imap_session *s)
     return true;
 }
 
+static bool is_by_admin(const struct imap_session *s)
+{
+    const struct saslserver_identity *id = saslserver_identity(s->sasl);
+    struct auth_state *auth = auth_newstate(id->authid);
+    bool is = strcmp(id->authid, id->userid) != 0 && auth_is_listed(auth, config_getstring(IMAPOPT_ADMINS));
+
+    auth_freestate(&auth);
+    return is;
+}
+
 /* The password is right, but nobody comes in as this user now: answered. */
 static bool refused(struct imap_session *s)
 {
@@ -65,11 +76,13 @@ static bool refused(struct imap_session *s)
     struct buf text = BUF_INITIALIZER;
     enum user_refusal no = user_record_refuses(userid, &text);
 
+    s->by_admin = is_by_admin(s);
+    if (no == USER_NOT_AT_HOME && s->by_admin) no = USER_WELCOME;
     if (no) {
         syslog(LOG_NOTICE, "badlogin: %s %s (%s) [%s]", s->client->clienthost, saslserver_mech(s->sasl), userid,
                buf_cstring(&text));
         saslserver_reset(s->sasl);
-        imap_no(s, "[%s] %s", no == USER_NOT_NOW ? "UNAVAILABLE" : "CONTACTADMIN", buf_cstring(&text));
+        imap_no(s, "[%s] %s", no == USER_NOT_HERE ? "CONTACTADMIN" : "UNAVAILABLE", buf_cstring(&text));
     }
     buf_free(&text);
     return no != USER_WELCOME;

@@ -41,7 +41,7 @@ static int set_seen(struct imap_session *s, const struct seqset *batch, struct s
     modseq_t modseq = 0;
 
     int r = index_mark_seen(s->index, batch, seen, &modseq);
-    if (r == IMAP_PERMISSION_DENIED) r = 0;
+    if (r == IMAP_PERMISSION_DENIED || r == IMAP_USER_ELSEWHERE) r = 0;
     if (r || seqset_isempty(*seen)) return r;
     known.uids = *seen;
     known.modseq = modseq;

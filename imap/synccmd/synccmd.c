@@ -18,6 +18,7 @@
 #include "prot.h"
 #include "server_role.h"
 #include "sync_spool.h"
+#include "user_home.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
 
@@ -35,6 +36,8 @@ static const struct synccmd {
     { SYNCCMD_GET, "FETCH", synccmd_get_fetch, SYNCCMD_MAILBOXES, 0 },
     { SYNCCMD_GET, "FETCH_SIEVE", synccmd_get_fetch_sieve, SYNCCMD_USERS, 0 },
     { SYNCCMD_GET, "FULLMAILBOX", synccmd_get_fullmailbox, SYNCCMD_NAMES, 0 },
+    { SYNCCMD_GET, "HOME", synccmd_get_home, SYNCCMD_USERS, 0 },
+    { SYNCCMD_GET, "HOMES", synccmd_get_homes, SYNCCMD_SERVER, 0 },
     { SYNCCMD_GET, "MAILBOXES", synccmd_get_mailboxes, SYNCCMD_NAMES, 0 },
     { SYNCCMD_GET, "META", synccmd_get_meta, SYNCCMD_USERS, 0 },
     { SYNCCMD_GET, "NAMES", synccmd_get_names, SYNCCMD_USERS, 0 },
@@ -54,6 +57,7 @@ static const struct synccmd {
     { SYNCCMD_APPLY, "CAPABILITIES", synccmd_apply_capabilities, SYNCCMD_NOBODY, SYNCCMD_ANYROLE },
     { SYNCCMD_APPLY, "EXPUNGE", synccmd_apply_expunge, SYNCCMD_MAILBOXES, 0 },
     { SYNCCMD_APPLY, "FORCE", synccmd_apply_force, SYNCCMD_NOBODY, SYNCCMD_ANYROLE },
+    { SYNCCMD_APPLY, "HOME", synccmd_apply_home, SYNCCMD_USERS, SYNCCMD_ANYHOME },
     { SYNCCMD_APPLY, "LOCAL_MAILBOX", synccmd_apply_mailbox, SYNCCMD_MAILBOXES, SYNCCMD_LOCAL },
     { SYNCCMD_APPLY, "LOCAL_RENAME", synccmd_apply_rename, SYNCCMD_MAILBOXES, SYNCCMD_LOCAL },
     { SYNCCMD_APPLY, "LOCAL_RENAMES", synccmd_apply_renames, SYNCCMD_MAILBOXES, SYNCCMD_LOCAL },
@@ -103,6 +107,7 @@ static const struct {
     { IMAP_PROTOCOL_BAD_PARAMETERS, "NO IMAP_PROTOCOL_BAD_PARAMETERS" },
     { IMAP_INVALID_LOGIN, "NO Permission denied" }, /* the login is for some users only */
     { IMAP_REMOTE_DENIED, "NO This server is the primary" },
+    { IMAP_USER_ATHOME, "NO IMAP_USER_ATHOME This user's home is this server" },
     { IMAP_NOSPACE, "NO Unknown error: the disk of this server is full" },
     { IMAP_IOERROR, "NO Unknown error: the disk of this server has failed" },
 };
@@ -164,7 +169,10 @@ static int run_leased(struct synccmd_session *session, const struct synccmd *cmd
     bool leased = session->knows_leases || cmd->verb != SYNCCMD_GET;
     int r = leased ? synccmd_lease_begin(session, cmd->subject, dl) : 0;
 
+    bool guards = cmd->verb != SYNCCMD_GET && !(cmd->flags & SYNCCMD_ANYHOME);
+    enum user_home_guard was = user_home_set_guard(guards ? USER_HOME_PEER : USER_HOME_UNGUARDED);
     if (!r) r = cmd->fn(session, dl, cmd->flags);
+    (void)user_home_set_guard(was);
     if (!session->knows_leases) synccmd_lease_end(session);
     return r;
 }

@@ -85,18 +85,19 @@ bool synccmd_is_allowed(const strarray_t *users, enum synccmd_subject subject, c
 
 #define SYNCCMD_LOCAL 1u   /* LOCAL_ form: the MUPDATE master is not told */
 #define SYNCCMD_ANYROLE 2u /* also where this server is the primary of a pair */
+#define SYNCCMD_ANYHOME 4u /* also about a user who is at home here */
 /* The users are the stream's alone from now on: 0, or IMAP_MAILBOX_LOCKED. */
 int synccmd_lease_begin(struct synccmd_session *session, enum synccmd_subject subject, const struct dlist *dl);
 
 typedef int synccmd_fn(struct synccmd_session *session, const struct dlist *dl, unsigned flags);
 
 synccmd_fn synccmd_get_annotation, synccmd_get_fetch, synccmd_get_fetch_sieve,
-    synccmd_get_fullmailbox, synccmd_get_mailboxes, synccmd_get_meta, synccmd_get_names, synccmd_get_quota,
+    synccmd_get_fullmailbox, synccmd_get_home, synccmd_get_homes, synccmd_get_mailboxes, synccmd_get_meta, synccmd_get_names, synccmd_get_quota,
     synccmd_get_ranges, synccmd_get_role, synccmd_get_shared, synccmd_get_subhistory,
     synccmd_get_uniqueids, synccmd_get_user, synccmd_get_users, synccmd_get_usage,
     synccmd_get_userstate;
 synccmd_fn synccmd_apply_activate_sieve, synccmd_apply_annotation, synccmd_apply_capabilities,
-    synccmd_apply_expunge, synccmd_apply_force, synccmd_apply_mailbox, synccmd_apply_message,
+    synccmd_apply_expunge, synccmd_apply_force, synccmd_apply_home, synccmd_apply_mailbox, synccmd_apply_message,
     synccmd_apply_quota, synccmd_apply_rename, synccmd_apply_renames, synccmd_apply_reserve, synccmd_apply_role, synccmd_apply_seen,
     synccmd_apply_sieve, synccmd_apply_sub, synccmd_apply_subhistory, synccmd_apply_unactivate_sieve,
     synccmd_apply_unannotation, synccmd_apply_unmailbox, synccmd_apply_unquota,

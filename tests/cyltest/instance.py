@@ -15,7 +15,7 @@ import time
 from . import processes
 from .clients import Imap, Lmtp, Pop3, Sync
 from .conf import write_cyrus_conf, write_imapd_conf
-from .credentials import REALM, password, set_password
+from .credentials import REALM, USERS, password, set_password
 
 START_TIMEOUT = 30.0
 STOP_TIMEOUT = 30.0
@@ -161,8 +161,14 @@ class Instance:
 
     def add_user(self, user, secret=None):
         """A password for a user that is not one of credentials.USERS."""
-        set_password(self.sasldb, user, secret or password(user))
+        set_password(self.sasldb, user, secret or password(user), self.conf["servername"])
         self.account.give(self.sasldb)
+
+    def call_it(self, servername):
+        """Another servername than all others have: passwords belong to it."""
+        self.conf["servername"] = servername
+        for user in USERS:
+            self.add_user(user)
 
     def use_tls(self):
         """Configures a certificate; self.cafile verifies it."""
