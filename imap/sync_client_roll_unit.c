@@ -15,6 +15,7 @@
 #include "mboxlist.h"
 #include "mboxname.h"
 #include "mbtype.h"
+#include "sync_acked.h"
 #include "sync_client_home.h"
 #include "sync_client_roll.h"
 #include "sync_log.h"
@@ -312,6 +313,16 @@ static int do_parts(struct work *w)
     return r || w->promoted ? r : do_rest(w);
 }
 
+/* Of what is passed over nobody may think that the other end has it. */
+static void not_brought_over(const struct sync_client *sc, const char *userid)
+{
+    strarray_t one = STRARRAY_INITIALIZER;
+
+    strarray_append(&one, userid);
+    if (sc->acks) (void)sync_acked_stop(sc->channel, &one);
+    strarray_fini(&one);
+}
+
 int sync_unit_run(struct sync_client *sc, const struct sync_unit *unit, bool promote, ptrarray_t *failures)
 {
     struct work w = { .sc = sc, .unit = unit, .promote = promote, .failures = failures };
@@ -320,6 +331,7 @@ int sync_unit_run(struct sync_client *sc, const struct sync_unit *unit, bool pro
 
     if (sc->broken) return r;
     if (r) failed(&w, "USER", unit->owner, NULL, r);
+    if (!r && !mine) not_brought_over(sc, unit->owner);
     if (r || !mine) return 0;
     r = *unit->owner ? inbox_exists(unit->owner, &w.exists) : 0;
     if (r) {
