@@ -36,7 +36,7 @@ static const struct synccmd {
     { SYNCCMD_GET, "FETCH", synccmd_get_fetch, SYNCCMD_MAILBOXES, 0 },
     { SYNCCMD_GET, "FETCH_SIEVE", synccmd_get_fetch_sieve, SYNCCMD_USERS, 0 },
     { SYNCCMD_GET, "FULLMAILBOX", synccmd_get_fullmailbox, SYNCCMD_NAMES, 0 },
-    { SYNCCMD_GET, "HOME", synccmd_get_home, SYNCCMD_USERS, 0 },
+    { SYNCCMD_GET, "HOME", synccmd_get_home, SYNCCMD_USERS, SYNCCMD_UNLEASED },
     { SYNCCMD_GET, "HOMES", synccmd_get_homes, SYNCCMD_SERVER, 0 },
     { SYNCCMD_GET, "MAILBOXES", synccmd_get_mailboxes, SYNCCMD_NAMES, 0 },
     { SYNCCMD_GET, "META", synccmd_get_meta, SYNCCMD_USERS, 0 },
@@ -57,7 +57,7 @@ static const struct synccmd {
     { SYNCCMD_APPLY, "CAPABILITIES", synccmd_apply_capabilities, SYNCCMD_NOBODY, SYNCCMD_ANYROLE },
     { SYNCCMD_APPLY, "EXPUNGE", synccmd_apply_expunge, SYNCCMD_MAILBOXES, 0 },
     { SYNCCMD_APPLY, "FORCE", synccmd_apply_force, SYNCCMD_NOBODY, SYNCCMD_ANYROLE },
-    { SYNCCMD_APPLY, "HOME", synccmd_apply_home, SYNCCMD_USERS, SYNCCMD_ANYHOME },
+    { SYNCCMD_APPLY, "HOME", synccmd_apply_home, SYNCCMD_USERS, SYNCCMD_ANYHOME | SYNCCMD_UNLEASED },
     { SYNCCMD_APPLY, "LOCAL_MAILBOX", synccmd_apply_mailbox, SYNCCMD_MAILBOXES, SYNCCMD_LOCAL },
     { SYNCCMD_APPLY, "LOCAL_RENAME", synccmd_apply_rename, SYNCCMD_MAILBOXES, SYNCCMD_LOCAL },
     { SYNCCMD_APPLY, "LOCAL_RENAMES", synccmd_apply_renames, SYNCCMD_MAILBOXES, SYNCCMD_LOCAL },
@@ -166,7 +166,7 @@ static const char *const verb_names[] = { "GET", "APPLY", "RESTORE" };
 static int run_leased(struct synccmd_session *session, const struct synccmd *cmd, const struct dlist *dl)
 {
     /* who only reads has no part in it, unless he is about to write */
-    bool leased = session->knows_leases || cmd->verb != SYNCCMD_GET;
+    bool leased = (session->knows_leases || cmd->verb != SYNCCMD_GET) && !(cmd->flags & SYNCCMD_UNLEASED);
     int r = leased ? synccmd_lease_begin(session, cmd->subject, dl) : 0;
 
     bool guards = cmd->verb != SYNCCMD_GET && !(cmd->flags & SYNCCMD_ANYHOME);

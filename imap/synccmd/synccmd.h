@@ -86,6 +86,7 @@ bool synccmd_is_allowed(const strarray_t *users, enum synccmd_subject subject, c
 #define SYNCCMD_LOCAL 1u   /* LOCAL_ form: the MUPDATE master is not told */
 #define SYNCCMD_ANYROLE 2u /* also where this server is the primary of a pair */
 #define SYNCCMD_ANYHOME 4u /* also about a user who is at home here */
+#define SYNCCMD_UNLEASED 8u /* has no part in leases: it is asked by who has not got the sync lock of the user yet, for which others may have a lease */
 /* The users are the stream's alone from now on: 0, or IMAP_MAILBOX_LOCKED. */
 int synccmd_lease_begin(struct synccmd_session *session, enum synccmd_subject subject, const struct dlist *dl);
 
