@@ -244,6 +244,18 @@ def test_marks_on_the_wire(pair):
     must_come_in(a, "anna")
 
 
+def test_asking_takes_no_lease(pair):
+    """It is asked by who may have to wait for others, who work on the user."""
+    with login(pair.primary) as asks, login(pair.primary) as works:
+        for csync in (asks, works):
+            csync.ok("APPLY CAPABILITIES (SIEVE-MAILBOX X-LEASE)")
+        works.ok("GET USER anna")
+        asks.ok("GET HOME %(USERID anna)")
+        asks.ok("APPLY HOME %(USERID anna SERVER a.example EPOCH 1 SINCE 5)")
+        asks.ok("GET HOME %(USERID bob)")
+        works.ok("GET USER bob")
+
+
 def test_a_new_end_knows_before_he_is_there(pair, factory):
     """The other server is a new one: nobody comes in there for as long as it takes."""
     a, b = pair.primary, pair.replica
