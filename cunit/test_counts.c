@@ -18,9 +18,11 @@
 #include "acl.h"
 #include "append.h"
 #include "diskio.h"
+#include "filesum.h"
 #include "imap_err.h"
+#include "libconfig.h"
 #include "mailbox_internal.h"
-#include "store_testutil.h"
+#include "ops_testutil.h"
 #include "util.h"
 #include "xmalloc.h"
 
@@ -178,6 +180,111 @@ START_TEST(a_delivery_leaves_mailboxes_db_alone)
 }
 END_TEST
 
+/* ---- a user with many folders gets another name ---- */
+
+static unsigned renamed; /* users so far */
+
+static void make_folders(unsigned n)
+{
+    char name[64];
+    struct txn *txn = ot_begin();
+
+    for (unsigned i = 0; i <= n; i++) {
+        struct mboxlist_createargs args = { .name = name, .isadmin = true, .userid = "admin", .auth = ot_admin };
+        struct mailbox *w;
+        if (i)
+            snprintf(name, sizeof(name), "user.u%u.f%u", renamed, i);
+        else
+            snprintf(name, sizeof(name), "user.u%u", renamed);
+        ck_assert_int_eq(mboxlist_createmailbox(txn, &args, &w), 0);
+    }
+    ck_assert_int_eq(ot_end(txn, 0), 0);
+}
+
+static void rename_user(unsigned n)
+{
+    char from[64], to[64];
+
+    (void)n;
+    snprintf(from, sizeof(from), "user.u%u", renamed);
+    snprintf(to, sizeof(to), "user.u%u", ++renamed);
+    struct txn *txn = ot_begin();
+    ck_assert_int_eq(ot_end(txn, mboxlist_renametree(txn, from, to, NULL, true, "admin", ot_admin, MBOXLIST_RENAME_FORCEUSER, NULL, NULL)), 0);
+}
+
+START_TEST(a_renamed_folder_costs_no_inode)
+{
+    /* cyrus.index and cyrus.header are read, and written where they are; five looks at mailboxes.db, each locked, unlocked, and the file
+     * looked for twice. The name of the header is looked at once (rule L). The third
+     * write is of the databases, whose changed records lie in several places. */
+    static const unsigned folder[DISKIO_NKINDS] = {
+        [DISKIO_OPEN] = 4, [DISKIO_CLOSE] = 4, [DISKIO_PWRITE] = 3, [DISKIO_STAT] = 12, [DISKIO_LOCK] = 8, [DISKIO_MMAP] = 2
+    };
+
+    ot_admin = auth_newstate("admin");
+    make_folders(20);
+    rename_user(0);
+    struct diskio_counters few = count(rename_user, 20);
+    renamed = 100;
+    make_folders(320);
+    rename_user(0);
+    struct diskio_counters many = count(rename_user, 320);
+    assert_growth(&few, &many, 300, folder);
+    ck_assert_uint_eq(many.calls[DISKIO_FDATASYNC] + many.calls[DISKIO_FSYNC] + many.calls[DISKIO_SYNCFS],
+                      few.calls[DISKIO_FDATASYNC] + few.calls[DISKIO_FSYNC] + few.calls[DISKIO_SYNCFS]);
+    ck_assert_uint_eq(many.calls[DISKIO_RENAME], few.calls[DISKIO_RENAME]);
+    st_check("user.u102");
+    st_check("user.u102.f7");
+    ot_check_store();
+    auth_freestate(&ot_admin);
+}
+END_TEST
+
+/* ---- a small file keeps its inode ---- */
+
+static void rewrite(const char *path, const char *text)
+{
+    struct txn *txn = st_begin("alice");
+    txn_rewrite(txn, path, text, strlen(text), 0600);
+    st_commit(txn);
+}
+
+static void assert_file(const char *path, const char *text, struct stat *st)
+{
+    struct diskio_map map;
+    bool wrong;
+
+    ck_assert_int_eq(filesum_map(path, &map, st, &wrong), 0);
+    ck_assert(!wrong);
+    ck_assert_uint_eq(map.len, strlen(text));
+    ck_assert(!memcmp(map.base, text, map.len));
+    diskio_map_free(&map);
+}
+
+START_TEST(a_file_is_rewritten_where_it_is)
+{
+    char *path = xasprintf("%s/small", config_dir), *other = xasprintf("%s/other", config_dir);
+    struct stat first, then;
+
+    rewrite(path, "made, since there is none");
+    assert_file(path, "made, since there is none", &first);
+    rewrite(path, "shorter");
+    assert_file(path, "shorter", &then);
+    ck_assert_uint_eq(then.st_ino, first.st_ino);
+    rewrite(path, "longer than ever, by some bytes at least");
+    assert_file(path, "longer than ever, by some bytes at least", &then);
+    ck_assert_uint_eq(then.st_ino, first.st_ino);
+    /* what has another name is not ours alone */
+    ck_assert_int_eq(diskio_link(path, other), 0);
+    rewrite(path, "new");
+    assert_file(path, "new", &then);
+    ck_assert_uint_ne(then.st_ino, first.st_ino);
+    assert_file(other, "longer than ever, by some bytes at least", &then);
+    free(path);
+    free(other);
+}
+END_TEST
+
 Suite *counts_suite(void)
 {
     Suite *s = suite_create("counts");
@@ -189,6 +296,8 @@ Suite *counts_suite(void)
     tcase_add_test(tc, a_copy_costs_a_link);
     tcase_add_test(tc, a_delivery_costs_one_sync);
     tcase_add_test(tc, a_delivery_leaves_mailboxes_db_alone);
+    tcase_add_test(tc, a_renamed_folder_costs_no_inode);
+    tcase_add_test(tc, a_file_is_rewritten_where_it_is);
     suite_add_tcase(s, tc);
     return s;
 }

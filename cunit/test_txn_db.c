@@ -419,6 +419,47 @@ START_TEST(test_late_global_change)
 }
 END_TEST
 
+struct order_seen {
+    int order;
+    unsigned n;
+    bool late; /* registers one more when it runs */
+};
+
+static int last_order;
+static unsigned last_n, hooks_run;
+
+static int order_hook(struct txn *txn, void *rock)
+{
+    static struct order_seen more;
+    struct order_seen *o = rock;
+
+    ck_assert(o->order > last_order || (o->order == last_order && o->n > last_n) || !hooks_run);
+    last_order = o->order;
+    last_n = o->n;
+    hooks_run++;
+    if (o->late) {
+        more = (struct order_seen){ .order = o->order, .n = 100000 };
+        txn_on_commit(txn, more.order, order_hook, &more);
+    }
+    return 0;
+}
+
+/* Smaller orders first, equal ones as they were registered, also those that come while they run. */
+START_TEST(test_order_of_hooks)
+{
+    static const int orders[] = { TXN_ORDER_MAILBOX, TXN_ORDER_CONVERSATIONS, TXN_ORDER_SEEN, TXN_ORDER_ANNOTATIONS, TXN_ORDER_MAILBOX };
+    static struct order_seen seen[5000];
+    struct txn *txn = begin();
+
+    for (unsigned i = 0; i < 5000; i++) {
+        seen[i] = (struct order_seen){ .order = orders[i % 5], .n = i, .late = i == 7 };
+        txn_on_commit(txn, seen[i].order, order_hook, &seen[i]);
+    }
+    ck_assert_int_eq(txn_commit(&txn, NULL), 0);
+    ck_assert_uint_eq(hooks_run, 5001);
+}
+END_TEST
+
 /* Processes of several users count in one key: none is lost. */
 START_TEST(test_counting_processes)
 {
@@ -663,6 +704,7 @@ Suite *txn_db_suite(void)
     tcase_add_test(tc, test_flat);
     tcase_add_loop_test(tc, test_counting_processes, 0, 3);
     tcase_add_test(tc, test_late_global_change);
+    tcase_add_test(tc, test_order_of_hooks);
     tcase_add_loop_test(tc, test_dead_committer, 0, 2);
     tcase_add_test(tc, test_recover_to_mark);
     tcase_add_test(tc, test_recover_absent);

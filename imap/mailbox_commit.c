@@ -67,7 +67,10 @@ static int write_header(struct mailbox *mailbox)
     mailbox_header_print(&mailbox->header, &bytes);
     mailbox->hdr.header_file_crc = crc32_map(buf_base(&bytes), buf_len(&bytes));
     int r = mailbox_path_meta(&mailbox->place, META_HEADER, &path);
-    if (!r)
+    if (!r && mailbox->header_inplace)
+        txn_rewrite(mailbox->txn, buf_cstring(&path), buf_base(&bytes), buf_len(&bytes),
+                    MAILBOX_FILE_MODE);
+    else if (!r)
         txn_replace(mailbox->txn, buf_cstring(&path), buf_base(&bytes), buf_len(&bytes),
                     MAILBOX_FILE_MODE);
     buf_free(&path);

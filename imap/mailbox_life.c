@@ -204,8 +204,19 @@ static int same_owner(struct mailbox *mailbox, const mbentry_t *newentry, bool *
     return 0;
 }
 
+/* By its uniqueid a mailbox stays where it is, whatever its name. */
+static bool may_move(const struct mailbox *mailbox, const mbentry_t *newentry)
+{
+    const mbentry_t *old = mailbox->mbentry;
+
+    return ((old->mbtype | newentry->mbtype) & MBTYPE_LEGACY_DIRS) || !old->uniqueid ||
+           strcmpnull(old->uniqueid, newentry->uniqueid) || strcmpnull(old->partition, newentry->partition);
+}
+
 static int change_place(struct mailbox *mailbox, const mbentry_t *newentry)
 {
+    if (!may_move(mailbox, newentry)) return mailbox_set_mbentry(mailbox, newentry);
+
     struct mailbox_place to = mailbox_place_of(newentry);
     strarray_t a = STRARRAY_INITIALIZER, b = STRARRAY_INITIALIZER;
     struct cache_move *cache = NULL;
@@ -242,6 +253,7 @@ int mailbox_set_name(struct mailbox *mailbox, const mbentry_t *newentry, unsigne
     if (!r) r = change_place(mailbox, newentry);
     if (r) return r;
     mailbox->header_dirty = mailbox->hdr_dirty = true;
+    mailbox->header_inplace = !mailbox->created; /* a tree may have thousands; who reads them has the lock */
     mailbox->meta_opened = false;
     user_meta_free(&mailbox->meta);
     mailbox->modseq_begun = false;

@@ -14,6 +14,7 @@
 #include "libconfig.h"
 #include "mboxlist.h"
 #include "mboxlist_db.h"
+#include "mboxlist_ops.h"
 #include "mboxname.h"
 #include "names_config.h"
 #include "xmalloc.h"
@@ -129,6 +130,54 @@ int mboxlist_mboxtree(const char *mboxname, mboxlist_cb *cb, void *rock, unsigne
     }
     mboxlist_db_close(&db);
     return r;
+}
+
+/* ---- which names are taken ---- */
+
+static int taken_cb(void *rock, const char *key, size_t keylen, const char *data, size_t datalen)
+{
+    mbentry_t *entry = NULL;
+    struct buf name = BUF_INITIALIZER;
+
+    int r = mboxlist_db_parse_n(key, keylen, data, datalen, &entry);
+    if (r || !(entry->mbtype & (MBTYPE_DELETED | MBTYPE_INTERMEDIATE))) {
+        buf_setmap(&name, key, keylen);
+        hash_insert(buf_cstring(&name), rock, rock);
+    }
+    mbentry_free(&entry);
+    buf_free(&name);
+    return 0;
+}
+
+int mboxlist_taken_names(const char *root, struct txn *txn, hash_table *taken)
+{
+    struct buf key = BUF_INITIALIZER;
+    struct txn_db *db;
+    const char *val;
+    size_t len;
+
+    int r = mboxlist_db_open(txn, &db);
+    if (r) return r;
+    construct_hash_table(taken, 64);
+    mbentry_key_name(root, &key);
+    r = txn_db_fetch(db, buf_base(&key), buf_len(&key), &val, &len);
+    if (!r) r = taken_cb(taken, buf_base(&key), buf_len(&key), val, len);
+    if (r == IMAP_NOTFOUND) r = 0;
+    buf_putc(&key, DB_HIERSEP_CHAR);
+    if (!r) r = txn_db_foreach(db, buf_base(&key), buf_len(&key), taken_cb, taken);
+    mboxlist_db_close(&db);
+    buf_free(&key);
+    return r;
+}
+
+bool mboxlist_is_taken(const hash_table *taken, const char *name)
+{
+    struct buf key = BUF_INITIALIZER;
+
+    mbentry_key_name(name, &key);
+    bool is = hash_lookup(buf_cstring(&key), taken) != NULL;
+    buf_free(&key);
+    return is;
 }
 
 int mboxlist_usermboxtree(const char *userid, mboxlist_cb *cb, void *rock, unsigned flags)

@@ -4,6 +4,7 @@
 /*
  * mboxlist_ops -- what create, delete, rename and the others have in common
  */
+#include "hash.h"
 #include "mboxlist.h"
 #include "ptrarray.h"
 
@@ -23,6 +24,12 @@ int mboxlist_lock_names(struct txn *txn, const char *a, const char *b);
 /* The entries of a tree, copied, in database order: ptrarray of mbentry_t. */
 int mboxlist_collect_tree(const char *name, unsigned flags, ptrarray_t *entries);
 void mboxlist_collect_free(ptrarray_t *entries);
+/*
+ * Of root and all below it, one look for all: the names that a look-up may find, or that a damaged record has. The table is
+ * constructed here; the caller frees it, with NULL, also after an error.
+ */
+int mboxlist_taken_names(const char *root, struct txn *txn, hash_table *taken);
+bool mboxlist_is_taken(const hash_table *taken, const char *name);
 /* Does anything live below this name? */
 int mboxlist_has_children(const char *name, bool *yes);
 
@@ -30,12 +37,14 @@ int mboxlist_has_children(const char *name, bool *yes);
 /* All missing ancestors of name become mailboxes. */
 int mboxlist_create_ancestors(struct txn *txn, const struct mboxlist_createargs *args);
 /* One mailbox gets another name or partition; no checks. foldermodseq 0: the next of the mailbox. */
+struct tree_roots;
 struct rename_one {
     const mbentry_t *old;
     const char *newname, *partition; /* partition NULL: stays */
     uint32_t uidvalidity;            /* 0: stays */
     bool silent;                     /* replica: modseqs stay */
     const char *olduser, *newuser;   /* both set: a user is renamed, his ACL entries follow */
+    const struct tree_roots *roots;  /* the quota roots of where it goes; NULL: looked up */
 };
 int mboxlist_rename_one(struct txn *txn, const struct rename_one *args);
 /* RENAME INBOX X: X is made, the messages move. */

@@ -54,12 +54,37 @@ static int write_entries(struct txn *txn, const mbentry_t *old, const mbentry_t 
     return r ? r : mboxlist_update_entry(txn, entry->name, entry);
 }
 
-static int move_quota(struct txn *txn, struct mailbox *mailbox, const char *newname)
+/* The quota roots of a tree, asked for once: of thousands of names each look is some files. */
+struct tree_roots {
+    const char *top;
+    char *above;      /* root of the top, itself or one above; NULL: none */
+    hash_table below; /* names of roots */
+};
+
+static int find_root(struct txn *txn, const struct rename_one *args, const char *name, char **rootp)
+{
+    const struct tree_roots *roots = args->roots;
+
+    if (!roots || mboxname_isdeletedmailbox(name, NULL)) return quota_findroot(name, txn, rootp);
+    char *root = xstrdup(name);
+    bool found = false;
+    while (hash_numrecords(&roots->below) && strlen(root) > strlen(roots->top) &&
+           !(found = hash_lookup(root, &roots->below)) && mboxname_cut(root));
+    if (found) {
+        *rootp = root;
+        return 0;
+    }
+    free(root);
+    *rootp = xstrdupnull(roots->above);
+    return 0;
+}
+
+static int move_quota(struct txn *txn, struct mailbox *mailbox, const struct rename_one *args)
 {
     const char *now = mailbox_quotaroot(mailbox);
     char *root = NULL;
 
-    int r = quota_findroot(newname, txn, &root);
+    int r = find_root(txn, args, args->newname, &root);
     if (!r && strcmpnull(root, now)) r = mailbox_set_quotaroot(mailbox, root);
     free(root);
     return r;
@@ -84,7 +109,7 @@ static mbentry_t *new_entry(const struct rename_one *args, modseq_t modseq)
 static int change_mailbox(struct txn *txn, struct mailbox *mailbox, const struct rename_one *args,
                           const mbentry_t *entry)
 {
-    int r = move_quota(txn, mailbox, entry->name);
+    int r = move_quota(txn, mailbox, args);
 
     if (!r) r = mailbox_set_name(mailbox, entry, args->silent ? MAILBOX_SILENT : 0);
     if (!r && strcmpnull(entry->acl, args->old->acl)) r = mailbox_set_acl(mailbox, entry->acl);
@@ -221,20 +246,20 @@ static int check(struct renaming *rn, const mbentry_t *old, bool *moves_messages
 /* Every name of the tree must be possible and free. */
 static int check_children(const struct renaming *rn, const ptrarray_t *entries)
 {
-    int r = 0;
+    hash_table taken = HASH_TABLE_INITIALIZER;
+    int r = mboxlist_taken_names(rn->newname, rn->txn, &taken);
 
     for (int i = 0; !r && i < ptrarray_size(entries); i++) {
         const mbentry_t *old = ptrarray_nth(entries, i);
-        mbentry_t *there = NULL;
         char *newname = mboxname_renamed(old->name, rn->oldname, rn->newname);
         r = newname ? mboxname_policycheck(newname) : IMAP_INTERNAL;
-        if (!r && strcmp(newname, old->name)) {
-            r = mboxlist_lookup(newname, &there, rn->txn);
+        if (!r && strcmp(newname, old->name) && mboxlist_is_taken(&taken, newname)) {
+            r = mboxlist_lookup(newname, NULL, rn->txn);
             r = !r ? IMAP_MAILBOX_EXISTS : r == IMAP_MAILBOX_NONEXISTENT ? 0 : r;
         }
-        mbentry_free(&there);
         free(newname);
     }
+    free_hash_table(&taken, NULL);
     return r;
 }
 
@@ -265,6 +290,27 @@ static int collect_roots(const char *inbox, strarray_t *roots)
     for (int i = strarray_size(roots) - 1; i >= 0; i--) {
         if (!mboxname_is_prefix(strarray_nth(roots, i), inbox)) free(strarray_remove(roots, i));
     }
+    return r;
+}
+
+/* Those that are, and those that a user brings with him. */
+static int find_tree_roots(const struct renaming *rn, struct tree_roots *roots)
+{
+    strarray_t list = STRARRAY_INITIALIZER;
+
+    *roots = (struct tree_roots){ .top = rn->newname };
+    construct_hash_table(&roots->below, 16);
+    int r = quota_findroot(rn->newname, rn->txn, &roots->above);
+    if (!r) r = collect_roots(rn->newname, &list);
+    for (int i = 0; !r && i < strarray_size(&list); i++) hash_insert(strarray_nth(&list, i), roots, &roots->below);
+    strarray_truncate(&list, 0);
+    if (!r && rn->isuser) r = collect_roots(rn->oldname, &list);
+    for (int i = 0; !r && i < strarray_size(&list); i++) {
+        char *root = mboxname_renamed(strarray_nth(&list, i), rn->oldname, rn->newname);
+        hash_insert(root, roots, &roots->below);
+        free(root);
+    }
+    strarray_fini(&list);
     return r;
 }
 
@@ -322,7 +368,9 @@ static int rename_entries(const struct renaming *rn, const ptrarray_t *entries,
 {
     char *olduser = rn->isuser ? mboxname_to_userid(rn->oldname) : NULL;
     char *newuser = rn->isuser ? mboxname_to_userid(rn->newname) : NULL;
-    int r = 0;
+    bool many = ptrarray_size(entries) > 1;
+    struct tree_roots roots;
+    int r = many ? find_tree_roots(rn, &roots) : 0;
 
     for (int i = 0; !r && i < ptrarray_size(entries); i++) {
         const mbentry_t *old = ptrarray_nth(entries, i);
@@ -333,11 +381,16 @@ static int rename_entries(const struct renaming *rn, const ptrarray_t *entries,
                                   .uidvalidity = i ? 0 : uidvalidity,
                                   .silent = rn->flags & MBOXLIST_RENAME_SILENT,
                                   .olduser = olduser,
-                                  .newuser = newuser };
+                                  .newuser = newuser,
+                                  .roots = many ? &roots : NULL };
         r = mboxlist_rename_one(rn->txn, &one);
         if (!r && moves_subscriptions(rn)) r = move_subscriptions(rn, old->name, newname);
         if (!r && cb) cb(old->name, newname, rock);
         free(newname);
+    }
+    if (many) {
+        free(roots.above);
+        free_hash_table(&roots.below, NULL);
     }
     free(olduser);
     free(newuser);

@@ -23,6 +23,16 @@ struct dlist;
 int sync_apply_mailbox(const struct dlist *kl, const struct sync_reserve *reserve, unsigned flags);
 
 /*
+ * A mailbox that has just got its name in this transaction, and differs from the master's in nothing else, gets his numbers and rights.
+ * What would fall stays: the master will ask what is here, and say what he wants.
+ */
+struct sync_renamed {
+    const char *name, *acl;
+    modseq_t highestmodseq, foldermodseq, xconvmodseq; /* the last 0: not told */
+};
+int sync_apply_renamed(struct txn *txn, const struct sync_renamed *renamed);
+
+/*
  * Walk the records of the master over those of a mailbox that is open for writing, and stage what
  * differs. *appendedp: new messages came. IMAP_SYNC_CHECKSUM when a record cannot be applied.
  */

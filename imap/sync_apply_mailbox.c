@@ -332,6 +332,28 @@ static int apply_xconvmodseq(struct apply *a)
                                          apply_force(a) || a->created);
 }
 
+int sync_apply_renamed(struct txn *txn, const struct sync_renamed *renamed)
+{
+    struct apply a = { .txn = txn, .folder = { .highestmodseq = renamed->highestmodseq, .foldermodseq = renamed->foldermodseq,
+                                               .xconvmodseq = renamed->xconvmodseq } };
+    struct mailbox_header_update u = { .set_modseqs = true, .highestmodseq = renamed->highestmodseq };
+
+    int r = mailbox_open_iwl(txn, renamed->name, &a.mailbox);
+    if (r) return r;
+    const struct index_header *hdr = mailbox_index_header(a.mailbox);
+    if (hdr->highestmodseq > renamed->highestmodseq) return 0;
+    a.folder.name = xstrdup(renamed->name);
+    a.folder.acl = xstrdup(renamed->acl);
+    a.folder.mbtype = mailbox_mbentry(a.mailbox)->mbtype;
+    a.folder.uidvalidity = hdr->uidvalidity;
+    r = apply_acl(&a);
+    if (!r) r = mailbox_update_header(a.mailbox, &u);
+    if (!r) r = apply_counters(&a);
+    if (!r) r = apply_xconvmodseq(&a);
+    sync_folder_fini(&a.folder);
+    return r;
+}
+
 static bool crcs_fit(const struct apply *a)
 {
     return sync_crc_equal(a->folder.crc_basic, mailbox_sync_crc_basic(a->mailbox)) &&

@@ -81,7 +81,7 @@ static int match(struct sync_client *sc, const ptrarray_t *mbentries, struct syn
             continue;
         r = sync_names_settle(sc, &names, mbentry, f, &here);
         *renamed |= here;
-        if (!here) sync_renames_add(renames, f->name, mbentry->name, partition, mbentry->uidvalidity);
+        if (!here) sync_renames_add(renames, f, mbentry, partition);
     }
     sync_names_fini(&names);
     return r;

@@ -16,14 +16,19 @@
 
 #include "backend.h"
 #include "imap_err.h"
+#include "mailbox.h"
 #include "mboxlist.h"
 #include "mboxname.h"
+#include "txn.h"
+#include "util.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
 
 struct rename {
     char *oldname, *newname, *partition;
     uint32_t uidvalidity;
+    const mbentry_t *mbentry;          /* the caller's: ours */
+    const struct sync_folder *remote;  /* of the state: what the replica has */
     bool waits, done;
 };
 
@@ -46,8 +51,50 @@ int sync_batch_end(struct sync_batch *batch, int r)
     return r;
 }
 
+/*
+ * Do ours and the replica's differ in nothing but what a rename changes? Then the numbers and rights that it is to have afterwards
+ * go with the rename, and nothing is left to be sent for it. *ours is ours then.
+ */
+static bool is_only_renamed(const struct rename *ren, struct sync_folder *ours)
+{
+    const struct sync_folder *remote = ren->remote;
+    struct mailbox *mailbox = NULL;
+
+    if (mailbox_open_irl(ren->mbentry->name, &mailbox)) return false;
+    bool same = !strcmpnull(mailbox_uniqueid(mailbox), remote->uniqueid) && !sync_folder_check_supported(mailbox) &&
+                !sync_folder_read(mailbox, ours);
+    uint64_t lsn = mailbox_seen_lsn(mailbox);
+    mailbox_close(&mailbox);
+    if (!same) return false;
+    struct sync_folder as = *ours;
+    as.name = remote->name;
+    as.acl = remote->acl;
+    as.partition = remote->partition;
+    as.quotaroot = remote->quotaroot;
+    as.highestmodseq = remote->highestmodseq;
+    as.foldermodseq = remote->foldermodseq;
+    as.xconvmodseq = remote->xconvmodseq;
+    return ours->highestmodseq >= remote->highestmodseq && ours->foldermodseq >= remote->foldermodseq &&
+           ours->xconvmodseq >= remote->xconvmodseq && sync_folder_same(&as, remote, NULL, NULL) &&
+           sync_folder_same_crcs(&as, remote) && !txn_wait(lsn);
+}
+
+static void add_state(struct dlist *kl, const struct rename *ren)
+{
+    struct sync_folder ours = { 0 };
+
+    if (is_only_renamed(ren, &ours)) {
+        dlist_setnum64(kl, "HIGHESTMODSEQ", ours.highestmodseq);
+        dlist_setnum64(kl, "FOLDERMODSEQ", ours.foldermodseq);
+        if (ours.xconvmodseq) dlist_setnum64(kl, "XCONVMODSEQ", ours.xconvmodseq);
+        dlist_setatom(kl, "ACL", ours.acl);
+    }
+    sync_folder_fini(&ours);
+}
+
+/* ren: what is renamed to be as ours is; NULL: it makes room. */
 static int send_rename(struct sync_batch *batch, const char *oldname, const char *newname, const char *partition,
-                       uint32_t uidvalidity)
+                       uint32_t uidvalidity, const struct rename *ren)
 {
     struct sync_client *sc = batch->sc;
     const char *cmd = sc->localonly ? "LOCAL_RENAME" : "RENAME";
@@ -58,17 +105,24 @@ static int send_rename(struct sync_batch *batch, const char *oldname, const char
     dlist_setatom(kl, "NEWMBOXNAME", newname);
     dlist_setatom(kl, "PARTITION", partition);
     dlist_setnum32(kl, "UIDVALIDITY", uidvalidity);
+    if (batch->list && ren) add_state(kl, ren);
     return batch->list ? 0 : sync_client_command(sc, "APPLY", kl, NULL, NULL);
+}
+
+static int batch_rename(struct sync_batch *batch, const char *oldname, const char *newname, const char *partition,
+                        uint32_t uidvalidity, const struct rename *ren)
+{
+    int r = send_rename(batch, oldname, newname, partition, uidvalidity, ren);
+    struct sync_remote *moved = r ? NULL : sync_state_byname(batch->state, oldname);
+
+    if (moved) sync_state_rename(batch->state, moved, newname);
+    return r;
 }
 
 int sync_batch_rename(struct sync_batch *batch, const char *oldname, const char *newname, const char *partition,
                       uint32_t uidvalidity)
 {
-    int r = send_rename(batch, oldname, newname, partition, uidvalidity);
-    struct sync_remote *moved = r ? NULL : sync_state_byname(batch->state, oldname);
-
-    if (moved) sync_state_rename(batch->state, moved, newname);
-    return r;
+    return batch_rename(batch, oldname, newname, partition, uidvalidity, NULL);
 }
 
 /* ---- making room ---- */
@@ -127,15 +181,17 @@ void sync_renames_fini(struct sync_renames *renames)
     free_hash_table(&renames->byold, NULL);
 }
 
-void sync_renames_add(struct sync_renames *renames, const char *oldname, const char *newname, const char *partition,
-                      uint32_t uidvalidity)
+void sync_renames_add(struct sync_renames *renames, const struct sync_folder *remote, const mbentry_t *mbentry,
+                      const char *partition)
 {
     struct rename *ren = xzmalloc(sizeof(*ren));
 
-    ren->oldname = xstrdup(oldname);
-    ren->newname = xstrdup(newname);
+    ren->oldname = xstrdup(remote->name);
+    ren->newname = xstrdup(mbentry->name);
     ren->partition = xstrdup(partition);
-    ren->uidvalidity = uidvalidity;
+    ren->uidvalidity = mbentry->uidvalidity;
+    ren->mbentry = mbentry;
+    ren->remote = remote;
     ptrarray_append(&renames->list, ren);
     hash_insert(ren->oldname, ren, &renames->byold);
 }
@@ -147,7 +203,7 @@ static int do_one(struct sync_batch *batch, struct sync_renames *renames, struct
         strcmp(ren->oldname, ren->newname) != 0 ? sync_state_byname(batch->state, ren->newname) : NULL;
     int r = occupant ? sync_batch_make_room(batch, occupant) : 0;
 
-    if (!r) r = sync_batch_rename(batch, ren->oldname, ren->newname, ren->partition, ren->uidvalidity);
+    if (!r) r = batch_rename(batch, ren->oldname, ren->newname, ren->partition, ren->uidvalidity, ren);
     if (r) return r;
     ren->done = true;
     hash_del(ren->oldname, &renames->byold);

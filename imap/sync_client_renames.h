@@ -33,8 +33,9 @@ struct sync_renames {
 };
 #define SYNC_RENAMES_INITIALIZER { PTRARRAY_INITIALIZER, HASH_TABLE_INITIALIZER }
 void sync_renames_fini(struct sync_renames *renames);
-void sync_renames_add(struct sync_renames *renames, const char *oldname, const char *newname, const char *partition,
-                      uint32_t uidvalidity);
+/* mbentry: ours, which remote is to be like. */
+void sync_renames_add(struct sync_renames *renames, const struct sync_folder *remote, const mbentry_t *mbentry,
+                      const char *partition);
 /* All of them, as one batch. */
 int sync_renames_do(struct sync_client *sc, struct sync_state *state, struct sync_renames *renames);
 

@@ -171,14 +171,23 @@ void txn_forget(void)
 
 /* ---- hooks ---- */
 
+/* A heap: the hook that is due next comes first. */
+static bool is_before(const struct txn_hook *a, const struct txn_hook *b)
+{
+    return a->order != b->order ? a->order < b->order : a->n < b->n;
+}
+
 void txn_on_commit(struct txn *txn, int order, txn_hook_fn *fn, void *rock)
 {
+    struct txn_hook hook = { .order = order, .n = txn->hooks_seen++, .fn = fn, .rock = rock };
+
     if (txn->nhooks == txn->hooks_alloc) {
         txn->hooks_alloc = (unsigned)grow_alloc(txn->hooks_alloc, txn->nhooks + 1);
         txn->hooks = xreallocarray(txn->hooks, txn->hooks_alloc, sizeof(*txn->hooks));
     }
-    txn->hooks[txn->nhooks] = (struct txn_hook){ .order = order, .n = txn->nhooks, .fn = fn, .rock = rock };
-    txn->nhooks++;
+    unsigned i = txn->nhooks++;
+    for (; i && is_before(&hook, &txn->hooks[(i - 1) / 2]); i = (i - 1) / 2) txn->hooks[i] = txn->hooks[(i - 1) / 2];
+    txn->hooks[i] = hook;
 }
 
 void txn_on_done(struct txn *txn, txn_done_fn *fn, void *rock)
@@ -190,29 +199,33 @@ void txn_on_done(struct txn *txn, txn_done_fn *fn, void *rock)
     txn->dones[txn->ndones++] = (struct txn_done){ .fn = fn, .rock = rock };
 }
 
-static struct txn_hook *next_hook(struct txn *txn)
+static struct txn_hook take_hook(struct txn *txn)
 {
-    struct txn_hook *next = NULL;
-    for (unsigned i = 0; i < txn->nhooks; i++) {
-        struct txn_hook *hook = &txn->hooks[i];
-        if (!hook->ran && (!next || hook->order < next->order)) next = hook;
+    struct txn_hook first = txn->hooks[0], last = txn->hooks[--txn->nhooks];
+    unsigned i = 0, child;
+
+    while ((child = 2 * i + 1) < txn->nhooks) {
+        if (child + 1 < txn->nhooks && is_before(&txn->hooks[child + 1], &txn->hooks[child])) child++;
+        if (!is_before(&txn->hooks[child], &last)) break;
+        txn->hooks[i] = txn->hooks[child];
+        i = child;
     }
-    return next;
+    txn->hooks[i] = last;
+    return first;
 }
 
 static int run_hooks(struct txn *txn)
 {
-    struct txn_hook *hook;
     int r = 0;
 
     txn->committing = true;
-    while (!r && (hook = next_hook(txn))) {
-        if (hook->order >= TXN_ORDER_GLOBAL && !txn->globals_locked) {
+    while (!r && txn->nhooks) {
+        if (txn->hooks[0].order >= TXN_ORDER_GLOBAL && !txn->globals_locked) {
             r = txn_db_lock_globals(txn);
             if (r) break;
         }
-        hook->ran = true;
-        r = hook->fn(txn, hook->rock);
+        struct txn_hook hook = take_hook(txn);
+        r = hook.fn(txn, hook.rock);
     }
     if (!r && !txn->globals_locked) r = txn_db_lock_globals(txn);
     return r;

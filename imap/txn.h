@@ -117,6 +117,11 @@ void txn_truncate(struct txn *txn, const char *path, uint64_t len);
  * renamed, so a reader that has the old one open keeps it). Parents must exist.
  */
 void txn_replace(struct txn *txn, const char *path, const void *base, size_t len, mode_t mode);
+/*
+ * The same, but a small file that is there keeps its inode: for many of them at once, since a new inode for each costs ten
+ * times as much. Only for what is read under the lock that covers it, and never mapped for longer.
+ */
+void txn_rewrite(struct txn *txn, const char *path, const void *base, size_t len, mode_t mode);
 /* A new file; mtime 0: now. A file of that name that a crash or an older state left is replaced. */
 void txn_create(struct txn *txn, const char *path, const void *base, size_t len, mode_t mode, time_t mtime);
 /* A hard link `to` beside `from` (same file system); whatever was at `to` is replaced. */

@@ -53,17 +53,30 @@ static bool is_dispensable(const struct txn_db *db, int r)
     return r == IMAP_MAILBOX_BADFORMAT && (db->flags & TXN_DB_DERIVED);
 }
 
+static int settle_file(struct txn_db *db)
+{
+    if (db->settled) return 0;
+    int r = db->db ? txn_db_error(cyrusdb_freeze(db->db)) : 0;
+    if (r == IMAP_NOTFOUND) txn_db_close_file(db), r = 0; /* removed since it was opened */
+    if (!r) db->settled = true;
+    return r;
+}
+
 /*
  * What is staged is covered by a lock that the transaction holds exclusively (the rule of txn.h), but for global
  * databases, whose lock the commit takes: so nobody changes the file under us, and reading it needs no system call.
  */
 static int settle(struct txn_db *db)
 {
-    if (db->settled || (db->flags & TXN_DB_GLOBAL)) return 0;
-    int r = db->db ? txn_db_error(cyrusdb_freeze(db->db)) : 0;
-    if (r == IMAP_NOTFOUND) txn_db_close_file(db), r = 0; /* removed since it was opened */
-    if (!r) db->settled = true;
-    return r;
+    return db->flags & TXN_DB_GLOBAL ? 0 : settle_file(db);
+}
+
+int txn_db_settle_locked(struct txn_db *db)
+{
+    int r = txn_db_open_file(db);
+
+    if (!r) r = settle_file(db);
+    return is_dispensable(db, r) ? 0 : r;
 }
 
 void txn_db_unsettle(struct txn_db *db)

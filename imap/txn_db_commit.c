@@ -88,6 +88,7 @@ int txn_db_lock_globals(struct txn *txn)
             r = lock_staged_keys(db);
         else
             r = namelock_acquire(db->lockname, NAMELOCK_EXCLUSIVE, 0, &db->lock);
+        if (!r && !db->perkey) r = txn_db_settle_locked(db);
     }
     ptrarray_fini(&dbs);
     return r;

@@ -40,6 +40,8 @@ int txn_db_error(int r);
 /* The file, if it is there now. */
 int txn_db_open_file(struct txn_db *db);
 static inline bool txn_db_is_staged(const struct txn_db *db) { return db->staged.head && db->staged.count; }
+/* Its lock is held: until txn_db_unsettle nobody changes the file, and reading it needs no system call. */
+int txn_db_settle_locked(struct txn_db *db);
 /* Others may change the file from now on, or we. */
 void txn_db_unsettle(struct txn_db *db);
 /* Closes the file. */

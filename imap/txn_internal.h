@@ -19,7 +19,6 @@
 struct txn_hook {
     int order;
     unsigned n; /* registered as the n-th: equal orders keep it */
-    bool ran;
     txn_hook_fn *fn;
     void *rock;
 };
@@ -59,7 +58,7 @@ struct txn {
     strarray_t events;       /* one digit of flags and the line */
     hash_table event_set;    /* the same, to find them */
     struct txn_hook *hooks;
-    unsigned nhooks, hooks_alloc;
+    unsigned nhooks, hooks_alloc, hooks_seen;
     struct txn_done *dones;
     unsigned ndones, dones_alloc;
     hash_table attached;

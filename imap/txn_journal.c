@@ -8,10 +8,10 @@
 #include <config.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "diskio.h"
 #include "exitcodes.h"
@@ -25,7 +25,7 @@
 #include "xsyslog.h"
 
 static struct journal *the_journal;
-static pid_t owner;
+static bool inherited; /* by a child: the handle is the parent's */
 
 /* The caller frees the directory. */
 static char *get_config(struct journal_config *config)
@@ -54,6 +54,21 @@ static int check_config_dir(void)
     return r;
 }
 
+static void in_child(void)
+{
+    inherited = the_journal != NULL;
+}
+
+/* Asked for at each look at a database: a flag, where getpid() would be a system call. */
+static void watch_forks(void)
+{
+    static bool watched;
+
+    if (!watched && pthread_atfork(NULL, NULL, in_child)) fatal("no memory", EX_OSERR);
+    watched = true;
+    inherited = false;
+}
+
 static int open_journal(void)
 {
     struct journal_config config;
@@ -62,7 +77,7 @@ static int open_journal(void)
     if (r) return r;
     char *dir = get_config(&config);
     r = journal_open(&config, &the_journal);
-    owner = getpid();
+    watch_forks();
     free(dir);
     return r;
 }
@@ -71,12 +86,12 @@ static int open_journal(void)
 static int get_journal(struct journal **jp)
 {
     int r = 0;
-    if (the_journal && owner != getpid()) {
+    if (the_journal && inherited) {
         /* A child has none of its parent's locks. */
         txn_forget();
         namelock_after_fork();
         r = journal_after_fork(the_journal);
-        owner = getpid();
+        inherited = false;
     }
     if (!the_journal) r = open_journal();
     *jp = the_journal;
@@ -115,7 +130,7 @@ int txn_recover(struct journal_recovery *recovery)
     char *dir = get_config(&config);
     journal_abandon(&the_journal);
     r = journal_recover(&config, recovery, &the_journal);
-    owner = getpid();
+    watch_forks();
     free(dir);
     return r ? IMAP_IOERROR : 0;
 }
@@ -149,7 +164,7 @@ void txn_shutdown(void)
 {
     struct txn *txn = txn_current();
     if (txn) txn_abort(&txn);
-    if (the_journal && owner == getpid())
+    if (the_journal && !inherited)
         journal_close(&the_journal);
     else
         journal_abandon(&the_journal);

@@ -50,6 +50,15 @@ void txn_replace(struct txn *txn, const char *path, const void *base, size_t len
     stage(txn, &op, true);
 }
 
+void txn_rewrite(struct txn *txn, const char *path, const void *base, size_t len, mode_t mode)
+{
+    struct journal_op op = {
+        .kind = JOURNAL_OP_REPLACE, .flags = JOURNAL_REPLACE_INPLACE, .path = path, .data = base, .datalen = len,
+        .mode = mode
+    };
+    stage(txn, &op, true);
+}
+
 void txn_create(struct txn *txn, const char *path, const void *base, size_t len, mode_t mode, time_t mtime)
 {
     struct journal_op op = { .kind = JOURNAL_OP_CREATE, .path = path, .data = base, .datalen = len, .mode = mode,

@@ -342,9 +342,9 @@ bool diskio_can_create(const char *dir)
     char *at = xstrdup(dir);
     char *slash;
 
-    while (access(at, W_OK | X_OK) && errno == ENOENT && (slash = strrchr(at, '/')) && slash != at)
+    bool yes;
+    while (!(yes = !access(at, W_OK | X_OK)) && errno == ENOENT && (slash = strrchr(at, '/')) && slash != at)
         *slash = '\0';
-    bool yes = !access(at, W_OK | X_OK);
     free(at);
     return yes;
 }

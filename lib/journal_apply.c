@@ -62,8 +62,27 @@ static int apply_create(const struct journal_op *op)
     return r ? r : write_new(op->path, op, false);
 }
 
+/* Under the lock that covers the file nobody reads it meanwhile. -ENOENT: there is none that may be written over. */
+static int write_over(const struct journal_op *op)
+{
+    struct stat st;
+    int fd = diskio_open(op->path, O_WRONLY, 0);
+    if (fd < 0) return fd;
+    int r = diskio_fstat(fd, &st);
+    if (!r && st.st_nlink != 1) r = -ENOENT;
+    if (!r) r = diskio_pwrite(fd, op->data, op->datalen, 0);
+    if (!r && st.st_size > (off_t)op->datalen) r = diskio_ftruncate(fd, op->datalen);
+    if (!r && op->datalen <= SUM_MAX) filesum_set(fd, op->data, op->datalen);
+    int rc = diskio_close(fd);
+    return r ? r : rc;
+}
+
 static int apply_replace(const struct journal_op *op)
 {
+    if (op->flags & JOURNAL_REPLACE_INPLACE) {
+        int done = write_over(op);
+        if (done != -ENOENT) return done;
+    }
     char *tmp = beside(op->path, ".NEW");
     int r = diskio_unlink_quiet(tmp);
     if (!r) r = write_new(tmp, op, true);

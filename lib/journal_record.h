@@ -44,6 +44,9 @@ enum journal_op_kind {
     JOURNAL_OP_LAST
 };
 
+/* flag of JOURNAL_OP_REPLACE: a file that is there, and has no other name, keeps its inode */
+#define JOURNAL_REPLACE_INPLACE 1u
+
 /* flags of JOURNAL_OP_DB */
 #define JOURNAL_DB_CREATE 1u  /* it may be made */
 #define JOURNAL_DB_EARLY 2u   /* applied before the record is durable: under a lock of its own */

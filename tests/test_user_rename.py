@@ -58,6 +58,8 @@ def rename(pair, *args):
     watch.run("-u", args[-1])
     assert watch.uploaded == []
     assert watch.commands.count("APPLY RENAMES") == 1 and "APPLY RENAME" not in watch.commands
+    # numbers and rights went with the names: nothing is left to be told of each folder, but of f2, whose private comment is another user's now
+    assert len([c for c in watch.commands if c.startswith("APPLY MAILBOX")]) == 1, watch.commands
     pair.primary.run("sync_client", "-u", "bob", "carl")
     for user in (args[-1], "bob", "carl"):
         assert_same(pair.primary, pair.replica, user)

@@ -17,6 +17,7 @@
 #include "mboxlist.h"
 #include "mboxname.h"
 #include "quota.h"
+#include "sync_apply.h"
 #include "sync_name.h"
 #include "user.h"
 #include "xmalloc.h"
@@ -24,6 +25,7 @@
 struct renaming {
     const char *oldname, *newname, *partition;
     uint32_t uidvalidity;
+    struct sync_renamed state; /* acl NULL: not told */
 };
 
 static bool parse(const struct dlist *dl, struct renaming *rn)
@@ -35,6 +37,17 @@ static bool parse(const struct dlist *dl, struct renaming *rn)
     rn->uidvalidity = 0;
     (void)dlist_getnum32(dl, "UIDVALIDITY", &rn->uidvalidity);
     return true;
+}
+
+/* What the mailbox is to have afterwards: all of it is told, or nothing. */
+static bool parse_state(const struct dlist *dl, struct renaming *rn)
+{
+    struct sync_renamed *s = &rn->state;
+
+    if (!dlist_getnum64(dl, "HIGHESTMODSEQ", &s->highestmodseq)) return true;
+    s->name = rn->newname;
+    (void)dlist_getnum64(dl, "XCONVMODSEQ", &s->xconvmodseq);
+    return dlist_getnum64(dl, "FOLDERMODSEQ", &s->foldermodseq) && dlist_getatom(dl, "ACL", &s->acl);
 }
 
 static int begin(const struct renaming *v, size_t n, struct txn **txnp)
@@ -82,6 +95,7 @@ static int rename_one(struct txn *txn, const struct renaming *rn)
     if (!r)
         r = mboxlist_renamemailbox(txn, old, rn->newname, rn->partition, rn->uidvalidity, true,
                                    NULL, NULL, how);
+    if (!r && rn->state.acl) r = sync_apply_renamed(txn, &rn->state);
     mbentry_free(&old);
     return r;
 }
@@ -99,7 +113,7 @@ static int rename_all(const struct renaming *v, size_t n)
 
 int synccmd_apply_rename(struct synccmd_session *session, const struct dlist *dl, unsigned flags)
 {
-    struct renaming rn;
+    struct renaming rn = { 0 };
 
     return parse(dl, &rn) ? rename_all(&rn, 1) : IMAP_PROTOCOL_BAD_PARAMETERS;
 }
@@ -113,7 +127,7 @@ int synccmd_apply_renames(struct synccmd_session *session, const struct dlist *d
     struct renaming *v = xcalloc(max, sizeof(*v));
     bool ok = true;
     for (const struct dlist *item = dl->head; item && ok; item = item->next)
-        ok = parse(item, &v[n++]);
+        ok = parse(item, &v[n]) && parse_state(item, &v[n]), n++;
     int r = ok ? rename_all(v, n) : IMAP_PROTOCOL_BAD_PARAMETERS;
     free(v);
     return r;
