@@ -66,13 +66,14 @@ static int apply_create(const struct journal_op *op)
 static int write_over(const struct journal_op *op)
 {
     struct stat st;
+    if (op->datalen > SUM_MAX) return -ENOENT; /* the inode would keep the sum of what it had */
     int fd = diskio_open(op->path, O_WRONLY, 0);
     if (fd < 0) return fd;
     int r = diskio_fstat(fd, &st);
     if (!r && st.st_nlink != 1) r = -ENOENT;
     if (!r) r = diskio_pwrite(fd, op->data, op->datalen, 0);
     if (!r && st.st_size > (off_t)op->datalen) r = diskio_ftruncate(fd, op->datalen);
-    if (!r && op->datalen <= SUM_MAX) filesum_set(fd, op->data, op->datalen);
+    if (!r) filesum_set(fd, op->data, op->datalen);
     int rc = diskio_close(fd);
     return r ? r : rc;
 }

@@ -44,7 +44,7 @@ enum journal_op_kind {
     JOURNAL_OP_LAST
 };
 
-/* flag of JOURNAL_OP_REPLACE: a file that is there, and has no other name, keeps its inode */
+/* flag of JOURNAL_OP_REPLACE: a file that is there, is small and has no other name keeps its inode */
 #define JOURNAL_REPLACE_INPLACE 1u
 
 /* flags of JOURNAL_OP_DB */
