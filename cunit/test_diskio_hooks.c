@@ -42,7 +42,7 @@ static void teardown(void)
 
 static void install(const char *record, const char *fault, const char *skip, const char *kill)
 {
-    struct diskio_hooks hooks = { record, fault, skip, kill, NULL };
+    struct diskio_hooks hooks = { .record = record, .fault = fault, .skip = skip, .kill = kill };
     ck_assert_int_eq(diskio_hooks_install(&hooks), 0);
 }
 

@@ -141,6 +141,7 @@ static int lock_and_resolve(const char *name, enum namelock_type type, unsigned 
     r = diskio_lock(fd, type == NAMELOCK_EXCLUSIVE ? DISKIO_LOCK_EXCLUSIVE : DISKIO_LOCK_SHARED,
                     flags & NAMELOCK_NONBLOCK ? DISKIO_LOCK_NONBLOCK : 0);
     if (r == -EWOULDBLOCK) return IMAP_MAILBOX_LOCKED;
+    if (r == -ETIMEDOUT) return IMAP_SERVER_UNAVAILABLE;
     if (r) {
         xsyslog_errno(LOG_ERR, r, "IOERROR: can't lock", "name=<%s>", name);
         return IMAP_IOERROR;
@@ -151,7 +152,8 @@ static int lock_and_resolve(const char *name, enum namelock_type type, unsigned 
      * durable has changed nothing here; of one that is stuck the operations before the one that failed are done, and
      * their order makes that a state to read (doc/journal.md, "Stuck records").
      */
-    return r && type == NAMELOCK_EXCLUSIVE ? IMAP_IOERROR : 0;
+    if (!r || type != NAMELOCK_EXCLUSIVE) return 0;
+    return r == -ETIMEDOUT ? IMAP_SERVER_UNAVAILABLE : IMAP_IOERROR;
 }
 
 int namelock_acquire(const char *name, enum namelock_type type, unsigned flags, struct namelock **lockp)

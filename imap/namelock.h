@@ -45,7 +45,8 @@ enum namelock_class namelock_class_of(const char *name);
 #define NAMELOCK_NONBLOCK 1u /* IMAP_MAILBOX_LOCKED instead of waiting */
 
 /*
- * Takes the lock, waiting as long as it takes (but for NAMELOCK_NONBLOCK).
+ * Takes the lock, waiting for whoever holds it (but for NAMELOCK_NONBLOCK), watched and not for ever (lockwatch.h):
+ * IMAP_SERVER_UNAVAILABLE, which has been said in the log.
  * *lockp is set on success only. IMAP_MAILBOX_LOCKED: held by this process as
  * shared and wanted exclusive, or busy with NAMELOCK_NONBLOCK. IMAP_IOERROR: the
  * file can't be made or locked, or (exclusive) what a dead process left can't be redone.

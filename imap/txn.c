@@ -40,6 +40,9 @@ int txn_error(int r)
         return IMAP_NOSPACE;
     case -EMSGSIZE:
         return IMAP_MESSAGE_TOO_LARGE;
+    case -EAGAIN:
+    case -ETIMEDOUT:
+        return IMAP_SERVER_UNAVAILABLE;
     default:
         return IMAP_IOERROR;
     }
@@ -269,6 +272,7 @@ static int write_record(struct txn *txn, uint64_t *lsnp)
     if (commit.lsn) {
         txn->appended = true;
         last_lsn = *lsnp = commit.lsn;
+        if (r == -ETIMEDOUT) r = -EIO; /* nobody knows yet; not "come again" */
     }
     return txn_error(r);
 }

@@ -18,6 +18,7 @@
 #include <linux/fs.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/sysmacros.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -47,6 +48,15 @@ static ssize_t real_copyrange(int from, off_t fromoff, int to, off_t tooff, size
     return copy_file_range(from, &fromoff, to, &tooff, len, 0);
 }
 
+static int real_device(const char *path, dev_t *dev)
+{
+    struct statx stx;
+
+    if (statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, STATX_TYPE, &stx) < 0) return -1;
+    *dev = makedev(stx.stx_dev_major, stx.stx_dev_minor);
+    return 0;
+}
+
 const struct diskio_ops diskio_real_ops = {
     .open = real_open,
     .close = close,
@@ -70,6 +80,9 @@ const struct diskio_ops diskio_real_ops = {
     .clone = real_clone,
     .copyrange = real_copyrange,
     .statvfs = statvfs,
+    .stat = stat,
+    .lstat = lstat,
+    .device = real_device,
 };
 
 const struct diskio_ops *diskio_ops_now = &diskio_real_ops;
@@ -408,17 +421,22 @@ int diskio_rmdir(const char *path)
 
 int diskio_stat(const char *path, struct stat *st)
 {
-    SIMPLE_CALL(DISKIO_STAT, stat(path, st));
+    SIMPLE_CALL(DISKIO_STAT, diskio_ops_now->stat(path, st));
 }
 
 int diskio_lstat(const char *path, struct stat *st)
 {
-    SIMPLE_CALL(DISKIO_STAT, lstat(path, st));
+    SIMPLE_CALL(DISKIO_STAT, diskio_ops_now->lstat(path, st));
 }
 
 int diskio_fstat(int fd, struct stat *st)
 {
     SIMPLE_CALL(DISKIO_STAT, fstat(fd, st));
+}
+
+int diskio_device(const char *path, dev_t *dev)
+{
+    return diskio_ops_now->device(path, dev) < 0 ? -errno : 0;
 }
 
 int64_t diskio_size(int fd)

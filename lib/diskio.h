@@ -67,6 +67,8 @@ int diskio_fsync(int fd);
 int diskio_fdatasync(int fd);
 /* The whole file system that fd is on. */
 int diskio_syncfs(int fd);
+/* Which one a path is on, by what the kernel knows of it without asking the device. */
+int diskio_device(const char *path, dev_t *dev);
 /* fsync of a directory: makes the names in it durable. */
 int diskio_sync_dir(const char *dir);
 /* fsync of the directory that holds path. */
@@ -168,9 +170,14 @@ int diskio_map_file(const char *path, struct diskio_map *map, struct stat *st);
 enum diskio_lock { DISKIO_UNLOCK, DISKIO_LOCK_SHARED, DISKIO_LOCK_EXCLUSIVE };
 #define DISKIO_LOCK_NONBLOCK 1u      /* -EWOULDBLOCK instead of waiting */
 #define DISKIO_LOCK_INTERRUPTIBLE 2u /* -EINTR when a caught signal comes while waiting */
+/*
+ * A wait is watched (lockwatch.h): a stopped holder is continued, any other named in the log, and after LOCKWATCH_LIMIT
+ * seconds the answer is -ETIMEDOUT; _within: after `limit` seconds, 0: never.
+ */
 /* The whole file. */
 int diskio_lock(int fd, enum diskio_lock type, unsigned flags);
 int diskio_lock_range(int fd, enum diskio_lock type, unsigned flags, uint64_t off, uint64_t len);
+int diskio_lock_within(int fd, enum diskio_lock type, unsigned limit, uint64_t off, uint64_t len);
 /*
  * Locks the file that path names now: when it was replaced since *fd was opened,
  * opens it again (flags as diskio_open, without O_CREAT) and locks that. *reopened
@@ -179,8 +186,9 @@ int diskio_lock_range(int fd, enum diskio_lock type, unsigned flags, uint64_t of
  */
 int diskio_lock_reopen(int *fd, const char *path, int openflags, enum diskio_lock type,
                        unsigned flags, bool *reopened, struct stat *st);
-/* Pid of a process that holds a lock that conflicts with that type, 0 for none, or -errno. */
+/* Pid of a process that holds a lock that conflicts with that type (INT_MAX: it can't be seen from here), 0 for none, or -errno. */
 pid_t diskio_lock_holder(int fd, enum diskio_lock type);
+pid_t diskio_lock_holder_range(int fd, enum diskio_lock type, uint64_t off, uint64_t len);
 
 /* -- counts -- */
 enum diskio_kind {
@@ -238,6 +246,9 @@ struct diskio_ops {
     int (*clone)(int to, int from);
     ssize_t (*copyrange)(int from, off_t fromoff, int to, off_t tooff, size_t len);
     int (*statvfs)(const char *path, struct statvfs *vfs);
+    int (*stat)(const char *path, struct stat *st);
+    int (*lstat)(const char *path, struct stat *st);
+    int (*device)(const char *path, dev_t *dev);
     void (*marker)(const char *text);
 };
 extern const struct diskio_ops diskio_real_ops;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * diskio_hooks -- makes disk operations fail, vanish, or end the process (for tests)
+ * diskio_hooks -- makes disk operations fail, vanish, hang, or stop or end the process (for tests)
  *
  * The table here asks its rules before it passes a call on to the table below (the
  * real calls, or those that record). The first rule that takes effect decides; every
@@ -10,10 +10,13 @@
 #include <config.h>
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "diskio.h"
@@ -66,11 +69,56 @@ static bool matches(const struct rule *rule, enum diskio_kind kind, const char *
     return (path && strstr(path, rule->substring)) || (path2 && strstr(path2, rule->substring));
 }
 
+/* -- gates: where a call stops, or hangs -- */
+
+struct gate {
+    struct rule rule; /* only its kinds and substring */
+    bool hangs;
+    char *file;
+};
+
+static struct gate gates[MAX_RULES];
+static int ngates;
+
+static void note_gate(const struct gate *gate)
+{
+    char *at = xasprintf("%s.at", gate->file), line[32];
+    int fd = open(at, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    int n = snprintf(line, sizeof(line), "%d\n", (int)getpid());
+
+    if (fd < 0 || write(fd, line, (size_t)n) != n) fatal("can't write what CYLINDER_DISKIO_* asks for", EX_IOERR);
+    close(fd);
+    free(at);
+}
+
+static void pass_gate(const struct gate *gate)
+{
+    const struct timespec nap = { .tv_nsec = 10 * 1000 * 1000 };
+
+    if (!gate->hangs) {
+        if (unlink(gate->file)) return;
+        note_gate(gate);
+        raise(SIGSTOP);
+        return;
+    }
+    if (access(gate->file, F_OK)) return;
+    note_gate(gate);
+    while (!access(gate->file, F_OK)) nanosleep(&nap, NULL);
+}
+
+static void pass_gates(enum diskio_kind kind, const char *path, const char *path2)
+{
+    for (int i = 0; i < ngates; i++) {
+        if (matches(&gates[i].rule, kind, path, path2)) pass_gate(&gates[i]);
+    }
+}
+
 /* What to do about a call: ACTION_FAULT has set errno; ACTION_KILL does not return. */
 static enum action decide(enum diskio_kind kind, const char *path, const char *path2)
 {
     const struct rule *chosen = NULL;
 
+    pass_gates(kind, path, path2);
     for (int i = 0; i < nrules; i++) {
         struct rule *rule = &rules[i];
         if (!matches(rule, kind, path, path2)) continue;
@@ -252,6 +300,32 @@ static ssize_t hook_copyrange(int from, off_t fromoff, int to, off_t tooff, size
     HOOKED(decide_fd(DISKIO_COPYRANGE, to), 0, below->copyrange(from, fromoff, to, tooff, len));
 }
 
+static int hook_stat(const char *path, struct stat *st)
+{
+    pass_gates(DISKIO_STAT, path, NULL);
+    return below->stat(path, st);
+}
+
+static int hook_lstat(const char *path, struct stat *st)
+{
+    pass_gates(DISKIO_STAT, path, NULL);
+    return below->lstat(path, st);
+}
+
+/* -- file systems -- */
+
+static strarray_t *apart; /* substrings of paths that are on one of their own */
+
+static int hook_device(const char *path, dev_t *dev)
+{
+    for (int i = 0; apart && i < apart->count; i++) {
+        if (!strstr(path, strarray_nth(apart, i))) continue;
+        *dev = makedev(4000, (unsigned)i);
+        return 0;
+    }
+    return below->device(path, dev);
+}
+
 /* -- room -- */
 
 struct room {
@@ -328,6 +402,9 @@ static const struct diskio_ops *hook_table(void)
     ops.clone = hook_clone;
     ops.copyrange = hook_copyrange;
     ops.statvfs = hook_statvfs;
+    ops.stat = hook_stat;
+    ops.lstat = hook_lstat;
+    ops.device = hook_device;
     return &ops;
 }
 
@@ -415,8 +492,43 @@ static int add_rules(const char *specs, enum action action)
     return r;
 }
 
+static int parse_gate(const char *spec, bool hangs, struct gate *gate)
+{
+    strarray_t *parts = strarray_split(spec, ":", STRARRAY_KEEPEMPTY);
+    int r = parts->count == 2 || parts->count == 3 ? 0 : -EINVAL;
+
+    *gate = (struct gate){ .hangs = hangs };
+    if (!r) {
+        gate->rule.kinds = kinds_byname(strarray_nth(parts, 0));
+        if (!strcmp(strarray_nth(parts, 0), "any")) gate->rule.kinds |= BIT(DISKIO_STAT);
+        gate->file = xstrdup(strarray_nth(parts, 1));
+        if (parts->count == 3) gate->rule.substring = xstrdup(strarray_nth(parts, 2));
+        if (!gate->rule.kinds) r = -EINVAL;
+    }
+    strarray_free(parts);
+    return r;
+}
+
+static int add_gates(const char *specs, bool hangs)
+{
+    strarray_t *list = strarray_split(specs, ",", STRARRAY_TRIM);
+    int r = 0;
+
+    for (int i = 0; i < list->count && !r; i++)
+        r = ngates == MAX_RULES ? -E2BIG : parse_gate(strarray_nth(list, i), hangs, &gates[ngates++]); /* to be freed in any case */
+    strarray_free(list);
+    return r;
+}
+
 static void remove_hooks(void)
 {
+    for (int i = 0; i < ngates; i++) {
+        free(gates[i].rule.substring);
+        free(gates[i].file);
+    }
+    ngates = 0;
+    if (apart) strarray_free(apart);
+    apart = NULL;
     for (int i = 0; i < nrules; i++) free(rules[i].substring);
     nrules = 0;
     for (int i = 0; i < nrooms; i++) free(rooms[i].substring);
@@ -442,13 +554,16 @@ int diskio_hooks_install(const struct diskio_hooks *hooks)
     if (hooks->fault) r = add_rules(hooks->fault, ACTION_FAULT);
     if (!r && hooks->skip) r = add_rules(hooks->skip, ACTION_SKIP);
     if (!r && hooks->kill) r = add_rules(hooks->kill, ACTION_KILL);
+    if (!r && hooks->stop) r = add_gates(hooks->stop, false);
+    if (!r && hooks->hang) r = add_gates(hooks->hang, true);
+    if (!r && hooks->apart) apart = strarray_split(hooks->apart, ",", STRARRAY_TRIM);
     if (!r && hooks->space) r = add_rooms(hooks->space);
     if (!r && hooks->record) r = diskio_record_start(hooks->record, &below);
     if (r) {
         remove_hooks();
         return r;
     }
-    if (nrules || nrooms)
+    if (nrules || nrooms || ngates || apart)
         diskio_set_ops(hook_table());
     else if (hooks->record)
         diskio_set_ops(below);
@@ -462,10 +577,14 @@ void diskio_hooks_from_env(void)
         .fault = getenv("CYLINDER_DISKIO_FAULT"),
         .skip = getenv("CYLINDER_DISKIO_SKIP"),
         .kill = getenv("CYLINDER_DISKIO_KILL"),
+        .stop = getenv("CYLINDER_DISKIO_STOP"),
+        .hang = getenv("CYLINDER_DISKIO_HANG"),
+        .apart = getenv("CYLINDER_DISKIO_APART"),
         .space = getenv("CYLINDER_DISKIO_SPACE"),
     };
 
-    if (!hooks.record && !hooks.fault && !hooks.skip && !hooks.kill && !hooks.space) return;
+    bool any = hooks.record || hooks.fault || hooks.skip || hooks.kill || hooks.stop || hooks.hang || hooks.apart || hooks.space;
+    if (!any) return;
     int r = diskio_hooks_install(&hooks);
     if (r) {
         fprintf(stderr, "CYLINDER_DISKIO_*: %s\n", strerror(-r));

@@ -10,10 +10,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <unistd.h>
 
 #include "diskio.h"
 #include "diskio_private.h"
+#include "lockwatch.h"
 
 static short fcntl_type(enum diskio_lock type)
 {
@@ -21,21 +23,34 @@ static short fcntl_type(enum diskio_lock type)
     return types[type];
 }
 
-int diskio_lock_range(int fd, enum diskio_lock type, unsigned flags, uint64_t off, uint64_t len)
+static int refused(int error)
+{
+    return error == EACCES || error == EAGAIN ? -EWOULDBLOCK : -error;
+}
+
+/* limit: seconds after which a wait that neither flag keeps short ends. */
+static int lock_range(int fd, enum diskio_lock type, unsigned flags, unsigned limit, uint64_t off, uint64_t len)
 {
     if (off > (uint64_t)INT64_MAX || len > (uint64_t)INT64_MAX) return -EOVERFLOW;
 
-    for (;;) {
-        struct flock fl = { .l_type = fcntl_type(type),
-                            .l_whence = SEEK_SET,
-                            .l_start = (off_t)off,
-                            .l_len = (off_t)len };
-        int r = fcntl(fd, flags & DISKIO_LOCK_NONBLOCK ? F_SETLK : F_SETLKW, &fl);
-        diskio_count(DISKIO_LOCK, r, false);
-        if (!r) return 0;
-        if (errno == EINTR && !(flags & DISKIO_LOCK_INTERRUPTIBLE)) continue;
-        return errno == EACCES || errno == EAGAIN ? -EWOULDBLOCK : -errno;
-    }
+    struct flock fl = { .l_type = fcntl_type(type), .l_whence = SEEK_SET, .l_start = (off_t)off, .l_len = (off_t)len };
+    bool interruptible = flags & DISKIO_LOCK_INTERRUPTIBLE;
+    int r = fcntl(fd, interruptible ? F_SETLKW : F_SETLK, &fl);
+    diskio_count(DISKIO_LOCK, r, false);
+    if (!r) return 0;
+    r = refused(errno);
+    if (r != -EWOULDBLOCK || interruptible || (flags & DISKIO_LOCK_NONBLOCK)) return r;
+    return lockwatch_wait(fd, &fl, limit);
+}
+
+int diskio_lock_range(int fd, enum diskio_lock type, unsigned flags, uint64_t off, uint64_t len)
+{
+    return lock_range(fd, type, flags, LOCKWATCH_LIMIT, off, len);
+}
+
+int diskio_lock_within(int fd, enum diskio_lock type, unsigned limit, uint64_t off, uint64_t len)
+{
+    return lock_range(fd, type, 0, limit, off, len);
 }
 
 int diskio_lock(int fd, enum diskio_lock type, unsigned flags)
@@ -45,10 +60,15 @@ int diskio_lock(int fd, enum diskio_lock type, unsigned flags)
 
 pid_t diskio_lock_holder(int fd, enum diskio_lock type)
 {
-    struct flock fl = { .l_type = fcntl_type(type), .l_whence = SEEK_SET };
+    return diskio_lock_holder_range(fd, type, 0, 0);
+}
+
+pid_t diskio_lock_holder_range(int fd, enum diskio_lock type, uint64_t off, uint64_t len)
+{
+    struct flock fl = { .l_type = fcntl_type(type), .l_whence = SEEK_SET, .l_start = (off_t)off, .l_len = (off_t)len };
 
     if (fcntl(fd, F_GETLK, &fl) < 0) return -errno;
-    return fl.l_type == F_UNLCK ? 0 : fl.l_pid;
+    return fl.l_type == F_UNLCK ? 0 : fl.l_pid > 0 ? fl.l_pid : INT_MAX;
 }
 
 int diskio_lock_reopen(int *fd, const char *path, int openflags, enum diskio_lock type,

@@ -104,15 +104,22 @@ const char *diskio_trace_kind_name(enum diskio_trace_kind kind);
  *   CYLINDER_DISKIO_FAULT=KIND:NTH:ERRNO[:SUBSTRING]  fail with "ENOSPC", "EIO"... or a number
  *   CYLINDER_DISKIO_SKIP=KIND[:SUBSTRING]     answer success without doing it (a mutant)
  *   CYLINDER_DISKIO_KILL=KIND:NTH[:SUBSTRING] _exit(137) instead of the call
+ *   CYLINDER_DISKIO_STOP=KIND:FILE[:SUBSTRING] the call that finds FILE removes it, and its process stops (SIGSTOP) before it
+ *   CYLINDER_DISKIO_HANG=KIND:FILE[:SUBSTRING] no such call returns while there is a FILE; of "any" also stat
+ *   CYLINDER_DISKIO_APART=SUBSTRING         such a path is on a file system of its own, for a checkpoint
  *   CYLINDER_DISKIO_SPACE=SUBSTRING:AVAIL:TOTAL  a file system on such a path has so many bytes
  * SUBSTRING is looked for in the path (either path of two). ERRNO may be SHORT: a write does only the first half
  * of its bytes and says so; or PARTIAL: it does that half and fails with ENOSPC, as a call that writes nothing does.
+ * Who is stopped or hangs has written its pid and a LF to FILE.at before.
  */
 struct diskio_hooks {
     const char *record;
     const char *fault;
     const char *skip;
     const char *kill;
+    const char *stop;
+    const char *hang;
+    const char *apart;
     const char *space;
 };
 /* Puts the hooks in the door (NULL: takes them out); 0, or -EINVAL for a bad spec, or -errno. */

@@ -154,8 +154,10 @@ int journal_close(struct journal **jp)
 
     if (j->pid == getpid()) {
         r = become_last(j);
-        if (!r) r = leave_plain(j);
-        if (r == -EWOULDBLOCK || r == -ENOENT) r = 0;
+        if (!r)
+            r = leave_plain(j);
+        else if (r == -EWOULDBLOCK || r == -ENOENT)
+            r = 0;
     }
     journal_abandon(jp);
     return r;

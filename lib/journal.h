@@ -19,7 +19,8 @@
  * Functions return 0 or -errno and log a cause once. Of their own meaning:
  *   -EROFS    a sync or a write of the journal has failed: nothing is written until the
  *             server is started anew
- *   -EAGAIN   somebody else is at it (with a try-flag)
+ *   -EAGAIN   somebody else is at it (with a try-flag), or hangs
+ *   -ETIMEDOUT  who holds a lock hangs; nothing has been done, but for journal_sync, where nobody knows
  *   -ENODATA  a reader's place is gone: events were dropped, look at everything
  *   -EBADMSG  bytes that are not what they must be
  *   -EUCLEAN  recovery can't put the store in order without being told to skip something
@@ -114,6 +115,7 @@ uint64_t journal_lock_lsn(const struct journal *j, const char *lockname);
 /*
  * Makes everything committed durable in the files themselves, removes lazily removed
  * files, and drops segments that no reader needs. Commits go on meanwhile, but for moments.
+ * -EAGAIN: also when a commit does not end, or a file system does not answer; the log is kept, and grows, which is said.
  */
 int journal_checkpoint(struct journal *j, unsigned flags);
 

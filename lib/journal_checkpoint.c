@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "crc32.h"
 #include "journal_int.h"
@@ -116,26 +117,105 @@ static int plan_records(struct journal *j, struct journal_plan *plan, uint64_t *
     return r;
 }
 
-/* Waits until no commit is on its way, and keeps new ones out. */
+/* ---- what hangs ---- */
+
+/* Seconds for which commits stand still at most; after which one tries again that gave up; and if the same commit is in the way. */
+#define STOP_SECONDS 3u
+#define AGAIN_SECONDS 30u
+#define AGAIN_HUNG_SECONDS 600u
+/* How long other file systems are waited for: at first, by a caller who can wait, at most. */
+#define APART_SECONDS 5u
+#define APART_PATIENT_SECONDS 60u
+#define APART_MOST_SECONDS 300u
+
+static uint64_t now_seconds(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_BOOTTIME, &ts);
+    return (uint64_t)ts.tv_sec + 1;
+}
+
+/* A commit did not end: which one, if it has a record. */
+static void note_hung(struct journal *j)
+{
+    const struct journal_slot *slot = journal_slot_oldest(j);
+    j->ctl->hung = slot ? slot->start : 0;
+    j->ctl->hung_at = now_seconds();
+}
+
+/* The commit that was in the way last time, if it still is. */
+static const struct journal_slot *find_hung(struct journal *j)
+{
+    const struct journal_slot *slot = journal_slot_oldest(j);
+    if (!slot || slot->start != j->ctl->hung || !journal_is_applying(j, slot->pid)) return NULL;
+    return now_seconds() - j->ctl->hung_at < AGAIN_HUNG_SECONDS ? slot : NULL;
+}
+
+/* What keeps it from being made. */
+static const char *obstacle(struct journal *j, char text[96])
+{
+    const struct journal_slot *slot = find_hung(j);
+    pid_t pid = diskio_lock_holder_range(j->lockfd, DISKIO_LOCK_EXCLUSIVE, JLOCK_CHECKPOINT, 1);
+
+    snprintf(text, 96, "a commit did not end, or a file system did not answer");
+    if (slot)
+        snprintf(text, 96, "the commit of process %u, record at %llx, does not end", (unsigned)slot->pid,
+                 (unsigned long long)slot->start);
+    else if (journal_is_apart(j))
+        snprintf(text, 96, "a file system does not answer");
+    else if (pid > 0)
+        snprintf(text, 96, "process %d is at one that does not end", (int)pid);
+    return text;
+}
+
+/* Once for each checkpoint_size by which the log has grown since it was last said, or since the last checkpoint. */
+static void say_it_grows(struct journal *j)
+{
+    char text[96];
+    uint64_t told = j->ctl->told, tail = j->ctl->tail, from = cyr_max(told, (uint64_t)j->ctl->checkpoint);
+    /* While one is under way the log may grow. */
+    uint64_t least = j->ctl->gave_up ? j->checkpoint_size : 4 * j->checkpoint_size;
+
+    if (tail < from + least || !atomic_compare_exchange_strong(&j->ctl->told, &told, tail)) return;
+    syslog(LOG_ALERT, "journal: %s holds %llu bytes and grows, since no checkpoint can be made: %s", j->dir,
+           (unsigned long long)(tail - j->ctl->checkpoint), obstacle(j, text));
+}
+
+/* Is an attempt of no use now? due: whoever makes it has a client who waits. */
+static bool is_hopeless(struct journal *j, bool due)
+{
+    uint64_t gave_up = j->ctl->gave_up;
+    if (find_hung(j) || journal_is_apart(j)) return true;
+    return due && gave_up && now_seconds() - gave_up < AGAIN_SECONDS;
+}
+
+/*
+ * Waits until no commit is on its way, and keeps new ones out; not for long, since one may hang and is not to keep
+ * all others: -EAGAIN.
+ */
 static int stop_commits(struct journal *j)
 {
     int r = journal_bytelock(j, JLOCK_GATE, DISKIO_LOCK_EXCLUSIVE, 0);
     if (r) return r;
-    r = journal_bytelock(j, JLOCK_APPLY, DISKIO_LOCK_EXCLUSIVE, 0);
-    if (r) journal_byteunlock(j, JLOCK_GATE);
-    return r;
+    r = journal_stop_applying(j, STOP_SECONDS);
+    if (!r) return 0;
+    journal_byteunlock(j, JLOCK_GATE);
+    if (r != -ETIMEDOUT) return r;
+    note_hung(j);
+    return -EAGAIN;
 }
 
 static void go_commits(struct journal *j)
 {
-    journal_byteunlock(j, JLOCK_APPLY);
+    journal_allow_applying(j);
     journal_byteunlock(j, JLOCK_GATE);
 }
 
 /* Ends the window: *endp is a place in the log before which all is applied. */
 static int end_window(struct journal *j, uint64_t *endp)
 {
-    int r = stop_commits(j);
+    int r = journal_resolve_orphans(j);
+    if (!r) r = stop_commits(j);
     if (r) return r;
     r = journal_resolve_all(j);
     if (!r) {
@@ -167,14 +247,17 @@ static int remove_lazy(struct journal *j, struct journal_plan *plan, uint64_t fr
     return r;
 }
 
-static int sync_files(struct journal *j, const struct journal_plan *plan)
+/* A server that goes on waits for other file systems, each time twice as long until it succeeds. */
+static int sync_files(struct journal *j, const struct journal_plan *plan, unsigned least)
 {
-    int r = journal_sync_paths(j, plan);
-    return r ? journal_fail(j, "sync of the file systems", r) : 0;
+    unsigned seconds = cyr_max(least, (unsigned)j->ctl->patience);
+    int r = journal_sync_apart(j, plan, seconds);
+    if (!r || r == -EAGAIN) j->ctl->patience = r ? cyr_min(2 * seconds, APART_MOST_SECONDS) : 0;
+    return r;
 }
 
 /* again: also if nothing was committed since the last one, which may have been cut before it had removed all. */
-static int run_checkpoint(struct journal *j, bool final, bool again)
+static int run_checkpoint(struct journal *j, bool final, bool again, unsigned patience)
 {
     struct journal_checkpoint cp;
     struct journal_plan plan;
@@ -192,16 +275,16 @@ static int run_checkpoint(struct journal *j, bool final, bool again)
     pos = cp.lazy;
     r = plan_records(j, &plan, &pos, end);
     if (!r) r = journal_sync(j, end);
-    if (!r && !mutant_is("checkpoint-before-syncfs")) r = sync_files(j, &plan);
+    if (!r && !mutant_is("checkpoint-before-syncfs")) r = sync_files(j, &plan, patience);
     if (end != cp.lsn) cp.lazy = mutant_is("lazy-not-again") ? end : cp.lsn;
     cp.lsn = end;
     if (!r) r = journal_checkpoint_write(j->dir, &cp);
-    if (!r && mutant_is("checkpoint-before-syncfs")) r = sync_files(j, &plan);
+    if (!r && mutant_is("checkpoint-before-syncfs")) r = sync_files(j, &plan, patience);
     if (!r) j->ctl->checkpoint = end;
     if (!r) r = remove_lazy(j, &plan, end);
     if (!r && final) {
         cp.lazy = end;
-        r = journal_sync_paths(j, &plan);
+        r = sync_files(j, &plan, patience);
         if (!r) r = journal_checkpoint_write(j->dir, &cp);
     }
     if (!r && final) j->ctl->live = 0; /* who dies between the last segment and the control page leaves none that counts */
@@ -215,17 +298,38 @@ static bool is_due(const struct journal *j)
     return j->ctl->tail - j->ctl->checkpoint >= j->checkpoint_size;
 }
 
+static int try_checkpoint(struct journal *j, bool final, bool again, unsigned patience)
+{
+    if (is_hopeless(j, patience == APART_SECONDS)) return -EAGAIN;
+    int r = run_checkpoint(j, final, again, patience);
+    j->ctl->gave_up = r == -EAGAIN ? now_seconds() : 0;
+    return r;
+}
+
+/* A caller who wants it at any rate is told why there is none. */
+static int no_checkpoint(struct journal *j)
+{
+    char text[96];
+    syslog(LOG_ERR, "journal: no checkpoint of %s: %s", j->dir, obstacle(j, text));
+    return -EAGAIN;
+}
+
 int journal_checkpoint(struct journal *j, unsigned flags)
 {
+    bool due = flags & JOURNAL_CHECKPOINT_IF_DUE;
     if (j->ctl->failed) return -EROFS;
-    if ((flags & JOURNAL_CHECKPOINT_IF_DUE) && !is_due(j)) return 0;
+    if (due && !is_due(j)) return 0;
 
     int r = journal_bytelock(j, JLOCK_CHECKPOINT, DISKIO_LOCK_EXCLUSIVE,
-                             flags & JOURNAL_CHECKPOINT_TRY ? DISKIO_LOCK_NONBLOCK : 0);
-    if (r == -EWOULDBLOCK) return -EAGAIN;
-    if (r) return r;
-    if (!(flags & JOURNAL_CHECKPOINT_IF_DUE) || is_due(j)) r = run_checkpoint(j, false, flags & JOURNAL_CHECKPOINT_AGAIN);
-    journal_byteunlock(j, JLOCK_CHECKPOINT);
+                             flags & JOURNAL_CHECKPOINT_TRY ? DISKIO_LOCK_NONBLOCK : 0); /* -EWOULDBLOCK is -EAGAIN */
+    if (!r) {
+        if (!due || is_due(j))
+            r = try_checkpoint(j, false, flags & JOURNAL_CHECKPOINT_AGAIN, due ? APART_SECONDS : APART_PATIENT_SECONDS);
+        journal_byteunlock(j, JLOCK_CHECKPOINT);
+    }
+    if (r != -EAGAIN) return r;
+    if (!(flags & JOURNAL_CHECKPOINT_TRY)) return no_checkpoint(j);
+    if (is_due(j)) say_it_grows(j);
     return r;
 }
 
@@ -233,7 +337,7 @@ int journal_checkpoint_final(struct journal *j)
 {
     int r = journal_bytelock(j, JLOCK_CHECKPOINT, DISKIO_LOCK_EXCLUSIVE, 0);
     if (r) return r;
-    r = run_checkpoint(j, true, false);
+    r = try_checkpoint(j, true, false, APART_MOST_SECONDS);
     journal_byteunlock(j, JLOCK_CHECKPOINT);
-    return r;
+    return r == -EAGAIN ? no_checkpoint(j) : r;
 }

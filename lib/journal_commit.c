@@ -28,14 +28,14 @@ int journal_enter(struct journal *j)
 {
     int r = journal_bytelock(j, JLOCK_GATE, DISKIO_LOCK_SHARED, 0);
     if (r) return r;
-    r = journal_bytelock(j, JLOCK_APPLY, DISKIO_LOCK_SHARED, 0);
+    r = journal_applying(j);
     journal_byteunlock(j, JLOCK_GATE);
     return r;
 }
 
 void journal_leave(struct journal *j)
 {
-    journal_byteunlock(j, JLOCK_APPLY);
+    journal_applied(j);
 }
 
 /* ---- 1: shared inodes ---- */
@@ -188,7 +188,7 @@ static int sync_and_apply_late(struct journal *j, const struct journal_view *vie
     return swapped ? 0 : apply_late(view);
 }
 
-/* With JLOCK_APPLY held. -EBUSY: no slot. */
+/* Between journal_enter and journal_leave. -EBUSY: no slot. */
 static int commit_record(struct journal *j, struct journal_record *rec, struct journal_commit *commit)
 {
     struct journal_view view;
@@ -204,7 +204,10 @@ static int commit_record(struct journal *j, struct journal_record *rec, struct j
 
     int early = apply_early(j, &view, commit);
     r = sync_and_apply_late(j, &view, commit);
-    if (!early && (!r || r == -ENOENT)) journal_slot_free(j, j->slot);
+    if (!early && (!r || r == -ENOENT))
+        journal_slot_free(j, j->slot);
+    else
+        j->slot->pid = 0;
     j->slot = NULL;
     journal_view_fini(&view);
     if (r || early)

@@ -25,17 +25,59 @@
 
 #define CONTROL_MAGIC "CYLCTL1"
 
-int journal_bytelock(struct journal *j, enum journal_byte byte, enum diskio_lock type, unsigned flags)
+/*
+ * Seconds after which a wait ends. Nothing has happened then, so the client may come again. Recovery (JLOCK_OPEN)
+ * takes as long as it takes.
+ */
+static const unsigned limits[] = {
+    [JLOCK_OPEN] = 0,  [JLOCK_CHECKPOINT] = 300, [JLOCK_GATE] = 60, [JLOCK_APPLY] = 60,
+    [JLOCK_REDO] = 60, [JLOCK_APPEND] = 60,      [JLOCK_SYNC] = 60, [JLOCK_APART] = 60,
+};
+
+static int bytelock_result(struct journal *j, enum journal_byte byte, int r)
 {
-    int r = diskio_lock_range(j->lockfd, type, flags, byte, 1);
-    if (r && r != -EWOULDBLOCK)
+    if (r && r != -EWOULDBLOCK && r != -ETIMEDOUT)
         syslog(LOG_ERR, "journal: can't lock byte %d of %s/lock: %s", (int)byte, j->dir, strerror(-r));
     return r;
+}
+
+int journal_bytelock(struct journal *j, enum journal_byte byte, enum diskio_lock type, unsigned flags)
+{
+    bool waits = type != DISKIO_UNLOCK && !flags;
+    return bytelock_result(j, byte, waits ? diskio_lock_within(j->lockfd, type, limits[byte], byte, 1)
+                                          : diskio_lock_range(j->lockfd, type, flags, byte, 1));
 }
 
 void journal_byteunlock(struct journal *j, enum journal_byte byte)
 {
     journal_bytelock(j, byte, DISKIO_UNLOCK, 0);
+}
+
+int journal_applying(struct journal *j)
+{
+    uint64_t byte = JLOCK_APPLYING + (uint64_t)j->pid;
+    return bytelock_result(j, JLOCK_APPLY, diskio_lock_within(j->lockfd, DISKIO_LOCK_SHARED, limits[JLOCK_APPLY], byte, 1));
+}
+
+void journal_applied(struct journal *j)
+{
+    diskio_lock_range(j->lockfd, DISKIO_UNLOCK, 0, JLOCK_APPLYING + (uint64_t)j->pid, 1);
+}
+
+bool journal_is_applying(const struct journal *j, uint32_t pid)
+{
+    return diskio_lock_holder_range(j->lockfd, DISKIO_LOCK_EXCLUSIVE, JLOCK_APPLYING + pid, 1) != 0;
+}
+
+int journal_stop_applying(struct journal *j, unsigned seconds)
+{
+    int r = diskio_lock_within(j->lockfd, DISKIO_LOCK_EXCLUSIVE, seconds, JLOCK_APPLYING, JLOCK_APPLYING_LEN);
+    return bytelock_result(j, JLOCK_APPLY, r);
+}
+
+void journal_allow_applying(struct journal *j)
+{
+    diskio_lock_range(j->lockfd, DISKIO_UNLOCK, 0, JLOCK_APPLYING, JLOCK_APPLYING_LEN);
 }
 
 const char *journal_path(const struct journal *j, const char *name)

@@ -24,11 +24,15 @@ enum journal_byte {
     JLOCK_OPEN,       /* shared: has the journal open; exclusive: recovers, or closes as the last */
     JLOCK_CHECKPOINT, /* one checkpoint at a time */
     JLOCK_GATE,       /* held by a checkpoint that waits for JLOCK_APPLY, so that no new committer passes */
-    JLOCK_APPLY,      /* shared: a commit is on its way; exclusive: none is */
+    JLOCK_APPLY,      /* not this byte, but one a process: journal_applying */
     JLOCK_REDO,       /* one finishes what dead processes left */
     JLOCK_APPEND,     /* writes at the tail */
     JLOCK_SYNC,       /* syncs */
+    JLOCK_APART,      /* a child that syncs other file systems than the journal's (journal_apart.c) */
 };
+/* Byte JLOCK_APPLYING + pid is locked, shared, while a commit of that process is on its way. */
+#define JLOCK_APPLYING (UINT64_C(1) << 32)
+#define JLOCK_APPLYING_LEN (UINT64_C(1) << 32)
 
 /* ---- the control page ---- */
 #define JOURNAL_SLOTS 256u
@@ -41,6 +45,7 @@ struct journal_slot {
     _Atomic uint64_t start; /* LSN of its first byte; 0: the slot is free */
     _Atomic uint64_t end;
     _Atomic uint32_t done;  /* bit i: what locks[i] protects has been applied */
+    _Atomic uint32_t pid;    /* whose commit it is; 0: it has ended, and could not be applied */
     _Atomic uint32_t nlocks; /* names below; more than JOURNAL_SLOT_LOCKS: look into the record */
     _Atomic uint64_t locks[JOURNAL_SLOT_LOCKS]; /* hashes of the names */
 };
@@ -70,6 +75,10 @@ struct journal_control {
     _Atomic uint64_t synced;
     _Atomic uint64_t checkpoint; /* all before is in the files, durable */
     _Atomic uint64_t window;     /* the checkpoint to come, or the same: databases announced before don't count */
+    _Atomic uint64_t hung, hung_at; /* a commit that does not end: start of its slot, and when it was in a checkpoint's way */
+    _Atomic uint64_t gave_up;    /* when the last checkpoint gave up (seconds, CLOCK_BOOTTIME); 0: it did not */
+    _Atomic uint32_t patience;   /* how long the next one waits for other file systems: seconds more */
+    _Atomic uint64_t told;       /* tail when it was last said that the log grows without a checkpoint */
     _Atomic uint64_t seal, seal_rules; /* journal_seal.h; 0: broken, or none */
     _Atomic uint64_t lock_lsn[JOURNAL_LOCK_LSNS]; /* by hash of the name: LSN of the newest record */
     struct journal_announced announced[JOURNAL_ANNOUNCED];
@@ -95,8 +104,17 @@ struct journal {
 };
 
 /* journal_control.c */
+/* A wait is watched (lockwatch.h) and bounded, but for JLOCK_OPEN: -ETIMEDOUT, which has been said. */
 int journal_bytelock(struct journal *j, enum journal_byte byte, enum diskio_lock type, unsigned flags);
 void journal_byteunlock(struct journal *j, enum journal_byte byte);
+/* A commit of this process begins, and is over. */
+int journal_applying(struct journal *j);
+void journal_applied(struct journal *j);
+/* Is one of that process on its way? Not told of this one. */
+bool journal_is_applying(const struct journal *j, uint32_t pid);
+/* None is on its way, until journal_allow_applying; -ETIMEDOUT after so many seconds. With JLOCK_GATE. */
+int journal_stop_applying(struct journal *j, unsigned seconds);
+void journal_allow_applying(struct journal *j);
 /* "dir/name" in a static buffer of the handle's life: valid until the next call. */
 const char *journal_path(const struct journal *j, const char *name);
 /* Maps the control file if it is a live one of this boot: 0, or -ENOENT when recovery is needed. */
@@ -145,8 +163,12 @@ struct journal_slot *journal_slot_claim(struct journal *j, const struct journal_
 void journal_slot_free(struct journal *j, struct journal_slot *slot);
 /* Frees slots of records that were never written: those that begin at or behind the tail. */
 void journal_slots_void(struct journal *j, uint64_t tail);
-/* Finishes all records that nobody works on any more. Only under JLOCK_APPLY exclusive. */
+/* Finishes all records that nobody works on any more. Only while journal_stop_applying holds. */
 int journal_resolve_all(struct journal *j);
+/* Those whose process is in no commit; at any time. */
+int journal_resolve_orphans(struct journal *j);
+/* The record that begins first of those not applied, or NULL. */
+const struct journal_slot *journal_slot_oldest(const struct journal *j);
 
 /* journal_commit.c */
 /* While a commit is on its way no checkpoint begins. */
@@ -179,6 +201,15 @@ void journal_remove_lazy_dirs(const struct journal_plan *plan, uint64_t nops);
  * the last one, if the log ends there.
  */
 int journal_segments_drop(struct journal *j, uint64_t lsn, uint64_t readers, bool all);
+
+/* journal_apart.c */
+/*
+ * journal_sync_paths for a server that goes on: other file systems than the journal's are synced by a child, which is waited
+ * for so many seconds. -EAGAIN: one does not answer. The child tells of a failure by journal_fail, whenever it comes.
+ */
+int journal_sync_apart(struct journal *j, const struct journal_plan *plan, unsigned seconds);
+/* Such a child is still at it. */
+bool journal_is_apart(const struct journal *j);
 
 /* journal_reader.c */
 /* The least LSN that a reader still needs, or UINT64_MAX. */

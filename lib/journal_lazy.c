@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * journal_lazy -- what a checkpoint does to the files: sync, remove, drop
+ * journal_lazy -- what a checkpoint does to the files behind the sync: remove, drop
  *
  * A lazily removed name stays until everything that was linked from it is durable. A file that
  * can't be removed is logged and stays: it is garbage, not damage.
@@ -15,50 +15,6 @@
 #include "journal_plan.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
-
-#define MAX_FILESYSTEMS 256u
-
-struct filesystems {
-    dev_t devs[MAX_FILESYSTEMS];
-    unsigned n;
-};
-
-static int sync_filesystem(struct filesystems *fs, const char *dir)
-{
-    struct stat st;
-    if (diskio_stat(dir, &st)) return 0; /* gone with all that was in it */
-    for (unsigned i = 0; i < fs->n; i++) {
-        if (fs->devs[i] == st.st_dev) return 0;
-    }
-    if (fs->n < MAX_FILESYSTEMS) fs->devs[fs->n++] = st.st_dev;
-
-    int fd = diskio_open(dir, O_RDONLY | O_DIRECTORY, 0);
-    if (fd < 0) return fd;
-    int r = diskio_syncfs(fd);
-    diskio_close(fd);
-    if (r) syslog(LOG_ERR, "journal: sync of the file system of %s failed: %s", dir, strerror(-r));
-    return r;
-}
-
-int journal_sync_paths(struct journal *j, const struct journal_plan *plan)
-{
-    struct filesystems fs = { .n = 0 };
-    char *last = xstrdup("");
-    size_t pos = 0;
-    const char *path;
-
-    int r = sync_filesystem(&fs, j->dir);
-    while (!r && (path = hash_next(&plan->paths, &pos, NULL))) {
-        const char *slash = strrchr(path, '/');
-        size_t len = slash && slash > path ? (size_t)(slash - path) : 1;
-        if (strlen(last) == len && !strncmp(last, path, len)) continue;
-        free(last);
-        last = xstrndup(path, len);
-        r = sync_filesystem(&fs, last);
-    }
-    free(last);
-    return r;
-}
 
 static void remove_path(const char *path, const struct journal_plan_path *pp, uint64_t nops)
 {

@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #include "journal_int.h"
+#include "lockwatch.h"
 #include "mutant.h"
 #include "util.h"
 #include "xmalloc.h"
@@ -358,9 +359,18 @@ bool journal_is_synced(const struct journal *j, uint64_t lsn)
     return j->ctl->synced >= lsn;
 }
 
+/* Whose sync is waited for is watched, as whoever holds any other lock. */
+static int watch_leader(struct journal *j, struct lockwatch *watch)
+{
+    const struct flock wanted = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = JLOCK_SYNC, .l_len = 1 };
+    if (!watch->begun) lockwatch_begin(watch, j->lockfd, &wanted, LOCKWATCH_LIMIT);
+    return lockwatch_look(watch);
+}
+
 int journal_sync(struct journal *j, uint64_t lsn)
 {
     struct journal_control *ctl = j->ctl;
+    struct lockwatch watch = { 0 };
 
     while (ctl->synced < lsn) {
         if (ctl->failed) return -EROFS;
@@ -368,6 +378,8 @@ int journal_sync(struct journal *j, uint64_t lsn)
         int r = journal_bytelock(j, JLOCK_SYNC, DISKIO_LOCK_EXCLUSIVE, DISKIO_LOCK_NONBLOCK);
         if (r == -EWOULDBLOCK) {
             if (ctl->synced < lsn) futex_wait(&ctl->sync_seq, seq);
+            r = watch_leader(j, &watch);
+            if (r) return r;
             continue;
         }
         if (r) return r;

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "journal_apply.h"
 #include "journal_int.h"
@@ -33,6 +34,7 @@ struct journal_slot *journal_slot_claim(struct journal *j, const struct journal_
     ctl->pending++;
     slot->end = end;
     slot->done = 0;
+    slot->pid = (uint32_t)getpid();
     slot->nlocks = view->head.nlocks;
     for (uint32_t i = 0; i < view->head.nlocks && i < JOURNAL_SLOT_LOCKS; i++)
         slot->locks[i] = journal_hash(journal_view_lock(view, i, NULL));
@@ -104,14 +106,26 @@ done:
     return r;
 }
 
-static int finish_slots(struct journal *j, const char *lockname, uint64_t hash)
+/*
+ * Nobody works on it: whose it is, or a later process of that pid, would be committing now. (0: it could not be
+ * applied, and whose it is may still have the locks.)
+ */
+static bool is_orphan(const struct journal *j, const struct journal_slot *slot)
+{
+    return slot->pid && !journal_is_applying(j, slot->pid);
+}
+
+enum which { OF_LOCK, ORPHANS, ALL };
+
+static int finish_slots(struct journal *j, enum which which, const char *lockname, uint64_t hash)
 {
     int r = 0;
     for (unsigned i = 0; !r && i < JOURNAL_SLOTS; i++) {
         struct journal_slot *slot = &j->ctl->slots[i];
         uint64_t start = slot->start;
         if (!start || slot == j->slot) continue;
-        if (lockname && !slot_concerns(slot, hash)) continue;
+        if (which == OF_LOCK && !slot_concerns(slot, hash)) continue;
+        if (which == ORPHANS && !is_orphan(j, slot)) continue;
         r = finish_slot(j, slot, start, lockname);
     }
     return r;
@@ -134,23 +148,52 @@ int journal_resolve(struct journal *j, const char *lockname)
     if (r) return r;
     j->redoing = true;
     r = journal_tail_settle(j);
-    if (!r) r = finish_slots(j, lockname, hash);
+    if (!r) r = finish_slots(j, OF_LOCK, lockname, hash);
     j->redoing = false;
     journal_byteunlock(j, JLOCK_REDO);
     return r;
 }
 
-int journal_resolve_all(struct journal *j)
+/* Commits stand still for ALL, so he who redoes, and may hang at it, is not waited for long. */
+#define REDO_SECONDS 2u
+
+static int finish_left(struct journal *j, enum which which)
 {
-    int r = journal_bytelock(j, JLOCK_REDO, DISKIO_LOCK_EXCLUSIVE, 0);
-    if (r) return r;
+    int r = which == ALL ? diskio_lock_within(j->lockfd, DISKIO_LOCK_EXCLUSIVE, REDO_SECONDS, JLOCK_REDO, 1)
+                         : journal_bytelock(j, JLOCK_REDO, DISKIO_LOCK_EXCLUSIVE, 0);
+    if (r) return r == -ETIMEDOUT ? -EAGAIN : r;
     j->redoing = true;
     r = journal_tail_settle(j);
-    if (!r) r = finish_slots(j, NULL, 0);
-    if (!r) j->ctl->pending = 0;
+    if (!r) r = finish_slots(j, which, NULL, 0);
+    if (!r && which == ALL) j->ctl->pending = 0;
     j->redoing = false;
     journal_byteunlock(j, JLOCK_REDO);
     return r;
+}
+
+int journal_resolve_orphans(struct journal *j)
+{
+    bool found = false;
+    for (unsigned i = 0; i < JOURNAL_SLOTS && !found; i++) {
+        const struct journal_slot *slot = &j->ctl->slots[i];
+        found = slot->start && slot != j->slot && is_orphan(j, slot);
+    }
+    return found ? finish_left(j, ORPHANS) : 0;
+}
+
+int journal_resolve_all(struct journal *j)
+{
+    return finish_left(j, ALL);
+}
+
+const struct journal_slot *journal_slot_oldest(const struct journal *j)
+{
+    const struct journal_slot *oldest = NULL;
+    for (unsigned i = 0; i < JOURNAL_SLOTS; i++) {
+        const struct journal_slot *slot = &j->ctl->slots[i];
+        if (slot->start && (!oldest || slot->start < oldest->start)) oldest = slot;
+    }
+    return oldest;
 }
 
 uint64_t journal_lock_lsn(const struct journal *j, const char *lockname)

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "buf.h"
+#include "lockwatch.h"
 #include "util.h"
 #include "xmalloc.h"
 
@@ -186,6 +187,16 @@ void cyr_syslog(int pri, const char *fmt, ...)
     va_start(args, fmt);
     cyr_vsyslog(pri, fmt, args);
     va_end(args);
+}
+
+static void lock_line(int pri, const char *line)
+{
+    cyr_syslog(pri, "%s", line);
+}
+
+__attribute__((constructor)) static void take_lock_lines(void)
+{
+    lockwatch_set_log(lock_line);
 }
 
 void xsyslog_fn(int pri, const char *desc, const char *func, int err, const char *fmt, ...)
