@@ -2,8 +2,8 @@
 /*
  * lmtp_deliver -- one message into the mailboxes of its recipients
  *
- * Recipients are taken in groups; each group is one transaction, in which the bytes are written once and
- * linked for the others. When something goes wrong in a group that no check foresaw, nothing of
+ * Recipients are taken in groups, those of one partition together, so that one that hangs keeps no mailbox of another;
+ * each group is one transaction, in which the bytes are written once and linked for the others. When something goes wrong in a group that no check foresaw, nothing of
  * it is stored, and its recipients are tried one by one, so that one broken mailbox is one failed recipient. A
  * result is set when it is durable.
  */
@@ -102,24 +102,24 @@ static int deliver_one(struct delivery *d, struct lmtp_rcpt *rcpt)
     return is_own_affair(r) ? 0 : r;
 }
 
-static int lock_users(struct txn *txn, struct lmtp_rcpt *rcpts, size_t n)
+static int lock_users(struct txn *txn, struct lmtp_rcpt *const *rcpts, size_t n)
 {
     strarray_t users = STRARRAY_INITIALIZER;
 
-    for (size_t i = 0; i < n; i++) strarray_append(&users, rcpts[i].userid);
+    for (size_t i = 0; i < n; i++) strarray_append(&users, rcpts[i]->userid);
     int r = txn_lock_users(txn, &users);
     strarray_fini(&users);
     return r;
 }
 
-static int try_group(struct delivery *d, struct lmtp_rcpt *rcpts, size_t n)
+static int try_group(struct delivery *d, struct lmtp_rcpt *const *rcpts, size_t n)
 {
     int r = stage_new_bytes(buf_base(&d->message->map), buf_len(&d->message->map), APPEND_NOCHECK,
                             &d->stage);
 
     if (!r) r = txn_begin(&d->txn);
     if (!r) r = lock_users(d->txn, rcpts, n);
-    for (size_t i = 0; !r && i < n; i++) r = deliver_one(d, &rcpts[i]);
+    for (size_t i = 0; !r && i < n; i++) r = deliver_one(d, rcpts[i]);
     if (!r) r = txn_commit(&d->txn, NULL);
     if (r) txn_abort(&d->txn);
     stage_free(&d->stage);
@@ -128,28 +128,50 @@ static int try_group(struct delivery *d, struct lmtp_rcpt *rcpts, size_t n)
 }
 
 /* All of the group, or none; IMAP_AGAIN only when the locks can't be had at all. */
-static int deliver_group(struct delivery *d, struct lmtp_rcpt *rcpts, size_t n)
+static int deliver_group(struct delivery *d, struct lmtp_rcpt *const *rcpts, size_t n)
 {
     int r = IMAP_AGAIN;
 
     for (int i = 0; r == IMAP_AGAIN && i < LOCK_TRIES; i++) r = try_group(d, rcpts, n);
-    for (size_t i = 0; r && i < n; i++) rcpts[i].result = r;
+    for (size_t i = 0; r && i < n; i++) rcpts[i]->result = r;
     if (r)
         xsyslog_errno(LOG_ERR, 0, "IOERROR: delivery failed", "recipients=<%zu> error=<%s>", n,
                       error_message(r));
     return r;
 }
 
+static bool same_partition(const struct lmtp_rcpt *a, const struct lmtp_rcpt *b)
+{
+    return !strcmp(a->partition ? a->partition : "", b->partition ? b->partition : "");
+}
+
+/* Moves those of the first one's partition, in their order, to the front of the n; how many, at most GROUP_SIZE. */
+static size_t take_group(struct lmtp_rcpt **rcpts, size_t n)
+{
+    size_t got = 1;
+
+    for (size_t i = 1; i < n && got < GROUP_SIZE; i++) {
+        struct lmtp_rcpt *rcpt = rcpts[i];
+        if (!same_partition(rcpt, rcpts[0])) continue;
+        memmove(&rcpts[got + 1], &rcpts[got], (i - got) * sizeof(*rcpts));
+        rcpts[got++] = rcpt;
+    }
+    return got;
+}
+
 void lmtp_deliver(struct lmtp_session *session, struct lmtp_message *message)
 {
     struct delivery d = { .session = session, .message = message };
+    struct lmtp_rcpt **rcpts = xcalloc(session->nrcpts + 1, sizeof(*rcpts));
 
     buf_cstring(&message->msgid);
     buf_cstring(&message->date);
-    for (size_t from = 0; from < session->nrcpts; from += GROUP_SIZE) {
-        struct lmtp_rcpt *group = session->rcpts + from;
-        size_t n = cyr_min(session->nrcpts - from, (size_t)GROUP_SIZE);
+    for (size_t i = 0; i < session->nrcpts; i++) rcpts[i] = &session->rcpts[i];
+    for (size_t from = 0, n; from < session->nrcpts; from += n) {
+        struct lmtp_rcpt **group = rcpts + from;
+        n = take_group(group, session->nrcpts - from);
         if (!deliver_group(&d, group, n) || n == 1) continue;
         for (size_t i = 0; i < n; i++) (void)deliver_group(&d, &group[i], 1);
     }
+    free(rcpts);
 }

@@ -28,6 +28,7 @@ void lmtp_rcpt_fini(struct lmtp_rcpt *rcpt)
 {
     mbname_free(&rcpt->mbname);
     xzfree(rcpt->userid);
+    xzfree(rcpt->partition);
 }
 
 int lmtp_quota_check(const char *name, struct txn *txn, uint64_t size)
@@ -135,6 +136,7 @@ int lmtp_recipient_check(struct lmtp_session *session, const char *address, bool
     if (r == IMAP_MAILBOX_NONEXISTENT) r = find_catchall(rcpt, &entry);
     if (!r && mbtype_isa(entry->mbtype) != MBTYPE_EMAIL) r = IMAP_MAILBOX_NOTSUPPORTED;
     if (!r && !ignorequota) r = lmtp_quota_check(entry->name, NULL, session->size);
+    if (!r) rcpt->partition = xstrdupnull(entry->partition);
     mbentry_free(&entry);
     if (r) lmtp_rcpt_fini(rcpt);
     return r;

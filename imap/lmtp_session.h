@@ -30,6 +30,7 @@
 struct lmtp_rcpt {
     mbname_t *mbname; /* the folder asked for: of a user, or shared */
     char *userid;     /* NULL: shared */
+    char *partition;  /* of the INBOX, or of what is shared */
     bool ignorequota;
     int result; /* imap_err code of the delivery; 0: delivered */
 };
