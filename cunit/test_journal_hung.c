@@ -206,6 +206,90 @@ START_TEST(hanging_at_its_files)
 }
 END_TEST
 
+/* ---- a checkpoint that removes names ---- */
+
+/* A child that makes a checkpoint, and hangs as it removes the file of alice, or the directory of carol. */
+static pid_t begin_removal(const char *kind, const char *name)
+{
+    test_writefile(jt_path("gate"), "", 0);
+    pid_t pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (!pid) {
+        if (journal_after_fork(jt)) _exit(99);
+        hook(false, kind, name);
+        _exit(journal_checkpoint(jt, 0) ? 1 : 0);
+    }
+    while (!test_exists(jt_path("gate.at"))) usleep(2000);
+    return pid;
+}
+
+static pid_t begin_making(int (*make)(void))
+{
+    pid_t pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (!pid) {
+        if (journal_after_fork(jt)) _exit(99);
+        _exit(make() ? 1 : 0);
+    }
+    return pid;
+}
+
+static int make_file(void)
+{
+    return jt_create("alice", "a", "anew");
+}
+
+static int make_below(void)
+{
+    int r = jt_op2("carol", JOURNAL_OP_MKDIR, "d/e", NULL);
+    return r ? r : jt_create("carol", "d/e/f", "anew");
+}
+
+static const struct {
+    const char *kind, *name, *made;
+    int (*make)(void);
+} removals[] = { { "unlink", "a", "a", make_file }, { "rmdir", "d", "d/e/f", make_below } };
+
+/* Others go on; who makes the name anew waits, and what he made stays. */
+START_TEST(removal_hangs)
+{
+    ck_assert_int_eq(jt_op2("carol", JOURNAL_OP_MKDIR, "d", NULL), 0);
+    ck_assert_int_eq(jt_op2("carol", JOURNAL_OP_RMDIR, "d", NULL), 0);
+    ck_assert_int_eq(jt_op2("alice", JOURNAL_OP_UNLINK_LAZY, "a", NULL), 0);
+    pid_t remover = begin_removal(removals[_i].kind, removals[_i].name);
+    ck_assert_int_eq(jt_pwrite("bob", "b", 1, "1"), 0);
+    ck_assert_int_eq(jt_create("bob", "c", "C"), 0);
+    ck_assert_int_eq(journal_checkpoint(jt, JOURNAL_CHECKPOINT_TRY), -EAGAIN);
+    pid_t maker = begin_making(removals[_i].make);
+    usleep(100000);
+    ck_assert_int_eq(waitpid(maker, NULL, WNOHANG), 0);
+    let_go();
+    end(remover, 0);
+    end(maker, 0);
+    jt_assert_file(removals[_i].made, "anew");
+    ck_assert_int_eq(journal_checkpoint(jt, 0), 0);
+    jt_assert_file(removals[_i].made, "anew");
+    ck_assert_int_eq(journal_close(&jt), 0);
+    jt_assert_file(removals[_i].made, "anew");
+}
+END_TEST
+
+/* One that dies at it leaves names that nobody removes any more. */
+START_TEST(remover_dies)
+{
+    ck_assert_int_eq(jt_op2("carol", JOURNAL_OP_MKDIR, "d", NULL), 0);
+    ck_assert_int_eq(jt_op2("carol", JOURNAL_OP_RMDIR, "d", NULL), 0);
+    ck_assert_int_eq(jt_op2("alice", JOURNAL_OP_UNLINK_LAZY, "a", NULL), 0);
+    pid_t remover = begin_removal(removals[_i].kind, removals[_i].name);
+    kill(remover, SIGKILL);
+    end(remover, SIGKILL);
+    ck_assert_int_eq(removals[_i].make(), 0);
+    ck_assert_int_eq(journal_checkpoint(jt, 0), 0);
+    jt_assert_file(removals[_i].made, "anew");
+    ck_assert_uint_eq(jt->ctl->nremoving, 0);
+}
+END_TEST
+
 /* ---- file systems ---- */
 
 static void hang_apart(const char *kind)
@@ -227,7 +311,7 @@ START_TEST(file_system_hangs)
     test_writefile(jt_path("gate"), "", 0);
     setenv("CYLINDER_LOCK_SECOND", "2", 1);
     ck_assert_int_eq(journal_checkpoint(jt, JOURNAL_CHECKPOINT_TRY), -EAGAIN);
-    ck_assert(journal_is_apart(jt));
+    while (!journal_is_apart(jt)) usleep(2000);
     ck_assert_ptr_nonnull(strstr(lines, "other was not synced"));
     for (int i = 0; i < 3; i++) {
         ck_assert_int_eq(jt_pwrite("bob", "b", 1, "1"), 0);
@@ -290,6 +374,8 @@ Suite *journal_hung_suite(void)
     tcase_add_loop_test(tc, stopped_and_killed, 0, array_size(places));
     tcase_add_loop_test(tc, hanging_with_a_lock_of_all, 0, 3);
     tcase_add_loop_test(tc, hanging_at_its_files, 3, array_size(places));
+    tcase_add_loop_test(tc, removal_hangs, 0, array_size(removals));
+    tcase_add_loop_test(tc, remover_dies, 0, array_size(removals));
     tcase_add_test(tc, file_system_hangs);
     tcase_add_test(tc, file_system_fails_in_the_child);
     tcase_add_test(tc, file_system_hangs_at_the_end);

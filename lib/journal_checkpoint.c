@@ -21,7 +21,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "crc32.h"
 #include "journal_int.h"
@@ -30,9 +29,6 @@
 #include "util.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
-
-/* Names removed while commits stand still. */
-#define LAZY_BATCH 256u
 
 /* ---- the file ---- */
 
@@ -117,135 +113,93 @@ static int plan_records(struct journal *j, struct journal_plan *plan, uint64_t *
     return r;
 }
 
-/* ---- what hangs ---- */
-
-/* Seconds for which commits stand still at most; after which one tries again that gave up; and if the same commit is in the way. */
-#define STOP_SECONDS 3u
-#define AGAIN_SECONDS 30u
-#define AGAIN_HUNG_SECONDS 600u
 /* How long other file systems are waited for: at first, by a caller who can wait, at most. */
 #define APART_SECONDS 5u
-#define APART_PATIENT_SECONDS 60u
+#define APART_PATIENT_SECONDS 20u
 #define APART_MOST_SECONDS 300u
-
-static uint64_t now_seconds(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_BOOTTIME, &ts);
-    return (uint64_t)ts.tv_sec + 1;
-}
-
-/* A commit did not end: which one, if it has a record. */
-static void note_hung(struct journal *j)
-{
-    const struct journal_slot *slot = journal_slot_oldest(j);
-    j->ctl->hung = slot ? slot->start : 0;
-    j->ctl->hung_at = now_seconds();
-}
-
-/* The commit that was in the way last time, if it still is. */
-static const struct journal_slot *find_hung(struct journal *j)
-{
-    const struct journal_slot *slot = journal_slot_oldest(j);
-    if (!slot || slot->start != j->ctl->hung || !journal_is_applying(j, slot->pid)) return NULL;
-    return now_seconds() - j->ctl->hung_at < AGAIN_HUNG_SECONDS ? slot : NULL;
-}
-
-/* What keeps it from being made. */
-static const char *obstacle(struct journal *j, char text[96])
-{
-    const struct journal_slot *slot = find_hung(j);
-    pid_t pid = diskio_lock_holder_range(j->lockfd, DISKIO_LOCK_EXCLUSIVE, JLOCK_CHECKPOINT, 1);
-
-    snprintf(text, 96, "a commit did not end, or a file system did not answer");
-    if (slot)
-        snprintf(text, 96, "the commit of process %u, record at %llx, does not end", (unsigned)slot->pid,
-                 (unsigned long long)slot->start);
-    else if (journal_is_apart(j))
-        snprintf(text, 96, "a file system does not answer");
-    else if (pid > 0)
-        snprintf(text, 96, "process %d is at one that does not end", (int)pid);
-    return text;
-}
-
-/* Once for each checkpoint_size by which the log has grown since it was last said, or since the last checkpoint. */
-static void say_it_grows(struct journal *j)
-{
-    char text[96];
-    uint64_t told = j->ctl->told, tail = j->ctl->tail, from = cyr_max(told, (uint64_t)j->ctl->checkpoint);
-    /* While one is under way the log may grow. */
-    uint64_t least = j->ctl->gave_up ? j->checkpoint_size : 4 * j->checkpoint_size;
-
-    if (tail < from + least || !atomic_compare_exchange_strong(&j->ctl->told, &told, tail)) return;
-    syslog(LOG_ALERT, "journal: %s holds %llu bytes and grows, since no checkpoint can be made: %s", j->dir,
-           (unsigned long long)(tail - j->ctl->checkpoint), obstacle(j, text));
-}
-
-/* Is an attempt of no use now? due: whoever makes it has a client who waits. */
-static bool is_hopeless(struct journal *j, bool due)
-{
-    uint64_t gave_up = j->ctl->gave_up;
-    if (find_hung(j) || journal_is_apart(j)) return true;
-    return due && gave_up && now_seconds() - gave_up < AGAIN_SECONDS;
-}
-
-/*
- * Waits until no commit is on its way, and keeps new ones out; not for long, since one may hang and is not to keep
- * all others: -EAGAIN.
- */
-static int stop_commits(struct journal *j)
-{
-    int r = journal_bytelock(j, JLOCK_GATE, DISKIO_LOCK_EXCLUSIVE, 0);
-    if (r) return r;
-    r = journal_stop_applying(j, STOP_SECONDS);
-    if (!r) return 0;
-    journal_byteunlock(j, JLOCK_GATE);
-    if (r != -ETIMEDOUT) return r;
-    note_hung(j);
-    return -EAGAIN;
-}
-
-static void go_commits(struct journal *j)
-{
-    journal_allow_applying(j);
-    journal_byteunlock(j, JLOCK_GATE);
-}
 
 /* Ends the window: *endp is a place in the log before which all is applied. */
 static int end_window(struct journal *j, uint64_t *endp)
 {
     int r = journal_resolve_orphans(j);
-    if (!r) r = stop_commits(j);
+    if (!r) r = journal_stop_commits(j);
     if (r) return r;
     r = journal_resolve_all(j);
     if (!r) {
         *endp = j->ctl->tail;
         j->ctl->window = *endp;
     }
-    go_commits(j);
+    journal_go_commits(j);
     return r;
+}
+
+/* ---- lazy removals ---- */
+
+/* The names are about to go: whoever commits one of them from now on waits until they are gone. Commits stand still. */
+static void publish(struct journal *j, const char *const *names, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) j->ctl->removing[i] = journal_hash(names[i]);
+    j->ctl->nremoving = n;
 }
 
 /*
- * In batches, while no commit is on its way: one that makes a name anew is seen in the log
- * before the name is removed.
+ * The next names: those that no record up to now has made anew. Commits stand still for that, and go on while
+ * the names are removed, which may hang.
  */
-static int remove_lazy(struct journal *j, struct journal_plan *plan, uint64_t from)
+static int next_files(struct journal *j, struct journal_plan *plan, uint64_t nops, uint64_t *seen, size_t *pos,
+                      const char **names, unsigned *n)
 {
-    uint64_t nops = plan->nops, seen = from;
-    size_t pos = 0;
-    int r = 0, more = 1;
-
-    while (!r && more) {
-        r = stop_commits(j);
-        if (r) break;
-        r = plan_records(j, plan, &seen, j->ctl->tail);
-        if (!r) more = journal_remove_lazy(plan, nops, &pos, LAZY_BATCH);
-        if (!r && !more) journal_remove_lazy_dirs(plan, nops);
-        go_commits(j);
-    }
+    int r = journal_stop_commits(j);
+    if (r) return r;
+    r = plan_records(j, plan, seen, j->ctl->tail);
+    *n = r ? 0 : journal_lazy_files(plan, nops, pos, names, JOURNAL_REMOVING);
+    publish(j, names, *n);
+    journal_go_commits(j);
     return r;
 }
+
+/* Of all directories, a part; *n: those of it that were not made anew. */
+static int next_dirs(struct journal *j, struct journal_plan *plan, uint64_t *seen, const char **dirs, unsigned *n)
+{
+    unsigned kept = 0;
+    int r = journal_stop_commits(j);
+    if (r) return r;
+    r = plan_records(j, plan, seen, j->ctl->tail);
+    for (unsigned i = 0; !r && i < *n; i++) {
+        if (journal_plan_removes_dir(journal_plan_path(plan, dirs[i]))) dirs[kept++] = dirs[i];
+    }
+    *n = kept;
+    publish(j, dirs, kept);
+    journal_go_commits(j);
+    return r;
+}
+
+static int remove_lazy(struct journal *j, struct journal_plan *plan, uint64_t from)
+{
+    const char *names[JOURNAL_REMOVING], **dirs;
+    uint64_t nops = plan->nops, seen = from;
+    size_t pos = 0;
+    unsigned n;
+    int r;
+
+    do {
+        r = next_files(j, plan, nops, &seen, &pos, names, &n);
+        for (unsigned i = 0; !r && i < n; i++) journal_remove_file(names[i]);
+        j->ctl->nremoving = 0;
+    } while (!r && n == JOURNAL_REMOVING);
+
+    size_t ndirs = journal_lazy_dirs(plan, nops, &dirs);
+    for (size_t at = 0; !r && at < ndirs; at += JOURNAL_REMOVING) {
+        n = (unsigned)cyr_min(ndirs - at, (size_t)JOURNAL_REMOVING);
+        r = next_dirs(j, plan, &seen, &dirs[at], &n);
+        for (unsigned i = 0; !r && i < n; i++) journal_remove_dir(dirs[at + i]);
+        j->ctl->nremoving = 0;
+    }
+    free(dirs);
+    return r;
+}
+
+/* ---- all of it ---- */
 
 /* A server that goes on waits for other file systems, each time twice as long until it succeeds. */
 static int sync_files(struct journal *j, const struct journal_plan *plan, unsigned least)
@@ -300,18 +254,11 @@ static bool is_due(const struct journal *j)
 
 static int try_checkpoint(struct journal *j, bool final, bool again, unsigned patience)
 {
-    if (is_hopeless(j, patience == APART_SECONDS)) return -EAGAIN;
+    j->ctl->nremoving = 0; /* whoever was at it is dead */
+    if (journal_is_hopeless(j, patience == APART_SECONDS)) return -EAGAIN;
     int r = run_checkpoint(j, final, again, patience);
-    j->ctl->gave_up = r == -EAGAIN ? now_seconds() : 0;
+    j->ctl->gave_up = r == -EAGAIN ? journal_seconds() : 0;
     return r;
-}
-
-/* A caller who wants it at any rate is told why there is none. */
-static int no_checkpoint(struct journal *j)
-{
-    char text[96];
-    syslog(LOG_ERR, "journal: no checkpoint of %s: %s", j->dir, obstacle(j, text));
-    return -EAGAIN;
 }
 
 int journal_checkpoint(struct journal *j, unsigned flags)
@@ -328,8 +275,8 @@ int journal_checkpoint(struct journal *j, unsigned flags)
         journal_byteunlock(j, JLOCK_CHECKPOINT);
     }
     if (r != -EAGAIN) return r;
-    if (!(flags & JOURNAL_CHECKPOINT_TRY)) return no_checkpoint(j);
-    if (is_due(j)) say_it_grows(j);
+    if (!(flags & JOURNAL_CHECKPOINT_TRY)) return journal_no_checkpoint(j);
+    if (is_due(j)) journal_say_it_grows(j);
     return r;
 }
 
@@ -339,5 +286,5 @@ int journal_checkpoint_final(struct journal *j)
     if (r) return r;
     r = try_checkpoint(j, true, false, APART_MOST_SECONDS);
     journal_byteunlock(j, JLOCK_CHECKPOINT);
-    return r == -EAGAIN ? no_checkpoint(j) : r;
+    return r == -EAGAIN ? journal_no_checkpoint(j) : r;
 }

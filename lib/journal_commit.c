@@ -17,11 +17,13 @@
 #include "journal_commit.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "journal_apply.h"
 #include "journal_int.h"
 #include "mutant.h"
+#include "xmalloc.h"
 #include "xsyslog.h"
 
 int journal_enter(struct journal *j)
@@ -72,6 +74,47 @@ static bool kills_shared_inode(const struct journal_view *view)
         if (!diskio_lstat(journal_op_target(&op), &st) && S_ISREG(st.st_mode) && st.st_nlink > 1) return true;
     }
     return false;
+}
+
+/* ---- names that are being removed ---- */
+
+static bool is_being_removed(const struct journal *j, const char *path, size_t len)
+{
+    char *name = xstrndup(path, len);
+    uint64_t hash = journal_hash(name);
+    bool found = false;
+
+    for (uint32_t i = 0; i < j->ctl->nremoving && !found; i++) found = j->ctl->removing[i] == hash;
+    free(name);
+    return found;
+}
+
+/* Does the record change a name that a checkpoint is about to remove, or something below one? After journal_enter. */
+static bool meets_removal(const struct journal *j, const struct journal_view *view)
+{
+    struct journal_op_iter iter;
+    struct journal_op op;
+
+    if (!j->ctl->nremoving) return false;
+    journal_op_iter_init(&iter, view);
+    while (journal_op_iter_next(&iter, &op)) {
+        if (op.kind == JOURNAL_OP_KVSET || op.kind == JOURNAL_OP_KVDEL) continue;
+        const char *path = journal_op_target(&op);
+        for (size_t len = strlen(path); len > 1; len--) {
+            if ((!path[len] || path[len] == '/') && is_being_removed(j, path, len)) return true;
+        }
+    }
+    return false;
+}
+
+/* Until the checkpoint that removes them is over, or its process. */
+static int await_removal(struct journal *j)
+{
+    int r = journal_bytelock(j, JLOCK_CHECKPOINT, DISKIO_LOCK_EXCLUSIVE, 0);
+    if (r) return r;
+    j->ctl->nremoving = 0;
+    journal_byteunlock(j, JLOCK_CHECKPOINT);
+    return 0;
 }
 
 /* ---- 2: announcements ---- */
@@ -232,6 +275,11 @@ int journal_commit(struct journal *j, struct journal_record *rec, struct journal
     for (int tries = 0; !r && tries < 10; tries++) {
         r = journal_enter(j);
         if (r) break;
+        if (meets_removal(j, &view)) {
+            journal_leave(j);
+            r = await_removal(j);
+            continue;
+        }
         r = mutant_is("no-announcement") ? 0 : announce(j, &view);
         if (!r) r = commit_record(j, rec, commit);
         journal_leave(j);

@@ -39,6 +39,7 @@ enum journal_byte {
 #define JOURNAL_SLOT_LOCKS 12u
 #define JOURNAL_LOCK_LSNS 4096u /* a power of two */
 #define JOURNAL_ANNOUNCED 64u
+#define JOURNAL_REMOVING 256u
 
 /* A record that is appended (or about to be) and not yet applied as a whole. */
 struct journal_slot {
@@ -79,6 +80,8 @@ struct journal_control {
     _Atomic uint64_t gave_up;    /* when the last checkpoint gave up (seconds, CLOCK_BOOTTIME); 0: it did not */
     _Atomic uint32_t patience;   /* how long the next one waits for other file systems: seconds more */
     _Atomic uint64_t told;       /* tail when it was last said that the log grows without a checkpoint */
+    _Atomic uint32_t nremoving;  /* names that a checkpoint is about to remove, by their hashes: who makes one anew waits */
+    _Atomic uint64_t removing[JOURNAL_REMOVING];
     _Atomic uint64_t seal, seal_rules; /* journal_seal.h; 0: broken, or none */
     _Atomic uint64_t lock_lsn[JOURNAL_LOCK_LSNS]; /* by hash of the name: LSN of the newest record */
     struct journal_announced announced[JOURNAL_ANNOUNCED];
@@ -188,14 +191,36 @@ int journal_checkpoint_write(const char *dir, const struct journal_checkpoint *c
 /* The last one before a journal is left: everything is durable and done, and the log empty. */
 int journal_checkpoint_final(struct journal *j);
 
+/* journal_hung.c */
+/*
+ * Waits until no commit is on its way, and keeps new ones out; not for long, since one may hang and is not to keep
+ * all others: -EAGAIN.
+ */
+int journal_stop_commits(struct journal *j);
+void journal_go_commits(struct journal *j);
+/* Is an attempt at a checkpoint of no use now? due: whoever makes it has a client who waits. */
+bool journal_is_hopeless(struct journal *j, bool due);
+/* In the log, once for each checkpoint_size by which the log has grown since it was last said, or since the last checkpoint. */
+void journal_say_it_grows(struct journal *j);
+/* Why there is none, to a caller who wants one at any rate: -EAGAIN. */
+int journal_no_checkpoint(struct journal *j);
+/* Of CLOCK_BOOTTIME, never 0. */
+uint64_t journal_seconds(void);
+
 /* journal_lazy.c */
 struct journal_plan;
 /* syncfs of every file system that holds a path of the plan, and of the journal's own. */
 int journal_sync_paths(struct journal *j, const struct journal_plan *plan);
-/* Removes files that the first nops operations remove lazily and nothing made anew, from *pos on; 1: max were done. */
-int journal_remove_lazy(const struct journal_plan *plan, uint64_t nops, size_t *pos, unsigned max);
-/* The same for directories, if they are empty. */
-void journal_remove_lazy_dirs(const struct journal_plan *plan, uint64_t nops);
+/*
+ * Files that the first nops operations remove lazily and nothing made anew, from *pos on; how many, at most max. The
+ * names are the plan's.
+ */
+unsigned journal_lazy_files(const struct journal_plan *plan, uint64_t nops, size_t *pos, const char **names, unsigned max);
+/* The same of directories, a deeper one before the one it is in: all of them, to be freed with free(). */
+size_t journal_lazy_dirs(const struct journal_plan *plan, uint64_t nops, const char ***namesp);
+/* What can't be removed is logged. */
+void journal_remove_file(const char *path);
+void journal_remove_dir(const char *path);
 /*
  * Drops segments that neither the recovery from `lsn` nor a reader at `readers` (a durable place) needs; all: also
  * the last one, if the log ends there.

@@ -16,33 +16,30 @@
 #include "xmalloc.h"
 #include "xsyslog.h"
 
-static void remove_path(const char *path, const struct journal_plan_path *pp, uint64_t nops)
+void journal_remove_file(const char *path)
 {
-    int r = 0;
-    if (journal_plan_removes(pp) && pp->lazy <= nops) r = diskio_unlink_quiet(path);
+    int r = diskio_unlink_quiet(path);
     if (r && r != -ENOTDIR) syslog(LOG_WARNING, "journal: can't remove %s: %s", path, strerror(-r));
 }
 
-static void remove_dir(const char *path, const struct journal_plan_path *pp, uint64_t nops)
+void journal_remove_dir(const char *path)
 {
-    if (!journal_plan_removes_dir(pp) || pp->rmdir > nops) return;
     int r = diskio_rmdir(path);
     if (r && r != -ENOENT && r != -ENOTEMPTY && r != -ENOTDIR && r != -EEXIST)
         syslog(LOG_WARNING, "journal: can't remove directory %s: %s", path, strerror(-r));
 }
 
-int journal_remove_lazy(const struct journal_plan *plan, uint64_t nops, size_t *pos, unsigned max)
+unsigned journal_lazy_files(const struct journal_plan *plan, uint64_t nops, size_t *pos, const char **names, unsigned max)
 {
     const char *path;
+    unsigned n = 0;
     void *data;
 
-    while (max && (path = hash_next(&plan->paths, pos, &data))) {
+    while (n < max && (path = hash_next(&plan->paths, pos, &data))) {
         const struct journal_plan_path *pp = data;
-        if (!pp->lazy) continue;
-        remove_path(path, pp, nops);
-        max--;
+        if (journal_plan_removes(pp) && pp->lazy <= nops) names[n++] = path;
     }
-    return max == 0; /* more to do */
+    return n;
 }
 
 /* Deeper directories first: a longer path is removed before a shorter one. */
@@ -52,14 +49,15 @@ static int cmp_longer(const void *a, const void *b)
     return x < y ? 1 : x > y ? -1 : 0;
 }
 
-void journal_remove_lazy_dirs(const struct journal_plan *plan, uint64_t nops)
+size_t journal_lazy_dirs(const struct journal_plan *plan, uint64_t nops, const char ***namesp)
 {
     const char **dirs = NULL, *path;
     size_t n = 0, alloc = 0, pos = 0;
     void *data;
 
     while ((path = hash_next(&plan->paths, &pos, &data))) {
-        if (!((const struct journal_plan_path *)data)->rmdir) continue;
+        const struct journal_plan_path *pp = data;
+        if (!journal_plan_removes_dir(pp) || pp->rmdir > nops) continue;
         if (n == alloc) {
             alloc = grow_alloc(alloc, n + 1);
             dirs = xreallocarray(dirs, alloc, sizeof(*dirs));
@@ -67,8 +65,8 @@ void journal_remove_lazy_dirs(const struct journal_plan *plan, uint64_t nops)
         dirs[n++] = path;
     }
     if (n) qsort(dirs, n, sizeof(*dirs), cmp_longer);
-    for (size_t i = 0; i < n; i++) remove_dir(dirs[i], journal_plan_path(plan, dirs[i]), nops);
-    free(dirs);
+    *namesp = dirs;
+    return n;
 }
 
 int journal_segments_drop(struct journal *j, uint64_t lsn, uint64_t readers, bool all)

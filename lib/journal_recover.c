@@ -174,11 +174,21 @@ static int note_redone(struct journal *j, const struct journal_checkpoint *cp, u
     return journal_checkpoint_write(j->dir, &redone);
 }
 
+static void remove_lazy(const struct journal_plan *plan)
+{
+    const char *name, **dirs;
+    size_t pos = 0;
+
+    while (journal_lazy_files(plan, plan->nops, &pos, &name, 1)) journal_remove_file(name);
+    size_t n = journal_lazy_dirs(plan, plan->nops, &dirs);
+    for (size_t i = 0; i < n; i++) journal_remove_dir(dirs[i]);
+    free(dirs);
+}
+
 static int redo_and_sync(struct journal *j, const struct journal_checkpoint *cp, struct journal_recovery *recovery,
                          uint64_t *tailp)
 {
     struct journal_plan redo, lazy;
-    size_t pos = 0;
 
     journal_plan_init(&redo);
     journal_plan_init(&lazy);
@@ -188,8 +198,7 @@ static int redo_and_sync(struct journal *j, const struct journal_checkpoint *cp,
     if (!r) r = journal_sync_paths(j, &lazy);
     if (!r) r = note_redone(j, cp, *tailp);
     if (!r) {
-        while (journal_remove_lazy(&lazy, lazy.nops, &pos, UINT32_MAX)) continue;
-        journal_remove_lazy_dirs(&lazy, lazy.nops);
+        remove_lazy(&lazy);
         r = journal_sync_paths(j, &lazy);
     }
     journal_plan_fini(&redo);
