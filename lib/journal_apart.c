@@ -26,13 +26,15 @@
 #include "xmalloc.h"
 #include "xsyslog.h"
 
-#define MAX_FILESYSTEMS 256u
-
 /* A directory of each. */
+struct filesystem {
+    dev_t dev;
+    char *dir;
+};
+
 struct filesystems {
-    dev_t devs[MAX_FILESYSTEMS];
-    char *dirs[MAX_FILESYSTEMS];
-    unsigned n;
+    struct filesystem *each;
+    size_t n, alloc;
 };
 
 /* ---- which ---- */
@@ -42,15 +44,14 @@ static void add_filesystem(struct filesystems *fs, const char *dir)
     dev_t dev;
 
     if (diskio_device(dir, &dev)) return; /* gone with all that was in it */
-    for (unsigned i = 0; i < fs->n; i++) {
-        if (fs->devs[i] == dev) return;
+    for (size_t i = 0; i < fs->n; i++) {
+        if (fs->each[i].dev == dev) return;
     }
-    if (fs->n == MAX_FILESYSTEMS) {
-        syslog(LOG_ERR, "journal: more than %u file systems: that of %s is not synced", MAX_FILESYSTEMS, dir);
-        return;
+    if (fs->n == fs->alloc) {
+        fs->alloc = grow_alloc(fs->alloc, fs->n + 1);
+        fs->each = xreallocarray(fs->each, fs->alloc, sizeof(*fs->each));
     }
-    fs->devs[fs->n] = dev;
-    fs->dirs[fs->n++] = xstrdup(dir);
+    fs->each[fs->n++] = (struct filesystem){ dev, xstrdup(dir) };
 }
 
 /* The first is the journal's own. */
@@ -60,7 +61,7 @@ static void find_filesystems(struct journal *j, const struct journal_plan *plan,
     const char *path;
     size_t pos = 0;
 
-    fs->n = 0;
+    *fs = (struct filesystems){ NULL, 0, 0 };
     add_filesystem(fs, j->dir);
     while ((path = hash_next(&plan->paths, &pos, NULL))) {
         const char *slash = strrchr(path, '/');
@@ -75,21 +76,23 @@ static void find_filesystems(struct journal *j, const struct journal_plan *plan,
 
 static void free_filesystems(struct filesystems *fs)
 {
-    for (unsigned i = 0; i < fs->n; i++) free(fs->dirs[i]);
+    for (size_t i = 0; i < fs->n; i++) free(fs->each[i].dir);
+    free(fs->each);
 }
 
 /* ---- syncs ---- */
 
 /* Of those from..to-1. */
-static int sync_filesystems(const struct filesystems *fs, unsigned from, unsigned to)
+static int sync_filesystems(const struct filesystems *fs, size_t from, size_t to)
 {
     int r = 0;
-    for (unsigned i = from; !r && i < to; i++) {
-        int fd = diskio_open(fs->dirs[i], O_RDONLY | O_DIRECTORY, 0);
+    for (size_t i = from; !r && i < to; i++) {
+        const char *dir = fs->each[i].dir;
+        int fd = diskio_open(dir, O_RDONLY | O_DIRECTORY, 0);
         if (fd == -ENOENT) continue; /* since we looked */
         r = fd < 0 ? fd : diskio_syncfs(fd);
         if (fd >= 0) diskio_close(fd);
-        if (r) syslog(LOG_ERR, "journal: sync of the file system of %s failed: %s", fs->dirs[i], strerror(-r));
+        if (r) syslog(LOG_ERR, "journal: sync of the file system of %s failed: %s", dir, strerror(-r));
     }
     return r;
 }
@@ -160,7 +163,7 @@ static int sync_by_child(struct journal *j, const struct filesystems *fs, unsign
     }
     close(fds[0]);
     if (r == -EAGAIN) {
-        syslog(LOG_ALERT, "journal: no checkpoint of %s: the file system of %s%s was not synced within %u seconds", j->dir, fs->dirs[1],
+        syslog(LOG_ALERT, "journal: no checkpoint of %s: the file system of %s%s was not synced within %u seconds", j->dir, fs->each[1].dir,
                fs->n > 2 ? ", or another," : "", seconds);
     }
     return r;
@@ -176,7 +179,7 @@ int journal_sync_apart(struct journal *j, const struct journal_plan *plan, unsig
     struct filesystems fs;
 
     find_filesystems(j, plan, &fs);
-    int r = sync_filesystems(&fs, 0, cyr_min(fs.n, 1u));
+    int r = sync_filesystems(&fs, 0, cyr_min(fs.n, (size_t)1));
     if (r) r = journal_fail(j, "sync of the file systems", r);
     if (!r && fs.n > 1) r = sync_by_child(j, &fs, seconds);
     free_filesystems(&fs);

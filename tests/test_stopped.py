@@ -47,6 +47,7 @@ def server(factory, place):
     made.start()
     for user in USERS:
         made.create_user(user)
+        made.deliver(message(next(COUNT)), user)
     return made
 
 
@@ -127,6 +128,19 @@ def test_others_go_on_and_so_does_it(server, place):
     assert new_messages(server) == 1
     server.run("ctl_cyrusdb", "-c")
     server.run("ctl_conversationsdb", "-A", "-r")
+
+
+@pytest.mark.parametrize("place", ["append"], indirect=True)
+def test_master_stops(server):
+    """It does not wait for one that is stopped."""
+    def work():
+        with contextlib.suppress(AssertionError, OSError, EOFError):
+            creates(server)
+
+    thread, _ = stop_one(server, work)
+    server.stop()
+    thread.join(60)
+    assert not thread.is_alive()
 
 
 def test_killed_while_stopped(server):
