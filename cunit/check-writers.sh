@@ -39,6 +39,7 @@ system lib/diskio_trace.o the trace of diskio, for tests
 system lib/diskio_util.o maps files for reading
 system lib/diskio_hooks.o says which process a test has stopped, and where
 system lib/lockwatch.o reads in /proc who holds a lock
+system lib/journal_apart.o says through a pipe how the syncs went
 system lib/backend_program.o tells through a pipe why a program cannot be run; /dev/null for the one that logs
 system lib/buf.o maps files for reading
 system lib/journal_control.o the memory that the journal's processes share
