@@ -474,6 +474,14 @@ static int may_be_removed(struct move *m, bool *mine)
     return r;
 }
 
+/* It has said yes; its directory may have come from a backup since. */
+static int ask_once_more(struct move *m)
+{
+    if (call_command(m, config_servername, m->state->target) == ANSWER_YES) return 0;
+    complain(m, "nobody says that he is there: nothing is removed here");
+    return IMAP_MAILBOX_NOTSUPPORTED;
+}
+
 enum move_end move_finish(struct move_state *state, struct mover *mover, bool just_switched)
 {
     struct move m = MOVE(state, mover);
@@ -484,6 +492,7 @@ enum move_end move_finish(struct move_state *state, struct mover *mover, bool ju
     int r = may_be_removed(&m, &mine);
     if (!r && mine) r = compare_again(&m, just_switched);
     if (!r && stays) return MOVE_DONE;
+    if (!r && mine && !just_switched) r = ask_once_more(&m);
     if (!r && mine) r = complain_of(&m, "removing what is here", xfer_remove_user(state->userid, state->target));
     if (!r) r = complain_of(&m, "file of the move", move_state_remove(state->userid));
     if (r) return unfinished(&m);

@@ -253,6 +253,51 @@ def test_second_comparison(servers):
         imap.logout()
 
 
+def test_the_command_fails_later(servers):
+    """On the way back, and when the grace is over: nothing is removed at either end until it says yes."""
+    before = servers.fill("paul")
+    servers.begin("paul")
+    for args, env in ((("--abort",), {"MOVE_BEFORE": "exit 4"}), (("--abort",), {"MOVE_BEFORE": "kill -9 $$"}),
+                      (("--resume", "--now"), {"MOVE_BEFORE": "exit 4"}), (("--resume", "--now"), {"MOVE_BEFORE": "kill -9 $$"})):
+        said = servers.move(*args, "paul", env=env, wanted=75)
+        assert "exit status 4" in said or "ended by signal 9" in said, said
+        assert user_state(servers.one, "paul") == user_state(servers.two, "paul") == before
+        assert servers.state("paul") == "moving-out" and "paul\tswitched\t127.0.0.1\n" in servers.move("--list")
+    os.unlink(os.path.join(servers.directory, "paul"))  # a directory that came from a backup
+    servers.move("--resume", "--now", "paul")
+    servers.has_moved("paul", before)
+
+
+def test_a_command_that_lies(servers):
+    """It says yes, and the directory is as it was: he is whole there, and here until the grace is over."""
+    before = servers.fill("rita")
+    servers.begin("rita", env={"MOVE_BEFORE": "exit 0"})
+    assert servers.lives("rita") is None and user_state(servers.one, "rita") == user_state(servers.two, "rita") == before
+    servers.move("--abort", "rita")
+    servers.is_back("rita", before)
+
+
+def test_the_partition_is_offline_here(servers):
+    """While it is to be removed: it can't be compared, so nothing goes, of him or of others."""
+    one = servers.one
+    before, others = servers.fill("sven"), servers.fill("tina")
+    servers.begin("sven")
+    spool, away = one.path("spool"), one.path("spool.away")
+    os.rename(spool, away)
+    one.account.mkdir(spool)
+    try:
+        said = servers.move("--resume", "--now", "sven", wanted=75)
+    finally:
+        left = os.listdir(spool)
+        os.rename(spool, one.path("spool.empty"))
+        os.rename(away, spool)
+    assert "second comparison" in said and not left, (said, left)
+    assert user_state(one, "sven") == before and user_state(one, "tina") == others and servers.state("sven") == "moving-out"
+    servers.move("--resume", "--now", "sven")
+    servers.has_moved("sven", before)
+    assert user_state(one, "tina") == others
+
+
 KILLS = {
     "before_anything": {"CYLINDER_DISKIO_KILL": "rename:1:/moves/"},
     "moving_out": {"CYLINDER_DISKIO_KILL": "rename:2:/moves/"},

@@ -21,4 +21,6 @@ def in_memory(monkeypatch):
 
 @pytest.fixture
 def recording(factory, in_memory):
-    return Recording(factory(services=("imap", "lmtp", "csync")))
+    made = Recording(factory(services=("imap", "lmtp", "csync")))
+    made.factory = factory  # for a second server, whose disk is not recorded
+    return made

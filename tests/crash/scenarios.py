@@ -4,9 +4,11 @@
 import os
 import re
 import shutil
+import subprocess
 import threading
 import time
 
+from cyltest.credentials import password
 from cyltest.syncline import mailbox, record, upload
 from recording import message
 
@@ -48,6 +50,37 @@ def two_partitions(r, **conf):
             "metapartition_files": "header index", "archive_enabled": True,
             "archivepartition-default": directory("spool-archive"),
             "archivepartition-second": directory("spool-archive2"), "allowusermoves": True, **conf}
+
+
+def move(source, killed=None):
+    """A function that runs move_user on the source; killed: "before" or "after" what the switch program does."""
+    switch = source.path("switch")
+    with open(switch, "w", encoding="ascii") as f:
+        f.write('#!/bin/sh\n[ "$KILLED" = before ] && kill -9 $PPID && exit 1\necho "$3" >"$DIRECTORY"\n[ "$KILLED" = after ] && kill -9 $PPID\n:\n')
+    os.chmod(switch, 0o755)
+
+    def moving(*args):
+        argv = [source.program("move_user"), "-C", source.imapd_conf, *args]
+        env = {**source.env, "KILLED": killed or "", "DIRECTORY": source.path("tmp", "directory")}
+        done = subprocess.run(argv, env=env, cwd=source.path("tmp"), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
+                              check=False, **source.account.popen_args())
+        assert done.returncode in ((-9, 137) if killed else (0,)), (argv, done)
+
+    return moving
+
+
+def moving_to(source, target, user):
+    return ("-S", f"127.0.0.1:{target.ports['csync']}", "--switch", source.path("switch"), user)
+
+
+MOVING = {"sync_authname": "repl", "sync_password": password("repl"), "delete_mode": "delayed", "quota_db": "twoskip"}
+
+
+def peer(r, name):
+    server = r.factory(name, services=("imap", "lmtp", "csync"))
+    server.conf.update(r.SMALL | MOVING)
+    server.allow_log("")
+    return server
 
 
 # ---- what clients and tools do all day ----
@@ -550,3 +583,51 @@ def conversations_merged(r, env=None):
         r.step(imap.append, "INBOX", message(1))
         r.step(r.server.run, "ctl_conversationsdb", "-R", "alice")
         r.step(r.server.run, "ctl_conversationsdb", "-M", "alice")
+
+
+def moved_away(r, env=None):
+    """Users move to another server, move_user dies with the power at each step: what the switch program was told is written down."""
+    source = r.server
+    target = peer(r, "target").start()
+    begin(r, env, **MOVING)
+    source.allow_log("")
+
+    def record_of(user):
+        return re.search(rf"^record users\.db U\S+ = (.*\b{user}\b.*)", r.state, re.M).group(1)
+
+    # killed when nobody has been told yet, then told, then removed
+    r.step(move(source, "before"), *moving_to(source, target, "alice"), parts=True)
+    assert "moving-out" in record_of("alice") and "STEP switching" in r.state
+    r.step(move(source), "--resume", "alice", parts=True)
+    assert "moving-out" in record_of("alice") and "STEP switched" in r.state
+    r.step(move(source), "--resume", "--now", "alice", parts=True)
+    assert "moved" in record_of("alice") and not names(r, "user.alice") and "STEP" not in r.state
+    # and back
+    r.step(move(source, "after"), *moving_to(source, target, "bob"), parts=True)
+    assert "moving-out" in record_of("bob") and "STEP switching" in r.state
+    r.step(move(source), "--abort", "bob", parts=True)
+    assert "active" in record_of("bob") and names(r, "user.bob") and "STEP" not in r.state
+    r.step(move(source), "--grace", "0", *moving_to(source, target, "bob"), parts=True)
+    assert "moved" in record_of("bob") and not names(r, "user.bob") and "STEP" not in r.state
+    target.stop()
+
+
+def moved_here(r, env=None):
+    """The other end: when the switch program is called the copy is there, whatever becomes of the power."""
+    source = peer(r, "source")
+    source.conf.update(MOVING)
+    source.start()
+    for user in ("carol", "dora"):
+        source.create_user(user, "Work")
+        for n in range(3):
+            source.deliver(message(90 + n, 300 + 4000 * n), user)
+    begin(r, env, **MOVING)
+    r.step(move(source, "before"), *moving_to(source, r.server, "carol"), parts=True)
+    assert tree(r, "user.carol") == {"": 3, ".Work": 0}
+    r.step(move(source), "--resume", "--now", "carol")
+    assert tree(r, "user.carol") == {"": 3, ".Work": 0}
+    r.step(move(source, "after"), *moving_to(source, r.server, "dora"), parts=True)
+    assert tree(r, "user.dora") == {"": 3, ".Work": 0}
+    r.step(move(source), "--abort", "dora", parts=True)
+    assert not names(r, "user.dora")
+    source.stop()

@@ -3,7 +3,7 @@
  * store_users -- does users.db say what mailboxes.db does (doc/users.md)?
  *
  * Each INBOX has the record of its id, under its name; each other record is of somebody who has none and may have none; each key
- * leads to a record that leads back. No recovery but that of the journal may be needed for that.
+ * leads to a record that leads back. No recovery but that of the journal may be needed for that. The file of a move and the record go together.
  */
 #include <config.h>
 
@@ -12,7 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "imap_err.h"
+#include "diskio.h"
+#include "libconfig.h"
 #include "mboxlist.h"
 #include "mboxname.h"
 #include "user_record.h"
@@ -52,7 +53,7 @@ static void check_keys(const struct user_record *rec, struct buf *problems)
     user_key_name(rec->userid, &name);
     user_key_hidden(rec->userid, &hidden);
     user_key_deleted(rec->userid, rec->id, &deleted);
-    if (key_is(&name, rec->id) != (rec->state != USER_DELETED) || key_is(&hidden, rec->id) != (rec->state == USER_MOVING_IN) ||
+    if (key_is(&name, rec->id) != (rec->state != USER_DELETED) || key_is(&hidden, rec->id) != user_state_is_hidden(rec->state) ||
         key_is(&deleted, "") != (rec->state == USER_DELETED))
         buf_printf(problems, "users.db: keys of %s (%s) are wrong\n", rec->userid, user_state_name(rec->state));
     buf_free(&name);
@@ -94,12 +95,45 @@ done:
     return 0;
 }
 
+/* The file of his move, one dlist (move_user.h); false: there is none. For user ids that are their own file names. */
+static bool read_move(const char *userid, struct buf *text)
+{
+    struct diskio_map map = DISKIO_MAP_INITIALIZER;
+    char *path = xasprintf("%s/moves/%s", config_dir, userid);
+    bool there = !diskio_map_file(path, &map, NULL);
+
+    if (there) buf_setmap(text, map.base, map.len);
+    diskio_map_free(&map);
+    free(path);
+    return there;
+}
+
+/* Who is moving out has a file that says where to; it says that he is switched only of who works here no more. */
+static int check_move(const char *key, size_t keylen, const struct user_record *rec, void *rock)
+{
+    struct buf move = BUF_INITIALIZER;
+
+    (void)key;
+    (void)keylen;
+    if (!rec || rec->state == USER_DELETED) return 0;
+    bool there = read_move(rec->userid, &move), gone = rec->state == USER_MOVING_OUT || rec->state == USER_MOVED;
+    if (rec->state == USER_MOVING_OUT && !there)
+        buf_printf(rock, "%s is moving out, and there is no file of it\n", rec->userid);
+    else if (there && !strstr(buf_cstring(&move), rec->id))
+        buf_printf(rock, "the file of the move of %s is not his\n", rec->userid);
+    else if (there && strstr(buf_cstring(&move), "STEP switched") && !gone)
+        buf_printf(rock, "%s is %s, and switched\n", rec->userid, user_state_name(rec->state));
+    buf_free(&move);
+    return 0;
+}
+
 void store_check_users(struct buf *problems)
 {
     struct txn_db *db = NULL;
 
     mboxlist_allmbox(NULL, check_inbox, problems, 0);
     if (user_record_foreach(NULL, check_record, problems)) buf_appendcstr(problems, "users.db can't be read\n");
+    user_record_foreach(NULL, check_move, problems);
     if (!user_record_db_open(NULL, &db) && txn_db_foreach(db, "", 0, check_key, problems))
         buf_appendcstr(problems, "keys of users.db can't be read\n");
     txn_db_close(&db);

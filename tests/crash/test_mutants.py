@@ -19,6 +19,7 @@ RECORDED = {
                             scenarios.database_alone),
     "name of a database not synced": ({"CYLINDER_DISKIO_SKIP": "fsync:/conf"},
                                       scenarios.database_alone),
+    "file of a move not synced": ({"CYLINDER_DISKIO_SKIP": "fsync:/conf/moves/"}, scenarios.moved_away),
     "apply-before-sync": ({"CYLINDER_MUTANT": "apply-before-sync"}, scenarios.delivery),
     "no-announcement": ({"CYLINDER_MUTANT": "no-announcement"}, scenarios.many_windows),
     "checkpoint-before-syncfs": ({"CYLINDER_MUTANT": "checkpoint-before-syncfs"},
