@@ -234,8 +234,14 @@ int sync_do_folders(struct sync_client *sc, const ptrarray_t *mbentries, struct 
     *againp = false;
     sync_sent_init(&sent);
     int r = find_moved(sc, mbentries, state);
-    if (!r) r = match(sc, mbentries, state, &renames, againp);
-    if (*againp) goto done;
+    if (!r && candelete && sync_names_can_settle(sc))
+        r = sync_names_settle_user(sc, mbentries, state, &renames, againp);
+    else if (!r)
+        r = match(sc, mbentries, state, &renames, againp);
+    if (*againp) {
+        if (!r && ptrarray_size(&renames.list)) r = sync_renames_do(sc, state, &renames);
+        goto done;
+    }
     if (!r && candelete) undecided = sync_absent_decide(sc, state, againp);
     if (sc->broken) r = undecided;
     /* what is deleted may have messages that are in others now */

@@ -19,4 +19,15 @@ void sync_names_fini(struct sync_names *names);
 int sync_names_settle(struct sync_client *sc, struct sync_names *names, const mbentry_t *mbentry, const struct sync_folder *theirs,
                       bool *renamed);
 
+/* Does the replica tell former names, and may names of this end change? */
+bool sync_names_can_settle(const struct sync_client *sc);
+/*
+ * All folders of a user: whatever name each has, both ends give it the later one. Of two that have one name then the older one (CREATEDMODSEQ, then
+ * UNIQUEID) keeps it, and the other one gets a name beside it; but two, one of which each end has never heard of, become one. Names here
+ * are changed, in one transaction; those of the replica are added to renames. *changed: that is to be done at once, and all is to be compared anew.
+ */
+struct sync_renames;
+int sync_names_settle_user(struct sync_client *sc, const ptrarray_t *mbentries, struct sync_state *state, struct sync_renames *renames,
+                           bool *changed);
+
 #endif

@@ -27,7 +27,7 @@
 struct rename {
     char *oldname, *newname, *partition;
     uint32_t uidvalidity;
-    const mbentry_t *mbentry;          /* the caller's: ours */
+    const mbentry_t *mbentry;          /* the caller's: ours, or NULL: only the name is to be another */
     const struct sync_folder *remote;  /* of the state: what the replica has */
     bool waits, done;
 };
@@ -105,7 +105,7 @@ static int send_rename(struct sync_batch *batch, const char *oldname, const char
     dlist_setatom(kl, "NEWMBOXNAME", newname);
     dlist_setatom(kl, "PARTITION", partition);
     dlist_setnum32(kl, "UIDVALIDITY", uidvalidity);
-    if (batch->list && ren) add_state(kl, ren);
+    if (batch->list && ren && ren->mbentry) add_state(kl, ren);
     return batch->list ? 0 : sync_client_command(sc, "APPLY", kl, NULL, NULL);
 }
 
@@ -181,19 +181,31 @@ void sync_renames_fini(struct sync_renames *renames)
     free_hash_table(&renames->byold, NULL);
 }
 
-void sync_renames_add(struct sync_renames *renames, const struct sync_folder *remote, const mbentry_t *mbentry,
-                      const char *partition)
+static struct rename *add(struct sync_renames *renames, const struct sync_folder *remote, const char *newname, const char *partition,
+                          uint32_t uidvalidity)
 {
     struct rename *ren = xzmalloc(sizeof(*ren));
 
     ren->oldname = xstrdup(remote->name);
-    ren->newname = xstrdup(mbentry->name);
+    ren->newname = xstrdup(newname);
     ren->partition = xstrdup(partition);
-    ren->uidvalidity = mbentry->uidvalidity;
-    ren->mbentry = mbentry;
+    ren->uidvalidity = uidvalidity;
     ren->remote = remote;
     ptrarray_append(&renames->list, ren);
     hash_insert(ren->oldname, ren, &renames->byold);
+    return ren;
+}
+
+void sync_renames_add(struct sync_renames *renames, const struct sync_folder *remote, const mbentry_t *mbentry,
+                      const char *partition)
+{
+    add(renames, remote, mbentry->name, partition, mbentry->uidvalidity)->mbentry = mbentry;
+}
+
+void sync_renames_add_name(struct sync_renames *renames, const struct sync_folder *remote, const char *newname, const char *partition,
+                           uint32_t uidvalidity)
+{
+    (void)add(renames, remote, newname, partition, uidvalidity);
 }
 
 /* The name is free, or who has it has nowhere to go. */

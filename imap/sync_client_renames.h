@@ -36,6 +36,9 @@ void sync_renames_fini(struct sync_renames *renames);
 /* mbentry: ours, which remote is to be like. */
 void sync_renames_add(struct sync_renames *renames, const struct sync_folder *remote, const mbentry_t *mbentry,
                       const char *partition);
+/* Another name, whatever ours is like. */
+void sync_renames_add_name(struct sync_renames *renames, const struct sync_folder *remote, const char *newname, const char *partition,
+                           uint32_t uidvalidity);
 /* All of them, as one batch. */
 int sync_renames_do(struct sync_client *sc, struct sync_state *state, struct sync_renames *renames);
 

@@ -40,11 +40,12 @@ def ids(server):
 
 def meet(pair):
     """One run, and what must hold whatever it was."""
-    before = every(contents(pair.primary, "anna")) | every(contents(pair.replica, "anna"))
+    there = every(contents(pair.replica, "anna"))
+    before = every(contents(pair.primary, "anna")) | there
     who = {**ids(pair.replica), **ids(pair.primary)}.keys()
     watch = Watch(pair)
     watch.run("-u", "anna")
-    assert watch.uploaded == []
+    assert not there & set(watch.uploaded)
     assert names(pair.primary) == names(pair.replica) and ids(pair.primary).keys() == who
     assert every(contents(pair.primary, "anna")) == every(contents(pair.replica, "anna")) == before
     again = Watch(pair)
@@ -82,7 +83,9 @@ def test_renamed_at_both_ends(both, turn, last):
     late, early = (pair.primary, pair.replica) if last == "primary" else (pair.replica, pair.primary)
     uniqueid = id_of(pair, "a2")
     do(early, "RENAME INBOX.a2 INBOX.early")
-    do(late, "RENAME INBOX.a2 INBOX.x", "RENAME INBOX.x INBOX.late")
+    # a rename that came from the other end may have counted here, too
+    steps = ["a2", "x1", "x2", "x3", "x4", "late"]
+    do(late, *(f"RENAME INBOX.{old} INBOX.{new}" for old, new in zip(steps, steps[1:])))
     meet(pair)
     assert ids(pair.primary)[uniqueid] == "user.anna.late"
     do(pair.primary, "RENAME INBOX.late INBOX.a2")
@@ -98,15 +101,54 @@ def test_found_by_an_item_of_a_log(both):
     meet(both)
 
 
-def test_name_is_taken_here(both):
-    """It goes to who has it; the other one keeps the name that it has here. Nothing is lost."""
-    wanted, taker = id_of(both, "a4"), id_of(both, "a5")
-    do(both.replica, "RENAME INBOX.a4 INBOX.hot")
-    do(both.primary, "RENAME INBOX.a5 INBOX.hot")
-    meet(both)
-    assert ids(both.primary)[taker] == "user.anna.hot" and ids(both.primary)[wanted] == "user.anna.a4"
-    do(both.primary, "RENAME INBOX.hot INBOX.a5")
-    meet(both)
+@pytest.mark.parametrize("turn", ["one to two", "two to one"])
+@pytest.mark.parametrize("older", ["primary", "replica"])
+def test_two_want_one_name(both, turn, older):
+    """The older one keeps it, whichever end has it there and whichever is the master; the other one gets a name beside it, and that is told."""
+    pair = both if turn == "one to two" else both.back
+    at_older, at_younger = (pair.primary, pair.replica) if older == "primary" else (pair.replica, pair.primary)
+    first, second = id_of(pair, "a4"), id_of(pair, "a5")
+    do(at_older, "RENAME INBOX.a4 INBOX.hot")
+    do(at_younger, "RENAME INBOX.a5 INBOX.hot")
+    mark = pair.primary.log_mark()
+    watch = meet(pair)
+    beside = f"user.anna.hot~{second[:8]}"
+    assert ids(pair.primary)[first] == "user.anna.hot" and ids(pair.primary)[second] == beside
+    assert f"COLLISION user.anna.hot: {first} keeps it, {second} -> {beside}" in watch.done.stdout
+    pair.primary.wait_log(f"SYNCNOTICE: two mailboxes have one name, the older one keeps it: name=<user.anna.hot> uniqueid=<{first}>", mark)
+    do(pair.primary, "RENAME INBOX.hot INBOX.a4", f"RENAME {beside.replace('user.anna', 'INBOX')} INBOX.a5")
+    meet(pair)
+
+
+@pytest.mark.parametrize("turn", ["one to two", "two to one"])
+@pytest.mark.parametrize("made", ["primary", "replica"])
+def test_renamed_to_what_the_other_end_has_made(both, turn, made):
+    """Two folders, not one: nothing of either comes into the other."""
+    pair = both if turn == "one to two" else both.back
+    maker, renamer = (pair.primary, pair.replica) if made == "primary" else (pair.replica, pair.primary)
+    first, name = id_of(pair, "a6"), f"new{made}{turn[:3]}"
+    do(renamer, f"RENAME INBOX.a6 INBOX.{name}")
+    do(maker, f"CREATE INBOX.{name}")
+    second = names(maker)[f"user.anna.{name}"]
+    meet(pair)
+    assert ids(pair.primary)[first] == f"user.anna.{name}"
+    assert ids(pair.primary)[second] == f"user.anna.{name}~{second[:8]}"
+    do(pair.primary, f"RENAME INBOX.{name} INBOX.a6", f"DELETE INBOX.{name}~{second[:8]}")
+    meet(pair)
+
+
+@pytest.mark.parametrize("turn", ["one to two", "two to one"])
+@pytest.mark.parametrize("where", ["primary", "replica"])
+def test_names_that_changed_hands(both, turn, where):
+    """A ring and a chain at one end: that end's names, wherever the master is."""
+    pair = both if turn == "one to two" else both.back
+    server = getattr(pair, where)
+    first, second, third = (id_of(pair, name) for name in ("a1", "a2", "a3"))
+    do(server, "RENAME INBOX.a1 INBOX.t", "RENAME INBOX.a2 INBOX.a1", "RENAME INBOX.a3 INBOX.a2", "RENAME INBOX.t INBOX.a3")
+    meet(pair)
+    assert [ids(pair.primary)[i] for i in (first, second, third)] == ["user.anna.a3", "user.anna.a1", "user.anna.a2"]
+    do(pair.primary, "RENAME INBOX.a3 INBOX.t", "RENAME INBOX.a2 INBOX.a3", "RENAME INBOX.a1 INBOX.a2", "RENAME INBOX.t INBOX.a1")
+    meet(pair)
 
 
 def test_force_changes_nothing_here(both):
@@ -117,13 +159,16 @@ def test_force_changes_nothing_here(both):
 
 
 def test_random_renames(both):
+    """And folders that are made, each end its own names for those, and renames to any name that is free there."""
     rng = random.Random(SEED)
     for n in range(ROUNDS):
         pair = rng.choice((both, both.back))
-        for server in (pair.primary, pair.replica):
-            for _ in range(rng.randint(0, 5)):
+        for server, kind in ((both.primary, "p"), (both.replica, "r")):
+            for k in range(rng.randint(0, 5)):
                 there = [name.replace("user.anna", "INBOX") for name in names(server) if name.count(".") == 2]
                 new = f"INBOX.{rng.choice('abc')}{rng.randint(0, FOLDERS)}"
                 if new not in there:
                     do(server, f"RENAME {rng.choice(there)} {new}")
+                elif k == 0:
+                    fill(server, f"INBOX.{kind}{n}", 1000 + 2 * n + (kind == "r"))
         meet(pair)
