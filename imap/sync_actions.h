@@ -25,6 +25,7 @@ struct sync_unit {
     bool user;       /* the whole user, by name or because of a rename */
     bool unuser, meta;
     bool retried;    /* holds a line that has failed before and is due again */
+    bool done;       /* and went over with others already */
     unsigned broken; /* times that the connection broke at it */
     struct sync_unit *with; /* for sync_actions_groups */
 };

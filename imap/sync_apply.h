@@ -8,6 +8,7 @@
  * checksums do not fit in the end. Handbook 03 §6.3, §7, §8.
  */
 #include "mailbox.h"
+#include "ptrarray.h"
 #include "sync_folder.h"
 #include "sync_record.h"
 #include "sync_reserve.h"
@@ -21,6 +22,11 @@ struct dlist;
  * the handbook: IMAP_SYNC_CHECKSUM, IMAP_SYNC_CHANGED, IMAP_MAILBOX_MOVED ...
  */
 int sync_apply_mailbox(const struct dlist *kl, const struct sync_reserve *reserve, unsigned flags);
+/*
+ * The same for several (kvlists) in one transaction, all or none. Each must be there and in the state that its SINCE keys tell:
+ * IMAP_SYNC_CHANGED.
+ */
+int sync_apply_mailboxes(const ptrarray_t *list, const struct sync_reserve *reserve);
 
 /*
  * A mailbox that has just got its name in this transaction, and differs from the master's in nothing else, gets his numbers and rights.

@@ -374,13 +374,12 @@ static int apply_check_crcs(struct apply *a)
     return IMAP_SYNC_CHECKSUM;
 }
 
-static int apply_all(struct apply *a)
+/* The mailbox is open. */
+static int apply_steps(struct apply *a)
 {
     bool appended = false;
-    int r = apply_begin(a);
+    int r = check_since(a);
 
-    if (!r) r = apply_open(a);
-    if (!r) r = check_since(a);
     if (!r) r = check_numbers(a);
     if (!r) r = apply_acl(a);
     if (!r) r = sync_annots_store_mailbox(a->txn, mailbox_mbentry(a->mailbox), &a->folder.annots);
@@ -392,6 +391,14 @@ static int apply_all(struct apply *a)
     if (!r) r = apply_xconvmodseq(a);
     if (!r) r = apply_check_crcs(a);
     return r;
+}
+
+static int apply_all(struct apply *a)
+{
+    int r = apply_begin(a);
+
+    if (!r) r = apply_open(a);
+    return r ? r : apply_steps(a);
 }
 
 int sync_apply_mailbox(const struct dlist *kl, const struct sync_reserve *reserve, unsigned flags)
@@ -411,5 +418,79 @@ int sync_apply_mailbox(const struct dlist *kl, const struct sync_reserve *reserv
     txn_abort(&a.txn);
     sync_records_fini(&a.records);
     sync_folder_fini(&a.folder);
+    return r;
+}
+
+/* ---- several ---- */
+
+/* Nothing is made or replaced: without that mailbox this is not the state that the master knows. */
+static int open_known(struct apply *a)
+{
+    int r = mailbox_open_iwl(a->txn, a->folder.name, &a->mailbox);
+
+    if (r == IMAP_MAILBOX_NONEXISTENT) return IMAP_SYNC_CHANGED;
+    if (!r) r = sync_folder_check_supported(a->mailbox);
+    return r ? r : strcmpnull(mailbox_uniqueid(a->mailbox), a->folder.uniqueid) ? IMAP_SYNC_CHANGED : 0;
+}
+
+static int parse_known(const struct dlist *kl, struct apply *a)
+{
+    int r = sync_folder_parse(kl, true, &a->folder);
+
+    if (!r && (!sync_folder_is_plain(&a->folder) || !a->folder.since_modseq || a->folder.replaces))
+        r = IMAP_PROTOCOL_BAD_PARAMETERS;
+    return r ? r : sync_records_parse(a->folder.records, &a->records);
+}
+
+static int begin_known(const struct apply *v, size_t n, struct txn **txnp)
+{
+    strarray_t users = STRARRAY_INITIALIZER;
+
+    for (size_t i = 0; i < n; i++) strarray_appendm(&users, mboxname_to_userid(v[i].folder.name));
+    int r = txn_begin(txnp);
+    if (!r) r = txn_lock_users(*txnp, &users);
+    if (!r) quota_set_silent(*txnp);
+    strarray_fini(&users);
+    return r;
+}
+
+/* *seen: what the mailboxes were read of. */
+static int apply_known(struct apply *v, size_t n, struct txn *txn, uint64_t *seen)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < n && !r; i++) {
+        v[i].txn = txn;
+        r = open_known(&v[i]);
+        if (r) break;
+        uint64_t lsn = mailbox_seen_lsn(v[i].mailbox);
+        if (lsn > *seen) *seen = lsn;
+        r = apply_steps(&v[i]);
+    }
+    return r;
+}
+
+int sync_apply_mailboxes(const ptrarray_t *list, const struct sync_reserve *reserve)
+{
+    size_t n = (size_t)ptrarray_size(list);
+    struct apply *v = xcalloc(n ? n : 1, sizeof(*v));
+    struct txn *txn = NULL;
+    uint64_t seen = 0;
+    int r = n ? 0 : IMAP_PROTOCOL_BAD_PARAMETERS;
+
+    for (size_t i = 0; i < n; i++) {
+        v[i].reserve = reserve;
+        if (!r) r = parse_known(ptrarray_nth(list, (int)i), &v[i]);
+    }
+    if (!r) r = begin_known(v, n, &txn);
+    if (!r) r = apply_known(v, n, txn, &seen);
+    if (!r) r = txn_commit(&txn, NULL);
+    if (!r) r = txn_wait(seen); /* where nothing was left to change */
+    txn_abort(&txn);
+    for (size_t i = 0; i < n; i++) {
+        sync_records_fini(&v[i].records);
+        sync_folder_fini(&v[i].folder);
+    }
+    free(v);
     return r;
 }

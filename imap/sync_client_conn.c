@@ -10,6 +10,7 @@
 #include <config.h>
 
 #include "sync_client.h"
+#include "sync_client_together.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -102,8 +103,9 @@ static int status_code(struct sync_client *sc, const char *cmd, const char *stat
     buf_printf(&sc->answer, "%s: %s %s", cmd, status, text);
     if (!strcmp(status, "NO")) {
         int r = no_code(text);
-        /* who waits for another client asks again and again */
-        syslog(r == IMAP_MAILBOX_LOCKED ? LOG_DEBUG : LOG_ERR, "%s received NO response: %s", cmd, text);
+        /* who waits for another client asks again and again; and who is told that it knows another state than there is asks then */
+        bool usual = r == IMAP_MAILBOX_LOCKED || (r == IMAP_SYNC_CHANGED && !strcmp(cmd, "MAILBOXES"));
+        syslog(usual ? LOG_DEBUG : LOG_ERR, "%s received NO response: %s", cmd, text);
         return r;
     }
     sc->broken = true;
@@ -227,7 +229,7 @@ static void put_command(struct sync_client *sc, const char *verb, const struct a
     if (args->dl) dlist_print(args->dl, true, out);
     if (args->text) prot_putbuf(out, args->text);
     prot_puts(out, "\r\n");
-    prot_flush(out);
+    if (!sc->more) prot_flush(out);
 }
 
 static int command(struct sync_client *sc, const char *verb, const char *name, const struct args *args,
@@ -542,6 +544,7 @@ void sync_client_disconnect(struct sync_client *sc)
 {
     sc->broken = true;
     sync_client_settle(sc);
+    sync_known_clear(sc);
     if (sc->backend) backend_disconnect(&sc->backend);
     sync_reserve_free(&sc->reserve);
 }

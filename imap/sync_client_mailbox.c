@@ -10,6 +10,7 @@
 #include <config.h>
 
 #include "sync_client.h"
+#include "sync_client_together.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +45,7 @@ struct snapshot {
     const struct sync_folder *remote; /* NULL: none */
     struct sync_sent *sent;
     bool usesince;     /* the first try */
+    bool always;       /* something is to be sent in any case; of remote there are no more than the numbers */
     const char *there; /* its name on the replica; NULL: as here */
     const char *replaces;
 
@@ -134,7 +136,7 @@ static int snapshot_take(struct snapshot *snap, struct mailbox *mailbox)
     }
     r = sync_folder_read(mailbox, &snap->local);
     if (r) return r;
-    if (remote && sync_folder_same(&snap->local, remote, NULL, NULL) &&
+    if (!snap->always && remote && sync_folder_same(&snap->local, remote, NULL, NULL) &&
         sync_folder_same_crcs(&snap->local, remote))
         return 0;
 
@@ -198,6 +200,10 @@ static void settled(struct sync_client *sc, int r, void *rock)
     if (snap->r) r = snap->r;
     if (!r && buf_len(&snap->text)) sc->mailboxes++;
     if (r == IMAP_SYNC_CHECKSUM) name_damaged(snap);
+    if (!r && snap->local.uniqueid && !snap->there)
+        sync_known_note(sc, &snap->local);
+    else
+        sync_known_forget(sc, snap->mbentry->uniqueid);
     snap->done(sc, r, snap->rock);
     snapshot_free(snap);
 }
@@ -339,6 +345,37 @@ static struct snapshot *snapshot_new(struct sync_client *sc, const mbentry_t *mb
 
     *snap = (struct snapshot){ .sc = sc, .mbentry = mbentry, .remote = remote, .sent = sent };
     return snap;
+}
+
+int sync_mailbox_snapshot(struct sync_client *sc, const mbentry_t *mbentry, const struct sync_known *known,
+                          struct sync_sent *sent, struct sync_snapshot *out)
+{
+    struct sync_folder remote = {
+        .last_uid = known->last_uid,
+        .highestmodseq = known->highestmodseq,
+        .crc_basic = known->crc_basic,
+        .crc_annot = known->crc_annot,
+    };
+    struct snapshot *snap = snapshot_new(sc, mbentry, &remote, sent);
+
+    snap->usesince = snap->always = true;
+    int r = take(snap);
+    if (!r && !buf_len(&snap->text)) r = IMAP_MAILBOX_NONEXISTENT;
+    for (size_t i = 0; i < snap->nfiles && !r; i++) {
+        const struct upload *file = &snap->files[i];
+        dlist_setfile(out->files, NULL, sync_target_partition(sc, mbentry), &file->guid, file->size, file->path);
+        out->nfiles++;
+        out->octets += file->size;
+    }
+    if (!r) {
+        buf_putc(&out->text, ' ');
+        buf_appendmap(&out->text, snap->text.s + strlen("MAILBOX "), buf_len(&snap->text) - strlen("MAILBOX "));
+        if (snap->lsn > out->lsn) out->lsn = snap->lsn;
+        out->state = (struct sync_known){ snap->local.last_uid, snap->local.crc_basic, snap->local.crc_annot,
+                                          snap->local.highestmodseq };
+    }
+    snapshot_free(snap);
+    return r;
 }
 
 /* The state of the replica anew, then once more without the SINCE keys. */

@@ -21,6 +21,7 @@
 #include "libconfig.h"
 #include "signals.h"
 #include "sync_client_roll_loop.h"
+#include "sync_client_together.h"
 #include "sync_log.h"
 #include "times.h"
 #include "xsyslog.h"
@@ -28,6 +29,7 @@
 #define CONNECT_FIRST 15   /* seconds between two tries */
 #define LOCK_WAIT 60       /* seconds for another client to end */
 #define RESTART_EVERY 100  /* owners */
+#define MESSAGES_KEPT 256  /* by the replica, while there is no rest */
 #define LEASE_WAIT 2000    /* ms for a user that another stream has; then the others go on, and he comes again */
 
 /* Wakes for a signal. */
@@ -64,13 +66,20 @@ static void remove_shutdown_file(const struct rolling *ro)
 
 /* ---- what is said about it ---- */
 
+static void write_status(struct rolling *ro)
+{
+    ro->told = time(NULL);
+    ro->success_untold = false;
+    sync_status_write(&ro->status, &ro->retry);
+}
+
 void sync_roll_set_state(struct rolling *ro, const char *state)
 {
     if (ro->roll->file) return;
     if (ro->status.state && !strcmp(ro->status.state, state)) return;
     ro->status.state = state;
     ro->status.since = time(NULL);
-    sync_status_write(&ro->status, &ro->retry);
+    write_status(ro);
 }
 
 void sync_roll_note_error(struct rolling *ro, const char *what, const char *reason)
@@ -143,8 +152,15 @@ void sync_roll_rest(struct rolling *ro)
                monotonic_ms() - ro->connected >= (unsigned long long)ro->roll->lifetime * 1000;
 
     if (!ro->sc->backend || ro->sc->broken) return;
-    if (!old && ro->sc->messages == ro->messages && ++ro->since_restart < RESTART_EVERY) {
+    bool sent = ro->sc->messages != ro->messages;
+    if (!old && !sent && ++ro->since_restart < RESTART_EVERY) {
         sync_client_let_go(ro->sc);
+        return;
+    }
+    ro->since_restart = 0;
+    ro->messages = ro->sc->messages;
+    if (!old && sent) {
+        sync_client_post_restart(ro->sc); /* whoever comes now need not wait for the answer */
         return;
     }
     int r = sync_client_restart(ro->sc);
@@ -152,8 +168,6 @@ void sync_roll_rest(struct rolling *ro)
         syslog(LOG_ERR, "sync_client RESTART failed: %s", error_message(r));
     else if (old)
         syslog(LOG_INFO, "sync_client RESTART succeeded");
-    ro->since_restart = 0;
-    ro->messages = ro->sc->messages;
     if (old || r) sync_client_disconnect(ro->sc);
 }
 
@@ -212,10 +226,49 @@ static bool do_unit(struct rolling *ro, struct sync_unit *unit)
     }
 }
 
+/* What is refused, or breaks the connection, is to be done as everything else. */
+static void send_together(struct rolling *ro, struct sync_together *together, ptrarray_t *units)
+{
+    ptrarray_t nothing = PTRARRAY_INITIALIZER;
+    struct sync_unit *unit;
+    int r = sync_together_send(together);
+
+    if (ro->sc->messages - ro->messages > MESSAGES_KEPT) sync_roll_rest(ro);
+    while ((unit = ptrarray_pop(units))) {
+        if (r) continue;
+        sync_roll_settle(ro, unit, &nothing);
+        unit->done = true;
+        ro->breaks = 0;
+    }
+}
+
+/* Those of whom the replica has what we know go over together, in one round trip. */
+static void do_together(struct rolling *ro, const ptrarray_t *units)
+{
+    struct sync_together together;
+    ptrarray_t underway = PTRARRAY_INITIALIZER;
+
+    sync_together_init(&together, ro->sc);
+    for (int i = 0; i < ptrarray_size(units) && sync_together_may(ro->sc); i++) {
+        struct sync_unit *unit = ptrarray_nth(units, i);
+        if (!sync_unit_is_plain(unit) || !sync_roll_may_promote(ro, unit)) continue;
+        if (!sync_together_add(&together, unit->owner, &unit->mailboxes)) continue;
+        ptrarray_append(&underway, unit);
+        if (sync_together_is_full(&together)) send_together(ro, &together, &underway);
+    }
+    send_together(ro, &together, &underway);
+    sync_together_fini(&together);
+    ptrarray_fini(&underway);
+}
+
 static bool do_in_turn(struct rolling *ro, const ptrarray_t *units)
 {
+    if (!sync_roll_must_end(ro)) do_together(ro, units);
     for (int i = 0; i < ptrarray_size(units); i++) {
-        if (sync_roll_must_end(ro) || !do_unit(ro, ptrarray_nth(units, i))) return false;
+        struct sync_unit *unit = ptrarray_nth(units, i);
+        if (unit->done) continue;
+        sync_roll_set_state(ro, "working");
+        if (sync_roll_must_end(ro) || !do_unit(ro, unit)) return false;
         sync_roll_rest(ro);
     }
     return true;
@@ -234,7 +287,7 @@ static bool turn(struct rolling *ro, int *n)
     if (r) ro->failed = true;
     sync_roll_acks_take(ro->acks, &actions);
     *n = ptrarray_size(&actions.units);
-    if (*n) sync_roll_set_state(ro, "working");
+    if (*n && ro->roll->jobs > 1) sync_roll_set_state(ro, "working");
     bool whole = ro->roll->jobs > 1 ? sync_roll_at_once(ro, &actions) : do_in_turn(ro, &actions.units);
     sync_actions_fini(&actions);
     if (!whole) return false;
@@ -245,7 +298,8 @@ static bool turn(struct rolling *ro, int *n)
     if (*n) {
         if (!hash_numrecords(&ro->retry.entries) || hash_numrecords(&ro->retry.entries) < failed_before)
             ro->status.last_success = time(NULL);
-        ro->status.state = NULL;
+        ro->success_untold = true;
+        if (strcmpnull(ro->status.state, "idle")) ro->status.state = NULL;
     }
     return true;
 }
@@ -279,6 +333,7 @@ static void roll_on(struct rolling *ro)
         }
         if (sync_roll_is_once(ro) && !(ro->roll->once && n)) break;
         sync_roll_set_state(ro, "idle");
+        if (ro->success_untold && (!n || ro->told != time(NULL)) && !ro->roll->file) write_status(ro);
         if (!sync_roll_is_once(ro)) pause_until_next(ro, began, n);
         if (!n) sync_roll_rest(ro);
     }
@@ -322,6 +377,7 @@ int sync_client_roll(struct sync_roll *roll)
     int r;
 
     sc->lease_wait = LEASE_WAIT;
+    sc->remembers = roll->jobs <= 1 && !roll->file;
     ro.status.channel = sc->channel;
     ro.status.server = sc->servername;
     r = begin(&ro);

@@ -93,6 +93,8 @@ int sync_retry_wait_ms(const struct sync_retry *retry, int most);
  * promote: a mailbox that fails makes the whole user be looked at.
  */
 int sync_unit_run(struct sync_client *sc, const struct sync_unit *unit, bool promote, ptrarray_t *failures);
+/* There is nothing to be done but for mailboxes that have changed. */
+bool sync_unit_is_plain(const struct sync_unit *unit);
 /* As if all of it had failed. */
 void sync_unit_give_up(const struct sync_unit *unit, const char *reason, ptrarray_t *failures);
 void sync_failure_add(ptrarray_t *failures, const char *line, const char *reason, bool passing);

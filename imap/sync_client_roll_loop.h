@@ -27,6 +27,8 @@ struct rolling {
     uint64_t messages;            /* sent, at the last RESTART */
     int lockfd;
     bool failed; /* something has, ever */
+    time_t told; /* the status was written, at last */
+    bool success_untold; /* and a turn has ended since that left it as it was but for the time */
 
     struct sync_pool *pool;    /* NULL: nobody was needed yet */
     ptrarray_t queue;          /* ptrarray_t of struct sync_unit: what is to be done in this turn, and in nobody's hand */

@@ -323,6 +323,13 @@ static void not_brought_over(const struct sync_client *sc, const char *userid)
     strarray_fini(&one);
 }
 
+bool sync_unit_is_plain(const struct sync_unit *unit)
+{
+    return strarray_size(&unit->mailboxes) && !unit->user && !unit->unuser && !unit->meta && !unit->retried && !unit->broken &&
+           !strarray_size(&unit->unmailboxes) && !strarray_size(&unit->quotas) && !strarray_size(&unit->annotations) &&
+           !strarray_size(&unit->seen) && !strarray_size(&unit->subs);
+}
+
 int sync_unit_run(struct sync_client *sc, const struct sync_unit *unit, bool promote, ptrarray_t *failures)
 {
     struct work w = { .sc = sc, .unit = unit, .promote = promote, .failures = failures };

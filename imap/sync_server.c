@@ -100,6 +100,7 @@ static void put_banner(struct server *s)
     }
     if (!capa_is_disabled("X-LEASE")) prot_puts(s->out, "* X-LEASE\r\n");
     if (!capa_is_disabled("X-HOME")) prot_puts(s->out, "* X-HOME\r\n");
+    if (!capa_is_disabled("X-TOGETHER")) prot_puts(s->out, "* X-TOGETHER\r\n");
     prot_printf(s->out, "* OK %s Cyrus sync server %s\r\n", config_servername, cyrus_version());
     buf_free(&mechs);
 }
@@ -404,7 +405,6 @@ static void command_loop(struct server *s)
     struct buf word = BUF_INITIALIZER;
 
     while (!s->closing) {
-        prot_flush(s->out);
         if (prot_error(s->out)) break;
         prot_setinterrupt(s->in, on_interrupt, NULL);
         s->c = getword(s->in, &word);

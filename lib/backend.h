@@ -58,6 +58,7 @@ enum backend_capa {
     BACKEND_CAPA_NAMEHISTORY = 1 << 29,  /* former names of mailboxes (the same) */
     BACKEND_CAPA_INSTANCE = 1 << 30,     /* which life of its store it is, at the banner (the same) */
     BACKEND_CAPA_HOME = (int)(1u << 31), /* homes of users (the same) */
+    BACKEND_CAPA_TOGETHER = BACKEND_CAPA_8BITMIME, /* several mailboxes in one transaction (the same); the bit of one that LMTP alone has */
 };
 
 struct backend_protocol; /* backend_protocol.h: banner, capability, STARTTLS, AUTH, COMPRESS, NOOP, LOGOUT of one protocol */

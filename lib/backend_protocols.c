@@ -41,6 +41,7 @@ static const struct backend_capaname imap_capas[] = {
     { "X-NAMEHISTORY", BACKEND_CAPA_NAMEHISTORY, NULL },
     { "X-LEASE", BACKEND_CAPA_XLEASE, NULL },
     { "X-HOME", BACKEND_CAPA_HOME, NULL },
+    { "X-TOGETHER", BACKEND_CAPA_TOGETHER, NULL },
     { NULL, 0, NULL },
 };
 
@@ -64,6 +65,7 @@ static const struct backend_capaname csync_capas[] = {
     { "X-INSTANCE", BACKEND_CAPA_INSTANCE, NULL },
     { "X-LEASE", BACKEND_CAPA_XLEASE, NULL },
     { "X-HOME", BACKEND_CAPA_HOME, NULL },
+    { "X-TOGETHER", BACKEND_CAPA_TOGETHER, NULL },
     { NULL, 0, NULL },
 };
 

@@ -58,6 +58,7 @@ static const struct {
     { "NEWMBOXNAME", SYNCCMD_MAILBOXES, mailbox_named }, { "ROOT", SYNCCMD_MAILBOXES, mailbox_named },
     { "QUOTAROOT", SYNCCMD_MAILBOXES, mailbox_named },   { "UNIQUEID", SYNCCMD_MAILBOXES, id_named },
     { "USERID", SYNCCMD_USERS, user_named },             { "FOLDERS", SYNCCMD_NAMES, user_named },
+    { "FOLDERS", SYNCCMD_MAILBOXES, user_named },
 };
 
 static named_fn *fn_of(const char *key, enum synccmd_subject subject)

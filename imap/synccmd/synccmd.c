@@ -64,6 +64,7 @@ static const struct synccmd {
     { SYNCCMD_APPLY, "LOCAL_UNMAILBOX", synccmd_apply_unmailbox, SYNCCMD_NAMES, SYNCCMD_LOCAL },
     { SYNCCMD_APPLY, "LOCAL_UNUSER", synccmd_apply_unuser, SYNCCMD_USERS, SYNCCMD_LOCAL },
     { SYNCCMD_APPLY, "MAILBOX", synccmd_apply_mailbox, SYNCCMD_MAILBOXES, 0 },
+    { SYNCCMD_APPLY, "MAILBOXES", synccmd_apply_mailboxes, SYNCCMD_MAILBOXES, 0 },
     { SYNCCMD_APPLY, "MESSAGE", synccmd_apply_message, SYNCCMD_NOBODY, 0 },
     { SYNCCMD_APPLY, "QUOTA", synccmd_apply_quota, SYNCCMD_MAILBOXES, 0 },
     { SYNCCMD_APPLY, "RECOUNT", synccmd_apply_recount, SYNCCMD_USERS, 0 },
