@@ -17,7 +17,9 @@
 #include "store_testutil.h"
 #include "sync_client_roll.h"
 #include "sync_log.h"
+#include "sync_policy.h"
 #include "sync_wait.h"
+#include "util.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
 
@@ -195,6 +197,32 @@ START_TEST(channel_begins_anew)
 }
 END_TEST
 
+START_TEST(policies)
+{
+    static const struct {
+        const char *text;
+        enum sync_policy_kind kind;
+        int n; /* -1: it is none */
+    } cases[] = {
+        { "local", SYNC_POLICY_ASYNC, 0 },  { "async", SYNC_POLICY_ASYNC, 0 },    { "semi", SYNC_POLICY_SEMI, 0 },
+        { "semi(2)", SYNC_POLICY_SEMI, 2 }, { "SYNC(1)", SYNC_POLICY_SYNC, 1 },   { "sync", SYNC_POLICY_SYNC, 0 },
+        { "sync(100)", SYNC_POLICY_SYNC, 100 }, { "sync(101)", 0, -1 },           { "sync(0)", 0, -1 },
+        { "sync()", 0, -1 },                { "sync(", 0, -1 },                   { "sync(1", 0, -1 },
+        { "sync(1)x", 0, -1 },              { "sync(-1)", 0, -1 },                { "sync(1 )", 0, -1 },
+        { "syncs", 0, -1 },                 { "async(1)", 0, -1 },                { "", 0, -1 },
+        { "sync(4294967297)", 0, -1 },
+    };
+    struct sync_policy policy;
+
+    for (size_t i = 0; i < array_size(cases); i++) {
+        ck_assert_msg(sync_policy_parse(cases[i].text, &policy) == (cases[i].n >= 0), "%s", cases[i].text);
+        if (cases[i].n < 0) continue;
+        ck_assert_int_eq(policy.kind, cases[i].kind);
+        ck_assert_int_eq(policy.n, cases[i].n);
+    }
+}
+END_TEST
+
 Suite *sync_wait_suite(void)
 {
     Suite *s = suite_create("sync_wait");
@@ -206,5 +234,6 @@ Suite *sync_wait_suite(void)
     tcase_add_test(tc, page_of_another_life);
     tcase_add_test(tc, client_begins_with_nothing);
     tcase_add_test(tc, channel_begins_anew);
+    tcase_add_test(tc, policies);
     return s;
 }

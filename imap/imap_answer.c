@@ -79,12 +79,15 @@ static void answer(struct imap_session *s, const char *word, const char *fmt, va
 static void answer(struct imap_session *s, const char *word, const char *fmt, va_list ap)
 {
     imap_skip(s);
-    sync_wait();
+    bool safe = sync_wait() || strcmp(word, "OK") != 0;
     report_changes(s);
     if (s->closing) return;
     s->answered = true;
-    prot_printf(s->out, "%s %s ", buf_cstring(&s->tag), word);
-    prot_vprintf(s->out, fmt, ap);
+    prot_printf(s->out, "%s %s ", buf_cstring(&s->tag), safe ? word : "NO");
+    if (safe)
+        prot_vprintf(s->out, fmt, ap);
+    else
+        prot_puts(s->out, "[UNAVAILABLE] It is done here, but not on as many replicas as it has to be yet");
     prot_puts(s->out, "\r\n");
 }
 
@@ -122,7 +125,7 @@ static const char *response_code(const struct imap_session *s, int r)
     };
 
     for (size_t i = 0; i < array_size(codes); i++)
-        if (codes[i].error == r && (s->rev2 || r == IMAP_QUOTA_EXCEEDED)) return codes[i].code;
+        if (codes[i].error == r && (s->rev2 || r == IMAP_QUOTA_EXCEEDED || r == IMAP_SERVER_UNAVAILABLE)) return codes[i].code;
     return "";
 }
 

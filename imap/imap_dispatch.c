@@ -18,6 +18,7 @@
 #include "libconfig.h"
 #include "service.h"
 #include "signals.h"
+#include "sync_wait.h"
 #include "times.h"
 #include "user_record.h"
 #include "userdeny.h"
@@ -143,6 +144,7 @@ static void run(struct imap_session *s, const struct imap_command *cmd)
     s->command = cmd;
     imap_session_register(s, buf_cstring(&s->cmdname));
     if (strncmp(buf_cstring(&s->cmdname), "Sync", 4) != 0) imap_session_leave_sync(s);
+    sync_wait_begin(cmd->flags & CMD_WRITE);
     cmd->run(s);
     if (!s->answered && !s->closing) {
         if (s->c == IMPARSE_EOF || prot_error(s->in))

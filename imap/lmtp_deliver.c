@@ -20,6 +20,7 @@
 #include "lmtp_session.h"
 #include "mboxlist.h"
 #include "sessionid.h"
+#include "sync_wait.h"
 #include "user_record.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
@@ -71,7 +72,11 @@ static int append_to(struct delivery *d, const struct lmtp_rcpt *rcpt, const mbe
     uint32_t uid = 0;
     int r = mailbox_open_mbentry_iwl(d->txn, entry, &mailbox);
 
-    if (r || is_duplicate(d, mailbox)) return r;
+    if (r) return r;
+    if (is_duplicate(d, mailbox)) { /* by a delivery that may have been told to come again */
+        sync_wait_again(rcpt->userid);
+        return 0;
+    }
     if (!rcpt->ignorequota) r = lmtp_quota_check(entry->name, d->txn, d->message->size);
     args.internaldate = message_received_time(stage_content(d->stage));
     if (!r) r = append_fromstage(mailbox, d->stage, &args, &uid);

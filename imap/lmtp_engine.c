@@ -345,9 +345,12 @@ static void reply_fault(struct lmtp_session *session, const struct lmtp_message 
 /* One answer for each recipient. */
 static void deliver(struct lmtp_session *session, struct lmtp_message *message)
 {
+    sync_wait_begin(true);
     if (!message->error) lmtp_deliver(session, message);
-    sync_wait();
+    bool safe = sync_wait();
     for (size_t i = 0; i < session->nrcpts; i++) {
+        struct lmtp_rcpt *rcpt = &session->rcpts[i];
+        if (!safe && !rcpt->result && sync_wait_is_short(rcpt->userid)) rcpt->result = IMAP_SERVER_UNAVAILABLE;
         if (message->error)
             reply_fault(session, message);
         else

@@ -18,6 +18,7 @@
 #include "lmtp_session.h"
 #include "mboxlist.h"
 #include "quota.h"
+#include "sync_wait.h"
 #include "user_record.h"
 #include "user_strays.h"
 #include "userdeny.h"
@@ -135,6 +136,7 @@ int lmtp_recipient_check(struct lmtp_session *session, const char *address, bool
         r = find_shared(session, rcpt, NULL, &entry);
     if (r == IMAP_MAILBOX_NONEXISTENT) r = find_catchall(rcpt, &entry);
     if (!r && mbtype_isa(entry->mbtype) != MBTYPE_EMAIL) r = IMAP_MAILBOX_NOTSUPPORTED;
+    if (!r && sync_wait_refuses(rcpt->userid)) r = IMAP_SERVER_UNAVAILABLE;
     if (!r && !ignorequota) r = lmtp_quota_check(entry->name, NULL, session->size);
     if (!r) rcpt->partition = xstrdupnull(entry->partition);
     mbentry_free(&entry);

@@ -16,6 +16,7 @@
 #include "metadata.h"
 #include "metadata_values.h"
 #include "strarray.h"
+#include "sync_policy.h"
 #include "util.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
@@ -47,6 +48,7 @@ const struct metadata_entry metadata_mailbox_entries[] = {
     { "/sort",                  BOTH,            METADATA_STRING,  true,  false, NULL, NULL, NULL },
     { "/thread",                BOTH,            METADATA_STRING,  true,  false, NULL, NULL, NULL },
     { "/specialuse",            METADATA_PRIVATE, METADATA_STRING, true,  false, NULL, NULL, metadata_set_specialuse },
+    { SYNC_POLICY_ENTRY,        METADATA_SHARED, METADATA_STRING,  true,  false, NULL, NULL, metadata_set_durability },
     { V "annotsize",            0,               METADATA_STRING,  false, false, NULL, metadata_get_annotsize, NULL },
     { V "archive",              METADATA_SHARED, METADATA_UINT,    true,  false, "a",  NULL, NULL },
     { V "delete",               METADATA_SHARED, METADATA_UINT,    true,  false, "a",  NULL, NULL },

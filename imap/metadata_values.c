@@ -23,6 +23,7 @@
 #include "metadata_values.h"
 #include "quota.h"
 #include "specialuse.h"
+#include "sync_policy.h"
 #include "times.h"
 #include "user.h"
 #include "xmalloc.h"
@@ -221,6 +222,15 @@ int metadata_set_pop3showafter(const struct metadata_who *who, struct txn *txn,
         return IMAP_PROTOCOL_BAD_PARAMETERS;
     int r = mailbox_open_mbentry_iwl(txn, mbentry, &mailbox);
     return r ? r : mailbox_update_header(mailbox, &update);
+}
+
+int metadata_set_durability(const struct metadata_who *who, struct txn *txn, const mbentry_t *mbentry, struct buf *value)
+{
+    struct sync_policy policy;
+
+    (void)txn;
+    if (!who->isadmin || !mboxname_isusermailbox(mbentry->name, true)) return IMAP_PERMISSION_DENIED;
+    return value && !sync_policy_parse(buf_cstring(value), &policy) ? IMAP_ANNOTATION_BADVALUE : 0;
 }
 
 int metadata_set_searchfuzzy(const struct metadata_who *who, struct txn *txn,

@@ -20,6 +20,6 @@ typedef int metadata_set_fn(const struct metadata_who *who, struct txn *txn,
                             const mbentry_t *mbentry, struct buf *value);
 metadata_set_fn metadata_set_motd, metadata_set_shutdown, metadata_set_specialuse,
     metadata_set_duplicatedeliver, metadata_set_pop3newuidl, metadata_set_pop3showafter,
-    metadata_set_searchfuzzy, metadata_set_sharedseen;
+    metadata_set_durability, metadata_set_searchfuzzy, metadata_set_sharedseen;
 
 #endif

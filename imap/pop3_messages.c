@@ -158,13 +158,15 @@ void pop3_cmd_noop(struct pop3_session *s, const char *args)
 
 void pop3_cmd_quit(struct pop3_session *s, const char *args)
 {
-    int r = s->drop ? maildrop_commit(s->drop) : 0;
-
     (void)args;
     s->closing = true;
-    sync_wait();
+    sync_wait_begin(true);
+    int r = s->drop ? maildrop_commit(s->drop) : 0;
+    bool safe = sync_wait();
     if (r)
         pop3_err(s, "[SYS/TEMP] Unable to delete messages: %s", error_message(r));
+    else if (!safe)
+        pop3_err(s, "[SYS/TEMP] They are deleted here, but not on as many replicas as they have to be yet");
     else
         pop3_ok(s, "");
 }

@@ -44,7 +44,7 @@ struct sync_client {
     struct backend *backend; /* NULL: not connected */
     bool isimap, sieve_mailbox, broken;
     bool remembers;   /* what the replica has of a mailbox, as it last said, for sync_client_together.h */
-    hash_table known; /* by UNIQUEID: struct sync_known; empty after connecting */
+    hash_table theirs; /* by UNIQUEID: struct sync_known; empty after connecting */
     hash_table unsettled; /* by user: how the lists of folders differed when a comparison left them so */
     bool sieve_files; /* scripts that are files go by command, also where others are a mailbox */
     bool leases;      /* the replica gives us the users that we ask for alone (X-LEASE) */

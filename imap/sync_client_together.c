@@ -42,20 +42,20 @@ struct state {
 
 void sync_known_forget(struct sync_client *sc, const char *uniqueid)
 {
-    if (sc->remembers && uniqueid) free(hash_del(uniqueid, &sc->known));
+    if (sc->remembers && uniqueid) free(hash_del(uniqueid, &sc->theirs));
 }
 
 void sync_known_clear(struct sync_client *sc)
 {
-    free_hash_table(&sc->known, free);
+    free_hash_table(&sc->theirs, free);
 }
 
 static void note(struct sync_client *sc, const char *uniqueid, const struct sync_known *known)
 {
     if (!sc->remembers || !known->highestmodseq) return;
-    if (hash_numrecords(&sc->known) >= MAX_KNOWN) sync_known_clear(sc);
-    struct sync_known *slot = hash_lookup(uniqueid, &sc->known);
-    if (!slot) hash_insert(uniqueid, slot = xzmalloc(sizeof(*slot)), &sc->known);
+    if (hash_numrecords(&sc->theirs) >= MAX_KNOWN) sync_known_clear(sc);
+    struct sync_known *slot = hash_lookup(uniqueid, &sc->theirs);
+    if (!slot) hash_insert(uniqueid, slot = xzmalloc(sizeof(*slot)), &sc->theirs);
     *slot = *known;
 }
 
@@ -70,7 +70,7 @@ void sync_known_note(struct sync_client *sc, const struct sync_folder *folder)
 
 bool sync_together_may(const struct sync_client *sc)
 {
-    return sc->remembers && sc->backend && !sc->broken && !sc->localonly && !sc->nocopyback && hash_numrecords(&sc->known) &&
+    return sc->remembers && sc->backend && !sc->broken && !sc->localonly && !sc->nocopyback && hash_numrecords(&sc->theirs) &&
            backend_has(sc->backend, BACKEND_CAPA_TOGETHER) && backend_has(sc->backend, BACKEND_CAPA_XPIPELINE);
 }
 
@@ -114,7 +114,7 @@ static const struct sync_known *known_of(const struct sync_client *sc, const mbe
 {
     uint32_t others = MBTYPE_DELETED | MBTYPE_RESERVE | MBTYPE_REMOTE | MBTYPE_INTERMEDIATE;
 
-    return mbentry->mbtype & others ? NULL : hash_lookup(mbentry->uniqueid, &sc->known);
+    return mbentry->mbtype & others ? NULL : hash_lookup(mbentry->uniqueid, &sc->theirs);
 }
 
 static bool is_his(const char *owner, const char *name)

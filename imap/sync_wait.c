@@ -29,12 +29,16 @@
 #include "libconfig.h"
 #include "ptrarray.h"
 #include "strarray.h"
+#include "mailbox_path.h"
 #include "sync_log.h"
+#include "sync_policy.h"
 #include "times.h"
 #include "txn.h"
 #include "util.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
+
+#define LOOK_AGAIN 2ULL /* ms, while one of several channels is waited for, and none of them in particular */
 
 struct page {
     _Atomic uint64_t generation; /* of the journal */
@@ -178,23 +182,61 @@ static void look_again(struct sync_ack *ack)
     if (!stat(ack->path, &st) && st.st_ino != ack->ino) (void)map_page(ack);
 }
 
-static void wait_for(struct sync_ack *ack, struct journal *j, uint64_t lsn)
+/* Milliseconds until the channel is late; 0: it is, or nobody waits for it. */
+static unsigned long long patience(struct sync_ack *ack, unsigned long long began)
 {
-    if (ack->page->late) look_again(ack);
+    if (ack->page->late) return 0;
+    unsigned long long spent = monotonic_ms() - began, bound = (unsigned long long)ack->bound;
+    if (spent < bound) return bound - spent;
+    degrade(ack);
+    return 0;
+}
 
-    struct page *page = ack->page;
-    unsigned long long until = monotonic_ms() + (unsigned long long)ack->bound;
+/* How it stands with the channels; open is one that is still waited for, seq its futex from before it was looked at. */
+struct standing {
+    int have, waiting;
+    unsigned long long ms;
+    struct sync_ack *open;
+    uint32_t seq;
+};
 
-    while (!page->late) {
-        uint32_t seq = page->seq;
-        if (has(page, j, lsn) || page->late) return;
-        unsigned long long now = monotonic_ms();
-        if (now >= until) {
-            degrade(ack);
-            return;
+static void look(const ptrarray_t *acks, struct journal *j, uint64_t lsn, unsigned long long began, struct standing *now)
+{
+    *now = (struct standing){ .ms = UINT64_MAX };
+    for (int i = 0; i < ptrarray_size(acks); i++) {
+        struct sync_ack *ack = ptrarray_nth(acks, i);
+        uint32_t seq = ack->page->seq;
+        if (has(ack->page, j, lsn)) {
+            now->have++;
+            continue;
         }
-        struct timespec left = { (time_t)((until - now) / 1000), (long)((until - now) % 1000) * 1000000L };
-        syscall(SYS_futex, &page->seq, FUTEX_WAIT, seq, &left, NULL, 0);
+        unsigned long long ms = patience(ack, began);
+        if (!ms) continue;
+        now->waiting++;
+        if (ms < now->ms) now->ms = ms;
+        if (now->open) continue;
+        now->open = ack;
+        now->seq = seq;
+    }
+}
+
+/* need channels have it. strict: it is no use to wait for fewer. */
+static bool wait_for(const ptrarray_t *acks, int need, bool strict, struct journal *j, uint64_t lsn)
+{
+    unsigned long long began = monotonic_ms();
+    struct standing now;
+
+    for (int i = 0; i < ptrarray_size(acks); i++) {
+        struct sync_ack *ack = ptrarray_nth(acks, i);
+        if (ack->page->late) look_again(ack);
+    }
+    for (;;) {
+        look(acks, j, lsn, began, &now);
+        if (now.have >= need) return true;
+        if (!now.waiting || (strict && now.have + now.waiting < need)) return false;
+        if (now.waiting > need - now.have) now.ms = cyr_min(now.ms, LOOK_AGAIN); /* any of them will do */
+        struct timespec left = { (time_t)(now.ms / 1000), (long)(now.ms % 1000) * 1000000L };
+        syscall(SYS_futex, &now.open->page->seq, FUTEX_WAIT, now.seq, &left, NULL, 0);
     }
 }
 
@@ -223,15 +265,134 @@ static const ptrarray_t *channels(void)
     return &acks;
 }
 
-void sync_wait(void)
+/* ---- policies ---- */
+
+static struct {
+    bool watching, strict;
+    strarray_t owners; /* whose changes were not waited for yet, as names of locks */
+    strarray_t short_; /* of those of the last wait: too few replicas have them */
+    uint64_t again;    /* an LSN that is waited for, too */
+} waiting;
+
+/* How many channels must have it. */
+static int needed(const struct sync_policy *policy, const ptrarray_t *acks)
+{
+    return policy->n ? policy->n : cyr_max(1, ptrarray_size(acks));
+}
+
+static bool refuses(const char *owner)
+{
+    const ptrarray_t *acks = channels();
+    struct sync_policy policy;
+    int ready = 0;
+
+    /* a replica has the policies of its users, and nobody to wait for */
+    if (ptrarray_size(acks))
+        sync_policy_of(owner, &policy);
+    else
+        sync_policy_default(&policy);
+    if (policy.kind != SYNC_POLICY_SYNC) return false;
+    for (int i = 0; i < ptrarray_size(acks); i++) {
+        struct sync_ack *ack = ptrarray_nth(acks, i);
+        if (ack->page->late) look_again(ack);
+        ready += !ack->page->late;
+    }
+    return ready < needed(&policy, acks);
+}
+
+static int check(const struct txn *txn)
+{
+    strarray_t users = STRARRAY_INITIALIZER;
+    int r = 0;
+
+    txn_users(txn, &users);
+    for (int i = 0; i < strarray_size(&users) && !r; i++) {
+        const char *owner = strarray_nth(&users, i);
+        strarray_add(&waiting.owners, owner);
+        if (!waiting.strict || !refuses(owner)) continue;
+        syslog(LOG_NOTICE, "SYNCNOTICE: too few replicas are in step: a change of <%s> is refused", owner);
+        r = IMAP_SERVER_UNAVAILABLE;
+    }
+    strarray_fini(&users);
+    return r;
+}
+
+void sync_wait_begin(bool changes)
+{
+    if (!waiting.watching) txn_set_check(check);
+    waiting.watching = true;
+    waiting.strict = changes;
+}
+
+/* As in the name of his lock. */
+static char *owner_of(const char *userid)
+{
+    struct buf name = BUF_INITIALIZER;
+
+    lock_name_user(userid, &name);
+    buf_remove(&name, 0, strlen("*U*"));
+    return buf_release(&name);
+}
+
+bool sync_wait_refuses(const char *userid)
+{
+    char *owner = owner_of(userid);
+    bool refused = refuses(owner);
+
+    free(owner);
+    return refused;
+}
+
+bool sync_wait_is_short(const char *userid)
+{
+    char *owner = owner_of(userid);
+    bool is_short = strarray_contains(&waiting.short_, owner);
+
+    free(owner);
+    return is_short;
+}
+
+void sync_wait_again(const char *userid)
+{
+    struct journal_status status;
+    struct journal *j;
+    char *owner = owner_of(userid);
+
+    strarray_add(&waiting.owners, owner);
+    free(owner);
+    if (txn_journal(&j)) return;
+    journal_status(j, &status);
+    waiting.again = status.synced;
+}
+
+static void wait_as(const char *owner, const struct sync_policy *policy, struct journal *j, uint64_t lsn)
+{
+    const ptrarray_t *acks = channels();
+    bool strict = policy->kind == SYNC_POLICY_SYNC && waiting.strict;
+
+    if (policy->kind == SYNC_POLICY_ASYNC) return;
+    if (!wait_for(acks, needed(policy, acks), strict, j, lsn) && strict) strarray_add(&waiting.short_, owner);
+}
+
+bool sync_wait(void)
 {
     static uint64_t waited;
-    uint64_t lsn = txn_last_lsn();
+    uint64_t lsn = cyr_max(txn_last_lsn(), waiting.again);
+    strarray_t owners = waiting.owners;
+    struct sync_policy policy = { SYNC_POLICY_SEMI, 0 };
     struct journal *j;
 
-    if (lsn == waited) return;
+    waiting.owners = (strarray_t)STRARRAY_INITIALIZER;
+    strarray_fini(&waiting.short_);
+    waiting.again = 0;
+    if (lsn != waited && ptrarray_size(channels()) && !txn_journal(&j)) {
+        for (int i = 0; i < strarray_size(&owners); i++) {
+            sync_policy_of(strarray_nth(&owners, i), &policy);
+            wait_as(strarray_nth(&owners, i), &policy, j, lsn);
+        }
+        if (!waiting.watching) wait_as("", &policy, j, lsn);
+    }
     waited = lsn;
-    const ptrarray_t *acks = channels();
-    if (!ptrarray_size(acks) || txn_journal(&j)) return;
-    for (int i = 0; i < ptrarray_size(acks); i++) wait_for(ptrarray_nth(acks, i), j, lsn);
+    strarray_fini(&owners);
+    return !strarray_size(&waiting.short_);
 }

@@ -14,11 +14,24 @@
 int sync_wait_bound(const char *channel);
 
 /*
- * Waits until every synchronous channel has acknowledged what this process has committed, each for its bound at most.
- * A channel that is late is said once, at ALERT, and not waited for again until it has caught up. To be called with no lock
- * held, before a client is told that something is done.
+ * A command begins. From the first one on it is noted of whom this process changes anything. changes: it is one that is to make changes,
+ * so for a user whose policy is sync(n) it is refused with IMAP_SERVER_UNAVAILABLE by txn_commit, before anything has changed, while fewer than n
+ * channels are in step.
  */
-void sync_wait(void);
+void sync_wait_begin(bool changes);
+/*
+ * Waits until as many synchronous channels as the policies of the users want have acknowledged what this process has committed, each for its
+ * bound at most; without sync_wait_begin, all. A channel that is late is said once, at ALERT, and not waited for again until it has caught
+ * up. To be called with no lock held, before a client is told that something is done. False: of a command that makes changes, too few have
+ * those of a user whose policy is sync(n).
+ */
+bool sync_wait(void);
+/* After a false one: are those of this user among them? userid NULL: nobody's. */
+bool sync_wait_is_short(const char *userid);
+/* What the client asks for is done for that user, from before; the replicas may not have it yet, so it is waited for as what is done now. */
+void sync_wait_again(const char *userid);
+/* Would a change of that user's be refused? */
+bool sync_wait_refuses(const char *userid);
 
 /* ---- the rolling client ---- */
 struct sync_ack;

@@ -19,6 +19,7 @@
 #include "journal_commit.h"
 #include "mailbox_path.h"
 #include "txn_internal.h"
+#include "util.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
 
@@ -277,6 +278,29 @@ static int write_record(struct txn *txn, uint64_t *lsnp)
     return txn_error(r);
 }
 
+static txn_check_fn *check;
+
+void txn_set_check(txn_check_fn *fn)
+{
+    check = fn;
+}
+
+void txn_users(const struct txn *txn, strarray_t *users)
+{
+    for (int i = 0; i < ptrarray_size(&txn->locks); i++) {
+        const struct namelock *lock = ptrarray_nth(&txn->locks, i);
+        const char *name = namelock_name(lock);
+        if (namelock_is_exclusive(lock) && strstarts(name, "*U*")) strarray_append(users, name + strlen("*U*"));
+    }
+}
+
+static int write_checked(struct txn *txn, uint64_t *lsnp)
+{
+    int r = check ? check(txn) : 0;
+
+    return r ? r : write_record(txn, lsnp);
+}
+
 int txn_commit(struct txn **txnp, uint64_t *lsnp)
 {
     struct txn *txn = *txnp;
@@ -285,7 +309,7 @@ int txn_commit(struct txn **txnp, uint64_t *lsnp)
 
     int r = run_hooks(txn);
     if (!r) r = txn->error;
-    if (!r && (txn->rec.nops || strarray_size(&txn->events) || txn_db_isdirty(txn))) r = write_record(txn, &lsn);
+    if (!r && (txn->rec.nops || strarray_size(&txn->events) || txn_db_isdirty(txn))) r = write_checked(txn, &lsn);
     if (lsnp) *lsnp = lsn;
     if (r) return r;
 

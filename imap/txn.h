@@ -64,6 +64,14 @@ int txn_begin(struct txn **txnp);
  * the outcome is unknown, not that it failed for good.
  */
 int txn_commit(struct txn **txnp, uint64_t *lsnp);
+/*
+ * Asked before a record of changes is written, with all locks held and all hooks run: another code than 0 is that of the commit, and
+ * nothing has happened. For who must refuse what could not be made as safe as its user is promised (sync_wait.h).
+ */
+typedef int txn_check_fn(const struct txn *txn);
+void txn_set_check(txn_check_fn *fn);
+/* Users whose namespaces it holds exclusively, as the names of their locks have them; "": that of no user. Appended. */
+void txn_users(const struct txn *txn, strarray_t *users);
 /* Forgets everything, removes staged files, unlocks; *txnp becomes NULL. NULL is fine. */
 void txn_abort(struct txn **txnp);
 /* The open transaction of this process, or NULL. */

@@ -31,8 +31,8 @@ def debian_info(server, *args):
                           **server.account.popen_args()).stdout
 
 
-OWN = {"disabled_user_delivery", "expire_replica_wait", "expunge_tombstones", "imap_progress_interval", "journal_", "log_file", "master_ready_file",
-       "master_stop_timeout", "message_verify", "quota_enforce", "quota_report", "rename_subscriptions", "sync_accept", "sync_certificate",
+OWN = {"disabled_user_delivery", "durability", "expire_replica_wait", "expunge_tombstones", "imap_progress_interval", "journal_", "log_file",
+       "master_ready_file", "master_stop_timeout", "message_verify", "quota_enforce", "quota_report", "rename_subscriptions", "sync_accept", "sync_certificate",
        "sync_lease_timeout", "sync_password_file", "sync_socket_users", "sync_transport", "sync_wait_ms"}
 
 

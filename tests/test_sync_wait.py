@@ -15,6 +15,7 @@ from cyltest.clients import Rejected
 from cyltest.syncdata import message
 
 KILLS = int(os.environ.get("CYL_SYNC_WAIT_KILLS", "3"))
+PROCESS_KILLS = int(os.environ.get("CYL_SYNC_WAIT_PROCESS_KILLS", "12"))
 LATE = "did not acknowledge within"
 AGAIN = "has caught up: synchronous again"
 
@@ -41,6 +42,23 @@ def numbers(server, user):
     return {int(n) for n in re.findall(r"number (\d+)\D", str(told.untagged))}
 
 
+class Watch:
+    """What an INBOX has, by a session that stays; only what is new is read."""
+
+    def __init__(self, server, user):
+        self.imap, self.numbers, self.uid = server.imap(user), set(), 0
+
+    def now(self):
+        self.imap.ok("EXAMINE INBOX")
+        told = self.imap.ok(f"UID FETCH {self.uid + 1}:* (UID BODY.PEEK[HEADER.FIELDS (SUBJECT)])")
+        for line in map(str, told.untagged):
+            uid, n = re.search(r"UID (\d+)", line), re.search(r"number (\d+)\D", line)
+            if uid and n:
+                self.uid = max(self.uid, int(uid.group(1)))
+                self.numbers.add(int(n.group(1)))
+        return self.numbers
+
+
 class Client(threading.Thread):
     """Puts messages into an INBOX until the server is gone, and remembers which were acknowledged."""
 
@@ -49,49 +67,100 @@ class Client(threading.Thread):
         self.server, self.user, self.first, self.told = server, user, first, []
         self.start()
 
-    def put(self):
+    def put(self, first):
         raise NotImplementedError
+
+    def tell(self, n):
+        self.told.append(n)
 
     def run(self):
         with contextlib.suppress(OSError, EOFError, Rejected):
-            self.put()
+            self.put(self.first)
 
 
 class Appends(Client):
-    def put(self):
+    def put(self, first):
         with self.server.imap(self.user) as imap:
-            for n in range(self.first, self.first + 10000):
+            for n in range(first, first + 10000):
                 imap.append("INBOX", message(n, f"number {n}."))
-                self.told.append(n)
+                self.tell(n)
 
 
 class Deliveries(Client):
-    def put(self):
+    def put(self, first):
         with self.server.lmtp() as lmtp:
-            for n in range(self.first, self.first + 10000):
+            for n in range(first, first + 10000):
                 (code, _), = lmtp.deliver(message(n, f"number {n}."), self.user)
                 assert code == 250
-                self.told.append(n)
+                self.tell(n)
 
 
 def test_acknowledged_is_on_the_replica(pair):
     """Every process of the primary is killed at a random moment; the replica alone has all that clients were told of."""
-    set_up(pair, sync_wait_ms=60000)
+    set_up(pair, sync_wait_ms=60000, durability="sync(1)")
     seed = random.randrange(1 << 32)
     rng = random.Random(seed)
-    told = {"alice": set(), "bob": set()}
+    there = {user: Watch(pair.replica, user) for user in ("alice", "bob")}
     for turn in range(KILLS):
         clients = [Appends(pair.primary, "alice", turn * 10000), Deliveries(pair.primary, "bob", turn * 10000)]
-        enough = rng.randrange(5, 25)
+        enough = rng.randrange(1, 10)
         while any(client.is_alive() and len(client.told) < enough for client in clients):
             time.sleep(rng.random() * 0.01)
         pair.primary.kill()
         for client in clients:
             client.join()
             assert len(client.told) >= enough, f"seed {seed}"
-            told[client.user] |= set(client.told)
-            assert told[client.user] - numbers(pair.replica, client.user) == set(), f"seed {seed}"
+            assert set(client.told) - there[client.user].now() == set(), f"seed {seed}"
         pair.primary.start()
+    assert LATE not in pair.primary.log_text()
+
+
+class Steady(threading.Thread):
+    """A client that begins anew whenever its connection is gone, until it is told to stop."""
+
+    def __init__(self, kind, server, user):
+        super().__init__()
+        self.kind, self.server, self.user, self.told, self.over = kind, server, user, [], False
+        self.start()
+
+    def run(self):
+        for first in range(0, 1 << 40, 10000):
+            if self.over:
+                return
+            with contextlib.suppress(OSError, EOFError, Rejected):
+                self.kind.put(self, first)
+
+    def tell(self, n):
+        self.told.append(n)
+        if self.over:
+            raise EOFError
+
+
+def test_processes_are_killed(pair):
+    """imapd, lmtpd or the rolling client, at random moments, while the others go on: at any time the replica has what clients were told of."""
+    set_up(pair, sync_wait_ms=60000, durability="sync(1)")
+    seed = random.randrange(1 << 32)
+    rng = random.Random(seed)
+    there = {user: Watch(pair.replica, user) for user in ("alice", "bob")}
+    clients = [Steady(Appends, pair.primary, "alice"), Steady(Deliveries, pair.primary, "bob")]
+    try:
+        kills, looks = 0, 0
+        while kills < PROCESS_KILLS:
+            time.sleep(rng.random() * 0.05)
+            kills += pair.primary.kill_children(rng.choice(("imapd", "lmtpd", "sync_client")))
+            for client in clients:
+                told = set(client.told)
+                assert told - there[client.user].now() == set(), f"seed {seed}"
+            looks += 1
+    finally:
+        for client in clients:
+            client.over = True
+        for client in clients:
+            client.join(70)
+    for client in clients:
+        assert set(client.told) - there[client.user].now() == set(), f"seed {seed}"
+        assert client.told
+    print(f"{kills} kills, {sum(len(client.told) for client in clients)} acknowledged")
     assert LATE not in pair.primary.log_text()
 
 
