@@ -194,7 +194,7 @@ START_TEST(imap)
     struct buf lines = BUF_INITIALIZER;
 
     ck_assert_int_eq(connect_to(&backend_imap, script, "", true), 0);
-    ck_assert(backend_has(b, BACKEND_CAPA_IDLE | BACKEND_CAPA_QUOTARAW));
+    ck_assert(backend_has(b, BACKEND_CAPA_IDLE) && backend_has(b, BACKEND_CAPA_QUOTARAW));
     ck_assert(!backend_has(b, BACKEND_CAPA_SASLIR));
     ck_assert_str_eq(backend_host(b), "127.0.0.1");
     ck_assert_ptr_nonnull(strstr(backend_banner(b), "here"));
@@ -294,7 +294,7 @@ START_TEST(lmtp)
     int code;
 
     ck_assert_int_eq(connect_to(&backend_lmtp, script, "", false), 0);
-    ck_assert(backend_has(b, BACKEND_CAPA_8BITMIME | BACKEND_CAPA_IGNOREQUOTA));
+    ck_assert(backend_has(b, BACKEND_CAPA_8BITMIME) && backend_has(b, BACKEND_CAPA_IGNOREQUOTA));
     ck_assert_str_eq(backend_param(b, BACKEND_CAPA_SIZE), "1000");
     ck_assert_int_eq(backend_smtpcmd(b, &code, &text, "MAIL FROM:<%s>", "a"), 0);
     ck_assert_int_eq(code, 250);

@@ -26,39 +26,40 @@ struct tls_session;
 
 /* Capabilities the code acts on. */
 enum backend_capa {
-    BACKEND_CAPA_AUTH = 1 << 0,
-    BACKEND_CAPA_STARTTLS = 1 << 1,
-    BACKEND_CAPA_COMPRESS = 1 << 2,
-    BACKEND_CAPA_SASLIR = 1 << 3,
-    BACKEND_CAPA_IDLE = 1 << 4,
-    BACKEND_CAPA_MUPDATE = 1 << 5,
-    BACKEND_CAPA_MULTIAPPEND = 1 << 6,
-    BACKEND_CAPA_METADATA = 1 << 7,
-    BACKEND_CAPA_LISTEXTENDED = 1 << 8,
-    BACKEND_CAPA_REPLICATION = 1 << 9,   /* X-REPLICATION */
-    BACKEND_CAPA_SIEVEMAILBOX = 1 << 10, /* SIEVE-MAILBOX, X-SIEVE-MAILBOX */
-    BACKEND_CAPA_LITERALPLUS = 1 << 11,
-    BACKEND_CAPA_PIPELINING = 1 << 12,
-    BACKEND_CAPA_IGNOREQUOTA = 1 << 13,
-    BACKEND_CAPA_8BITMIME = 1 << 14,
-    BACKEND_CAPA_SIZE = 1 << 15,
-    BACKEND_CAPA_QUOTARAW = 1 << 16,     /* the raw quota extension (handbook 04 §4.7) */
-    BACKEND_CAPA_SUBHISTORY = 1 << 17,   /* histories of subscriptions (doc/sync-extensions.md) */
-    BACKEND_CAPA_RENAMES = 1 << 18,      /* several renames in one transaction (the same) */
-    BACKEND_CAPA_USERSTATE = 1 << 19,    /* states of users (the same) */
-    BACKEND_CAPA_RANGES = 1 << 20,       /* digests of ranges of messages (the same) */
-    BACKEND_CAPA_XPIPELINE = 1 << 21,    /* commands before the answers to others (the same) */
-    BACKEND_CAPA_ROLE = 1 << 22,         /* primary and replica of a pair (the same) */
-    BACKEND_CAPA_USAGE = 1 << 23,        /* usage as it was counted there (the same) */
-    BACKEND_CAPA_SIEVEFILES = 1 << 24,   /* scripts that are files beside those of a mailbox (the same) */
-    BACKEND_CAPA_FOLDERS = 1 << 25,      /* a digest of the names of a user's folders (the same) */
-    BACKEND_CAPA_CLOCK = 1 << 26,        /* the time there, at the banner (the same) */
-    BACKEND_CAPA_XLEASE = 1 << 27,       /* one stream at a user (the same) */
-    BACKEND_CAPA_ZSTD = 1 << 28,         /* COMPRESS ZSTD (the same) */
-    BACKEND_CAPA_NAMEHISTORY = 1 << 29,  /* former names of mailboxes (the same) */
-    BACKEND_CAPA_INSTANCE = 1 << 30,     /* which life of its store it is, at the banner (the same) */
-    BACKEND_CAPA_HOME = (int)(1u << 31), /* homes of users (the same) */
-    BACKEND_CAPA_TOGETHER = BACKEND_CAPA_8BITMIME, /* several mailboxes in one transaction (the same); the bit of one that LMTP alone has */
+    BACKEND_CAPA_AUTH,
+    BACKEND_CAPA_STARTTLS,
+    BACKEND_CAPA_COMPRESS,
+    BACKEND_CAPA_SASLIR,
+    BACKEND_CAPA_IDLE,
+    BACKEND_CAPA_MUPDATE,
+    BACKEND_CAPA_MULTIAPPEND,
+    BACKEND_CAPA_METADATA,
+    BACKEND_CAPA_LISTEXTENDED,
+    BACKEND_CAPA_REPLICATION,    /* X-REPLICATION */
+    BACKEND_CAPA_SIEVEMAILBOX,   /* SIEVE-MAILBOX, X-SIEVE-MAILBOX */
+    BACKEND_CAPA_LITERALPLUS,
+    BACKEND_CAPA_PIPELINING,
+    BACKEND_CAPA_IGNOREQUOTA,
+    BACKEND_CAPA_8BITMIME,
+    BACKEND_CAPA_SIZE,
+    BACKEND_CAPA_QUOTARAW,       /* the raw quota extension (handbook 04 §4.7) */
+    BACKEND_CAPA_SUBHISTORY,     /* histories of subscriptions (doc/sync-extensions.md) */
+    BACKEND_CAPA_RENAMES,        /* several renames in one transaction (the same) */
+    BACKEND_CAPA_USERSTATE,      /* states of users (the same) */
+    BACKEND_CAPA_RANGES,         /* digests of ranges of messages (the same) */
+    BACKEND_CAPA_XPIPELINE,      /* commands before the answers to others (the same) */
+    BACKEND_CAPA_ROLE,           /* primary and replica of a pair (the same) */
+    BACKEND_CAPA_USAGE,          /* usage as it was counted there (the same) */
+    BACKEND_CAPA_SIEVEFILES,     /* scripts that are files beside those of a mailbox (the same) */
+    BACKEND_CAPA_FOLDERS,        /* a digest of the names of a user's folders (the same) */
+    BACKEND_CAPA_CLOCK,          /* the time there, at the banner (the same) */
+    BACKEND_CAPA_XLEASE,         /* one stream at a user (the same) */
+    BACKEND_CAPA_ZSTD,           /* COMPRESS ZSTD (the same) */
+    BACKEND_CAPA_NAMEHISTORY,    /* former names of mailboxes (the same) */
+    BACKEND_CAPA_INSTANCE,       /* which life of its store it is, at the banner (the same) */
+    BACKEND_CAPA_HOME,           /* homes of users (the same) */
+    BACKEND_CAPA_TOGETHER,       /* several mailboxes in one transaction (the same) */
+    BACKEND_NCAPAS
 };
 
 struct backend_protocol; /* backend_protocol.h: banner, capability, STARTTLS, AUTH, COMPRESS, NOOP, LOGOUT of one protocol */
@@ -98,7 +99,7 @@ struct protstream *backend_in(struct backend *b);
 struct protstream *backend_out(struct backend *b);
 const char *backend_host(const struct backend *b);          /* name as connected to */
 const char *backend_banner(const struct backend *b);        /* last line of the greeting */
-bool backend_has(const struct backend *b, unsigned capa);   /* all of the bits */
+bool backend_has(const struct backend *b, enum backend_capa capa);
 /* Words of all that the code knows and the server has, with blanks between them. */
 void backend_capa_list(const struct backend *b, struct buf *out);
 const char *backend_mech(const struct backend *b); /* of the login; "": there was none */

@@ -47,7 +47,6 @@ struct backend_protocol {
     struct saslclient_protocol auth;
 };
 
-#define BACKEND_NCAPAS 32 /* bits of backend.capa */
 
 struct backend {
     const struct backend_protocol *protocol;
@@ -55,7 +54,7 @@ struct backend {
     struct protstream *in, *out;
     char *host; /* as in the certificate and to SASL */
     struct buf banner;
-    unsigned capa;
+    uint64_t capa; /* bits, by enum backend_capa */
     struct buf params[BACKEND_NCAPAS];
     struct saslclient *sasl;
     struct tls_ctx *tls_ctx;

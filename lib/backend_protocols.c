@@ -12,7 +12,7 @@
 #include "strarray.h"
 #include "util.h"
 
-_Static_assert(BACKEND_NCAPAS == 8 * sizeof(((struct backend *)NULL)->capa), "each capability has a place for its parameters");
+_Static_assert(BACKEND_NCAPAS <= 8 * sizeof(((struct backend *)NULL)->capa), "each capability has a bit");
 
 static const struct backend_capaname imap_capas[] = {
     { "AUTH", BACKEND_CAPA_AUTH, NULL },
@@ -193,12 +193,9 @@ const struct backend_protocol backend_mupdate = {
 
 /* ---- capabilities ---- */
 
-static unsigned capa_index(unsigned capa)
+static uint64_t bit(enum backend_capa capa)
 {
-    unsigned i = 0;
-
-    while (capa >>= 1) i++;
-    return i;
+    return (uint64_t)1 << capa;
 }
 
 void backend_capa_clear(struct backend *b)
@@ -209,19 +206,18 @@ void backend_capa_clear(struct backend *b)
 
 const char *backend_param(const struct backend *b, enum backend_capa capa)
 {
-    if (!(b->capa & capa)) return NULL;
-    return buf_base(&b->params[capa_index(capa)]);
+    return backend_has(b, capa) ? buf_base(&b->params[capa]) : NULL;
 }
 
-bool backend_has(const struct backend *b, unsigned capa)
+bool backend_has(const struct backend *b, enum backend_capa capa)
 {
-    return (b->capa & capa) == capa;
+    return b->capa & bit(capa);
 }
 
 void backend_capa_list(const struct backend *b, struct buf *out)
 {
     for (const struct backend_capaname *c = b->protocol->capas; c->name; c++)
-        if (b->capa & c->capa) buf_printf(out, "%s%s", buf_len(out) ? " " : "", c->name);
+        if (backend_has(b, c->capa)) buf_printf(out, "%s%s", buf_len(out) ? " " : "", c->name);
 }
 
 /* params: blank-separated, or "". */
@@ -231,8 +227,8 @@ static void add_capa(struct backend *b, const char *name, const char *params)
 
     while (c->name && cyr_strcasecmp(c->name, name)) c++;
     if (!c->name || (c->param && cyr_strcasecmp(c->param, params))) return;
-    b->capa |= c->capa;
-    struct buf *buf = &b->params[capa_index(c->capa)];
+    b->capa |= bit(c->capa);
+    struct buf *buf = &b->params[c->capa];
     if (*params && buf->len) buf_putc(buf, ' ');
     buf_appendcstr(buf, params);
     buf_cstring(buf);
