@@ -29,7 +29,6 @@
     X(IMAP_MAILBOX_BADNAME, "Invalid mailbox name") \
     X(IMAP_MAILBOX_BADTYPE, "Invalid mailbox type") \
     X(IMAP_MAILBOX_MOVED, "Mailbox has been moved to another server") \
-    X(IMAP_USER_MOVING, "[UNAVAILABLE] This account is moving to another server, please try again there") \
     X(IMAP_MAILBOX_RESERVED, "Mailbox is currently reserved") \
     X(IMAP_MAILBOX_LOCKED, "Mailbox is locked") \
     X(IMAP_MAILBOX_DISABLED, "Delivery to mailbox is disabled") \
@@ -88,6 +87,7 @@
     X(IMAP_OK_COMPLETED, "Completed") \
     X(IMAP_USER_DISABLED, "Mailbox disabled, not accepting messages") \
     X(IMAP_MESSAGE_DAMAGED, "[CORRUPTION] Message file is damaged") \
+    X(IMAP_USER_MOVING, "[UNAVAILABLE] This account is moving to another server, please try again there") \
     X(IMAP_USER_ELSEWHERE, "[UNAVAILABLE] This user's home is another server now") \
     X(IMAP_USER_ATHOME, "This user's home is this server")
 
@@ -98,6 +98,7 @@ enum imap_err {
 #undef IMAP_ERR_CODE
     IMAP_ERR_END
 };
+_Static_assert(IMAP_OK_COMPLETED == IMAP_INTERNAL + 76, "our own codes are behind those of 3.6.1, which keep their numbers");
 
 /* Text of a code; of 0 "Success", of an errno (positive) that of the system, of anything else "Unknown code ____ <n>".
  * Valid until the next call with an unknown code. */
