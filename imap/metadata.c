@@ -21,6 +21,7 @@
 #include "metadata.h"
 #include "ptrarray.h"
 #include "user.h"
+#include "util.h"
 #include "xmalloc.h"
 
 #define SHARED "/shared"
@@ -92,6 +93,7 @@ static void builtins(struct getter *g)
                                                                      : metadata_mailbox_entries;
 
     for (; entry->name; entry++) {
+        if (strstarts(entry->name, "/vendor/cylinder/")) continue; /* 3.6.1 has none: shown only where it is set */
         if (!g->may_read && strcmp(entry->name, "/vendor/cmu/cyrus-imapd/partition")) continue;
         if (entry->indb || entry->isprivate) one_builtin(g, entry, false);
         if (entry->indb || !entry->isprivate) one_builtin(g, entry, true);
