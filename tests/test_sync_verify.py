@@ -230,7 +230,7 @@ DISK = "Unknown error: the disk of this server has failed"
 FAULTS = {
     "write:1:ENOSPC:/sync./": "Failed to parse APPLY line: No space left on device",
     "open:1:EROFS:/sync./": "Failed to parse APPLY line: Read-only file system",
-    "pwrite:1:EIO:/conf/journal/0": DISK,
+    "pwrite:2:EIO:/conf/journal/0": DISK,  # the first one is of room for later
     "fdatasync:1:EIO:/conf/journal/": DISK,
     "pwrite:1:ENOSPC:/spool/": "Unknown error: the disk of this server is full",
     "mkdir:1:EACCES:/sync./": "Failed to parse APPLY line: Permission denied",
