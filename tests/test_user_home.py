@@ -19,7 +19,7 @@ from cyltest.relay import Relay
 from cyltest.syncdata import assert_same, fill_user, login, message
 
 USERS = ["anna", "bob"]
-EVERY = int(os.environ.get("CYL_HOME_EVERY") or 4)
+EVERY = int(os.environ.get("CYL_HOME_EVERY") or 8)
 AWAY = r"\[UNAVAILABLE\] This account's home is {}, please try again there"
 
 
