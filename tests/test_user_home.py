@@ -2,7 +2,7 @@
 """Users of a pair are at home at one of its servers, each at his own: who is refused where, and how they go from one to the other
 (doc/failover.md, "Homes of users"; W028).
 
-CYL_HOME_EVERY  of the changes of the disk, and the commands, at which somebody is killed, each so many-th (default 4)
+CYL_HOME_EVERY  of the changes of the disk, and the commands, at which somebody is killed, each so many-th (default 8)
 """
 
 import json
