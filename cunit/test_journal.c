@@ -120,49 +120,6 @@ START_TEST(test_lsn_goes_on)
 }
 END_TEST
 
-/* Places of former lives, as far as each has come; none of a life that a restored backup has not had. */
-START_TEST(test_lives)
-{
-    struct journal_status first, second, third;
-    static char kept[256];
-    struct diskio_map map = DISKIO_MAP_INITIALIZER;
-
-    ck_assert_int_eq(jt_create("alice", "a", "one"), 0);
-    journal_status(jt, &first);
-    ck_assert(first.instance && journal_has_passed(jt, first.instance, first.tail));
-    ck_assert(!journal_has_passed(jt, first.instance, first.tail + 1));
-    ck_assert_int_eq(journal_close(&jt), 0);
-    ck_assert_int_eq(diskio_map_file(jt_path("journal/lives"), &map, NULL), 0);
-    size_t len = map.len;
-    ck_assert_uint_lt(len, sizeof(kept));
-    memcpy(kept, map.base, len);
-    diskio_map_free(&map);
-
-    ck_assert_int_eq(journal_open(&jt_config, &jt), 0);
-    ck_assert_int_eq(jt_create("alice", "b", "two"), 0);
-    journal_status(jt, &second);
-    ck_assert(second.instance != first.instance && second.tail > first.tail);
-    ck_assert(journal_has_passed(jt, first.instance, first.tail) && !journal_has_passed(jt, first.instance, first.tail + 1));
-    ck_assert(journal_has_passed(jt, second.instance, second.tail));
-    ck_assert_int_eq(journal_close(&jt), 0);
-
-    /* the second life never was; even where this one is longer */
-    ck_assert_int_eq(diskio_replacefile(jt_path("journal/lives"), kept, len), 0);
-    ck_assert_int_eq(journal_open(&jt_config, &jt), 0);
-    ck_assert_int_eq(jt_create("alice", "c", "three"), 0);
-    journal_status(jt, &third);
-    ck_assert(third.tail > second.tail && journal_has_passed(jt, first.instance, first.tail));
-    ck_assert(!journal_has_passed(jt, second.instance, second.tail) && !journal_has_passed(jt, second.instance, 1));
-
-    ck_assert_int_eq(diskio_replacefile(jt_path("journal/lives"), "rubbish\n", 8), 0);
-    ck_assert(!journal_has_passed(jt, first.instance, first.tail) && journal_has_passed(jt, third.instance, third.tail));
-    ck_assert_int_eq(journal_close(&jt), 0);
-    ck_assert_int_eq(journal_open(&jt_config, &jt), 0);
-    ck_assert(!journal_has_passed(jt, third.instance, third.tail));
-    ck_assert(!journal_has_passed(jt, 0, 0));
-}
-END_TEST
-
 /* ---- group commit ---- */
 
 #define COMMITTERS 8
@@ -803,7 +760,7 @@ Suite *journal_suite(void)
 {
     const TTest *const tests[] = {
         test_commit_is_durable_and_applied, test_one_sync, test_close_leaves_plain, test_close_while_others_work,
-        test_lsn_goes_on, test_lives, test_group_commit, test_failed_sync_is_final, test_full_disk, test_no_new_segment,
+        test_lsn_goes_on, test_group_commit, test_failed_sync_is_final, test_full_disk, test_no_new_segment,
         test_writer_died_before_moving_the_tail, test_writer_died_in_the_record, test_torn_last_record,
         test_damaged_log, test_segments_without_checkpoint_are_refused, test_copied_control_does_not_count,
         test_unusable_directory, test_segments_rotate_and_go, test_reader, test_reader_keeps_segments,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * test_journal_commit -- processes that die on the way, lazy removals, links, checkpoints
+ * test_journal_commit -- processes that die on the way, lazy removals, links, checkpoints, lives
  */
 #include <config.h>
 
@@ -685,6 +685,49 @@ START_TEST(test_killed_anywhere)
 }
 END_TEST
 
+/* Places of former lives, as far as each has come; none of a life that a restored backup has not had. */
+START_TEST(test_lives)
+{
+    struct journal_status first, second, third;
+    static char kept[256];
+    struct diskio_map map = DISKIO_MAP_INITIALIZER;
+
+    ck_assert_int_eq(jt_create("alice", "a", "one"), 0);
+    journal_status(jt, &first);
+    ck_assert(first.instance && journal_has_passed(jt, first.instance, first.tail));
+    ck_assert(!journal_has_passed(jt, first.instance, first.tail + 1));
+    ck_assert_int_eq(journal_close(&jt), 0);
+    ck_assert_int_eq(diskio_map_file(jt_path("journal/lives"), &map, NULL), 0);
+    size_t len = map.len;
+    ck_assert_uint_lt(len, sizeof(kept));
+    memcpy(kept, map.base, len);
+    diskio_map_free(&map);
+
+    ck_assert_int_eq(journal_open(&jt_config, &jt), 0);
+    ck_assert_int_eq(jt_create("alice", "b", "two"), 0);
+    journal_status(jt, &second);
+    ck_assert(second.instance != first.instance && second.tail > first.tail);
+    ck_assert(journal_has_passed(jt, first.instance, first.tail) && !journal_has_passed(jt, first.instance, first.tail + 1));
+    ck_assert(journal_has_passed(jt, second.instance, second.tail));
+    ck_assert_int_eq(journal_close(&jt), 0);
+
+    /* the second life never was; even where this one is longer */
+    ck_assert_int_eq(diskio_replacefile(jt_path("journal/lives"), kept, len), 0);
+    ck_assert_int_eq(journal_open(&jt_config, &jt), 0);
+    ck_assert_int_eq(jt_create("alice", "c", "three"), 0);
+    journal_status(jt, &third);
+    ck_assert(third.tail > second.tail && journal_has_passed(jt, first.instance, first.tail));
+    ck_assert(!journal_has_passed(jt, second.instance, second.tail) && !journal_has_passed(jt, second.instance, 1));
+
+    ck_assert_int_eq(diskio_replacefile(jt_path("journal/lives"), "rubbish\n", 8), 0);
+    ck_assert(!journal_has_passed(jt, first.instance, first.tail) && journal_has_passed(jt, third.instance, third.tail));
+    ck_assert_int_eq(journal_close(&jt), 0);
+    ck_assert_int_eq(journal_open(&jt_config, &jt), 0);
+    ck_assert(!journal_has_passed(jt, third.instance, third.tail));
+    ck_assert(!journal_has_passed(jt, 0, 0));
+}
+END_TEST
+
 Suite *journal_commit_suite(void)
 {
     const TTest *const tests[] = {
@@ -693,7 +736,7 @@ Suite *journal_commit_suite(void)
         test_slots_run_out, test_lazy_removal, test_lazy_removal_overtaken, test_lazy_directory,
         test_link_source_is_settled, test_redo_from_any_state, test_missing_partition, test_force_skips,
         test_recovery_tells_events, test_recover_while_live, test_concurrent_checkpoints, test_death_in_recovery, test_leave_together, test_parent_left,
-        test_death_in_leaving, test_killed_anywhere,
+        test_death_in_leaving, test_killed_anywhere, test_lives,
     };
     Suite *s = suite_create("journal_commit");
     TCase *tc = tcase_create("commit");

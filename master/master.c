@@ -254,7 +254,7 @@ static void tell_children(int signo)
     /* The group has programs in it that our children started. */
     if (getpgrp() == getpid() && signo == SIGTERM) kill(0, signo);
     child_signal_all(signo);
-    child_signal_all(SIGCONT); /* one that is stopped would not hear it */
+    child_continue_stopped();
 }
 
 static void stop(void)

@@ -110,6 +110,8 @@ bool child_log_end(const struct child *child, int status);
 int child_count(bool with_wait_daemons);
 /* The signal to all of them, but not to wait daemons. */
 void child_signal_all(int signo);
+/* SIGCONT to those that are stopped, and would hear no other signal. */
+void child_continue_stopped(void);
 /* SIGHUP to those of services and daemons, with wait daemons. */
 void child_recycle(void);
 /* Logs children that have ignored SIGHUP for 30 s. */

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "hash.h"
+#include "lockwatch.h"
 #include "master.h"
 #include "proc.h"
 #include "service.h"
@@ -114,6 +115,17 @@ void child_signal_all(int signo)
     while (hash_next(&children, &pos, &data)) {
         const struct child *child = data;
         if (!is_wait_daemon(child)) kill(child->pid, signo);
+    }
+}
+
+void child_continue_stopped(void)
+{
+    size_t pos = 0;
+    void *data;
+
+    while (hash_next(&children, &pos, &data)) {
+        const struct child *child = data;
+        if (!is_wait_daemon(child) && lockwatch_state(child->pid) == 'T') kill(child->pid, SIGCONT);
     }
 }
 

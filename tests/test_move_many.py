@@ -15,7 +15,7 @@ import pytest
 from cyltest import processes
 from cyltest.clients import Rejected
 from cyltest.dlist import parse
-from cyltest.moves import two_servers
+from cyltest.moves import subjects, two_servers
 from cyltest.syncdata import login, message
 
 USERS = int(os.environ.get("CYL_MOVE_USERS", "6"))
@@ -337,14 +337,6 @@ def move_all(servers, users):
 
 def confirmed_of(clients, user):
     return {subject for client in clients for subject in client.confirmed[user]}
-
-
-def subjects(server, user):
-    with server.imap(user) as imap:
-        imap.ok("SELECT INBOX")
-        lines = imap.ok("FETCH 1:* (BODY.PEEK[HEADER.FIELDS (SUBJECT)])").untagged
-        imap.logout()
-    return [line.split(b"Subject: ")[1].split(b"\r\n")[0].decode() for line in lines if b"Subject: " in line]
 
 
 def test_many_under_load_and_kills(servers):

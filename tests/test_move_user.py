@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from cyltest.clients import Rejected
-from cyltest.moves import two_servers
+from cyltest.moves import subjects, two_servers
 from cyltest.syncdata import login, message, user_state
 
 @pytest.fixture(scope="module", name="servers")
@@ -42,14 +42,6 @@ class Client(threading.Thread):
                     self.done.append(f"test {n}")
         except (Rejected, EOFError, OSError) as gone:
             self.refusals.append(gone)
-
-
-def subjects(server, user):
-    with server.imap(user) as imap:
-        imap.ok("SELECT INBOX")
-        lines = imap.ok("FETCH 1:* (BODY.PEEK[HEADER.FIELDS (SUBJECT)])").untagged
-        imap.logout()
-    return [line.split(b"Subject: ")[1].split(b"\r\n")[0].decode() for line in lines if b"Subject: " in line]
 
 
 def test_under_load_with_grace(servers):

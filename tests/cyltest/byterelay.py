@@ -5,6 +5,8 @@ import select
 import socket
 import threading
 
+from .relay import clients_of
+
 
 class ByteRelay:
     """Passes bytes on to a port.
@@ -30,11 +32,7 @@ class ByteRelay:
         self.close()
 
     def _accept(self):
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
+        for client in clients_of(self._listener):
             threading.Thread(target=self._pass, args=(client,), daemon=True).start()
 
     def _pass(self, client):

@@ -7,6 +7,8 @@ import socket
 import threading
 import time
 
+from .relay import clients_of
+
 
 class Link:
     """Listens on a Unix socket for what is meant for the server behind `target`; `delay`: seconds in each direction."""
@@ -28,11 +30,7 @@ class Link:
         os.unlink(self.path)
 
     def _accept(self):
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
+        for client in clients_of(self._listener):
             server = socket.socket(socket.AF_UNIX)
             server.connect(self._target)
             for source, sink in ((client, server), (server, client)):

@@ -105,3 +105,11 @@ def two_servers(factory, **conf):
         server.conf.update(CONF | conf)
     pair.start()
     return Servers(pair.primary, pair.replica)
+
+
+def subjects(server, user):
+    with server.imap(user) as imap:
+        imap.ok("SELECT INBOX")
+        lines = imap.ok("FETCH 1:* (BODY.PEEK[HEADER.FIELDS (SUBJECT)])").untagged
+        imap.logout()
+    return [line.split(b"Subject: ")[1].split(b"\r\n")[0].decode() for line in lines if b"Subject: " in line]

@@ -21,6 +21,16 @@ def read_command(stream):
         command += stream.read(int(literal.group(1)))
 
 
+def clients_of(listener):
+    """Connections as they come, until the listener is shut down."""
+    while True:
+        try:
+            client, _ = listener.accept()
+        except OSError:
+            return
+        yield client
+
+
 class Relay:
     """Listens on a Unix socket and passes everything on to the server behind `target` (also a Unix socket).
 
@@ -70,11 +80,7 @@ class Relay:
         self.close()
 
     def _accept(self):
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
+        for client in clients_of(self._listener):
             thread = threading.Thread(target=self._serve, args=(client,), daemon=True)
             self._threads.append(thread)
             thread.start()

@@ -8,7 +8,7 @@ import socket
 import struct
 import threading
 
-from .relay import LITERAL
+from .relay import LITERAL, clients_of
 
 QUIET = re.compile(rb"(?:NOOP\r\n|RESTART\r\n)*")  # what gives leases and files back, and is not waited for
 SYNC_BEGIN = 14  # DISKIO_TRACE_SYNC_BEGIN
@@ -38,6 +38,7 @@ class RoundTrips:
         return self
 
     def __exit__(self, *exc):
+        self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         os.unlink(self.path)
 
@@ -57,11 +58,7 @@ class RoundTrips:
         return [command for command in out if command not in ("NOOP", "RESTART")]
 
     def _accept(self):
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
+        for client in clients_of(self._listener):
             threading.Thread(target=self._pass, args=(client,), daemon=True).start()
 
     def _pass(self, client):
