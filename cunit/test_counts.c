@@ -212,6 +212,11 @@ static void rename_user(unsigned n)
     ck_assert_int_eq(ot_end(txn, mboxlist_renametree(txn, from, to, NULL, true, "admin", ot_admin, MBOXLIST_RENAME_FORCEUSER, NULL, NULL)), 0);
 }
 
+static unsigned syncs(const struct diskio_counters *c)
+{
+    return (unsigned)(c->calls[DISKIO_FDATASYNC] + c->calls[DISKIO_FSYNC] + c->calls[DISKIO_SYNCFS]);
+}
+
 START_TEST(a_renamed_folder_costs_no_inode)
 {
     /* cyrus.index and cyrus.header are read, and written where they are; five looks at mailboxes.db, each locked, unlocked, and the file
@@ -230,9 +235,9 @@ START_TEST(a_renamed_folder_costs_no_inode)
     rename_user(0);
     struct diskio_counters many = count(rename_user, 320);
     assert_growth(&few, &many, 300, folder);
-    ck_assert_uint_eq(many.calls[DISKIO_FDATASYNC] + many.calls[DISKIO_FSYNC] + many.calls[DISKIO_SYNCFS],
-                      few.calls[DISKIO_FDATASYNC] + few.calls[DISKIO_FSYNC] + few.calls[DISKIO_SYNCFS]);
-    ck_assert_uint_eq(many.calls[DISKIO_RENAME], few.calls[DISKIO_RENAME]);
+    /* none a folder; a database that is packed meanwhile (its levels are random, so is when) has some of its own */
+    ck_assert_uint_le(syncs(&many), syncs(&few) + 10);
+    ck_assert_uint_le(many.calls[DISKIO_RENAME], few.calls[DISKIO_RENAME] + 2);
     st_check("user.u102");
     st_check("user.u102.f7");
     ot_check_store();
