@@ -5,17 +5,20 @@ import contextlib
 import os
 import random
 import re
+import signal
 import threading
 import time
 
 import pytest
 
-from cyltest import rolling
+from cyltest import processes, rolling
 from cyltest.clients import Rejected
 from cyltest.syncdata import message
 
 KILLS = int(os.environ.get("CYL_SYNC_WAIT_KILLS", "3"))
 PROCESS_KILLS = int(os.environ.get("CYL_SYNC_WAIT_PROCESS_KILLS", "12"))
+ALL_KILLS = int(os.environ.get("CYL_SYNC_WAIT_ALL_KILLS", "10"))
+SMALL = 250  # trials, then with other mailboxes, which are small
 LATE = "did not acknowledge within"
 AGAIN = "has caught up: synchronous again"
 
@@ -161,6 +164,71 @@ def test_processes_are_killed(pair):
         assert set(client.told) - there[client.user].now() == set(), f"seed {seed}"
         assert client.told
     print(f"{kills} kills, {sum(len(client.told) for client in clients)} acknowledged")
+    assert LATE not in pair.primary.log_text()
+
+
+def stop_master(server):
+    """It starts nobody, and what it has started may be killed at one moment."""
+    server.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, server.pid, os.WSTOPPED)
+
+
+def kill_all_but_master(server):
+    """All that hold anything, while master is stopped."""
+    pids = server.children()
+    for pid in pids:
+        processes.kill(pid)
+    assert not processes.wait_gone(pids, 10)
+    return len(pids)
+
+
+def go_on(server):
+    """SIGHUP: of a service whose processes die again and again master waits to be told."""
+    server.send_signal(signal.SIGHUP)
+    server.send_signal(signal.SIGCONT)
+
+
+def small_mailboxes(pair, turn):
+    users = [f"alice{turn}", f"bob{turn}"]
+    for user in users:
+        pair.primary.add_user(user)
+        pair.replica.add_user(user)
+        pair.primary.create_user(user)
+    return users
+
+
+def test_all_are_killed_at_once(pair):
+    """As above without the start of a server, so that it may be done 10,000 times: all but master, which holds nothing, and which is stopped until
+    the replica was asked, so that nothing was brought over later. What died begins anew with the state that is there, without a recovery."""
+    set_up(pair, sync_wait_ms=60000, durability="sync(1)")
+    seed = random.randrange(1 << 32)
+    rng = random.Random(seed)
+    began, killed, told = time.monotonic(), 0, {}
+    for trial in range(ALL_KILLS):
+        if trial % SMALL == 0:
+            users = small_mailboxes(pair, trial)
+            there = {user: Watch(pair.replica, user) for user in users}
+            told.update({user: set() for user in users})
+        clients = [kind(pair.primary, user, trial * 10000) for kind, user in zip((Appends, Deliveries), users)]
+        enough = rng.randrange(1, 5)
+        while any(client.is_alive() and len(client.told) < enough for client in clients):
+            time.sleep(0.001)
+        time.sleep(rng.random() * 0.01)
+        stop_master(pair.primary)
+        killed += kill_all_but_master(pair.primary)
+        for client in clients:
+            client.join(30)
+            assert not client.is_alive() and len(client.told) >= enough, f"seed {seed}, trial {trial}"
+            told[client.user].update(client.told)
+            assert told[client.user] - there[client.user].now() == set(), f"seed {seed}, trial {trial}"
+        go_on(pair.primary)
+        if trial % SMALL == SMALL - 1 or trial == ALL_KILLS - 1:
+            for user in users:
+                there.pop(user).imap.logout()
+                assert told[user] - numbers(pair.primary, user) == set(), f"seed {seed}, trial {trial}"
+    print(f"{ALL_KILLS} trials, {killed} processes, {sum(map(len, told.values()))} acknowledged, {(time.monotonic() - began) / ALL_KILLS:.3f} s each")
+    rolling.caught_up(pair.primary)
+    rolling.must_be_equal(pair, *told)
     assert LATE not in pair.primary.log_text()
 
 
