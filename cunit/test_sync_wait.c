@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <syslog.h>
+#include <time.h>
 
 #include "diskio.h"
 #include "journal.h"
@@ -32,12 +33,22 @@ static void tap(int pri, const char *line, void *rock)
     late += pri == LOG_ALERT && strstr(line, "did not acknowledge within");
 }
 
-static void setup(void)
+static void set_up(const char *conf)
 {
-    st_setup("sync_wait_ms: 60000\nquick_sync_wait_ms: 1\nsync_log_channels: quick\n");
+    st_setup(conf);
     st_create(NAME);
     late = 0;
     xsyslog_settap(tap, NULL);
+}
+
+static void setup(void)
+{
+    set_up("sync_wait_ms: 60000\nquick_sync_wait_ms: 1\nsync_log_channels: quick\n");
+}
+
+static void setup_impatient(void)
+{
+    set_up("sync_wait_ms: 60000\nquick_sync_wait_ms: 60000\nsync_log_channels: quick\ndurability: semi(1, 200)\n");
 }
 
 static char *channel_file(const char *name)
@@ -197,29 +208,64 @@ START_TEST(channel_begins_anew)
 }
 END_TEST
 
+static void nap(void)
+{
+    nanosleep(&(struct timespec){ .tv_nsec = 300000000 }, NULL);
+}
+
+static void append_and_wait(unsigned n)
+{
+    sync_wait_begin(true);
+    st_append(NAME, n);
+    ck_assert(sync_wait());
+}
+
+/* A replica that is there, and slower than a user has patience. The bound of the channel is another matter. */
+START_TEST(impatient)
+{
+    struct sync_source *source;
+
+    ck_assert_int_eq(sync_source_open("quick", NULL, &source), 0);
+    append_and_wait(1);
+    ck_assert_int_eq(late, 1);
+    turn(source, nap);
+    turn(source, NULL); /* nothing to do: that it is quick says nothing */
+    append_and_wait(2);
+    ck_assert_int_eq(late, 1); /* so it is not waited for each time */
+    turn(source, NULL); /* quick enough */
+    append_and_wait(3);
+    ck_assert_int_eq(late, 2);
+    sync_source_close(&source);
+}
+END_TEST
+
 START_TEST(policies)
 {
     static const struct {
         const char *text;
-        enum sync_policy_kind kind;
-        int n; /* -1: it is none */
-    } cases[] = {
-        { "local", SYNC_POLICY_ASYNC, 0 },  { "async", SYNC_POLICY_ASYNC, 0 },    { "semi", SYNC_POLICY_SEMI, 0 },
-        { "semi(2)", SYNC_POLICY_SEMI, 2 }, { "SYNC(1)", SYNC_POLICY_SYNC, 1 },   { "sync", SYNC_POLICY_SYNC, 0 },
-        { "sync(100)", SYNC_POLICY_SYNC, 100 }, { "sync(101)", 0, -1 },           { "sync(0)", 0, -1 },
-        { "sync()", 0, -1 },                { "sync(", 0, -1 },                   { "sync(1", 0, -1 },
-        { "sync(1)x", 0, -1 },              { "sync(-1)", 0, -1 },                { "sync(1 )", 0, -1 },
-        { "syncs", 0, -1 },                 { "async(1)", 0, -1 },                { "", 0, -1 },
-        { "sync(4294967297)", 0, -1 },
+        struct sync_policy is;
+    } good[] = {
+        { "local", { SYNC_POLICY_ASYNC, 0, 0 } },        { "async", { SYNC_POLICY_ASYNC, 0, 0 } },
+        { "semi", { SYNC_POLICY_SEMI, 0, 0 } },          { "semi(2)", { SYNC_POLICY_SEMI, 2, 0 } },
+        { "semi(2,50)", { SYNC_POLICY_SEMI, 2, 50 } },   { "semi(2, 50)", { SYNC_POLICY_SEMI, 2, 50 } },
+        { "SYNC(1)", { SYNC_POLICY_SYNC, 1, 0 } },       { "Semi(1, 3600000)", { SYNC_POLICY_SEMI, 1, 3600000 } },
+        { "sync(100)", { SYNC_POLICY_SYNC, 100, 0 } },   { "sync", { SYNC_POLICY_SYNC, 0, 0 } },
+    };
+    static const char *const bad[] = {
+        "", "sync(101)", "sync(0)", "sync()", "sync(", "sync(1", "sync(1)x", "sync(-1)", "sync(1 )", "syncs", "async(1)", "local(1)",
+        "sync(4294967297)", "sync(1,50)", "async(1,50)", "semi(1,3600001)", "semi(1,0)", "semi(1,)", "semi(1, )", "semi(,50)", "semi(,)",
+        "semi(0,50)", "semi(101,50)", "semi(1,50", "semi(1,50)x", "semi(1,50,2)", "semi(1 ,50)", "semi(1,  50)", "semi(1,-5)", "semi(1,+5)",
+        "semi(1,5ms)", "semi(1,4294967297)", "semi(1;50)", "semi(1, 50 )",
     };
     struct sync_policy policy;
 
-    for (size_t i = 0; i < array_size(cases); i++) {
-        ck_assert_msg(sync_policy_parse(cases[i].text, &policy) == (cases[i].n >= 0), "%s", cases[i].text);
-        if (cases[i].n < 0) continue;
-        ck_assert_int_eq(policy.kind, cases[i].kind);
-        ck_assert_int_eq(policy.n, cases[i].n);
+    for (size_t i = 0; i < array_size(good); i++) {
+        ck_assert_msg(sync_policy_parse(good[i].text, &policy), "%s", good[i].text);
+        ck_assert_int_eq(policy.kind, good[i].is.kind);
+        ck_assert_int_eq(policy.n, good[i].is.n);
+        ck_assert_int_eq(policy.ms, good[i].is.ms);
     }
+    for (size_t i = 0; i < array_size(bad); i++) ck_assert_msg(!sync_policy_parse(bad[i], &policy), "%s", bad[i]);
 }
 END_TEST
 
@@ -235,5 +281,7 @@ Suite *sync_wait_suite(void)
     tcase_add_test(tc, client_begins_with_nothing);
     tcase_add_test(tc, channel_begins_anew);
     tcase_add_test(tc, policies);
+    tc = st_tcase(s, "impatient", setup_impatient);
+    tcase_add_test(tc, impatient);
     return s;
 }

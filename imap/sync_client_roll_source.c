@@ -41,7 +41,8 @@ struct sync_source {
     struct sync_ack *ack; /* NULL: the channel is not synchronous */
     int bound;            /* ms that somebody waits */
     uint64_t target;      /* the end of the journal when it was read last */
-    unsigned long long began;
+    unsigned long long began, took; /* took: ms, of the last turn that had something to do */
+    bool worked;                    /* this one had */
     bool once_done; /* the file was read */
     struct sync_actions foreign; /* of the last read, what is not for this channel */
 };
@@ -218,7 +219,9 @@ int sync_source_read(struct sync_source *source, struct sync_actions *actions)
     sync_actions_fini(&source->foreign);
     sync_actions_init(&source->foreign);
     read_logs(source, actions);
-    return source->reader ? read_journal(source, actions) : 0;
+    int r = source->reader ? read_journal(source, actions) : 0;
+    source->worked = sync_actions_count(actions) > 0;
+    return r;
 }
 
 int sync_source_commit(struct sync_source *source)
@@ -252,8 +255,9 @@ void sync_source_acknowledge(struct sync_source *source)
     uint64_t lsn = source->ack ? sync_source_place(source) : 0;
 
     if (!lsn) return;
-    bool quick = monotonic_ms() - source->began < (unsigned long long)source->bound;
-    sync_ack_tell(source->ack, lsn, lsn >= source->target && quick);
+    unsigned long long took = monotonic_ms() - source->began;
+    if (source->worked) source->took = took;
+    sync_ack_tell(source->ack, lsn, lsn >= source->target && took < (unsigned long long)source->bound, source->took);
 }
 
 bool sync_source_is_synchronous(const struct sync_source *source)

@@ -15,10 +15,11 @@ struct sync_policy {
         SYNC_POLICY_SEMI,  /* on n replicas, or late, which is said in the log */
         SYNC_POLICY_SYNC,  /* on n replicas, or the client is told that it is not */
     } kind;
-    int n; /* 0: all */
+    int n;  /* 0: all */
+    int ms; /* patience; 0: sync_wait_ms of each channel */
 };
 
-/* "local", "async", "semi", "semi(2)", "sync", "sync(1)"; false: none of them. */
+/* "local", "async", "semi", "semi(2)", "semi(2, 50)", "sync", "sync(1)"; false: none of them. */
 bool sync_policy_parse(const char *text, struct sync_policy *policy);
 /* The option's; what can't be understood is logged, and semi. */
 void sync_policy_default(struct sync_policy *policy);

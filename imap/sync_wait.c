@@ -44,7 +44,7 @@ struct page {
     _Atomic uint64_t generation; /* of the journal */
     _Atomic uint64_t lsn;        /* the replica has everything up to here */
     _Atomic uint32_t seq;        /* futex: raised with each acknowledgement */
-    _Atomic uint32_t late;       /* nobody waits until it has caught up */
+    _Atomic uint32_t late;       /* ms: nobody whose patience is no longer waits until it has caught up; 0: in step */
 };
 
 struct sync_ack {
@@ -119,11 +119,10 @@ int sync_ack_open(const char *channel, struct sync_ack **ackp)
     return r;
 }
 
-void sync_ack_tell(struct sync_ack *ack, uint64_t lsn, bool caught_up)
+void sync_ack_tell(struct sync_ack *ack, uint64_t lsn, bool caught_up, unsigned long long took)
 {
     struct page *page = ack->page;
     struct journal_status status;
-    uint32_t late = 1;
     struct journal *j;
 
     if (txn_journal(&j)) return;
@@ -134,7 +133,9 @@ void sync_ack_tell(struct sync_ack *ack, uint64_t lsn, bool caught_up)
         page->lsn = lsn;
         wake(page);
     }
-    if (caught_up && atomic_compare_exchange_strong(&page->late, &late, 0))
+    uint32_t late = page->late;
+    if (!caught_up || !late || (late < (uint32_t)ack->bound && took >= late)) return;
+    if (atomic_compare_exchange_strong(&page->late, &late, 0))
         syslog(LOG_NOTICE, "SYNCNOTICE: the replica of channel <%s> has caught up: synchronous again", ack->channel);
 }
 
@@ -163,14 +164,15 @@ static bool has(const struct page *page, struct journal *j, uint64_t lsn)
     return acknowledged >= lsn && acknowledged <= status.tail;
 }
 
-static void degrade(struct sync_ack *ack)
+static void degrade(struct sync_ack *ack, uint32_t ms)
 {
-    uint32_t late = 0;
+    uint32_t late = ack->page->late;
 
-    if (!atomic_compare_exchange_strong(&ack->page->late, &late, 1)) return;
-    syslog(LOG_ALERT,
-           "SYNCERROR: the replica of channel <%s> did not acknowledge within %d ms: asynchronous until it has caught up",
-           ack->channel, ack->bound);
+    do {
+        if (late >= ms) return;
+    } while (!atomic_compare_exchange_weak(&ack->page->late, &late, ms));
+    syslog(LOG_ALERT, "SYNCERROR: the replica of channel <%s> did not acknowledge within %u ms: asynchronous%s until it has caught up",
+           ack->channel, ms, ms < (uint32_t)ack->bound ? " for those who wait no longer" : "");
     wake(ack->page); /* who waits need not wait for his own bound */
 }
 
@@ -182,13 +184,25 @@ static void look_again(struct sync_ack *ack)
     if (!stat(ack->path, &st) && st.st_ino != ack->ino) (void)map_page(ack);
 }
 
+/* What is waited for, in which way. */
+struct want {
+    int need;    /* channels */
+    int ms;      /* patience; 0: the bound of each channel */
+    bool strict; /* it is no use to wait for fewer */
+    struct journal *j;
+    uint64_t lsn;
+    unsigned long long began;
+};
+
 /* Milliseconds until the channel is late; 0: it is, or nobody waits for it. */
-static unsigned long long patience(struct sync_ack *ack, unsigned long long began)
+static unsigned long long patience(struct sync_ack *ack, const struct want *want)
 {
-    if (ack->page->late) return 0;
-    unsigned long long spent = monotonic_ms() - began, bound = (unsigned long long)ack->bound;
+    uint32_t bound = (uint32_t)(want->ms ? want->ms : ack->bound);
+
+    if (ack->page->late >= bound) return 0;
+    unsigned long long spent = monotonic_ms() - want->began;
     if (spent < bound) return bound - spent;
-    degrade(ack);
+    degrade(ack, bound);
     return 0;
 }
 
@@ -200,17 +214,17 @@ struct standing {
     uint32_t seq;
 };
 
-static void look(const ptrarray_t *acks, struct journal *j, uint64_t lsn, unsigned long long began, struct standing *now)
+static void look(const ptrarray_t *acks, const struct want *want, struct standing *now)
 {
     *now = (struct standing){ .ms = UINT64_MAX };
     for (int i = 0; i < ptrarray_size(acks); i++) {
         struct sync_ack *ack = ptrarray_nth(acks, i);
         uint32_t seq = ack->page->seq;
-        if (has(ack->page, j, lsn)) {
+        if (has(ack->page, want->j, want->lsn)) {
             now->have++;
             continue;
         }
-        unsigned long long ms = patience(ack, began);
+        unsigned long long ms = patience(ack, want);
         if (!ms) continue;
         now->waiting++;
         if (ms < now->ms) now->ms = ms;
@@ -220,10 +234,9 @@ static void look(const ptrarray_t *acks, struct journal *j, uint64_t lsn, unsign
     }
 }
 
-/* need channels have it. strict: it is no use to wait for fewer. */
-static bool wait_for(const ptrarray_t *acks, int need, bool strict, struct journal *j, uint64_t lsn)
+/* As many channels have it. */
+static bool wait_for(const ptrarray_t *acks, const struct want *want)
 {
-    unsigned long long began = monotonic_ms();
     struct standing now;
 
     for (int i = 0; i < ptrarray_size(acks); i++) {
@@ -231,10 +244,10 @@ static bool wait_for(const ptrarray_t *acks, int need, bool strict, struct journ
         if (ack->page->late) look_again(ack);
     }
     for (;;) {
-        look(acks, j, lsn, began, &now);
-        if (now.have >= need) return true;
-        if (!now.waiting || (strict && now.have + now.waiting < need)) return false;
-        if (now.waiting > need - now.have) now.ms = cyr_min(now.ms, LOOK_AGAIN); /* any of them will do */
+        look(acks, want, &now);
+        if (now.have >= want->need) return true;
+        if (!now.waiting || (want->strict && now.have + now.waiting < want->need)) return false;
+        if (now.waiting > want->need - now.have) now.ms = cyr_min(now.ms, LOOK_AGAIN); /* any of them will do */
         struct timespec left = { (time_t)(now.ms / 1000), (long)(now.ms % 1000) * 1000000L };
         syscall(SYS_futex, &now.open->page->seq, FUTEX_WAIT, now.seq, &left, NULL, 0);
     }
@@ -295,7 +308,7 @@ static bool refuses(const char *owner)
     for (int i = 0; i < ptrarray_size(acks); i++) {
         struct sync_ack *ack = ptrarray_nth(acks, i);
         if (ack->page->late) look_again(ack);
-        ready += !ack->page->late;
+        ready += ack->page->late < (uint32_t)ack->bound;
     }
     return ready < needed(&policy, acks);
 }
@@ -370,8 +383,10 @@ static void wait_as(const char *owner, const struct sync_policy *policy, struct 
     const ptrarray_t *acks = channels();
     bool strict = policy->kind == SYNC_POLICY_SYNC && waiting.strict;
 
+    struct want want = { needed(policy, acks), policy->ms, strict, j, lsn, monotonic_ms() };
+
     if (policy->kind == SYNC_POLICY_ASYNC) return;
-    if (!wait_for(acks, needed(policy, acks), strict, j, lsn) && strict) strarray_add(&waiting.short_, owner);
+    if (!wait_for(acks, &want) && strict) strarray_add(&waiting.short_, owner);
 }
 
 bool sync_wait(void)
@@ -379,7 +394,7 @@ bool sync_wait(void)
     static uint64_t waited;
     uint64_t lsn = cyr_max(txn_last_lsn(), waiting.again);
     strarray_t owners = waiting.owners;
-    struct sync_policy policy = { SYNC_POLICY_SEMI, 0 };
+    struct sync_policy policy = { .kind = SYNC_POLICY_SEMI };
     struct journal *j;
 
     waiting.owners = (strarray_t)STRARRAY_INITIALIZER;

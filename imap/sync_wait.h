@@ -21,7 +21,7 @@ int sync_wait_bound(const char *channel);
 void sync_wait_begin(bool changes);
 /*
  * Waits until as many synchronous channels as the policies of the users want have acknowledged what this process has committed, each for its
- * bound at most; without sync_wait_begin, all. A channel that is late is said once, at ALERT, and not waited for again until it has caught
+ * bound at most, or for the time of the policy; without sync_wait_begin, all. A channel that is late is said once, at ALERT, and not waited for again until it has caught
  * up. To be called with no lock held, before a client is told that something is done. False: of a command that makes changes, too few have
  * those of a user whose policy is sync(n).
  */
@@ -39,9 +39,10 @@ struct sync_ack;
 int sync_ack_open(const char *channel, struct sync_ack **ackp);
 /*
  * The replica has, durably, all that was committed up to lsn. caught_up: and little can have come since, so that the
- * channel is synchronous again, if it was late.
+ * channel is synchronous again, if it was late. took: ms, of the last turn that had something to do; where the channel was late only for
+ * those who wait less than its bound (sync_policy.h), it is synchronous again when that is less than they wait.
  */
-void sync_ack_tell(struct sync_ack *ack, uint64_t lsn, bool caught_up);
+void sync_ack_tell(struct sync_ack *ack, uint64_t lsn, bool caught_up, unsigned long long took);
 void sync_ack_close(struct sync_ack **ackp);
 
 #endif

@@ -131,7 +131,7 @@ def test_each_user_his_own(trio):
     with primary.imap("admin") as admin:
         admin.ok(f'SETMETADATA user.alice ({ENTRY} "sync(2)")')
         admin.ok(f'SETMETADATA user.bob ({ENTRY} "async")')
-        for bad in ("sync(0)", "sync()", "sync(x)", "async(1)", "sometimes", "sync(1"):
+        for bad in ("sync(0)", "sync()", "sync(x)", "async(1)", "sometimes", "sync(1", "semi(1,)", "semi(1, x)", "semi(1, 0)", "sync(1, 50)"):
             with pytest.raises(Rejected):
                 admin.ok(f'SETMETADATA user.bob ({ENTRY} "{bad}")')
         admin.logout()
@@ -177,6 +177,38 @@ def test_semi(trio):
     two.start()
     in_step(primary, 2)
     assert numbers(one, "alice") == numbers(two, "alice") == [1, 2, 3]
+
+
+def timed(server, n, user):
+    began = time.monotonic()
+    assert put(server, n, user) == [250]
+    return time.monotonic() - began
+
+
+@pytest.mark.parametrize("trio", ["sync(1)"], indirect=True)
+def test_patience_of_a_policy(trio):
+    """semi(N, MS): he waits so long and no longer, and once; that he does is nothing to those who wait for the bound of the channel."""
+    primary, one, two = trio
+    with primary.imap("admin") as admin:
+        admin.ok(f'SETMETADATA user.alice ({ENTRY} "semi(2, 400)")')
+        admin.logout()
+    assert timed(primary, 1, "alice") < 0.4 and numbers(one, "alice") == numbers(two, "alice") == [1]
+    two.kill()
+    assert 0.4 <= timed(primary, 2, "alice") < BOUND / 1000 and numbers(one, "alice") == [1, 2]
+    assert timed(primary, 3, "alice") < 0.4
+    assert primary.log_text().count("did not acknowledge within 400 ms: asynchronous for those who wait no longer") == 1
+    one.kill()
+    # nobody has waited the bound of a channel yet
+    assert put(primary, 1, "bob") == [451] and numbers(primary, "bob") == [1]
+    assert put(primary, 2, "bob") == [451] and numbers(primary, "bob") == [1]
+    assert primary.log_text().count(f"did not acknowledge within {BOUND} ms: asynchronous until") == 2
+    one.start()
+    two.start()
+    deadline = time.monotonic() + 60
+    while timed(primary, 4, "alice") and numbers(two, "alice") != [1, 2, 3, 4]:
+        assert time.monotonic() < deadline
+    in_step(primary, 2)
+    assert put(primary, 3, "bob") == [250]
 
 
 def test_on_a_server_without_replicas(server):
