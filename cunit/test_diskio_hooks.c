@@ -341,6 +341,36 @@ START_TEST(test_half_a_write)
 }
 END_TEST
 
+/* For as long as a file is there. */
+START_TEST(test_full)
+{
+    struct diskio_hooks hooks = { .full = NULL };
+    struct buf content = BUF_INITIALIZER;
+    char *gate = test_path(dir, "gate"), *spec = xasprintf("grow:%s:%s", gate, one);
+    int fd = diskio_open(one, O_RDWR | O_CREAT, 0644), other = diskio_open(two, O_RDWR | O_CREAT, 0644);
+
+    hooks.full = spec;
+    ck_assert_int_eq(diskio_hooks_install(&hooks), 0);
+    ck_assert_int_eq(diskio_write(fd, "1234", 4), 0);
+    test_writefile(gate, "", 0);
+    for (int i = 0; i < 2; i++) ck_assert_int_eq(diskio_pwrite(fd, "abcd", 4, 4), -ENOSPC);
+    ck_assert_int_eq(diskio_link(one, gate), -ENOSPC);
+    ck_assert_int_eq(diskio_write(other, "1234", 4), 0);
+    ck_assert_int_eq(diskio_ftruncate(fd, 6), 0);
+    ck_assert_int_eq(diskio_fsync(fd), 0);
+    ck_assert_int_eq(unlink(gate), 0);
+    ck_assert_int_eq(diskio_pwrite(fd, "x", 1, 6), 0);
+    test_readfile(one, &content);
+    ck_assert_bytes_eq(content.s, content.len, "1234abx", 7);
+    ck_assert_uint_eq(diskio_hooks_taken(), 3);
+    buf_free(&content);
+    diskio_close(other);
+    diskio_close(fd);
+    free(spec);
+    free(gate);
+}
+END_TEST
+
 START_TEST(test_space)
 {
     struct diskio_hooks hooks = { .space = "/one:10:20,/two:0:5" };
@@ -520,6 +550,9 @@ START_TEST(test_bad_specs)
         { .fault = "pwrote:1:EIO" },
         { .fault = "stat:1:EIO" },
         { .fault = "fsync:1:EIO,pwrote:1:EIO" },
+        { .full = "grow" },
+        { .full = "grew:file" },
+        { .full = "grow:file:path:more" },
         { .skip = "open" },
         { .skip = "any" },
         { .skip = "" ":" },
@@ -566,6 +599,7 @@ Suite *diskio_hooks_suite(void)
     tcase_add_test(tc, test_bad_trace);
     tcase_add_test(tc, test_fault);
     tcase_add_test(tc, test_half_a_write);
+    tcase_add_test(tc, test_full);
     tcase_add_test(tc, test_space);
     tcase_add_test(tc, test_every_kind);
     tcase_add_test(tc, test_record_rest);

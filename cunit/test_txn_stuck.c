@@ -104,6 +104,45 @@ START_TEST(a_full_disk_stops_one_user_and_heals)
 }
 END_TEST
 
+/* The file of message 2. */
+static void read_second(struct buf *bytes)
+{
+    struct mailbox *m = st_read("user.alice");
+    struct index_record rec;
+
+    ck_assert_int_eq(mailbox_read_record(m, 2, &rec), 0);
+    test_readfile(mailbox_record_fname(m, &rec), bytes);
+    mailbox_close(&m);
+}
+
+/* What was applied before the disk was full stays whole, however often the rest is tried. */
+START_TEST(what_was_applied_stays)
+{
+    struct buf before = BUF_INITIALIZER, now = BUF_INITIALIZER;
+    uint64_t lsn;
+
+    ot_must_create("user.alice");
+    ck_assert_int_eq(append_one("alice", "user.alice", &lsn), 0);
+    refuse("pwrite:1+:ENOSPC:conversations");
+    ck_assert_int_eq(append_one("alice", "user.alice", &lsn), IMAP_NOSPACE);
+    ck_assert_uint_eq(exists("user.alice"), 2);
+    read_second(&before);
+    ck_assert_uint_gt(before.len, 0);
+    for (int i = 0; i < 3; i++) {
+        refuse(i == 1 ? "write:1+:PARTIAL" : "write:1+:ENOSPC");
+        ck_assert_int_ne(append_one("alice", "user.alice", &lsn), 0);
+        read_second(&now);
+        ck_assert_bytes_eq(now.s, now.len, before.s, before.len);
+    }
+    refuse(NULL);
+    ck_assert_int_eq(append_one("alice", "user.alice", &lsn), 0);
+    ck_assert_uint_eq(exists("user.alice"), 3);
+    ot_check_store();
+    buf_free(&before);
+    buf_free(&now);
+}
+END_TEST
+
 /* Others go on while it lasts; a checkpoint heals too. */
 START_TEST(others_are_not_affected)
 {
@@ -228,6 +267,7 @@ Suite *txn_stuck_suite(void)
 
     tcase_add_checked_fixture(tc, ot_setup, ot_teardown);
     tcase_add_loop_test(tc, a_full_disk_stops_one_user_and_heals, 0, (int)array_size(faults));
+    tcase_add_test(tc, what_was_applied_stays);
     tcase_add_test(tc, others_are_not_affected);
 #ifdef ENABLE_TEST_HOOKS
     tcase_add_loop_test(tc, a_wrong_order_aborts, 0, (int)array_size(orders));

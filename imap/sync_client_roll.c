@@ -205,12 +205,13 @@ bool sync_roll_attempt(struct rolling *ro, struct sync_unit *unit, bool promote,
         return true;
     }
     sync_failures_fini(failures);
-    sync_roll_note_error(ro, *unit->owner ? unit->owner : "shared", sync_client_errtext(ro->sc, r));
-    syslog(LOG_ERR, "SYNCERROR: the connection broke at <%s>: %s", unit->owner, error_message(r));
+    const char *reason = sync_client_errtext(ro->sc, r); /* what the replica said last, too */
+    sync_roll_note_error(ro, *unit->owner ? unit->owner : "shared", reason);
+    syslog(LOG_ERR, "SYNCERROR: the connection broke at <%s>: %s", unit->owner, reason);
     sync_client_disconnect(ro->sc);
     ro->breaks++;
     if (++unit->broken < SYNC_ROLL_UNIT_BREAKS || signals_shutdown()) return false;
-    sync_unit_give_up(unit, error_message(r), failures);
+    sync_unit_give_up(unit, reason, failures);
     return true;
 }
 

@@ -40,6 +40,7 @@ struct rule {
     bool onward;    /* the nth and all after it */
     int err;
     char *substring;
+    char *file; /* only while it is there; NULL: always */
     uint64_t seen;
 };
 
@@ -57,6 +58,10 @@ static const struct diskio_ops *below = &diskio_real_ops;
      BIT(DISKIO_RENAME) | BIT(DISKIO_LINK) | BIT(DISKIO_SYMLINK) | BIT(DISKIO_UNLINK) | \
      BIT(DISKIO_MKDIR) | BIT(DISKIO_RMDIR) | BIT(DISKIO_UTIME) | BIT(DISKIO_CHMOD) |    \
      BIT(DISKIO_CLONE) | BIT(DISKIO_COPYRANGE))
+/* What takes room, but for the inode of a new file. */
+#define KINDS_GROW                                                                      \
+    (KINDS_WRITE | BIT(DISKIO_FALLOCATE) | BIT(DISKIO_LINK) | BIT(DISKIO_SYMLINK) |     \
+     BIT(DISKIO_MKDIR) | BIT(DISKIO_CLONE) | BIT(DISKIO_COPYRANGE))
 #define KINDS_HOOKED (KINDS_SKIPPABLE | BIT(DISKIO_OPEN) | BIT(DISKIO_PREAD) | BIT(DISKIO_READ))
 
 /* -- rules -- */
@@ -121,7 +126,7 @@ static enum action decide(enum diskio_kind kind, const char *path, const char *p
     pass_gates(kind, path, path2);
     for (int i = 0; i < nrules; i++) {
         struct rule *rule = &rules[i];
-        if (!matches(rule, kind, path, path2)) continue;
+        if (!matches(rule, kind, path, path2) || (rule->file && access(rule->file, F_OK))) continue;
         rule->seen++;
         bool now = !rule->nth || rule->seen == rule->nth ||
                    (rule->onward && rule->seen > rule->nth);
@@ -270,7 +275,10 @@ static int hook_unlink(const char *path)
 
 static int hook_mkdir(const char *path, mode_t mode)
 {
-    HOOKED(decide(DISKIO_MKDIR, path, NULL), 0, below->mkdir(path, mode));
+    enum action action = decide(DISKIO_MKDIR, path, NULL);
+
+    if (action == ACTION_FAULT && errno == ENOSPC) errno = access(path, F_OK) ? ENOSPC : EEXIST; /* which comes first */
+    HOOKED(action, 0, below->mkdir(path, mode));
 }
 
 static int hook_rmdir(const char *path)
@@ -418,6 +426,7 @@ static uint32_t kinds_byname(const char *name)
     } groups[] = {
         { "write", KINDS_WRITE },
         { "sync", KINDS_SYNC },
+        { "grow", KINDS_GROW },
         { "change", KINDS_SKIPPABLE },
         { "any", KINDS_HOOKED },
     };
@@ -492,6 +501,34 @@ static int add_rules(const char *specs, enum action action)
     return r;
 }
 
+/* A rule for every call, as long as the file is there. */
+static int parse_full(const char *spec, struct rule *rule)
+{
+    strarray_t *parts = strarray_split(spec, ":", STRARRAY_KEEPEMPTY);
+    int r = parts->count == 2 || parts->count == 3 ? 0 : -EINVAL;
+
+    *rule = (struct rule){ .action = ACTION_FAULT, .err = ERR_PARTIAL };
+    if (!r) {
+        rule->kinds = kinds_byname(strarray_nth(parts, 0));
+        rule->file = xstrdup(strarray_nth(parts, 1));
+        if (parts->count == 3) rule->substring = xstrdup(strarray_nth(parts, 2));
+        if (!rule->kinds) r = -EINVAL;
+    }
+    strarray_free(parts);
+    return r;
+}
+
+static int add_fulls(const char *specs)
+{
+    strarray_t *list = strarray_split(specs, ",", STRARRAY_TRIM);
+    int r = 0;
+
+    for (int i = 0; i < list->count && !r; i++)
+        r = nrules == MAX_RULES ? -E2BIG : parse_full(strarray_nth(list, i), &rules[nrules++]); /* to be freed in any case */
+    strarray_free(list);
+    return r;
+}
+
 static int parse_gate(const char *spec, bool hangs, struct gate *gate)
 {
     strarray_t *parts = strarray_split(spec, ":", STRARRAY_KEEPEMPTY);
@@ -529,7 +566,10 @@ static void remove_hooks(void)
     ngates = 0;
     if (apart) strarray_free(apart);
     apart = NULL;
-    for (int i = 0; i < nrules; i++) free(rules[i].substring);
+    for (int i = 0; i < nrules; i++) {
+        free(rules[i].substring);
+        free(rules[i].file);
+    }
     nrules = 0;
     for (int i = 0; i < nrooms; i++) free(rooms[i].substring);
     nrooms = 0;
@@ -552,6 +592,7 @@ int diskio_hooks_install(const struct diskio_hooks *hooks)
     if (!hooks) return 0;
 
     if (hooks->fault) r = add_rules(hooks->fault, ACTION_FAULT);
+    if (!r && hooks->full) r = add_fulls(hooks->full);
     if (!r && hooks->skip) r = add_rules(hooks->skip, ACTION_SKIP);
     if (!r && hooks->kill) r = add_rules(hooks->kill, ACTION_KILL);
     if (!r && hooks->stop) r = add_gates(hooks->stop, false);
@@ -575,6 +616,7 @@ void diskio_hooks_from_env(void)
     struct diskio_hooks hooks = {
         .record = getenv("CYLINDER_DISKIO_RECORD"),
         .fault = getenv("CYLINDER_DISKIO_FAULT"),
+        .full = getenv("CYLINDER_DISKIO_FULL"),
         .skip = getenv("CYLINDER_DISKIO_SKIP"),
         .kill = getenv("CYLINDER_DISKIO_KILL"),
         .stop = getenv("CYLINDER_DISKIO_STOP"),
@@ -583,7 +625,7 @@ void diskio_hooks_from_env(void)
         .space = getenv("CYLINDER_DISKIO_SPACE"),
     };
 
-    bool any = hooks.record || hooks.fault || hooks.skip || hooks.kill || hooks.stop || hooks.hang || hooks.apart || hooks.space;
+    bool any = hooks.record || hooks.fault || hooks.full || hooks.skip || hooks.kill || hooks.stop || hooks.hang || hooks.apart || hooks.space;
     if (!any) return;
     int r = diskio_hooks_install(&hooks);
     if (r) {

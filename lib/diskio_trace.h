@@ -98,10 +98,11 @@ const char *diskio_trace_kind_name(enum diskio_trace_kind kind);
  * What the environment asks of a build with --enable-test-hooks, and a unit test
  * of any build. Specs are lists separated by ','. KIND is a name of
  * diskio_kind_name, or "write" (pwrite and append), "sync" (fsync, fdatasync, syncfs),
- * "change" (all that changes the disk), "any". NTH counts this process's calls
+ * "grow" (all that takes room, but for a new file), "change" (all that changes the disk), "any". NTH counts this process's calls
  * that match kind and substring from 1; "N+" means the N-th and all after it.
  *   CYLINDER_DISKIO_RECORD=FILE               append a trace to FILE
  *   CYLINDER_DISKIO_FAULT=KIND:NTH:ERRNO[:SUBSTRING]  fail with "ENOSPC", "EIO"... or a number
+ *   CYLINDER_DISKIO_FULL=KIND:FILE[:SUBSTRING] fail with ENOSPC while there is a FILE, as PARTIAL does
  *   CYLINDER_DISKIO_SKIP=KIND[:SUBSTRING]     answer success without doing it (a mutant)
  *   CYLINDER_DISKIO_KILL=KIND:NTH[:SUBSTRING] _exit(137) instead of the call
  *   CYLINDER_DISKIO_STOP=KIND:FILE[:SUBSTRING] the call that finds FILE removes it, and its process stops (SIGSTOP) before it
@@ -115,6 +116,7 @@ const char *diskio_trace_kind_name(enum diskio_trace_kind kind);
 struct diskio_hooks {
     const char *record;
     const char *fault;
+    const char *full;
     const char *skip;
     const char *kill;
     const char *stop;

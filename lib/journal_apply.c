@@ -53,13 +53,42 @@ static int write_new(const char *path, const struct journal_op *op, bool sum)
     return r ? r : rc;
 }
 
+/* A whole new file in the place of what is there, which stays until then. */
+static int write_beside(const struct journal_op *op, bool sum)
+{
+    char *tmp = beside(op->path, ".NEW");
+    int r = diskio_unlink_quiet(tmp);
+
+    if (!r) r = write_new(tmp, op, sum);
+    if (!r)
+        r = diskio_rename(tmp, op->path);
+    else
+        (void)diskio_unlink_quiet(tmp);
+    free(tmp);
+    return r;
+}
+
+/* Done before, and nothing of it is shared with another name, which would change with this one. */
+static bool is_created(const struct journal_op *op)
+{
+    struct diskio_map map = DISKIO_MAP_INITIALIZER;
+    struct stat st;
+    bool is = !diskio_lstat(op->path, &st) && S_ISREG(st.st_mode) && st.st_nlink == 1 && st.st_size == (off_t)op->datalen &&
+              !diskio_map_file(op->path, &map, NULL) && map.len == op->datalen && (!map.len || !memcmp(map.base, op->data, map.len));
+
+    diskio_map_free(&map);
+    return is;
+}
+
+/* Somebody may read the file already while a later operation of its record waits for room: it is never less than whole. */
 static int apply_create(const struct journal_op *op)
 {
     int r = write_new(op->path, op, false);
+
     if (r != -EEXIST) return r;
+    if (is_created(op)) return op->number ? diskio_setmtime(op->path, (time_t)op->number) : 0;
     /* A new inode: another name of the old one, or a reader's mapping, keeps its bytes. */
-    r = diskio_unlink_quiet(op->path);
-    return r ? r : write_new(op->path, op, false);
+    return write_beside(op, false);
 }
 
 /* Under the lock that covers the file nobody reads it meanwhile. -ENOENT: there is none that may be written over. */
@@ -84,12 +113,7 @@ static int apply_replace(const struct journal_op *op)
         int done = write_over(op);
         if (done != -ENOENT) return done;
     }
-    char *tmp = beside(op->path, ".NEW");
-    int r = diskio_unlink_quiet(tmp);
-    if (!r) r = write_new(tmp, op, true);
-    if (!r) r = diskio_rename(tmp, op->path);
-    free(tmp);
-    return r;
+    return write_beside(op, true);
 }
 
 /* The file of the last change of bytes stays open for the next one. */
