@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The harness itself: what a process says at its end fails the test that it belongs to."""
+"""The harness itself: what a process says at its end fails the test that it belongs to; sessions of a test are apart."""
 
 import os
+import socket
+import threading
 
 import pytest
 
+from cyltest.clients import Imap
 from cyltest.uidmonitor import UidMonitor
 
 
@@ -52,3 +55,28 @@ def test_the_monitor_of_uids_sees_what_it_must_not():
     monitor.met()
     with pytest.raises(AssertionError, match=r"shown again: \[3\]"):
         monitor.note("b", ["Third", "id"], 7, {3})
+
+
+def server_that_says(*lines):
+    """Its address. It answers the n-th line that it gets with the n-th text, and begins with the first."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        with listener, listener.accept()[0] as peer, peer.makefile("rb") as file:
+            for line in lines:
+                peer.sendall(line)
+                file.readline()
+
+    threading.Thread(target=serve, daemon=True).start()
+    return listener.getsockname()
+
+
+def test_what_one_session_is_told_is_not_told_to_another():
+    """Untagged before a continuation: in the answer of this command, and of no other session's."""
+    with Imap(server_that_says(b"* OK ready\r\n", b"* OK [ALERT] hello\r\n+ go on\r\n", b"t1 OK done\r\n")) as one:
+        one.start("IDLE")
+        assert one.continuation("t1") is None
+        with Imap(server_that_says(b"* OK ready\r\n", b"t1 OK done\r\n")) as other:
+            assert other.ok("NOOP").untagged == []
+        one.send(b"DONE\r\n")
+        assert one.finish("t1").untagged == [b"* OK [ALERT] hello"]

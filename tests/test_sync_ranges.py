@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A full update asks for those records only that differ: X-RANGES (doc/sync-extensions.md). Octets are counted without compression."""
+"""A full update asks for those records only that differ: X-RANGES (doc/sync-extensions.md). Octets are counted without compression.
+
+CYL_RANGES_MANY  how many messages a large mailbox has (default 6000; with 20000 less than a hundredth of its list is sent)
+"""
 
 import hashlib
+import os
 import re
 import struct
 
@@ -13,7 +17,8 @@ from cyltest.storefiles import FLAGGED, index_of
 from cyltest.syncdata import login, message, sent_commands
 from cyltest.syncline import VENDOR, comparable, crcs, full, mailbox, record, upload
 
-MANY = 20000
+MANY = int(os.environ.get("CYL_RANGES_MANY") or 6000)
+FEW = 1000  # enough for ranges
 CONF = {"conversations": False, "unixhierarchysep": False, "altnamespace": False, "virtdomains": "off",
         "expunge_mode": "immediate", "expunge_tombstones": "0"}
 SYSTEM = {b"\\Answered": 1, b"\\Flagged": 2, b"\\Deleted": 4, b"\\Draft": 8, b"\\Seen": 16}
@@ -96,9 +101,9 @@ def asked(through, what):
 
 def away(pair, user):
     """The replica has not been asked for long: flags on both ends, messages that are gone and forgotten, new ones."""
-    imap(pair.replica, user, r"UID STORE 777 +FLAGS ($Replica)", r"UID STORE 19000 +FLAGS (\Flagged)")
-    imap(pair.primary, user, r"UID STORE 12,5000,15001 +FLAGS (\Flagged $Master)",
-         r"UID STORE 40:44,10000 +FLAGS (\Deleted)", "EXPUNGE", "UID COPY 3:5 INBOX")
+    imap(pair.replica, user, r"UID STORE 777 +FLAGS ($Replica)", rf"UID STORE {MANY - 1000} +FLAGS (\Flagged)")
+    imap(pair.primary, user, rf"UID STORE 12,{MANY // 4},{MANY * 3 // 4 + 1} +FLAGS (\Flagged $Master)",
+         rf"UID STORE 40:44,{MANY // 2} +FLAGS (\Deleted)", "EXPUNGE", "UID COPY 3:5 INBOX")
     pair.primary.run("cyr_expire", "-E", "1", "-X", "0")
     assert index_of(pair.primary, f"user.{user}").header["deletedmodseq"] > MANY + 2
 
@@ -108,7 +113,7 @@ def outcome(records):
     return [{k: v for k, v in rec.items() if k not in ("LAST_UPDATED", "INTERNALDATE", "ANNOTATIONS")} for rec in records]
 
 
-def test_forgotten_records_are_found_with_less_than_a_hundredth(pair):
+def test_forgotten_records_are_found_with_little(pair):
     for user in ("anna", "bea"):
         fill(pair, user)
         away(pair, user)
@@ -117,7 +122,7 @@ def test_forgotten_records_are_found_with_less_than_a_hundredth(pair):
     assert "FULLMAILBOX user.anna\n" in done.stdout
     assert not [command for command in through.commands if b"FULLMAILBOX" in command]
     assert re.search(r"^RANGES user\.anna \d+ records$", done.stdout, re.M)
-    assert through.octets * 100 < whole, (through.octets, whole)
+    assert through.octets * (MANY // 200) < whole, (through.octets, whole)
     ours = must_be_equal(pair)
     assert len(ours) == MANY - 6 + 3
     # nothing is left to do
@@ -138,22 +143,22 @@ def test_a_flipped_flag_is_found_and_named(pair):
     assert not re.search("^DIFFERENCE", sync(pair, args=["--verify"])[0].stdout, re.M)
     pair.replica.stop()
     index = index_of(pair.replica, "user.anna")
-    index.set("flags", index.records[12344]["flags"] ^ FLAGGED, 12345)
+    index.set("flags", index.records[4344]["flags"] ^ FLAGGED, 4345)
     pair.replica.start()
     done, through = sync(pair, args=["--verify"], check=False)
     assert re.findall("^DIFFERENCE .*", done.stdout, re.M) == [
-        "DIFFERENCE user.anna: uid 12345: flags, dates, modseq or annotations"]
+        "DIFFERENCE user.anna: uid 4345: flags, dates, modseq or annotations"]
     assert through.octets < 10 * 1024
     # and after the checksums were made anew it is repaired
     pair.replica.run("reconstruct", "-G", "user.anna")
     done, through = sync(pair)
-    assert "FULLMAILBOX user.anna 12345: the flags here are newer" in done.stdout
+    assert "FULLMAILBOX user.anna 4345: the flags here are newer" in done.stdout
     assert through.octets < 10 * 1024
     must_be_equal(pair)
 
 
 def test_equal_ends_need_one_level(pair):
-    fill(pair, n=1500)
+    fill(pair, n=FEW)
     done, through = sync(pair, args=["--verify"])
     assert len(asked(through, b"DIGESTS")) == len(asked(through, b"RECORDS")) == 1
 
@@ -177,7 +182,7 @@ def test_over_imap(factory):
         server.allow_log("SYNC|CRC failure")
         server.add_user("anna")
     pair.start()
-    fill(pair, n=1500)
+    fill(pair, n=FEW)
     imap(b, "anna", r"UID STORE 5 +FLAGS (\Flagged)")
     with b.imap("anna") as client:
         assert b"X-RANGES" not in b"".join(client.ok("CAPABILITY").untagged)
@@ -207,36 +212,36 @@ def test_the_replica_changes_meanwhile(pair, word):
     """The answers are not of one state: it is asked anew."""
     if word == b"GET FETCH":  # all was known before: both ends are not the same afterwards
         pair.primary.allow_log("Replication inconsistency")
-    fill(pair, n=1500)
+    fill(pair, n=FEW)
     imap(pair.replica, "anna", r"UID STORE 700 +FLAGS (\Flagged)", message(1))
     done, through = sync(pair, check=False, on_command=once(
-        word, lambda: imap(pair.replica, "anna", r"UID STORE 1200 +FLAGS (\Answered)")))
+        word, lambda: imap(pair.replica, "anna", r"UID STORE 900 +FLAGS (\Answered)")))
     if word != b"GET FETCH":
         assert done.returncode == 0
         assert sum(b"DIGESTS (1:" in command for command in through.commands) == 2
     sync(pair)
     flags = {rec["UID"]: rec["FLAGS"] for rec in must_be_equal(pair)}
-    assert b"\\Answered" in flags[b"1200"] and b"\\Flagged" in flags[b"700"]
+    assert b"\\Answered" in flags[b"900"] and b"\\Flagged" in flags[b"700"]
 
 
 @pytest.mark.parametrize("word", [b"DIGESTS", b"RECORDS", b"GET FETCH"])
 def test_ours_change_meanwhile(pair, word):
     """In one run: a flag, an expunge, a new message, where all was the same on both ends."""
-    fill(pair, n=1500)
+    fill(pair, n=FEW)
     imap(pair.replica, "anna", r"UID STORE 5 +FLAGS (\Flagged)", message(1))
     done, through = sync(pair, on_command=once(word, lambda: imap(
-        pair.primary, "anna", r"UID STORE 1200 +FLAGS (\Answered)", r"UID STORE 700 +FLAGS (\Deleted)", "EXPUNGE",
+        pair.primary, "anna", r"UID STORE 900 +FLAGS (\Answered)", r"UID STORE 700 +FLAGS (\Deleted)", "EXPUNGE",
         message(2))))
     records = must_be_equal(pair)
     flags = {int(rec["UID"]): rec["FLAGS"] for rec in records}
-    assert b"\\Answered" in flags[1200] and b"\\Flagged" in flags[5] and 700 not in flags
-    assert len(flags) == 1500 - 1 + 2
+    assert b"\\Answered" in flags[900] and b"\\Flagged" in flags[5] and 700 not in flags
+    assert len(flags) == FEW - 1 + 2
     assert sent_commands(sync(pair)[0]) == []
 
 
 def test_ours_are_forgotten_meanwhile(pair):
     """What was the same on both ends is gone here without a record: the replica is asked for all."""
-    fill(pair, n=1500)
+    fill(pair, n=FEW)
     imap(pair.replica, "anna", r"UID STORE 5 +FLAGS (\Flagged)", message(1))
 
     def forget():
@@ -352,7 +357,7 @@ LIES = {
 @pytest.mark.parametrize("lie", LIES)
 def test_bad_answers(pair, lie):
     word, pattern, instead = LIES[lie]
-    fill(pair, n=1500)
+    fill(pair, n=FEW)
     imap(pair.replica, "anna", r"UID STORE 5,600 +FLAGS (\Flagged)")
     before = states(pair)
     lies = []
@@ -374,7 +379,7 @@ def test_bad_answers(pair, lie):
 
 
 def test_a_replica_that_never_stands_still_is_asked_for_all(pair):
-    fill(pair, n=1500)
+    fill(pair, n=FEW)
     imap(pair.replica, "anna", r"UID STORE 5 +FLAGS (\Flagged)")
 
     def on_command(command):

@@ -7,7 +7,7 @@ Rights, quota roots and their limits are equal on both ends afterwards. In one m
 Each history of creations, renames, deletions and appends is played on as many pairs of users as its log has lines. For the n-th pair
 the log is cut behind the n-th line, and each part is a run of its own.
 
-CYL_SHEAR_HISTORIES  how many (default 4; every night 200)
+CYL_SHEAR_HISTORIES  how many (default 1; every night 200)
 """
 
 import os
@@ -22,7 +22,7 @@ from cyltest.relay import Relay
 from cyltest.syncdata import login, message
 from cyltest.syncline import full
 
-HISTORIES = int(os.environ.get("CYL_SHEAR_HISTORIES") or 4)
+HISTORIES = int(os.environ.get("CYL_SHEAR_HISTORIES") or 1)
 FOLDERS = ("a", "b", "c")
 STEPS = 6
 # A folder that is deleted and made anew at once, beside others: once an error in the log.

@@ -19,7 +19,7 @@ from cyltest.instance import StartFailed
 from cyltest.storefiles import mailbox_dir
 
 SEED = os.environ.get("CYL_ZAP_SEED", "1")
-PLACES = int(os.environ.get("CYL_ZAP_PLACES", "12"))  # blocks of the grid, and half as many random places
+PLACES = int(os.environ.get("CYL_ZAP_PLACES", "5"))  # blocks of the grid, and half as many random places
 KINDS = ("message", "cyrus.index", "cyrus.cache", "cyrus.annotations", "mailboxes.db", "users.db", "conversations.db",
          "counters.db", "seen", "subhistory", "quotas.db", "annotations.db", "deliver.db", "tls_sessions.db", "user_deny.db", "sub", "cyrus.header")
 

@@ -149,6 +149,8 @@ class Imap(LineClient):
         if tls:
             self.start_tls(cafile)
         self._count = 0
+        self._early = None
+        self._untagged = []  # before a continuation
         self.greeting = self.readline()
 
     def response_line(self):
@@ -181,9 +183,6 @@ class Imap(LineClient):
             pending = bytes(part)
         self.send(pending + b"\r\n")
         return tag
-
-    _early = None
-    _untagged = []  # before a continuation
 
     def continuation(self, tag):
         """Reads up to the `+` line: None; or the Response when the command ended before. Untagged lines before it are in the Response

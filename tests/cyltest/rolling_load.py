@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Random operations on the primary of a rolling pair, while either end is killed now and then.
 
-CYL_ROLL_SECONDS  how long (default 20); CYL_ROLL_SEED  the seed (default: by the clock, it is printed)
+CYL_ROLL_SECONDS  how long (default 12); CYL_ROLL_SEED  the seed (default: by the clock, it is printed)
 """
 
 import os
@@ -12,7 +12,7 @@ from . import rolling
 from .clients import Rejected
 from .syncdata import message
 
-SECONDS = float(os.environ.get("CYL_ROLL_SECONDS") or 20)
+SECONDS = float(os.environ.get("CYL_ROLL_SECONDS") or 12)
 USERS = ("anna", "bert")
 FLAGS = (r"\Seen", r"\Flagged", r"\Answered", r"\Deleted", "$Junk", "later")
 NAMES = ("Work", "Home", "Old", "Work.a", "Work.b", "Home.x.y", "Z")
