@@ -42,6 +42,7 @@ static const struct backend_capaname imap_capas[] = {
     { "X-LEASE", BACKEND_CAPA_XLEASE, NULL },
     { "X-HOME", BACKEND_CAPA_HOME, NULL },
     { "X-TOGETHER", BACKEND_CAPA_TOGETHER, NULL },
+    { "X-LEAVE", BACKEND_CAPA_LEAVE, NULL },
     { NULL, 0, NULL },
 };
 
@@ -66,6 +67,7 @@ static const struct backend_capaname csync_capas[] = {
     { "X-LEASE", BACKEND_CAPA_XLEASE, NULL },
     { "X-HOME", BACKEND_CAPA_HOME, NULL },
     { "X-TOGETHER", BACKEND_CAPA_TOGETHER, NULL },
+    { "X-LEAVE", BACKEND_CAPA_LEAVE, NULL },
     { NULL, 0, NULL },
 };
 

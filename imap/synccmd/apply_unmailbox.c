@@ -11,6 +11,7 @@
 #include "mbtype.h"
 #include "quota.h"
 #include "sync_name.h"
+#include "user_ops.h"
 
 int synccmd_apply_unmailbox(struct synccmd_session *session, const struct dlist *dl, unsigned flags)
 {
@@ -33,6 +34,17 @@ int synccmd_apply_unmailbox(struct synccmd_session *session, const struct dlist 
     return synccmd_end(&txn, r);
 }
 
+/* What is removed here is a copy that was kept still (LEAVE): the record that stays behind must not keep still one that comes later. */
+static int release(struct txn *txn, const char *userid)
+{
+    struct user_record *rec = NULL;
+    int r = user_record_lookup(userid, txn, &rec);
+
+    if (!r && rec->state == USER_MOVING_OUT) r = user_stay(txn, userid, rec->reason ? USER_DISABLED : USER_ACTIVE);
+    user_record_free(&rec);
+    return r == IMAP_NOTFOUND ? 0 : r;
+}
+
 int synccmd_apply_unuser(struct synccmd_session *session, const struct dlist *dl, unsigned flags)
 {
     unsigned how = MBOXLIST_DELETE_SILENT | MBOXLIST_DELETE_IMMEDIATE | MBOXLIST_DELETE_FORCE;
@@ -44,6 +56,8 @@ int synccmd_apply_unuser(struct synccmd_session *session, const struct dlist *dl
     int r = synccmd_begin_user(userid, &txn);
     if (r) return r;
     quota_set_silent(txn);
+    if (flags & SYNCCMD_LOCAL) r = release(txn, userid);
     /* the deleted mailboxes stay for cyr_expire */
-    return synccmd_end(&txn, user_remove(txn, userid, false, how));
+    if (!r) r = user_remove(txn, userid, false, how);
+    return synccmd_end(&txn, r);
 }
