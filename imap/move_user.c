@@ -148,6 +148,7 @@ static int plan(const struct options *o, const char *userid, struct move_state *
         state->partition = xstrdupnull(o->partition);
         state->command = xstrdupnull(o->command);
         state->before = !again ? rec->state : rec->reason ? USER_DISABLED : USER_ACTIVE;
+        state->there = state->before;
         state->step = again ? MOVE_SWITCHING : MOVE_COPYING;
         state->grace = o->grace;
         if (!again) r = move_check_target(state, mover);

@@ -10,6 +10,8 @@
  *     COPYING    he lives here; there may be a copy, or a part of one, on the target
  *     SWITCHING  the copy is equal, he is "moving-out" (nothing changes here); the switch command may have run, or not
  *     SWITCHED   he lives there; what is here waits for the end of the grace period
+ *     RETURNING  he is on the way back: "moving-out" here, and there too, or about to be; the switch command may have run, or not. When he is
+ *                neither here, both ends were equal
  *     ABORTING   he lives here; the copy is being removed
  *
  * Without a file there is no move: he is here, or his record says that he has moved.
@@ -22,7 +24,7 @@
 #include "sync_client.h"
 #include "user_codec.h"
 
-enum move_step { MOVE_COPYING, MOVE_SWITCHING, MOVE_SWITCHED, MOVE_ABORTING };
+enum move_step { MOVE_COPYING, MOVE_SWITCHING, MOVE_SWITCHED, MOVE_RETURNING, MOVE_ABORTING };
 
 struct move_state {
     char *userid;
@@ -31,6 +33,7 @@ struct move_state {
     char *command;                     /* path of the switch command; NULL: none */
     enum move_step step;
     enum user_state before; /* active or disabled: as he was */
+    enum user_state there;  /* the same on the target, when he began to return */
     int64_t grace;          /* seconds */
     time_t switched;        /* UTC; 0: not yet */
 };

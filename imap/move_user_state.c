@@ -24,7 +24,7 @@
 
 #define FILE_VERSION 1
 
-static const char *const step_names[] = { "copying", "switching", "switched", "aborting" };
+static const char *const step_names[] = { "copying", "switching", "switched", "returning", "aborting" };
 
 const char *move_step_name(enum move_step step)
 {
@@ -85,6 +85,7 @@ static struct dlist *print(const struct move_state *state)
     set_text(kl, "COMMAND", state->command);
     set_text(kl, "STEP", move_step_name(state->step));
     set_text(kl, "BEFORE", user_state_name(state->before));
+    set_text(kl, "THERE", user_state_name(state->there));
     dlist_setnum64(kl, "GRACE", (uint64_t)state->grace);
     dlist_setdate(kl, "SWITCHED", state->switched);
     return kl;
@@ -115,7 +116,7 @@ static bool get_step(const struct dlist *kl, enum move_step *step)
 
 static bool parse(const struct dlist *kl, struct move_state *state)
 {
-    const char *before = NULL;
+    const char *before = NULL, *there = NULL;
     uint32_t version;
     uint64_t grace;
 
@@ -128,6 +129,7 @@ static bool parse(const struct dlist *kl, struct move_state *state)
         !dlist_getdate(kl, "SWITCHED", &state->switched))
         return false;
     state->grace = (int64_t)grace;
+    if (dlist_getatom(kl, "THERE", &there) && !user_state_parse(there, &state->there)) return false;
     return dlist_getatom(kl, "BEFORE", &before) && user_state_parse(before, &state->before);
 }
 

@@ -3,7 +3,8 @@
  * move_user_steps -- the steps of a move, each of which can be done again (move_user.h)
  *
  * Who writes where is decided by two things only: what is on disk of the user's record, and what the switch command has done. So he is
- * "moving-out" before the command may run, and is never made active again while the copy may have something that is not here.
+ * "moving-out" before the command may run, and is never made active again while the copy may have something that is not here. On the way back
+ * he is that on the target, too, before the last comparison: the command says where he is, and nobody can write in the wrong place.
  */
 #include <config.h>
 
@@ -23,6 +24,7 @@
 #include "mboxlist.h"
 #include "mboxname.h"
 #include "sync_client.h"
+#include "sync_userstate.h"
 #include "times.h"
 #include "txn.h"
 #include "user_ops.h"
@@ -91,6 +93,12 @@ static int set_step(struct move *m, enum move_step step)
 {
     m->state->step = step;
     return complain_of(m, "file of the move", move_state_write(m->state));
+}
+
+/* 3.6.1 can't keep a user still. */
+static bool can_hold(const struct move *m)
+{
+    return backend_has(m->sc->backend, BACKEND_CAPA_LEAVE);
 }
 
 /* ---- the target ---- */
@@ -289,6 +297,54 @@ static int look_here(const struct move *m, bool *mine, bool *leaving)
     return r == IMAP_MAILBOX_NONEXISTENT ? 0 : r;
 }
 
+/* ---- the user's record on the target ---- */
+
+static int take_state(struct sync_client *sc, struct dlist **dlp, void *rock)
+{
+    struct user_record **theirs = rock;
+
+    (void)sc;
+    if (strcmp((*dlp)->name, "USERSTATE") != 0) return IMAP_PROTOCOL_ERROR;
+    user_record_free(theirs);
+    return sync_userstate_parse(*dlp, theirs);
+}
+
+/* How he is there when he is not kept still; *held: he is already. */
+static int ask_state(struct move *m, bool *held)
+{
+    struct user_record *theirs = NULL;
+
+    *held = false;
+    if (!can_hold(m)) return 0;
+    struct dlist *kl = dlist_newkvlist(NULL, "USERSTATE");
+    dlist_setatom(kl, "USERID", m->state->userid);
+    int r = sync_client_command(m->sc, "GET", kl, take_state, &theirs);
+    if (!r && theirs && (theirs->state == USER_ACTIVE || theirs->state == USER_DISABLED)) m->state->there = theirs->state;
+    *held = !r && theirs && theirs->state == USER_MOVING_OUT;
+    user_record_free(&theirs);
+    return r;
+}
+
+/* hold: nobody but an admin changes anything there from now on, neither who comes nor who had come in before. */
+static int keep_still(struct move *m, bool hold)
+{
+    if (!can_hold(m)) return 0;
+    struct dlist *kl = dlist_newkvlist(NULL, hold ? "LEAVE" : "STAY");
+    dlist_setatom(kl, "USERID", m->state->userid);
+    dlist_setatom(kl, "SERVER", config_servername);
+    if (!hold) dlist_setatom(kl, "STATE", user_state_name(m->state->there));
+    int r = sync_client_command(m->sc, "APPLY", kl, NULL, NULL);
+    if (!r && hold) say(m, "kept still on the target");
+    return r;
+}
+
+static int hold_there(struct sync_client *sc, const char *userid, void *rock)
+{
+    (void)sc;
+    (void)userid;
+    return keep_still(rock, true);
+}
+
 /* ---- the switch command ---- */
 
 enum answer { ANSWER_YES, ANSWER_NO, ANSWER_UNKNOWN };
@@ -350,27 +406,63 @@ static enum move_end undo(struct move *m)
     return r ? unfinished(m) : finish_abort(m);
 }
 
+/* Both ends equal, with nobody at work at either. */
+static int copy_back(struct move *m, xfer_then *still, xfer_then *then)
+{
+    const struct xfer_steps steps = { .still = still, .then = then, .rock = m };
+
+    return complain_of(m, "copying back", xfer_copy_user(m->sc, m->state->userid, &steps, &m->cost));
+}
+
+/* He has not come back: he lives there, as before. */
+static enum move_end stay_there(struct move *m)
+{
+    int r = connect_target(m);
+
+    if (!r) r = complain_of(m, "letting him in on the target again", keep_still(m, false));
+    if (!r) (void)set_step(m, m->state->switched ? MOVE_SWITCHED : MOVE_SWITCHING);
+    return unfinished(m);
+}
+
+/* A target that could not keep him still gets a last look, as nobody comes there any more who asks the directory. */
+static enum move_end end_return(struct move *m)
+{
+    int r = connect_target(m);
+
+    if (!r && !can_hold(m)) r = complain_of(m, "what came on the target last", sync_do_user(m->sc, m->state->userid));
+    if (!r) r = set_step(m, MOVE_ABORTING);
+    return r ? unfinished(m) : finish_abort(m);
+}
+
 /*
- * The copy has been, or may have been, where he lives. What came there comes back in the last copy, which goes both ways;
- * he is active here when both ends are equal, not before.
+ * The copy has been, or may have been, where he lives. What came there comes back, by a copy that goes both ways, and once more when
+ * the directory has been told, because an admin can write there still (and, where he can't be kept still, anybody); he is active here when both
+ * ends are equal then, not before.
  */
 static enum move_end go_back(struct move *m)
 {
-    bool mine, leaving, there;
+    bool mine, leaving, there, held;
     int r = look_here(m, &mine, &leaving);
 
     if (!r && !mine) {
         complain(m, "there is nothing here any more to go back to");
         return MOVE_UNFINISHED;
     }
+    if (!r && !leaving && m->state->step == MOVE_RETURNING) return end_return(m);
     if (!r) r = connect_target(m);
     if (!r) r = complain_of(m, "asking what the target has", check_copy(m, &there));
-    if (!r && call_command(m, m->state->target, config_servername) != ANSWER_YES) return unfinished(m);
-    if (!r) r = set_step(m, MOVE_SWITCHING); /* as if it had not been switched */
-    if (!r) r = connect_target(m); /* it may have gone meanwhile */
-    if (!r) r = complain_of(m, "copying back", xfer_copy_user(m->sc, m->state->userid, then_stay, m, &m->cost));
-    if (!r) r = set_step(m, MOVE_ABORTING);
-    return r ? unfinished(m) : finish_abort(m);
+    if (!r) r = complain_of(m, "asking how he is there", ask_state(m, &held));
+    if (!r) r = set_step(m, MOVE_RETURNING);
+    if (r) return unfinished(m);
+    if (copy_back(m, hold_there, NULL)) return stay_there(m);
+    switch (call_command(m, m->state->target, config_servername)) {
+    case ANSWER_YES: break;
+    case ANSWER_NO: return stay_there(m);
+    case ANSWER_UNKNOWN: return unfinished(m);
+    }
+    r = connect_target(m); /* it may have gone meanwhile */
+    if (!r) r = copy_back(m, NULL, then_stay);
+    return r ? unfinished(m) : end_return(m);
 }
 
 enum move_end move_abort(struct move_state *state, struct mover *mover)
@@ -389,6 +481,7 @@ enum move_end move_abort(struct move_state *state, struct mover *mover)
 
 static int copy(struct move *m)
 {
+    const struct xfer_steps steps = { .then = then_leave, .rock = m };
     const char *userid = m->state->userid;
     bool there;
 
@@ -398,7 +491,7 @@ static int copy(struct move *m)
     r = check_copy(m, &there);
     if (!r) r = sync_do_user(m->sc, userid);
     if (!r) r = sync_do_recount(m->sc, userid); /* while nobody waits for it */
-    if (!r) r = xfer_copy_user(m->sc, userid, then_leave, m, &m->cost);
+    if (!r) r = xfer_copy_user(m->sc, userid, &steps, &m->cost);
     if (!r) say(m, "equal, nothing changes here any more");
     complain_of(m, "copying", r);
     return r ? r : set_step(m, MOVE_SWITCHING);
@@ -408,12 +501,27 @@ static int copy(struct move *m)
 static void say_switched(const struct move *m)
 {
     const struct xfer_cost *cost = &m->cost;
+    struct buf text = BUF_INITIALIZER;
 
-    if (cost->began)
-        say(m, "switched: still for %llu ms, %u commands%s", monotonic_ms() - cost->began, cost->commands,
-            cost->copied ? ", something came at the last moment" : "");
-    else
+    if (!cost->began) {
         say(m, "switched");
+        return;
+    }
+    buf_printf(&text, "switched: still for %llu ms, %u commands%s", monotonic_ms() - cost->began, cost->commands,
+               cost->copied ? ", something came at the last moment" : "");
+    if (cost->let_go) buf_printf(&text, "; let go %u times before, after %llu ms at most", cost->let_go, cost->held);
+    say(m, "%s", buf_cstring(&text));
+    buf_free(&text);
+}
+
+/* A way back that nobody remembers may have kept him still there. */
+static int open_target(struct move *m)
+{
+    bool held = false;
+    int r = connect_target(m);
+
+    if (!r) r = complain_of(m, "asking how he is there", ask_state(m, &held));
+    return r || !held ? r : complain_of(m, "letting him in on the target", keep_still(m, false));
 }
 
 /* *end is set unless he has been switched. */
@@ -508,9 +616,11 @@ enum move_end move_go_on(struct move_state *state, struct mover *mover)
 
     mover->tried = false;
     if (state->step == MOVE_ABORTING) return finish_abort(&m);
+    if (state->step == MOVE_RETURNING) return go_back(&m);
     if (state->step == MOVE_SWITCHING) {
         if (complain_of(&m, "user", look_here(&m, &mine, &leaving))) return unfinished(&m);
         if (!leaving && set_step(&m, MOVE_COPYING)) return unfinished(&m); /* it died on the way back: he has worked here since */
+        if (leaving && open_target(&m)) return unfinished(&m);
     }
     if (state->step == MOVE_COPYING && copy(&m)) return undo(&m);
     if (state->step == MOVE_SWITCHING && !do_switch(&m, &end)) return end;

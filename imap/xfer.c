@@ -11,6 +11,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "backend.h"
 #include "imap_err.h"
@@ -30,8 +31,14 @@
 
 /* Seconds that the target may be silent while the owner is locked out here. */
 #define LOCKED_SILENCE 20
-/* Copies while he works on; who is never still is copied a last time when he is locked out. */
+/* Copies before each try to lock him out. */
 #define MAX_ROUNDS 5
+/* Tries; who is never still is copied a last time when he is locked out. */
+#define MAX_TRIES 4
+/* Who is locked out for longer than this is let in again, while there are tries left; so is who has written something meanwhile. */
+#define BRIEF_MS 700
+/* How long those who have waited for him come first then. */
+#define PAUSE_MS 100
 
 #define REMOVE_HOW (MBOXLIST_DELETE_LOCALONLY | MBOXLIST_DELETE_IMMEDIATE | MBOXLIST_DELETE_FORCE)
 
@@ -42,8 +49,7 @@ struct move {
     int (*copy)(struct sync_client *sc, const char *name);
     int (*verify)(struct sync_client *sc, const char *name);
     int (*verify_rest)(struct sync_client *sc, const char *name); /* what only makes sense when nothing changes; NULL: nothing */
-    xfer_then *then; /* when both ends are equal, with the owner's namespace locked; NULL: nothing */
-    void *rock;
+    const struct xfer_steps *steps;
     struct xfer_cost *cost;
 };
 
@@ -125,44 +131,94 @@ static int copy_and_compare(struct sync_client *sc, const struct move *move)
     return r ? r : move->verify(sc, move->name);
 }
 
+/* *again: it would take too long, or something has come; he is to be let in, and all tried anew. */
+static int compare_locked(struct sync_client *sc, const struct move *move, bool last, bool *again)
+{
+    bool equal = false;
+    int r = compare(sc, move, &equal);
+
+    *again = !r && !last && (!equal || monotonic_ms() - move->cost->began > BRIEF_MS);
+    if (r || *again) return r;
+    if (!equal) r = copy_and_compare(sc, move);
+    if (!r && !sc->differences && move->verify_rest) r = move->verify_rest(sc, move->name);
+    if (!r && sc->differences) r = IMAP_SYNC_CHECKSUM;
+    *again = !r && !last && monotonic_ms() - move->cost->began > BRIEF_MS;
+    return r;
+}
+
+static void note_let_go(struct xfer_cost *cost)
+{
+    unsigned long long held = monotonic_ms() - cost->began;
+
+    cost->let_go++;
+    if (held > cost->held) cost->held = held;
+    nanosleep(&(struct timespec){ 0, PAUSE_MS * 1000000L }, NULL);
+}
+
 /* With the owner's namespace locked: nothing changes from here on. */
-static int finish(struct sync_client *sc, const struct move *move)
+static int finish(struct sync_client *sc, const struct move *move, bool last, bool *again)
 {
     struct namelock *lock = NULL;
     int usual = prot_timeout(backend_in(sc->backend));
     unsigned before = sc->commands;
-    bool equal = false;
 
     int r = namelock_user(move->owner, NAMELOCK_EXCLUSIVE, 0, &lock);
     move->cost->began = monotonic_ms();
     namelock_allow_network(true);
     limit_silence(sc, LOCKED_SILENCE);
     sc->differences = 0;
-    if (!r) r = compare(sc, move, &equal);
-    if (!r && !equal) r = copy_and_compare(sc, move);
-    if (!r && !sc->differences && move->verify_rest) r = move->verify_rest(sc, move->name);
-    if (!r && sc->differences) r = IMAP_SYNC_CHECKSUM;
+    if (!r) r = compare_locked(sc, move, last, again);
     move->cost->commands = sc->commands - before;
-    if (!r && move->then) r = move->then(sc, move->name, move->rock);
+    if (!r && !*again && move->steps->then) r = move->steps->then(sc, move->name, move->steps->rock);
     namelock_release(&lock);
     namelock_allow_network(false);
     limit_silence(sc, usual);
+    if (*again) note_let_go(move->cost);
     return r;
 }
 
-/* Until there is nothing new. What can't be compared because its owner has just deleted it, say, is compared in the next round. */
+/* One comparison, as it will be made with the lock held. *ready: both ends are equal, and it would not be held for long. */
+static int rehearse(struct sync_client *sc, const struct move *move, bool *equal, bool *ready)
+{
+    unsigned long long began = monotonic_ms();
+    int r = compare(sc, move, equal);
+
+    *ready = *equal && monotonic_ms() - began <= BRIEF_MS;
+    return r;
+}
+
+/*
+ * Until there is nothing new, and the target says so without delay. What can't be compared because its owner has just deleted it, or copied
+ * because he is at work there all the time, say, comes in the next round.
+ */
 static int catch_up(struct sync_client *sc, const struct move *move)
 {
-    bool equal = false;
-    int r = compare(sc, move, &equal);
+    bool equal = false, ready = false;
+    int r = rehearse(sc, move, &equal, &ready);
 
-    while (!sc->broken && !equal && move->cost->rounds < MAX_ROUNDS) {
-        move->cost->rounds++;
-        r = move->copy(sc, move->name);
-        if (r) return r;
-        r = compare(sc, move, &equal);
+    for (int round = 0; !sc->broken && !ready && round < MAX_ROUNDS; round++) {
+        if (!equal) {
+            move->cost->rounds++;
+            r = move->copy(sc, move->name);
+            if (r && r != IMAP_SYNC_CHANGED) return r;
+        }
+        r = rehearse(sc, move, &equal, &ready);
     }
     return sc->broken ? r : 0;
+}
+
+static int try_to_finish(struct sync_client *sc, const struct move *move)
+{
+    bool again = true;
+    int r = 0;
+
+    for (int n = 1; !r && again; n++) {
+        again = false;
+        r = catch_up(sc, move);
+        if (!r && n == 1 && move->steps->still) r = move->steps->still(sc, move->name, move->steps->rock);
+        if (!r) r = finish(sc, move, n == MAX_TRIES, &again);
+    }
+    return r;
 }
 
 static int copy_and_finish(struct sync_client *sc, const struct move *move)
@@ -175,8 +231,7 @@ static int copy_and_finish(struct sync_client *sc, const struct move *move)
     if (r) return r;
     construct_hash_table(&known, 64);
     sc->known = &known;
-    r = catch_up(sc, move);
-    if (!r) r = finish(sc, move);
+    r = try_to_finish(sc, move);
     sc->known = NULL;
     free_hash_table(&known, free);
     sync_client_unlock(sc, &job);
@@ -225,17 +280,18 @@ static int then_remove_user(struct sync_client *sc, const char *userid, void *ro
     return xfer_remove_user(userid, sc->servername);
 }
 
-int xfer_copy_user(struct sync_client *sc, const char *userid, xfer_then *then, void *rock, struct xfer_cost *cost)
+int xfer_copy_user(struct sync_client *sc, const char *userid, const struct xfer_steps *steps, struct xfer_cost *cost)
 {
-    const struct move move = { userid, userid, sync_do_user, sync_verify_user, verify_rest_of_user, then, rock, cost };
+    const struct move move = { userid, userid, sync_do_user, sync_verify_user, verify_rest_of_user, steps, cost };
 
     return copy_and_finish(sc, &move);
 }
 
 int xfer_user(struct sync_client *sc, const char *userid)
 {
+    static const struct xfer_steps steps = { .then = then_remove_user };
     struct xfer_cost cost;
-    const struct move move = { userid, userid, sync_do_user, sync_verify_user, verify_rest_of_user, then_remove_user, NULL, &cost };
+    const struct move move = { userid, userid, sync_do_user, sync_verify_user, verify_rest_of_user, &steps, &cost };
     mbentry_t *inbox = NULL;
     char *name = mboxname_user_mbox(userid, NULL);
 
@@ -282,8 +338,9 @@ static int then_remove_mailbox(struct sync_client *sc, const char *name, void *r
 
 int xfer_mailbox(struct sync_client *sc, const char *name)
 {
+    static const struct xfer_steps steps = { .then = then_remove_mailbox };
     struct xfer_cost cost;
-    const struct move move = { name, NULL, copy_mailbox, verify_mailbox, NULL, then_remove_mailbox, NULL, &cost };
+    const struct move move = { name, NULL, copy_mailbox, verify_mailbox, NULL, &steps, &cost };
 
     return run(sc, &move);
 }

@@ -19,8 +19,9 @@ from cyltest.moves import subjects, two_servers
 from cyltest.syncdata import login, message
 
 USERS = int(os.environ.get("CYL_MOVE_USERS", "6"))
-EVERY = float(os.environ.get("CYL_MOVE_KILL", "0.5"))  # seconds between two kills
+EVERY = float(os.environ.get("CYL_MOVE_KILL", "0.5"))  # seconds between two kills; 0: none
 JOBS = int(os.environ.get("CYL_MOVE_JOBS", "3"))
+CLIENTS = int(os.environ.get("CYL_MOVE_CLIENTS", "2"))  # that work at the same time
 WORKING = 24  # of the users have clients
 BATCH = 50
 
@@ -237,7 +238,98 @@ def test_still_for_a_few_commands(servers):
         imap.logout()
     for user in ("quiet1", "quiet2"):
         said = servers.move("-S", "127.0.0.1", "--switch", servers.switch, "--grace", "0", "-v", user)
-        assert re.search(r": switched: still for \d+ ms, 3 commands\n", said), said
+        assert re.search(r": switched: still for \d+ ms, 3 commands(; let go .*)?\n", said), said
+
+
+class Locked:
+    """A client of the source, who waits for his answers while he is kept still."""
+
+    def __init__(self, server, user):
+        self.user, self.pool = user, ThreadPoolExecutor(1)
+        self.imap = server.imap(user)
+        self.n, self.waiting, self.confirmed, self.refused = 500, None, [], 0
+
+    def append(self):
+        self.n += 1
+        self.imap.append("INBOX", message(self.n))
+        self.confirmed.append(f"test {self.n}")
+
+    def write(self, patience=0.4):
+        """Whether there is an answer soon; none while he is kept still."""
+        try:
+            if not self.waiting:
+                self.waiting = self.pool.submit(self.append)
+            self.waiting.result(patience)
+        except TimeoutError:
+            return False
+        except (Rejected, EOFError, OSError):
+            self.refused += 1
+        self.waiting = None
+        return True
+
+
+def test_let_go_when_it_takes_long(servers):
+    """A target that is slow to answer while the user is kept still: he may write again, and is moved after that."""
+    one = servers.one
+    make(one, ["slow"])
+    one.add_user("slow")
+    servers.two.add_user("slow")
+    locked, slow = Locked(one, "slow"), []
+
+    def on_command(command):
+        slow.append(b"RECOUNT" in command) if not any(slow) else None
+        if not any(slow) or locked.confirmed:
+            return
+        if locked.waiting and command.startswith(b"GET USER "):
+            locked.waiting.result(20)
+        elif not locked.waiting and command.startswith(b"GET USERSTATE"):
+            assert not locked.write(1)  # and that was longer than he is to be kept still
+
+    with servers.relay(on_command=on_command) as relay:
+        said = servers.move("-S", relay.path, "--switch", servers.switch, "--grace", "0", "slow")
+    assert re.search(r"; let go \d+ times before, after \d{3,} ms at most\n", said), said
+    assert locked.confirmed == ["test 501"] and subjects(servers.two, "slow")[-1] == "test 501"
+
+
+def test_slow_before_he_is_kept_still(servers):
+    """A target that takes its time is asked again before anybody waits for it."""
+    one = servers.one
+    make(one, ["tardy1", "tardy2"])
+    asked = {}
+    for user, slow in (("tardy1", False), ("tardy2", True)):
+        seen = []
+
+        def on_command(command, seen=seen, slow=slow):
+            if b"RECOUNT" in command or seen:
+                seen.append(b" ".join(command.split()[:2]))
+                if slow and command.startswith(b"GET USER ") and seen.count(b"GET USER") == 1:
+                    time.sleep(0.8)
+
+        with servers.relay(on_command=on_command) as relay:
+            servers.move("-S", relay.path, "--switch", servers.switch, "--grace", "0", user)
+        asked[user] = seen[:seen.index(b"GET USERSTATE")].count(b"GET USER")
+    assert asked["tardy1"] >= 2 and asked["tardy2"] >= 3, asked
+
+
+def test_who_is_never_still(servers):
+    """Who writes before each comparison is let go, three times, and copied a last time while he waits then; nothing that was confirmed is lost."""
+    one = servers.one
+    make(one, ["busy"])
+    one.add_user("busy")
+    servers.two.add_user("busy")
+    locked, recounted = Locked(one, "busy"), []
+
+    def on_command(command):
+        recounted.append(b"RECOUNT" in command) if not any(recounted) else None
+        if any(recounted) and command.startswith(b"GET USER ") and not locked.refused:
+            locked.write()
+
+    with servers.relay(on_command=on_command) as relay:
+        said = servers.move("-S", relay.path, "--switch", servers.switch, "--grace", "0", "busy")
+    times = re.search("; let go ([123]) times before", said)
+    assert times and (times.group(1) != "3" or "something came at the last moment; let go" in said), said
+    found = subjects(servers.two, "busy")
+    assert len(locked.confirmed) > 3 and not set(locked.confirmed) - set(found) and len(found) == len(set(found))
 
 
 # ---- many, under load ----
@@ -320,8 +412,8 @@ class Killer(threading.Thread):
                 self.killed.append(program)
 
 
-def move_all(servers, users):
-    """Until all have moved: goes on with those that were begun, begins those that are as they were. How often move_user ran."""
+def move_all(servers, users, said):
+    """Until all have moved: goes on with those that were begun, begins those that are as they were. How often move_user ran; said: what it said."""
     for runs in range(20 + len(users)):
         begun = [user for user in users if user in set(servers.left())]
         now = states(servers.one)
@@ -329,10 +421,27 @@ def move_all(servers, users):
         if not begun and not fresh:
             return runs
         if begun:
-            servers.move_killed("-j", str(JOBS), "--now", "--resume", *begun)
+            said.append(servers.move_killed("-j", str(JOBS), "--now", "--resume", *begun))
         else:
-            servers.move_killed("-j", str(JOBS), "-S", "127.0.0.1", "--switch", servers.switch, "--grace", "0", *fresh)
+            said.append(servers.move_killed("-j", str(JOBS), "-S", "127.0.0.1", "--switch", servers.switch, "--grace", "0", *fresh))
     raise AssertionError("no end")
+
+
+def still(said, users):
+    """For how long they could not write, those of these users of whom it was told."""
+    found = [(int(ms), user) for user, ms in re.findall(r"^(\S+): switched: still for (\d+) ms", "\n".join(said), re.M) if user in users]
+    if not found:
+        return "nobody"
+    found.sort()
+    times = [ms for ms, _ in found]
+    return (f"{len(times)} users: median {times[len(times) // 2]}, 99 % {times[len(times) * 99 // 100]}, at most {times[-1]} ms, "
+            f"longer than a second {sum(ms > 1000 for ms in times)}")
+
+
+def let_go(said):
+    """How often somebody could write again in between, and after how long at most."""
+    found = [(int(n), int(ms)) for n, ms in re.findall(r"; let go (\d+) times before, after (\d+) ms at most", "\n".join(said))]
+    return f"{sum(n for n, _ in found)} times, of {len(found)} users, after {max([ms for _, ms in found], default=0)} ms at most"
 
 
 def confirmed_of(clients, user):
@@ -340,7 +449,7 @@ def confirmed_of(clients, user):
 
 
 def test_many_under_load_and_kills(servers):
-    """CYL_MOVE_USERS move, CYL_MOVE_JOBS at a time, while clients work and every CYL_MOVE_KILL seconds a process dies: nobody is lost or on both,
+    """CYL_MOVE_USERS move, CYL_MOVE_JOBS at a time, while CYL_MOVE_CLIENTS clients work and every CYL_MOVE_KILL seconds a process dies: nobody is lost or on both,
     nothing is left here, no client misses a message that it saw, or that was confirmed, or finds another UIDVALIDITY."""
     one, two = servers.one, servers.two
     users = [f"many{n:05d}" for n in range(USERS)]
@@ -355,14 +464,15 @@ def test_many_under_load_and_kills(servers):
     ids = uniqueids_of(before)
     assert len(ids) == 2 * len(users) and len(directories_of(one, ids)) >= len(ids)
     filled = time.monotonic()
-    clients = [Client(servers, working, seed) for seed in range(2)]
-    killer = Killer(servers, EVERY, 7)
-    for thread in (killer, *clients):
+    clients = [Client(servers, working, seed) for seed in range(CLIENTS)]
+    killer, said = Killer(servers, EVERY, 7), []
+    for thread in (*[killer] * (EVERY > 0), *clients):
         thread.start()
-    runs = move_all(servers, users)
+    runs = move_all(servers, users, said)
     moved = time.monotonic()
     killer.over.set()
-    killer.join()
+    if EVERY:
+        killer.join()
     for client in clients:
         client.stop()
     after, gone, now = all_facts(two, users), all_facts(one, users), states(one)
@@ -382,3 +492,5 @@ def test_many_under_load_and_kills(servers):
           f"{len(killer.killed)} processes killed: { {name: killer.killed.count(name) for name in sorted(set(killer.killed))} }; "
           f"{sum(len(texts) for client in clients for texts in client.confirmed.values())} changes confirmed to clients, "
           f"{sum(client.refused for client in clients)} refused or cut off")
+    busy = set(working) if CLIENTS else set()
+    print(f"still: of those with clients {still(said, busy)}; of the others {still(said, set(users) - busy)}; let go before: {let_go(said)}")

@@ -254,7 +254,15 @@ def test_the_command_fails_later(servers):
         said = servers.move(*args, "paul", env=env, wanted=75)
         assert "exit status 4" in said or "ended by signal 9" in said, said
         assert user_state(servers.one, "paul") == user_state(servers.two, "paul") == before
-        assert servers.state("paul") == "moving-out" and "paul\tswitched\t127.0.0.1\n" in servers.move("--list")
+        # nobody knows what it has done: he is let in nowhere
+        step = "returning" if args == ("--abort",) and "kill" in env["MOVE_BEFORE"] else "switched"
+        assert servers.state("paul") == "moving-out" and f"paul\t{step}\t127.0.0.1\n" in servers.move("--list")
+        if step == "returning":
+            with pytest.raises(Rejected, match="is moving to"):
+                servers.two.imap("paul")
+            servers.move("--abort", "paul", env={"MOVE_BEFORE": "exit 4"}, wanted=75)
+        with servers.two.imap("paul") as imap:
+            imap.logout()
     os.unlink(os.path.join(servers.directory, "paul"))  # a directory that came from a backup
     servers.move("--resume", "--now", "paul")
     servers.has_moved("paul", before)
@@ -291,11 +299,11 @@ def test_the_partition_is_offline_here(servers):
 
 
 KILLS = {
-    "before_anything": {"CYLINDER_DISKIO_KILL": "rename:1:/moves/"},
-    "moving_out": {"CYLINDER_DISKIO_KILL": "rename:2:/moves/"},
+    "before_anything": {"CYLINDER_DISKIO_KILL": "rename:1:conf/moves/"},
+    "moving_out": {"CYLINDER_DISKIO_KILL": "rename:2:conf/moves/"},
     "before_the_command": {"MOVE_BEFORE": "kill -9 $PPID; exit 1"},
     "after_the_command": {"MOVE_AFTER": "kill -9 $PPID"},
-    "switched": {"CYLINDER_DISKIO_KILL": "rename:3:/moves/"},
+    "switched": {"CYLINDER_DISKIO_KILL": "rename:3:conf/moves/"},
     "the_command_hangs": {"MOVE_BEFORE": "exec sleep 60"},
 }
 
@@ -332,7 +340,7 @@ def test_killed_at_the_end(servers, step):
     """The source is removed, or is not; the file of the move is there, or not."""
     user = f"last{step}"
     before = servers.fill(user)
-    kill = {"removing": "unlink:1:/moves/", "file": "rename:1:/moves/"}[step]
+    kill = {"removing": "unlink:1:conf/moves/", "file": "rename:1:conf/moves/"}[step]
     servers.begin(user)
     if step == "file":  # on the way back: nothing has happened, he lives there
         servers.move("--abort", user, env={"CYLINDER_DISKIO_KILL": kill}, wanted=-signal.SIGKILL)

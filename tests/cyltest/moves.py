@@ -6,6 +6,7 @@ import signal
 import subprocess
 
 from .pair import Pair
+from .relay import Relay
 from .syncdata import fill_user, user_state
 
 CONF = {"conversations": True, "unixhierarchysep": False, "altnamespace": False, "virtdomains": "off",
@@ -59,6 +60,10 @@ class Servers:
     def begin(self, user, *args, **kwargs):
         return self.move("-S", "127.0.0.1", "--switch", self.switch, *args, user, **kwargs)
 
+    def relay(self, **callbacks):
+        """Between one and two; move_user -S its path."""
+        return Relay(self.one.path("tmp", "relay"), self.two.path("conf/socket/csync"), **callbacks)
+
     def lives(self, user):
         """What the directory says; None: nobody has ever said anything."""
         path = os.path.join(self.directory, user)
@@ -103,6 +108,7 @@ def two_servers(factory, **conf):
     pair = Pair(factory("one"), factory("two"))
     for server in (pair.primary, pair.replica):
         server.conf.update(CONF | conf)
+    pair.replica.add_service("csyncunix", cmd="sync_server", listen=pair.replica.path("conf/socket/csync"))
     pair.start()
     return Servers(pair.primary, pair.replica)
 

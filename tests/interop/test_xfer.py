@@ -248,6 +248,28 @@ def test_move_user_to_361(factory, debian_factory):
     assert ours.run("cyr_user", "list", "alice").stdout.split("\t")[1] == "moved"
 
 
+def test_move_user_back_from_361(factory, debian_factory):
+    """What came there, and what its user has done there, comes along, though he can't be kept still."""
+    ours, theirs = servers(factory, debian_factory, "ours", "debian")
+    ours.conf.update({"sync_authname": "repl", "sync_password": password("repl"), "sync_port": theirs.ports["csync"]})
+    ours.write_conf()
+    fill(ours)
+    ours.run("move_user", "-S", "127.0.0.1", "--switch", "/bin/true", "alice")
+    theirs.deliver(message(70), "alice")
+    with theirs.imap("alice") as imap:
+        imap.ok("SELECT INBOX")
+        imap.ok(r"STORE 1 +FLAGS (\Flagged)")
+        there = imap.ok("FETCH 1:* (UID FLAGS RFC822.SIZE BODY.PEEK[HEADER])").untagged
+        imap.logout()
+    ours.run("move_user", "--abort", "alice")
+    assert not facts(theirs)
+    with ours.imap("alice") as imap:
+        imap.ok("EXAMINE INBOX")
+        assert imap.ok("FETCH 1:* (UID FLAGS RFC822.SIZE BODY.PEEK[HEADER])").untagged == there
+        imap.logout()
+    assert ours.run("cyr_user", "list", "alice").stdout.split("\t")[1] == "active"
+
+
 def test_usage_that_the_target_has_counted_wrongly(factory, debian_factory):
     """Of a copy that is there already: told in the log, counted anew, and moved."""
     one, two = servers(factory, debian_factory, "ours", "ours")
