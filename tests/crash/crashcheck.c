@@ -11,6 +11,9 @@
  *       state after command N, or `messages` with lines "N MAILBOX GUID".
  *   ... -v
  *       first sees that the tree below ROOT, which nothing has touched since, is what the trace says.
+ *   ... -H FILE
+ *       appends a line for each image, "POSITION:MODE:SEED" and which homes users have in it (store_homes); then also images that are the same as
+ *       others are recovered. The trace may be that of several servers, each checked by itself: positions are those of all of them.
  *   ... -1
  *       ends at the first image that is wrong.
  *   ... -x POSITION:MODE:SEED [-k]
@@ -58,12 +61,12 @@
 
 static const char usage[] = "Usage: crashcheck -C CONF -d FILE\n"
                             "       crashcheck -C CONF -r ROOT -b COPY -t TRACE -o DIR [-n STATES] "
-                            "[-s SEED] [-v] [-1] [-x IMAGE [-k]]\n";
+                            "[-s SEED] [-v] [-H FILE] [-1] [-x IMAGE [-k]]\n";
 
 static const char *const mode_names[DISK_NMODES] = { "all", "synced", "some" };
 
 struct run {
-    const char *root, *copy, *trace, *oracle;
+    const char *root, *copy, *trace, *oracle, *homes;
     struct disk *disk;
     struct expect *expect;
     hash_table tried; /* images, by hash and what is expected of them */
@@ -102,12 +105,25 @@ static void recover(struct buf *problems)
     if (r) buf_printf(problems, "recovery fails: %s\n", error_message(r));
 }
 
+static void tell_homes(const char *file, struct disk_cut cut)
+{
+    char *image = xasprintf("%u:%s:%llu", cut.pos, mode_names[cut.mode], (unsigned long long)cut.seed);
+    struct buf line = BUF_INITIALIZER;
+    FILE *f = fopen(file, "ae");
+
+    store_homes(image, &line);
+    if (!f || fwrite(buf_base(&line), 1, buf_len(&line), f) != buf_len(&line) || fclose(f)) fatal("can't write the homes", EX_CANTCREAT);
+    buf_free(&line);
+    free(image);
+}
+
 static void check_image(const struct run *run, struct disk_cut cut, struct buf *problems)
 {
     struct buf state = BUF_INITIALIZER;
 
     recover(problems);
     if (buf_len(problems)) return;
+    if (run->homes) tell_homes(run->homes, cut);
     store_state(&state);
     expect_compare(run->expect, run->disk, cut.pos, &state, problems);
     store_check(problems);
@@ -231,7 +247,7 @@ static void try_image(struct run *run, struct disk_cut cut)
     uint64_t hash = disk_image_write(&image);
     disk_image_fini(&image);
     run->images++;
-    if (run->keep || was_tried(run, cut, hash)) return;
+    if (run->keep || (was_tried(run, cut, hash) && !run->homes)) return;
     run->distinct++;
     if (cut.mode == DISK_SOME && cut.seed % NESTED == 0) cut_recovery(run, cut, &problems);
     check_in_child(run, cut, &problems);
@@ -327,7 +343,7 @@ int main(int argc, char **argv)
     int c;
 
     cyrus_std_options(argc, argv, usage);
-    while ((c = getopt(argc, argv, "C:d:r:b:t:o:n:s:x:kv1")) != -1) {
+    while ((c = getopt(argc, argv, "C:d:r:b:t:o:n:s:x:H:kv1")) != -1) {
         switch (c) {
         case 'C': config = optarg; break;
         case 'd': dumpfile = optarg; break;
@@ -343,6 +359,7 @@ int main(int argc, char **argv)
             break;
         case 'x': image = optarg; break;
         case '1': run.first = true; break;
+        case 'H': run.homes = optarg; break;
         case 'k': run.keep = true; break;
         case 'v': run.verify = true; break;
         default: goto bad;

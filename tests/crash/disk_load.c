@@ -288,6 +288,9 @@ static void bind_number(struct loader *l, uint32_t inode)
 static uint32_t inode_of(struct loader *l)
 {
     char key[48];
+
+    /* of another server in the same trace: it may have a number that was given up here */
+    if (*l->rec->path == '/' && !below(l->disk, l->rec->path)) return 0;
     number_key(l->rec, key);
     uint32_t inode = (uint32_t)(uintptr_t)hash_lookup(key, &l->disk->bynumber);
     if (!inode && below(l->disk, l->rec->path))

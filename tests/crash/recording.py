@@ -195,6 +195,14 @@ class Recording:
         self._keep_state()
         return answer
 
+    def begins_elsewhere(self, number):
+        """As step() with parts, for a command that somebody else marks in the trace."""
+        self._append("parts", str(number))
+
+    def has_ended(self, number):
+        self.number = number
+        self._keep_state()
+
     def messages(self, mailbox):
         """SHA-1 of the messages of a mailbox (internal name) as of the last step."""
         return re.findall(rf"^message {re.escape(mailbox)} \d+ ([0-9a-f]{{40}}) ", self.state, re.M)

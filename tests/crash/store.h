@@ -27,6 +27,8 @@ void store_check_subs(const char *userid, struct user_meta *meta, struct buf *pr
 void store_check_names(struct buf *problems);
 /* The same of users.db against mailboxes.db. */
 void store_check_users(struct buf *problems);
+/* Appends a line: IMAGE and USER=SERVER/EPOCH of each user who has a home (user_home.h). */
+void store_homes(const char *image, struct buf *out);
 /* A message to every INBOX, a checkpoint, and again store_check: can one go on from here? */
 void store_work(struct buf *problems);
 

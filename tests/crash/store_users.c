@@ -9,6 +9,7 @@
 
 #include "store.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,7 @@
 #include "libconfig.h"
 #include "mboxlist.h"
 #include "mboxname.h"
+#include "user_home.h"
 #include "user_record.h"
 #include "xmalloc.h"
 
@@ -48,17 +50,19 @@ static int check_inbox(const mbentry_t *inbox, void *rock)
 
 static void check_keys(const struct user_record *rec, struct buf *problems)
 {
-    struct buf name = BUF_INITIALIZER, hidden = BUF_INITIALIZER, deleted = BUF_INITIALIZER;
+    struct buf name = BUF_INITIALIZER, hidden = BUF_INITIALIZER, deleted = BUF_INITIALIZER, home = BUF_INITIALIZER;
 
     user_key_name(rec->userid, &name);
+    user_key_home(rec->userid, &home);
     user_key_hidden(rec->userid, &hidden);
     user_key_deleted(rec->userid, rec->id, &deleted);
     if (key_is(&name, rec->id) != (rec->state != USER_DELETED) || key_is(&hidden, rec->id) != user_state_is_hidden(rec->state) ||
-        key_is(&deleted, "") != (rec->state == USER_DELETED))
+        key_is(&deleted, "") != (rec->state == USER_DELETED) || key_is(&home, rec->id) != (rec->home && rec->state != USER_DELETED))
         buf_printf(problems, "users.db: keys of %s (%s) are wrong\n", rec->userid, user_state_name(rec->state));
     buf_free(&name);
     buf_free(&hidden);
     buf_free(&deleted);
+    buf_free(&home);
 }
 
 static int check_record(const char *key, size_t keylen, const struct user_record *rec, void *rock)
@@ -87,7 +91,7 @@ static int check_key(void *rock, const char *key, size_t keylen, const char *dat
     char *id = sep ? xstrndup(sep + 1, (size_t)(key + keylen - sep - 1)) : xstrndup(data, len);
 
     if (*key == 'U') goto done;
-    if (!strchr("NMD", *key) || user_record_by_id(NULL, id, &rec))
+    if (!strchr("NMDA", *key) || user_record_by_id(NULL, id, &rec))
         buf_printf(rock, "users.db: %.*s leads nowhere\n", (int)keylen, key);
 done:
     user_record_free(&rec);
@@ -141,4 +145,19 @@ void store_check_users(struct buf *problems)
     if (!user_record_db_open(NULL, &db) && txn_db_foreach(db, "", 0, check_key, problems))
         buf_appendcstr(problems, "keys of users.db can't be read\n");
     txn_db_close(&db);
+}
+
+void store_homes(const char *image, struct buf *out)
+{
+    strarray_t users = STRARRAY_INITIALIZER;
+    struct user_home home;
+
+    buf_appendcstr(out, image);
+    (void)user_home_users(&users);
+    for (int i = 0; i < strarray_size(&users); i++) {
+        const char *userid = strarray_nth(&users, i);
+        if (!user_home_get(userid, NULL, &home)) buf_printf(out, " %s=%s/%" PRIu64, userid, home.server, home.epoch);
+    }
+    buf_putc(out, '\n');
+    strarray_fini(&users);
 }
