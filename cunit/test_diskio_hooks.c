@@ -17,6 +17,7 @@
 #include "diskio.h"
 #include "diskio_trace.h"
 #include "testutil.h"
+#include "times.h"
 #include "xmalloc.h"
 
 static char *dir, *tracefile, *one, *two, *sub;
@@ -392,6 +393,31 @@ START_TEST(test_space)
 }
 END_TEST
 
+/* Takes so long, and is done; others are not. */
+START_TEST(test_slow)
+{
+    struct diskio_hooks hooks = { .slow = "sync:80:/two" };
+    unsigned long long begin = monotonic_ms();
+
+    ck_assert_int_eq(diskio_hooks_install(&hooks), 0);
+    int fd = diskio_open(one, O_RDWR | O_CREAT, 0644), slow = diskio_open(two, O_RDWR | O_CREAT, 0644);
+    ck_assert_int_eq(diskio_pwrite(slow, "x", 1, 0), 0);
+    for (int i = 0; i < 3; i++) ck_assert_int_eq(diskio_fdatasync(slow), 0);
+    unsigned long long taken = monotonic_ms() - begin;
+    ck_assert_uint_ge(taken, 240);
+    hooks.slow = "sync:60000:/two";
+    ck_assert_int_eq(diskio_hooks_install(&hooks), 0);
+    ck_assert_int_eq(diskio_fsync(fd), 0);
+    diskio_close(fd);
+    diskio_close(slow);
+    static const char *const bad[] = { "sync", "sync:", "sync:x", "bad:1", "sync:1:/one:2" };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        hooks.slow = bad[i];
+        ck_assert_int_eq(diskio_hooks_install(&hooks), -EINVAL);
+    }
+}
+END_TEST
+
 /* One call of each kind; what it answered. */
 static int call_kind(enum diskio_kind kind, int fd)
 {
@@ -601,6 +627,7 @@ Suite *diskio_hooks_suite(void)
     tcase_add_test(tc, test_half_a_write);
     tcase_add_test(tc, test_full);
     tcase_add_test(tc, test_space);
+    tcase_add_test(tc, test_slow);
     tcase_add_test(tc, test_every_kind);
     tcase_add_test(tc, test_record_rest);
     tcase_add_test(tc, test_skip);

@@ -128,7 +128,7 @@ int imap_lookup(const struct imap_session *s, extname_t extname, uint32_t need, 
         if ((rights & need) != need)
             r = (rights & ACL_LOOKUP) ? IMAP_PERMISSION_DENIED : IMAP_MAILBOX_NONEXISTENT;
         /* Nobody is told of an entry that a power cut could take back. */
-        if (!r) r = txn_wait(mboxlist_seen_lsn());
+        if (!r) r = txn_wait(mboxlist_name_lsn(name));
         if (r) mbentry_free(mbentry);
     }
     if (r || !intname)

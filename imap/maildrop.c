@@ -131,7 +131,7 @@ int maildrop_open(const struct maildrop_args *args, struct maildrop **dropp)
         r = read_list(drop, args);
         mailbox_unlock(drop->mailbox);
     }
-    if (!r) r = txn_wait(cyr_max(mailbox_seen_lsn(drop->mailbox), mboxlist_seen_lsn()));
+    if (!r) r = txn_wait(cyr_max(mailbox_seen_lsn(drop->mailbox), mboxlist_name_lsn(args->name)));
     mbentry_free(&mbentry);
     if (r)
         maildrop_close(&drop);

@@ -26,6 +26,7 @@
 #include "mboxlist_db.h"
 #include "mboxlist_former.h"
 #include "mboxlist_racl.h"
+#include "namelock.h"
 #include "names_config.h"
 #include "user.h"
 #include "user_record.h"
@@ -87,6 +88,16 @@ void mboxlist_db_close(struct txn_db **dbp)
 uint64_t mboxlist_seen_lsn(void)
 {
     return seen_lsn;
+}
+
+/* Who writes an entry holds the lock of its owner (check_locked), and the log notes the record there before the entry is seen. */
+uint64_t mboxlist_name_lsn(const char *name)
+{
+    char *userid = mboxname_to_userid(name);
+    uint64_t lsn = namelock_user_lsn(userid);
+
+    free(userid);
+    return lsn;
 }
 
 static int damaged(int r, const char *key, size_t keylen)

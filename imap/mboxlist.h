@@ -36,6 +36,8 @@ bool mboxlist_uniqueid_in_use(const char *uniqueid, struct txn *txn);
 /* Highest LSN of what this process has read from mailboxes.db: txn_wait for it before
  * telling a client (changes of mailboxes.db are visible before they are durable). */
 uint64_t mboxlist_seen_lsn(void);
+/* The same for one name that was looked up: only changes of its owner's are waited for, not those of all others. */
+uint64_t mboxlist_name_lsn(const char *name);
 
 /* ---- writing (inside txn, namespace lock of the owner held exclusively) ---- */
 /* Store N and I records of one name (handbook 01 §4.6); history is kept; the I record of another

@@ -250,6 +250,17 @@ uint64_t namelock_seen_lsn(const struct namelock *lock)
     return txn_journal(&j) ? 0 : journal_lock_lsn(j, lock->name);
 }
 
+uint64_t namelock_user_lsn(const char *userid)
+{
+    struct buf name = BUF_INITIALIZER;
+    struct journal *j;
+
+    lock_name_user(userid, &name);
+    uint64_t lsn = txn_journal(&j) ? 0 : journal_lock_lsn(j, buf_cstring(&name));
+    buf_free(&name);
+    return lsn;
+}
+
 void namelock_after_fork(void)
 {
     free_hash_table(&held, free_lock);

@@ -78,6 +78,8 @@ unsigned namelock_count(void);
  * lock is durable once the journal is synced that far (txn_wait). 0: nothing to wait for.
  */
 uint64_t namelock_seen_lsn(const struct namelock *lock);
+/* The same for the namespace of a user, which need not be locked: for what was read before the call. */
+uint64_t namelock_user_lsn(const char *userid);
 
 /*
  * Forgets the locks of the parent in a child after fork(2): they were never its

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * diskio_hooks -- makes disk operations fail, vanish, hang, or stop or end the process (for tests)
+ * diskio_hooks -- makes disk operations fail, vanish, hang, take long, or stop or end the process (for tests)
  *
  * The table here asks its rules before it passes a call on to the table below (the
  * real calls, or those that record). The first rule that takes effect decides; every
@@ -74,12 +74,15 @@ static bool matches(const struct rule *rule, enum diskio_kind kind, const char *
     return (path && strstr(path, rule->substring)) || (path2 && strstr(path2, rule->substring));
 }
 
-/* -- gates: where a call stops, or hangs -- */
+/* -- gates: where a call stops, hangs, or takes long -- */
+
+enum gate_kind { GATE_STOPS, GATE_HANGS, GATE_SLOW };
 
 struct gate {
     struct rule rule; /* only its kinds and substring */
-    bool hangs;
+    enum gate_kind kind;
     char *file;
+    uint32_t ms; /* GATE_SLOW: how long */
 };
 
 static struct gate gates[MAX_RULES];
@@ -96,11 +99,22 @@ static void note_gate(const struct gate *gate)
     free(at);
 }
 
+static void take_ms(uint32_t ms)
+{
+    struct timespec left = { .tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000 * 1000 };
+
+    while (nanosleep(&left, &left) && errno == EINTR) continue;
+}
+
 static void pass_gate(const struct gate *gate)
 {
     const struct timespec nap = { .tv_nsec = 10 * 1000 * 1000 };
 
-    if (!gate->hangs) {
+    if (gate->kind == GATE_SLOW) {
+        take_ms(gate->ms);
+        return;
+    }
+    if (gate->kind == GATE_STOPS) {
         if (unlink(gate->file)) return;
         note_gate(gate);
         raise(SIGSTOP);
@@ -529,16 +543,17 @@ static int add_fulls(const char *specs)
     return r;
 }
 
-static int parse_gate(const char *spec, bool hangs, struct gate *gate)
+static int parse_gate(const char *spec, enum gate_kind kind, struct gate *gate)
 {
     strarray_t *parts = strarray_split(spec, ":", STRARRAY_KEEPEMPTY);
     int r = parts->count == 2 || parts->count == 3 ? 0 : -EINVAL;
 
-    *gate = (struct gate){ .hangs = hangs };
+    *gate = (struct gate){ .kind = kind };
     if (!r) {
         gate->rule.kinds = kinds_byname(strarray_nth(parts, 0));
         if (!strcmp(strarray_nth(parts, 0), "any")) gate->rule.kinds |= BIT(DISKIO_STAT);
         gate->file = xstrdup(strarray_nth(parts, 1));
+        if (kind == GATE_SLOW && parse_u32_cstr(gate->file, &gate->ms)) r = -EINVAL;
         if (parts->count == 3) gate->rule.substring = xstrdup(strarray_nth(parts, 2));
         if (!gate->rule.kinds) r = -EINVAL;
     }
@@ -546,13 +561,13 @@ static int parse_gate(const char *spec, bool hangs, struct gate *gate)
     return r;
 }
 
-static int add_gates(const char *specs, bool hangs)
+static int add_gates(const char *specs, enum gate_kind kind)
 {
     strarray_t *list = strarray_split(specs, ",", STRARRAY_TRIM);
     int r = 0;
 
     for (int i = 0; i < list->count && !r; i++)
-        r = ngates == MAX_RULES ? -E2BIG : parse_gate(strarray_nth(list, i), hangs, &gates[ngates++]); /* to be freed in any case */
+        r = ngates == MAX_RULES ? -E2BIG : parse_gate(strarray_nth(list, i), kind, &gates[ngates++]); /* to be freed in any case */
     strarray_free(list);
     return r;
 }
@@ -595,8 +610,9 @@ int diskio_hooks_install(const struct diskio_hooks *hooks)
     if (!r && hooks->full) r = add_fulls(hooks->full);
     if (!r && hooks->skip) r = add_rules(hooks->skip, ACTION_SKIP);
     if (!r && hooks->kill) r = add_rules(hooks->kill, ACTION_KILL);
-    if (!r && hooks->stop) r = add_gates(hooks->stop, false);
-    if (!r && hooks->hang) r = add_gates(hooks->hang, true);
+    if (!r && hooks->stop) r = add_gates(hooks->stop, GATE_STOPS);
+    if (!r && hooks->hang) r = add_gates(hooks->hang, GATE_HANGS);
+    if (!r && hooks->slow) r = add_gates(hooks->slow, GATE_SLOW);
     if (!r && hooks->apart) apart = strarray_split(hooks->apart, ",", STRARRAY_TRIM);
     if (!r && hooks->space) r = add_rooms(hooks->space);
     if (!r && hooks->record) r = diskio_record_start(hooks->record, &below);
@@ -621,11 +637,13 @@ void diskio_hooks_from_env(void)
         .kill = getenv("CYLINDER_DISKIO_KILL"),
         .stop = getenv("CYLINDER_DISKIO_STOP"),
         .hang = getenv("CYLINDER_DISKIO_HANG"),
+        .slow = getenv("CYLINDER_DISKIO_SLOW"),
         .apart = getenv("CYLINDER_DISKIO_APART"),
         .space = getenv("CYLINDER_DISKIO_SPACE"),
     };
 
-    bool any = hooks.record || hooks.fault || hooks.full || hooks.skip || hooks.kill || hooks.stop || hooks.hang || hooks.apart || hooks.space;
+    bool any = hooks.record || hooks.fault || hooks.full || hooks.skip || hooks.kill || hooks.stop || hooks.hang || hooks.slow ||
+               hooks.apart || hooks.space;
     if (!any) return;
     int r = diskio_hooks_install(&hooks);
     if (r) {

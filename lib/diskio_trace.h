@@ -107,6 +107,7 @@ const char *diskio_trace_kind_name(enum diskio_trace_kind kind);
  *   CYLINDER_DISKIO_KILL=KIND:NTH[:SUBSTRING] _exit(137) instead of the call
  *   CYLINDER_DISKIO_STOP=KIND:FILE[:SUBSTRING] the call that finds FILE removes it, and its process stops (SIGSTOP) before it
  *   CYLINDER_DISKIO_HANG=KIND:FILE[:SUBSTRING] no such call returns while there is a FILE; of "any" also stat
+ *   CYLINDER_DISKIO_SLOW=KIND:MS[:SUBSTRING] such a call takes so many milliseconds more
  *   CYLINDER_DISKIO_APART=SUBSTRING         such a path is on a file system of its own, for a checkpoint
  *   CYLINDER_DISKIO_SPACE=SUBSTRING:AVAIL:TOTAL  a file system on such a path has so many bytes
  * SUBSTRING is looked for in the path (either path of two). ERRNO may be SHORT: a write does only the first half
@@ -121,6 +122,7 @@ struct diskio_hooks {
     const char *kill;
     const char *stop;
     const char *hang;
+    const char *slow;
     const char *apart;
     const char *space;
 };

@@ -189,7 +189,7 @@ void journal_status(struct journal *j, struct journal_status *status)
     status->synced = j->ctl->synced;
     status->checkpoint = j->ctl->checkpoint;
     status->failed = j->ctl->failed;
-    for (unsigned i = 0; i < JOURNAL_SLOTS; i++) status->pending += j->ctl->slots[i].start != 0;
+    for (unsigned i = 0; i < j->ctl->nslots; i++) status->pending += j->ctl->slots[i].start != 0;
     if (!journal_segments(j->dir, &starts, &n)) {
         status->segments = (unsigned)n;
         free(starts);

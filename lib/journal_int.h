@@ -35,7 +35,7 @@ enum journal_byte {
 #define JLOCK_APPLYING_LEN (UINT64_C(1) << 32)
 
 /* ---- the control page ---- */
-#define JOURNAL_SLOTS 256u
+#define JOURNAL_SLOTS 4096u /* as many processes may be within a commit: the more, the slower the disk */
 #define JOURNAL_SLOT_LOCKS 12u
 #define JOURNAL_LOCK_LSNS 4096u /* a power of two */
 #define JOURNAL_ANNOUNCED 64u
@@ -70,6 +70,7 @@ struct journal_control {
     _Atomic uint32_t sync_seq; /* futex: raised after each sync */
     _Atomic uint32_t appending; /* a writer is, or died, between its claim of the tail and moving it */
     _Atomic uint32_t pending;   /* slots in use, at least */
+    _Atomic uint32_t nslots;    /* those behind have never been used */
     _Atomic uint64_t tail;
     _Atomic uint64_t segment;  /* start of the last segment */
     _Atomic uint64_t prepared; /* the last segment is written (with zeros) up to here */

@@ -35,8 +35,12 @@
 #include "xsyslog.h"
 
 #define PREPARE_CHUNK (256u * 1024u)
-/* A leader may die between its sync and the wake-up: look again after this long. */
+/*
+ * A leader may die between its sync and the wake-up: look again after this long, and then less often, as
+ * a thousand who look all the time leave nobody else the processors.
+ */
 #define SYNC_PATIENCE_NS (20 * 1000 * 1000)
+#define SYNC_PATIENCE_TIMES 16
 
 /* ---- segments ---- */
 
@@ -311,9 +315,9 @@ int journal_log_append(struct journal *j, struct journal_record *rec, uint64_t *
 
 /* ---- sync ---- */
 
-static void futex_wait(_Atomic uint32_t *word, uint32_t seen)
+static void futex_wait(_Atomic uint32_t *word, uint32_t seen, long ns)
 {
-    struct timespec patience = { .tv_nsec = SYNC_PATIENCE_NS };
+    struct timespec patience = { .tv_nsec = ns };
     syscall(SYS_futex, word, FUTEX_WAIT, seen, &patience, NULL, 0);
 }
 
@@ -371,13 +375,15 @@ int journal_sync(struct journal *j, uint64_t lsn)
 {
     struct journal_control *ctl = j->ctl;
     struct lockwatch watch = { 0 };
+    long patience = SYNC_PATIENCE_NS;
 
     while (ctl->synced < lsn) {
         if (ctl->failed) return -EROFS;
         uint32_t seq = ctl->sync_seq;
         int r = journal_bytelock(j, JLOCK_SYNC, DISKIO_LOCK_EXCLUSIVE, DISKIO_LOCK_NONBLOCK);
         if (r == -EWOULDBLOCK) {
-            if (ctl->synced < lsn) futex_wait(&ctl->sync_seq, seq);
+            if (ctl->synced < lsn) futex_wait(&ctl->sync_seq, seq, patience);
+            patience = cyr_min(2 * patience, (long)SYNC_PATIENCE_NS * SYNC_PATIENCE_TIMES);
             r = watch_leader(j, &watch);
             if (r) return r;
             continue;

@@ -26,9 +26,10 @@ struct journal_slot *journal_slot_claim(struct journal *j, const struct journal_
     struct journal_control *ctl = j->ctl;
     struct journal_slot *slot = NULL;
 
-    for (unsigned i = 0; i < JOURNAL_SLOTS && !slot; i++) {
+    for (unsigned i = 0; i < ctl->nslots && !slot; i++) {
         if (!ctl->slots[i].start) slot = &ctl->slots[i];
     }
+    if (!slot && ctl->nslots < JOURNAL_SLOTS) slot = &ctl->slots[ctl->nslots++]; /* one at a time: JLOCK_APPEND is held */
     if (!slot) return NULL;
 
     ctl->pending++;
@@ -50,7 +51,7 @@ void journal_slot_free(struct journal *j, struct journal_slot *slot)
 
 void journal_slots_void(struct journal *j, uint64_t tail)
 {
-    for (unsigned i = 0; i < JOURNAL_SLOTS; i++) {
+    for (unsigned i = 0; i < j->ctl->nslots; i++) {
         struct journal_slot *slot = &j->ctl->slots[i];
         if (slot->start && slot->start >= tail) journal_slot_free(j, slot);
     }
@@ -120,7 +121,7 @@ enum which { OF_LOCK, ORPHANS, ALL };
 static int finish_slots(struct journal *j, enum which which, const char *lockname, uint64_t hash)
 {
     int r = 0;
-    for (unsigned i = 0; !r && i < JOURNAL_SLOTS; i++) {
+    for (unsigned i = 0; !r && i < j->ctl->nslots; i++) {
         struct journal_slot *slot = &j->ctl->slots[i];
         uint64_t start = slot->start;
         if (!start || slot == j->slot) continue;
@@ -138,7 +139,7 @@ int journal_resolve(struct journal *j, const char *lockname)
 
     uint64_t hash = journal_hash(lockname);
     bool found = false;
-    for (unsigned i = 0; i < JOURNAL_SLOTS && !found; i++) {
+    for (unsigned i = 0; i < ctl->nslots && !found; i++) {
         const struct journal_slot *slot = &ctl->slots[i];
         found = slot->start && slot != j->slot && slot_concerns(slot, hash);
     }
@@ -174,7 +175,7 @@ static int finish_left(struct journal *j, enum which which)
 int journal_resolve_orphans(struct journal *j)
 {
     bool found = false;
-    for (unsigned i = 0; i < JOURNAL_SLOTS && !found; i++) {
+    for (unsigned i = 0; i < j->ctl->nslots && !found; i++) {
         const struct journal_slot *slot = &j->ctl->slots[i];
         found = slot->start && slot != j->slot && is_orphan(j, slot);
     }
@@ -189,7 +190,7 @@ int journal_resolve_all(struct journal *j)
 const struct journal_slot *journal_slot_oldest(const struct journal *j)
 {
     const struct journal_slot *oldest = NULL;
-    for (unsigned i = 0; i < JOURNAL_SLOTS; i++) {
+    for (unsigned i = 0; i < j->ctl->nslots; i++) {
         const struct journal_slot *slot = &j->ctl->slots[i];
         if (slot->start && (!oldest || slot->start < oldest->start)) oldest = slot;
     }

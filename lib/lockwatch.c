@@ -4,7 +4,9 @@
  *
  * See the header. F_SETLKW is left once a second by the signal of a timer, which beats until the wait is over: one
  * that comes just before the call is followed by another. F_GETLK names one holder; the others, of a lock that is
- * shared or on many bytes, are in /proc/locks (not where the file system has device numbers of its own, as btrfs).
+ * shared or on many bytes, are in /proc/locks (not where the file system has device numbers of its own, as btrfs). Where
+ * there can be no others that file is left alone: whoever reads it keeps all file locks of the machine waiting, and those who
+ * wait for the sync of a slow disk may be a thousand.
  */
 #include <config.h>
 
@@ -88,10 +90,16 @@ char lockwatch_state(pid_t pid)
     return read_stat(pid, comm);
 }
 
-static pid_t first_holder(const struct lockwatch *watch)
+/* *only: nobody else can hold it, as it is locked exclusively, all of it. */
+static pid_t first_holder(const struct lockwatch *watch, bool *only)
 {
-    struct flock fl = watch->wanted;
+    const struct flock *wanted = &watch->wanted;
+    struct flock fl = *wanted;
+
+    *only = false;
     if (fcntl(watch->fd, F_GETLK, &fl) < 0 || fl.l_type == F_UNLCK) return 0;
+    *only = fl.l_type == F_WRLCK && fl.l_start <= wanted->l_start &&
+            (!fl.l_len || (wanted->l_len && wanted->l_start + wanted->l_len <= fl.l_start + fl.l_len));
     return fl.l_pid > 0 ? fl.l_pid : 0;
 }
 
@@ -126,13 +134,13 @@ static void wake(const struct lockwatch *watch, pid_t pid)
         r ? strerror(errno) : "");
 }
 
-static void wake_stopped(const struct lockwatch *watch, pid_t first)
+static void wake_stopped(const struct lockwatch *watch, pid_t first, bool only)
 {
     char line[512];
     struct stat st;
 
     if (first) wake(watch, first);
-    if (fstat(watch->fd, &st) < 0) return;
+    if (only || fstat(watch->fd, &st) < 0) return;
     FILE *f = fopen("/proc/locks", "re");
     if (!f) return;
     while (fgets(line, sizeof(line), f)) {
@@ -185,8 +193,9 @@ int lockwatch_look(struct lockwatch *watch)
     if (now - watch->looked < lockwatch_ms(1) * 3 / 4) return 0; /* the beats are not that even */
     watch->looked = now;
 
-    pid_t holder = first_holder(watch);
-    wake_stopped(watch, holder);
+    bool only;
+    pid_t holder = first_holder(watch, &only);
+    wake_stopped(watch, holder, only);
     bool over = watch->limit && now - watch->begun >= lockwatch_ms(watch->limit);
     uint64_t due = watch->told ? watch->told + lockwatch_ms(TELL_AGAIN) : watch->begun + lockwatch_ms(TELL_FIRST);
     if (over || now >= due) tell(watch, holder, now, over);

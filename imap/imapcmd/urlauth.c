@@ -84,7 +84,7 @@ static int lookup(const struct imapurl *url, mbentry_t **mbentry)
             r = IMAP_MAILBOX_NONEXISTENT;
         else if (!(rights & ACL_READ))
             r = (rights & ACL_LOOKUP) ? IMAP_PERMISSION_DENIED : IMAP_MAILBOX_NONEXISTENT;
-        if (!r) r = txn_wait(mboxlist_seen_lsn());
+        if (!r) r = txn_wait(mboxlist_name_lsn(name));
         if (r) mbentry_free(mbentry);
     }
     auth_freestate(&auth);
