@@ -8,7 +8,7 @@
  * finds it knows what may have happened, and every step can be done again:
  *
  *     COPYING    he lives here; there may be a copy, or a part of one, on the target
- *     SWITCHING  the copy is equal, he is "moving-out" (nothing changes here); the switch command may have run, or not
+ *     SWITCHING  if he is "moving-out" (nothing changes here) the copy is equal, and the switch command may have run, or not; else as COPYING
  *     SWITCHED   he lives there; what is here waits for the end of the grace period
  *     RETURNING  he is on the way back: "moving-out" here, and there too, or about to be; the switch command may have run, or not. When he is
  *                neither here, both ends were equal

@@ -265,6 +265,14 @@ static int change_record(struct move *m, bool leave)
     return r;
 }
 
+/* Written down before anybody waits for it; as long as he is not moving out it means nothing. */
+static int about_to_leave(struct sync_client *sc, const char *userid, void *rock)
+{
+    (void)sc;
+    (void)userid;
+    return set_step(rock, MOVE_SWITCHING);
+}
+
 static int then_leave(struct sync_client *sc, const char *userid, void *rock)
 {
     (void)sc;
@@ -449,6 +457,7 @@ static enum move_end go_back(struct move *m)
         return MOVE_UNFINISHED;
     }
     if (!r && !leaving && m->state->step == MOVE_RETURNING) return end_return(m);
+    if (!r && !leaving && m->state->step == MOVE_SWITCHING) return undo(m); /* he has never left */
     if (!r) r = connect_target(m);
     if (!r) r = complain_of(m, "asking what the target has", check_copy(m, &there));
     if (!r) r = complain_of(m, "asking how he is there", ask_state(m, &held));
@@ -481,7 +490,7 @@ enum move_end move_abort(struct move_state *state, struct mover *mover)
 
 static int copy(struct move *m)
 {
-    const struct xfer_steps steps = { .then = then_leave, .rock = m };
+    const struct xfer_steps steps = { .still = about_to_leave, .then = then_leave, .rock = m };
     const char *userid = m->state->userid;
     bool there;
 
@@ -493,12 +502,11 @@ static int copy(struct move *m)
     if (!r) r = sync_do_recount(m->sc, userid); /* while nobody waits for it */
     if (!r) r = xfer_copy_user(m->sc, userid, &steps, &m->cost);
     if (!r) say(m, "equal, nothing changes here any more");
-    complain_of(m, "copying", r);
-    return r ? r : set_step(m, MOVE_SWITCHING);
+    return complain_of(m, "copying", r);
 }
 
 /* How long nobody could change anything, and what for; one that goes on after a crash does not know. */
-static void say_switched(const struct move *m)
+static void say_switched(const struct move *m, unsigned long long ended)
 {
     const struct xfer_cost *cost = &m->cost;
     struct buf text = BUF_INITIALIZER;
@@ -507,7 +515,7 @@ static void say_switched(const struct move *m)
         say(m, "switched");
         return;
     }
-    buf_printf(&text, "switched: still for %llu ms, %u commands%s", monotonic_ms() - cost->began, cost->commands,
+    buf_printf(&text, "switched: still for %llu ms, %u commands%s", ended - cost->began, cost->commands,
                cost->copied ? ", something came at the last moment" : "");
     if (cost->let_go) buf_printf(&text, "; let go %u times before, after %llu ms at most", cost->let_go, cost->held);
     say(m, "%s", buf_cstring(&text));
@@ -528,11 +536,12 @@ static int open_target(struct move *m)
 static bool do_switch(struct move *m, enum move_end *end)
 {
     enum answer answer = call_command(m, config_servername, m->state->target);
+    unsigned long long ended = monotonic_ms();
 
     if (answer == ANSWER_YES) {
         m->state->switched = time(NULL);
         if (!set_step(m, MOVE_SWITCHED)) {
-            say_switched(m);
+            say_switched(m, ended);
             return true;
         }
     }
@@ -619,7 +628,7 @@ enum move_end move_go_on(struct move_state *state, struct mover *mover)
     if (state->step == MOVE_RETURNING) return go_back(&m);
     if (state->step == MOVE_SWITCHING) {
         if (complain_of(&m, "user", look_here(&m, &mine, &leaving))) return unfinished(&m);
-        if (!leaving && set_step(&m, MOVE_COPYING)) return unfinished(&m); /* it died on the way back: he has worked here since */
+        if (!leaving && set_step(&m, MOVE_COPYING)) return unfinished(&m); /* he has never left */
         if (leaving && open_target(&m)) return unfinished(&m);
     }
     if (state->step == MOVE_COPYING && copy(&m)) return undo(&m);

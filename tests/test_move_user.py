@@ -300,7 +300,7 @@ def test_the_partition_is_offline_here(servers):
 
 KILLS = {
     "before_anything": {"CYLINDER_DISKIO_KILL": "rename:1:conf/moves/"},
-    "moving_out": {"CYLINDER_DISKIO_KILL": "rename:2:conf/moves/"},
+    "before_the_lock": {"CYLINDER_DISKIO_KILL": "rename:2:conf/moves/"},
     "before_the_command": {"MOVE_BEFORE": "kill -9 $PPID; exit 1"},
     "after_the_command": {"MOVE_AFTER": "kill -9 $PPID"},
     "switched": {"CYLINDER_DISKIO_KILL": "rename:3:conf/moves/"},
@@ -329,7 +329,7 @@ def test_killed(servers, way):
         began = dict(zip(users, pool.map(kill, users)))
         assert [users[user] for user in users if not began[user]] == ["before_anything"]
         for user, name in users.items():
-            assert servers.state(user) == ("active" if name == "before_anything" else "moving-out")
+            assert servers.state(user) == ("active" if name in ("before_anything", "before_the_lock") else "moving-out")
         list(pool.map(go_on, users))
     for user in users:
         (servers.has_moved if way == "resume" else servers.is_back)(user, before[user])
