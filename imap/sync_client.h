@@ -184,6 +184,8 @@ void sync_seen_fini(ptrarray_t *list);
 /* Entries (mbentry_t) of what a user has here, deleted mailboxes too; of the names that are there. */
 int sync_local_user(struct sync_client *sc, const char *userid, ptrarray_t *entries);
 int sync_local_named(struct sync_client *sc, const strarray_t *names, ptrarray_t *entries);
+/* What mailboxes of the owner of this one have, under any name, goes to `found` for the partition. wanted: GUIDs in hex; what is found is taken out. */
+int sync_local_look(struct sync_client *sc, const char *name, const char *partition, hash_table *wanted, struct sync_reserve *found);
 void sync_local_fini(ptrarray_t *entries);
 void sync_local_roots(const ptrarray_t *entries, strarray_t *roots); /* their quota roots */
 int sync_local_seen(const char *userid, ptrarray_t *list);           /* struct sync_remote_seen */
@@ -218,7 +220,7 @@ const char *sync_target_partition(const struct sync_client *sc, const mbentry_t 
  */
 void sync_do_mailbox(struct sync_client *sc, const mbentry_t *mbentry, const struct sync_folder *remote,
                      struct sync_sent *sent, sync_client_done *done, void *rock);
-int sync_do_mailbox_again(struct sync_client *sc, const mbentry_t *mbentry, int r, struct sync_sent *sent);
+int sync_do_mailbox_again(struct sync_client *sc, const mbentry_t *mbentry, int r, const struct sync_state *state, struct sync_sent *sent);
 /*
  * Make one that the replica does not have: under another name there (NULL: the same), or in the place of the mailbox of that name with
  * the UNIQUEID `replaces` (NULL: there is none).
@@ -226,8 +228,11 @@ int sync_do_mailbox_again(struct sync_client *sc, const mbentry_t *mbentry, int 
 int sync_do_mailbox_as(struct sync_client *sc, const mbentry_t *mbentry, const char *name,
                        const char *replaces, struct sync_sent *sent);
 int sync_do_intermediate(struct sync_client *sc, const mbentry_t *mbentry);
-/* Compare all records with those of the replica, repair ours, and have the replica expunge what must go. */
-int sync_do_full(struct sync_client *sc, const char *name);
+/*
+ * Compare all records with those of the replica, repair ours, and have the replica expunge what must go. sent: before that it is asked
+ * which of the messages that are to be sent now it has in the mailboxes of state; NULL: nothing will be.
+ */
+int sync_do_full(struct sync_client *sc, const char *name, const struct sync_state *state, struct sync_sent *sent);
 /*
  * The messages of another mailbox of the replica come into ours, with their UIDs where those are free. Nothing is expunged for it at
  * either end, except what is expunged in the one under the same UID and GUID. Can be done again.

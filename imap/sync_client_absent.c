@@ -123,7 +123,7 @@ static int copy_back(struct sync_client *sc, const struct sync_state *state,
     syslog(LOG_NOTICE, "SYNCNOTICE: mailbox exists only on the replica, comes here: mailbox=<%s> uniqueid=<%s>",
            f->name, f->uniqueid);
     int r = make_here(state, f);
-    if (!r) r = sync_do_full(sc, f->name);
+    if (!r) r = sync_do_full(sc, f->name, state, NULL);
     if (!r) *againp = true;
     return r;
 }

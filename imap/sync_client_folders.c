@@ -175,7 +175,7 @@ static void do_again(struct update *u)
     struct item *item;
 
     while ((item = ptrarray_shift(&u->again))) {
-        ended(u, item->mbentry, sync_do_mailbox_again(u->sc, item->mbentry, item->r, u->sent));
+        ended(u, item->mbentry, sync_do_mailbox_again(u->sc, item->mbentry, item->r, u->state, u->sent));
         free(item);
     }
 }

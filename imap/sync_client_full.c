@@ -17,6 +17,7 @@
 
 #include "imap_err.h"
 #include "mailbox.h"
+#include "mboxlist.h"
 #include "sync_client.h"
 #include "sync_walk.h"
 #include "xmalloc.h"
@@ -186,6 +187,7 @@ static int fetch_one(struct full *full, const char *partition, const struct full
 {
     char guid[MESSAGE_GUID_STRLEN];
 
+    if (sync_reserve_find(full->sc->reserve, partition, &wanted->guid)) return 0; /* it was here */
     int r = sync_fetch_message(full->sc, &full->remote, partition, wanted->uid, &wanted->guid);
     if (!r || full->sc->broken) return r;
     message_guid_encode(&wanted->guid, guid);
@@ -211,6 +213,20 @@ static int dry_step(struct full *full, struct full_decision d, struct sync_recor
     return 0;
 }
 
+/* What this end has in any mailbox of the owner need not come from the replica. */
+static int find_here(struct full *full, const char *partition)
+{
+    char text[MESSAGE_GUID_STRLEN];
+    hash_table wanted;
+
+    if (!full->nwanted) return 0;
+    construct_hash_table(&wanted, full->nwanted);
+    for (size_t i = 0; i < full->nwanted; i++) hash_insert(message_guid_encode(&full->wanted[i].guid, text), full, &wanted);
+    int r = sync_local_look(full->sc, full->name, partition, &wanted, full->sc->reserve);
+    free_hash_table(&wanted, NULL);
+    return r;
+}
+
 static int dry_pass(struct full *full)
 {
     char *partition = NULL;
@@ -223,6 +239,7 @@ static int dry_pass(struct full *full)
     if (!r) r = full_find_copies(full);
     if (!r) r = full_walk(full, dry_step);
     mailbox_close(&full->mailbox);
+    if (!r) r = find_here(full, partition);
     for (size_t i = 0; i < full->nwanted && !r; i++)
         r = fetch_one(full, partition, &full->wanted[i]);
     if (r && !full->stale)
@@ -244,6 +261,20 @@ static void say_decisions(struct full *full)
     strarray_free(lines);
 }
 
+/* A message that gets another UID is on the replica already; before it goes there under the old one the replica keeps hold of it. */
+static int reserve(struct full *full, const struct sync_state *state, struct sync_sent *sent)
+{
+    ptrarray_t one = PTRARRAY_INITIALIZER;
+    mbentry_t *mbentry = NULL;
+
+    if (!full->nactions || mboxlist_lookup(full->name, &mbentry, NULL)) return 0;
+    ptrarray_append(&one, mbentry);
+    int r = sync_do_reserve(full->sc, &one, state, sent);
+    ptrarray_fini(&one);
+    mbentry_free(&mbentry);
+    return r;
+}
+
 static int send_expunges(struct full *full)
 {
     struct dlist *kl = dlist_newkvlist(NULL, "EXPUNGE");
@@ -259,7 +290,7 @@ static int send_expunges(struct full *full)
     return full->sc->broken ? r : 0; /* what is left is found again by the next comparison */
 }
 
-static int run_full(struct full *full)
+static int run_full(struct full *full, const struct sync_state *state, struct sync_sent *sent)
 {
     int r = full_get_remote(full);
     if (!r && full->ranges.used)
@@ -274,16 +305,17 @@ static int run_full(struct full *full)
         r = get_all(full);
     }
     if (!r) say_decisions(full);
+    if (!r && sent) r = reserve(full, state, sent);
     if (!r && full->nkuids && !full->numbers.absorb) r = send_expunges(full);
     return r;
 }
 
-int sync_do_full(struct sync_client *sc, const char *name)
+int sync_do_full(struct sync_client *sc, const char *name, const struct sync_state *state, struct sync_sent *sent)
 {
     struct full full;
 
     full_init(&full, sc, name);
-    int r = run_full(&full);
+    int r = run_full(&full, state, sent);
     full_fini(&full);
     return r;
 }
@@ -295,7 +327,7 @@ int sync_do_absorb(struct sync_client *sc, const char *name, const char *theirna
     full_init(&full, sc, name);
     full.theirname = theirname;
     full.numbers.absorb = true;
-    int r = run_full(&full);
+    int r = run_full(&full, NULL, NULL);
     full_fini(&full);
     return r;
 }

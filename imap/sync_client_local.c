@@ -46,6 +46,18 @@ int sync_local_user(struct sync_client *sc, const char *userid, ptrarray_t *entr
     return mboxlist_usermboxtree(userid, collect_cb, &collect, MBOXTREE_DELETED);
 }
 
+int sync_local_look(struct sync_client *sc, const char *name, const char *partition, hash_table *wanted, struct sync_reserve *found)
+{
+    char *userid = mboxname_to_userid(name);
+    ptrarray_t entries = PTRARRAY_INITIALIZER;
+
+    int r = userid ? sync_local_user(sc, userid, &entries) : 0;
+    if (!r) sync_reserve_look(found, partition, &entries, wanted);
+    sync_local_fini(&entries);
+    free(userid);
+    return r;
+}
+
 int sync_local_named(struct sync_client *sc, const strarray_t *names, ptrarray_t *entries)
 {
     int r = 0;

@@ -412,7 +412,7 @@ void sync_do_mailbox(struct sync_client *sc, const mbentry_t *mbentry, const str
     snapshot_post(snap, prepare(snap));
 }
 
-int sync_do_mailbox_again(struct sync_client *sc, const mbentry_t *mbentry, int r, struct sync_sent *sent)
+int sync_do_mailbox_again(struct sync_client *sc, const mbentry_t *mbentry, int r, const struct sync_state *state, struct sync_sent *sent)
 {
     const char *name = mbentry->name;
 
@@ -425,7 +425,7 @@ int sync_do_mailbox_again(struct sync_client *sc, const mbentry_t *mbentry, int 
     }
     if (sc->nocopyback) return IMAP_SYNC_CHECKSUM;
     sync_client_say(sc, "FULLMAILBOX %s", name);
-    r = sync_do_full(sc, name);
+    r = sync_do_full(sc, name, state, sent);
     return r ? r : try_again(sc, mbentry, sent);
 }
 

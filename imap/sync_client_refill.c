@@ -91,15 +91,12 @@ static int put_own(const struct refill *job, const struct reconstruct_message *m
 /* What other mailboxes of the same owner have, under any name, need not come from elsewhere; the list keeps the rest. */
 static int use_own(const struct refill *job, struct reconstruct_refill *list)
 {
-    char *userid = mboxname_to_userid(job->mbentry->name);
     struct sync_reserve *found = sync_reserve_new();
-    ptrarray_t entries = PTRARRAY_INITIALIZER;
     hash_table wanted;
     size_t kept = 0;
 
     want(list, &wanted);
-    int r = userid ? sync_local_user(job->sc, userid, &entries) : 0;
-    if (!r) sync_reserve_look(found, job->mbentry->partition, &entries, &wanted);
+    int r = sync_local_look(job->sc, job->mbentry->name, job->mbentry->partition, &wanted, found);
     for (size_t i = 0; i < list->n; i++) {
         const char *path = r ? NULL : sync_reserve_find(found, job->mbentry->partition, &list->v[i].guid);
         if (path)
@@ -109,9 +106,7 @@ static int use_own(const struct refill *job, struct reconstruct_refill *list)
     }
     list->n = kept;
     free_hash_table(&wanted, NULL);
-    sync_local_fini(&entries);
     sync_reserve_free(&found);
-    free(userid);
     return r;
 }
 

@@ -68,12 +68,13 @@ const char *sync_target_partition(const struct sync_client *sc, const mbentry_t 
 
 struct needed { /* of one target partition */
     char *partition;
+    const struct sync_sent *sent;
     struct message_guid *v;
     size_t n, alloc;
     hash_table seen;
 };
 
-static struct needed *needed_for(ptrarray_t *all, const char *partition)
+static struct needed *needed_for(ptrarray_t *all, const char *partition, const struct sync_sent *sent)
 {
     for (int i = 0; i < ptrarray_size(all); i++) {
         struct needed *need = ptrarray_nth(all, i);
@@ -81,6 +82,7 @@ static struct needed *needed_for(ptrarray_t *all, const char *partition)
     }
     struct needed *need = xzmalloc(sizeof(*need));
     need->partition = xstrdup(partition);
+    need->sent = sent;
     construct_hash_table(&need->seen, 256);
     ptrarray_append(all, need);
     return need;
@@ -102,7 +104,7 @@ static int collect_cb(struct mailbox *mailbox, const struct index_record *rec, v
     char text[MESSAGE_GUID_STRLEN];
 
     message_guid_encode(&rec->guid, text);
-    if (hash_lookup(text, &need->seen)) return 0;
+    if (hash_lookup(text, &need->seen) || sync_sent_has(need->sent, need->partition, &rec->guid)) return 0;
     hash_insert(text, need, &need->seen);
     if (need->n == need->alloc) {
         need->alloc = need->alloc ? 2 * need->alloc : 64;
@@ -113,7 +115,7 @@ static int collect_cb(struct mailbox *mailbox, const struct index_record *rec, v
 }
 
 static int collect(struct sync_client *sc, const mbentry_t *mbentry, const struct sync_state *state,
-                   ptrarray_t *all)
+                   const struct sync_sent *sent, ptrarray_t *all)
 {
     struct mailbox *mailbox = NULL;
     int r = mailbox_open_mbentry(mbentry, &mailbox);
@@ -122,7 +124,7 @@ static int collect(struct sync_client *sc, const mbentry_t *mbentry, const struc
     const struct sync_remote *remote = sync_state_find(state, mbentry->uniqueid);
     r = mailbox_foreach(mailbox, remote ? remote->folder.last_uid : 0, 0,
                         MAILBOX_ITER_SKIP_UNLINKED, collect_cb,
-                        needed_for(all, sync_target_partition(sc, mbentry)));
+                        needed_for(all, sync_target_partition(sc, mbentry), sent));
     mailbox_close(&mailbox);
     return r;
 }
@@ -179,7 +181,7 @@ int sync_do_reserve(struct sync_client *sc, const ptrarray_t *mbentries,
     for (int i = 0; i < ptrarray_size(mbentries) && !r; i++) {
         const mbentry_t *mbentry = ptrarray_nth(mbentries, i);
         /* One that can't be read fails by name when its turn comes; the others go on. */
-        if (!(mbentry->mbtype & MBTYPE_INTERMEDIATE)) (void)collect(sc, mbentry, state, &all);
+        if (!(mbentry->mbtype & MBTYPE_INTERMEDIATE)) (void)collect(sc, mbentry, state, sent, &all);
     }
     for (int i = 0; i < ptrarray_size(&all) && !r; i++) {
         const struct needed *need = ptrarray_nth(&all, i);

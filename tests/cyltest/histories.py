@@ -31,18 +31,19 @@ def differing(ours, theirs):
 
 
 class Histories:
-    """A mailbox for the history of each seed; PER_USER of them belong to one user."""
+    """A mailbox for the history of each seed; per_user of them belong to one user. Messages of a seed are the same, and are not sent where
+    another mailbox of the user has them."""
 
-    def __init__(self, pair, seeds):
+    def __init__(self, pair, seeds, per_user=PER_USER):
         keepers = [which for which, server in (("master", pair.primary), ("replica", pair.replica))
                    if server.flavour == "cylinder" and server.conf["expunge_tombstones"] == KEEP]
         self.pair = pair
         self.all = {}
         for n, seed in enumerate(seeds):
-            name = f"user.hist{n // PER_USER}.m{n % PER_USER:02d}"
+            name = f"user.hist{n // per_user}.m{n % per_user:02d}"
             self.all[name] = History(seed, forgetful=seed % 2 == 1, keepers=keepers)
         self.monitor = UidMonitor()
-        self.users = [f"hist{n}" for n in range(len(self.all) // PER_USER + 1)]
+        self.users = [f"hist{n}" for n in range(len(self.all) // per_user + 1)]
 
     def load(self):
         """Both servers know the mailboxes afterwards; neither has heard of the other."""
