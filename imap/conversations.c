@@ -386,6 +386,11 @@ static int rename_key(struct conversations_state *state, const char *oldkey, con
     return 0;
 }
 
+bool conversations_isbyname(const struct conversations_state *state)
+{
+    return state && state->byname;
+}
+
 int conversations_rename_mailbox(struct conversations_state *state, struct mailbox *mailbox,
                                  const char *newname, modseq_t modseq)
 {

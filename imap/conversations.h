@@ -138,6 +138,8 @@ int conversations_clear(struct conversations_state *state);
 int conversations_load(struct conversations_state *state, const char *key, size_t keylen,
                        const char *val, size_t vallen);
 /* Has a folder two numbers? */
+/* Does it know folders by name, as old ones do? NULL: no. */
+bool conversations_isbyname(const struct conversations_state *state);
 bool conversations_has_duplicate_folders(const struct conversations_state *state);
 
 /* ---- the files of a user whom 3.6.1 split (conversations_merge.c, handbook 01 §5.3) ---- */

@@ -30,6 +30,7 @@
 #include "journal.h"
 #include "libconfig.h"
 #include "mboxlist.h"
+#include "mboxlist_follow.h"
 #include "mboxlist_racl.h"
 #include "mboxlist_upgrade.h"
 #include "mboxname.h"
@@ -186,6 +187,7 @@ static int care_for_mboxlist(bool live)
     bool upgraded = false;
     int r = live ? 0 : mboxlist_upgrade(&upgraded);
 
+    if (!r && !live) r = mboxlist_follow_all(NULL, NULL);
     if (!r) r = mboxlist_tidy();
     if (!r) r = mboxlist_set_racls(config_getswitch(IMAPOPT_REVERSEACLS));
     if (r) syslog(LOG_ERR, "DBERROR: mailboxes.db is not in order: %s", error_message(r));

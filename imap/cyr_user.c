@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "cyr_user.h"
 #include "exitcodes.h"
@@ -22,6 +23,7 @@
 #include "imap_err.h"
 #include "libconfig.h"
 #include "mboxlist.h"
+#include "mboxlist_follow.h"
 #include "mboxname.h"
 #include "txn.h"
 #include "user_ops.h"
@@ -40,6 +42,7 @@ static const char usage_text[] =
     "       cyr_user [-C FILE] [-n] disable [--reason TEXT] USER\n"
     "       cyr_user [-C FILE] [-n] enable USER\n"
     "       cyr_user [-C FILE] [-n] rename [--rights] USER NEWNAME\n"
+    "       cyr_user [-C FILE] follow\n"
     "       cyr_user [-C FILE] [-n] rights USER NEWNAME\n"
     "       cyr_user [-C FILE] [-n] delete [--now] USER\n"
     "       cyr_user [-C FILE] [-n] undelete [--id ID] USER\n"
@@ -229,6 +232,22 @@ static int do_undelete(struct txn *txn, const struct options *o)
     return user_undelete(txn, o->user, o->id);
 }
 
+static void tell_followed(const char *inbox, unsigned count, void *rock)
+{
+    (void)rock;
+    if (isatty(STDERR_FILENO)) fprintf(stderr, "\r%s: %u folders have followed", inbox, count);
+}
+
+/* The folders of users with many, who are renamed already. */
+static int do_follow(const struct options *o)
+{
+    (void)o;
+    int r = mboxlist_follow_all(tell_followed, NULL);
+
+    if (isatty(STDERR_FILENO)) fputs("\n", stderr);
+    return r;
+}
+
 static const struct command {
     const char *name;
     unsigned options;
@@ -245,6 +264,7 @@ static const struct command {
     { "disable", OPT_REASON, 1, 1, NULL, do_disable, "disabled" },
     { "enable", 0, 1, 1, NULL, do_enable, "enabled" },
     { "rename", OPT_RIGHTS, 2, 2, NULL, do_rename, "renamed" },
+    { "follow", 0, 0, 0, do_follow, NULL, NULL },
     { "rights", 0, 2, 2, do_rights, NULL, NULL },
     { "delete", OPT_NOW, 1, 1, NULL, do_delete, "deleted" },
     { "undelete", OPT_ID, 1, 1, NULL, do_undelete, "undeleted" },
@@ -271,6 +291,10 @@ static int run(const struct command *cmd, struct options *o)
 {
     if (cmd->look) return cmd->look(o);
     int r = run_change(cmd, o);
+    if (!r && cmd->change == do_rename && !o->dry_run) {
+        fflush(stdout);
+        r = do_follow(o);
+    }
     if (!r && o->rights) r = move_rights(o);
     if (!r && o->json && !o->dry_run) {
         if (o->newname) o->user = o->newname;

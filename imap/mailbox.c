@@ -29,6 +29,7 @@
 #include "imap_err.h"
 #include "mailbox_internal.h"
 #include "mboxlist.h"
+#include "mboxlist_pending.h"
 #include "mboxname.h"
 #include "seqset.h"
 #include "xmalloc.h"
@@ -161,7 +162,10 @@ static int read_header(struct mailbox *mailbox)
     damaged = damaged && crc != mailbox->hdr.header_file_crc;
     r = mailbox_header_parse(&mailbox->header, map.base ? map.base : "", map.len);
     if (!r && damaged && !is_proven(mailbox, &mailbox->header)) r = IMAP_MAILBOX_BADFORMAT;
-    if (r) mailbox_log(mailbox, 0, "cyrus.header is damaged", buf_cstring(&path));
+    if (r)
+        mailbox_log(mailbox, 0, "cyrus.header is damaged", buf_cstring(&path));
+    else
+        r = mboxlist_pending_header(mailbox->txn, &mailbox->header);
     diskio_map_free(&map);
     buf_free(&path);
     return r;
@@ -444,7 +448,8 @@ static int refresh_view(struct mailbox *mailbox)
     r = read_index(mailbox, (uint64_t)st.st_size);
     if (r) return r;
     mailbox->cache[0].opened = mailbox->cache[1].opened = false;
-    if (crc && mailbox->disk.header_file_crc == crc) return 0;
+    /* the header of a user who was renamed may follow later */
+    if (crc && mailbox->disk.header_file_crc == crc && !mboxlist_pending_any(NULL)) return 0;
 
     r = read_header(mailbox);
     if (!r && mailbox->header.name && strcmp(mailbox->header.name, mailbox->mbentry->name) != 0)

@@ -197,6 +197,8 @@ int mailbox_set_quotaroot(struct mailbox *, const char *quotaroot); /* moves usa
  * (mailbox_set_quotaroot), no modseq (mailbox_next_modseq). A message of which the other user has copies
  * already takes their conversation id, unless MAILBOX_SILENT: then the master tells it. */
 int mailbox_set_name(struct mailbox *, const mbentry_t *newentry, unsigned flags);
+/* Its header, in which a rename had not arrived, is written as it was read (mboxlist_pending.h). Nobody is told. */
+int mailbox_follow_name(struct mailbox *);
 /* Recompute counts and sync CRCs from the records. */
 int mailbox_recalc_counters(struct mailbox *);
 

@@ -209,7 +209,7 @@ int mailbox_commit_hook(struct txn *txn, void *rock)
     mailbox_usage(mailbox, usage);
     if (!r) r = mailbox_account_quota(mailbox, usage);
     if (r) return r;
-    sync_log_mailbox(txn, mailbox->mbentry->name);
+    if (!mailbox->follows) sync_log_mailbox(txn, mailbox->mbentry->name);
     if (mailbox->appended) sync_log_append(txn, mailbox->mbentry->name);
     mailbox_audit_commit(mailbox);
     return 0;

@@ -114,6 +114,7 @@ struct mailbox {
     bool meta_opened, conv_opened;
     bool hooked; /* the commit hooks are registered */
     bool hdr_dirty, header_dirty;
+    bool follows;        /* nothing changes but that its header gets the name that it has: nobody is told */
     bool header_inplace; /* cyrus.header, when it is written, keeps its inode */
     bool created, deleted, repack, repack_must;
     bool modseq_begun; /* highestmodseq is in step with the owner's counter */

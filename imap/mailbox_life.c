@@ -236,6 +236,16 @@ static int change_place(struct mailbox *mailbox, const mbentry_t *newentry)
     return r;
 }
 
+int mailbox_follow_name(struct mailbox *mailbox)
+{
+    int r = mailbox_begin_change(mailbox);
+
+    if (r) return r;
+    mailbox->follows = !mailbox->hdr_dirty;
+    mailbox->header_dirty = mailbox->hdr_dirty = mailbox->header_inplace = true;
+    return 0;
+}
+
 int mailbox_set_name(struct mailbox *mailbox, const mbentry_t *newentry, unsigned flags)
 {
     bool same;

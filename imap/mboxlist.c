@@ -25,6 +25,7 @@
 #include "mailbox_path.h"
 #include "mboxlist_db.h"
 #include "mboxlist_former.h"
+#include "mboxlist_pending.h"
 #include "mboxlist_racl.h"
 #include "namelock.h"
 #include "names_config.h"
@@ -77,6 +78,11 @@ void mboxlist_db_set_file(const char *path)
     other_file = path;
 }
 
+bool mboxlist_db_is_other(void)
+{
+    return other_file != NULL;
+}
+
 void mboxlist_db_close(struct txn_db **dbp)
 {
     if (!*dbp) return;
@@ -121,7 +127,7 @@ int mboxlist_db_parse_n(const char *key, size_t keylen, const char *val, size_t 
 
 static int fetch(struct txn_db *db, struct buf *key, const char **val, size_t *len)
 {
-    int r = txn_db_fetch(db, buf_base(key), buf_len(key), val, len);
+    int r = mboxlist_view_fetch(db, buf_base(key), buf_len(key), val, len);
     return r == IMAP_NOTFOUND ? IMAP_MAILBOX_NONEXISTENT : r;
 }
 
@@ -381,6 +387,7 @@ static int check_identity(struct txn *txn, void *rock)
     mbentry_key_uniqueid(id->uniqueid, &key);
     r = txn_db_fetch_committed(db, buf_base(&key), buf_len(&key), &val, &len);
     if (!r) r = mbentry_parse_i(buf_base(&key) + 1, buf_len(&key) - 1, val, len, &i);
+    if (!r) r = mboxlist_view_identity(db, i);
     if (!r && strcmpnull(i->name, id->name)) r = is_live(db, i->name, id->uniqueid, &live);
     if (r == IMAP_NOTFOUND || r == IMAP_MAILBOX_BADFORMAT) r = 0; /* none, or one that is made anew */
     if (!r && live) r = refuse_second(id->uniqueid, id->name, i->name);
@@ -479,6 +486,7 @@ int mboxlist_update_entry(struct txn *txn, const char *name, const mbentry_t *en
 
     int r = check_locked(txn, name);
     if (!r) r = mboxlist_db_open(txn, &db);
+    if (!r) r = mboxlist_pending_touch(txn, db, name, !(entry->mbtype & MBTYPE_DELETED));
     if (r) return r;
     r = mboxlist_db_fetch_n(db, name, &old);
     if (r == IMAP_MAILBOX_NONEXISTENT || r == IMAP_MAILBOX_BADFORMAT) r = 0;
@@ -509,6 +517,7 @@ static int delete_entry(struct txn *txn, const char *name, bool keep)
 
     int r = check_locked(txn, name);
     if (!r) r = mboxlist_db_open(txn, &db);
+    if (!r) r = mboxlist_pending_touch(txn, db, name, false);
     if (r) return r;
     r = mboxlist_db_fetch_n(db, name, &old);
     if (r == IMAP_MAILBOX_BADFORMAT) r = 0;

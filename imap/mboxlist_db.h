@@ -18,6 +18,7 @@ int mboxlist_db_open(struct txn *txn, struct txn_db **dbp);
 int mboxlist_db_open_locked(struct txn *txn, struct txn_db **dbp);
 /* For tools (ctl_mboxlist -f): this file instead of the configured one; NULL: the configured one. Borrowed. */
 void mboxlist_db_set_file(const char *path);
+bool mboxlist_db_is_other(void);
 /* Notes how new the things read were (mboxlist_seen_lsn). NULL is fine. */
 void mboxlist_db_close(struct txn_db **dbp);
 

@@ -16,6 +16,7 @@
 #include "imap_err.h"
 #include "mailbox_path.h"
 #include "mboxlist_db.h"
+#include "mboxlist_pending.h"
 #include "mboxlist_find.h"
 #include "mboxlist_racl.h"
 #include "namelock.h"
@@ -224,7 +225,7 @@ static int find_stream(struct find *f, struct txn_db *db, enum mbname_category c
     int r = 0;
 
     if (key_prefix(f, category, &key, &s.only_first))
-        r = txn_db_foreach(db, buf_base(&key), buf_len(&key), stream_cb, &s);
+        r = mboxlist_view_foreach(db, buf_base(&key), buf_len(&key), stream_cb, &s);
     buf_free(&key);
     return r == FOUND_ENOUGH ? 0 : r;
 }
@@ -261,7 +262,7 @@ static int find_shared(struct find *f, struct txn_db *db)
 
     if (!key_prefix(f, MBNAME_SHARED, &prefix, &s.only_first)) goto done;
     /* the key that is the prefix itself, then all behind it */
-    r = txn_db_fetch(db, buf_base(&prefix), buf_len(&prefix), &val, &len);
+    r = mboxlist_view_fetch(db, buf_base(&prefix), buf_len(&prefix), &val, &len);
     if (!r) {
         buf_setmap(&data, val, len);
         r = push_record(&s, buf_base(&prefix), buf_len(&prefix), buf_cstring(&data), len);
@@ -269,7 +270,7 @@ static int find_shared(struct find *f, struct txn_db *db)
     if (r && r != IMAP_NOTFOUND) goto done;
     buf_copy(&next, &prefix);
     while (
-        !(r = txn_db_fetchnext(db, buf_base(&next), buf_len(&next), &key, &keylen, &val, &len))) {
+        !(r = mboxlist_view_fetchnext(db, buf_base(&next), buf_len(&next), &key, &keylen, &val, &len))) {
         if (keylen < buf_len(&prefix) || memcmp(key, buf_base(&prefix), buf_len(&prefix))) break;
         buf_setmap(&at, key, keylen);
         buf_setmap(&data, val, len);
@@ -310,7 +311,7 @@ static int find_racl(struct find *f, struct txn_db *db, enum mbname_category cat
         buf_reset(&key);
         mbentry_key_racl(category == MBNAME_OTHERUSER, strarray_nth(&ids, i), NULL, &key);
         buf_appendmap(&key, buf_base(&prefix) + 1, buf_len(&prefix) - 1); /* without the N */
-        r = txn_db_foreach(db, buf_base(&key), buf_len(&key), racl_cb, &names);
+        r = mboxlist_view_foreach(db, buf_base(&key), buf_len(&key), racl_cb, &names);
     }
     strarray_sort(&names, NULL);
     strarray_uniq(&names);
@@ -319,7 +320,7 @@ static int find_racl(struct find *f, struct txn_db *db, enum mbname_category cat
         size_t len;
         buf_setcstr(&key, "N");
         buf_appendcstr(&key, strarray_nth(&names, i));
-        r = txn_db_fetch(db, buf_base(&key), buf_len(&key), &val, &len);
+        r = mboxlist_view_fetch(db, buf_base(&key), buf_len(&key), &val, &len);
         if (!r) {
             buf_setmap(&data, val, len);
             r = push_record(&s, buf_base(&key), buf_len(&key), buf_cstring(&data), len);

@@ -20,6 +20,7 @@
 #include "imap_err.h"
 #include "mboxlist.h"
 #include "mboxlist_db.h"
+#include "mboxlist_pending.h"
 #include "mbtype.h"
 #include "strarray.h"
 #include "xmalloc.h"
@@ -234,7 +235,7 @@ int mboxlist_former_foreach(time_t before, mboxlist_former_cb *cb, void *rock)
     struct collect c = { NULL, before, STRARRAY_INITIALIZER, STRARRAY_INITIALIZER };
     int r = mboxlist_db_open(txn_current(), &c.db);
 
-    if (!r) r = txn_db_foreach(c.db, "I", 1, collect_cb, &c);
+    if (!r) r = mboxlist_view_foreach(c.db, "I", 1, collect_cb, &c);
     mboxlist_db_close(&c.db);
     for (int i = 0; !r && i < strarray_size(&c.ids); i++)
         r = cb(strarray_nth(&c.names, i), strarray_nth(&c.ids, i), rock);

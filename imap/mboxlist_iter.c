@@ -14,6 +14,7 @@
 #include "libconfig.h"
 #include "mboxlist.h"
 #include "mboxlist_db.h"
+#include "mboxlist_pending.h"
 #include "mboxlist_ops.h"
 #include "mboxname.h"
 #include "names_config.h"
@@ -48,7 +49,7 @@ static int entry_cb(void *rock, const char *key, size_t keylen, const char *data
 
 static int run_key(struct txn_db *db, const struct buf *prefix, struct iter *it)
 {
-    return txn_db_foreach(db, buf_base(prefix), buf_len(prefix), entry_cb, it);
+    return mboxlist_view_foreach(db, buf_base(prefix), buf_len(prefix), entry_cb, it);
 }
 
 int mboxlist_allmbox(const char *prefix, mboxlist_cb *cb, void *rock, unsigned flags)
@@ -160,11 +161,11 @@ int mboxlist_taken_names(const char *root, struct txn *txn, hash_table *taken)
     if (r) return r;
     construct_hash_table(taken, 64);
     mbentry_key_name(root, &key);
-    r = txn_db_fetch(db, buf_base(&key), buf_len(&key), &val, &len);
+    r = mboxlist_view_fetch(db, buf_base(&key), buf_len(&key), &val, &len);
     if (!r) r = taken_cb(taken, buf_base(&key), buf_len(&key), val, len);
     if (r == IMAP_NOTFOUND) r = 0;
     buf_putc(&key, DB_HIERSEP_CHAR);
-    if (!r) r = txn_db_foreach(db, buf_base(&key), buf_len(&key), taken_cb, taken);
+    if (!r) r = mboxlist_view_foreach(db, buf_base(&key), buf_len(&key), taken_cb, taken);
     mboxlist_db_close(&db);
     buf_free(&key);
     return r;
@@ -229,7 +230,7 @@ int mboxlist_alluser(int (*cb)(const char *userid, void *rock), void *rock)
     if (r) return r;
     buf_setcstr(&next, "N");
     while (
-        !(r = txn_db_fetchnext(db, buf_base(&next), buf_len(&next), &key, &keylen, &val, &len))) {
+        !(r = mboxlist_view_fetchnext(db, buf_base(&next), buf_len(&next), &key, &keylen, &val, &len))) {
         if (!keylen || key[0] != 'N') break;
         buf_setmap(&data, val, len); /* the callback may use the database */
         buf_setmap(&keybuf, key, keylen);

@@ -16,7 +16,9 @@
 #include "imap_err.h"
 #include "libconfig.h"
 #include "mailbox_path.h"
+#include "mboxlist_follow.h"
 #include "mboxlist_ops.h"
+#include "mboxlist_pending.h"
 #include "mboxlist_specialuse.h"
 #include "names_config.h"
 #include "quota.h"
@@ -168,6 +170,7 @@ struct renaming {
     const struct auth_state *auth;
     unsigned flags;
     bool isuser; /* a user as a whole */
+    bool later;  /* his folders follow */
 };
 
 static struct mboxlist_createargs target_of(const struct renaming *rn, const mbentry_t *old)
@@ -363,7 +366,25 @@ static int move_subscriptions(const struct renaming *rn, const char *oldname, co
     return r;
 }
 
-static int rename_entries(const struct renaming *rn, const ptrarray_t *entries,
+/* Nothing is to be looked at for each folder: what a rename changes there is known from the two names. */
+static int check_later(struct renaming *rn, const ptrarray_t *entries)
+{
+    strarray_t taken = STRARRAY_INITIALIZER;
+    char *from = NULL, *to = NULL;
+
+    rn->later = false;
+    if (rn->partition || (rn->flags & MBOXLIST_RENAME_SILENT) || !mboxlist_may_follow(entries, rn->txn)) return 0;
+    int r = collect_roots(rn->newname, &taken);
+    if (!r) r = quota_findroot(rn->oldname, rn->txn, &from);
+    if (!r) r = quota_findroot(rn->newname, rn->txn, &to);
+    rn->later = !r && !strarray_size(&taken) && (!strcmpnull(from, to) || !strcmpnull(from, rn->oldname));
+    strarray_fini(&taken);
+    free(from);
+    free(to);
+    return r;
+}
+
+static int rename_entries(struct renaming *rn, const ptrarray_t *entries,
                           uint32_t uidvalidity, mboxlist_rename_cb *cb, void *rock)
 {
     char *olduser = rn->isuser ? mboxname_to_userid(rn->oldname) : NULL;
@@ -383,7 +404,8 @@ static int rename_entries(const struct renaming *rn, const ptrarray_t *entries,
                                   .olduser = olduser,
                                   .newuser = newuser,
                                   .roots = many ? &roots : NULL };
-        r = mboxlist_rename_one(rn->txn, &one);
+        if (!i || !rn->later) r = mboxlist_rename_one(rn->txn, &one);
+        if (!r && !i && rn->later) r = mboxlist_rename_later(rn->txn, rn->oldname, newname, &rn->later);
         if (!r && moves_subscriptions(rn)) r = move_subscriptions(rn, old->name, newname);
         if (!r && cb) cb(old->name, newname, rock);
         free(newname);
@@ -397,14 +419,36 @@ static int rename_entries(const struct renaming *rn, const ptrarray_t *entries,
     return r;
 }
 
-static int rename_user(const struct renaming *rn, const ptrarray_t *entries, uint32_t uidvalidity,
+/* What folders that follow use is counted at their new roots at once: they bring their roots with them. */
+static int move_usage(const struct renaming *rn)
+{
+    strarray_t roots = STRARRAY_INITIALIZER;
+
+    int r = collect_roots(rn->oldname, &roots);
+    for (int i = 0; !r && i < strarray_size(&roots); i++) {
+        struct quota q;
+        char *root = mboxname_renamed(strarray_nth(&roots, i), rn->oldname, rn->newname);
+        r = quota_read(strarray_nth(&roots, i), rn->txn, &q);
+        if (!r) r = quota_update_useds(rn->txn, root, q.useds, root);
+        quota_free(&q);
+        free(root);
+    }
+    strarray_fini(&roots);
+    return r;
+}
+
+static int rename_user(struct renaming *rn, const ptrarray_t *entries, uint32_t uidvalidity,
                        mboxlist_rename_cb *cb, void *rock)
 {
     char *olduser = mboxname_to_userid(rn->oldname), *newuser = mboxname_to_userid(rn->newname);
 
-    int r = move_legacy_files(rn->txn, olduser, newuser);
+    int r = mboxlist_pending_settle(rn->txn, rn->oldname);
+    if (!r) r = mboxlist_pending_settle(rn->txn, rn->newname);
+    if (!r) r = check_later(rn, entries);
+    if (!r) r = move_legacy_files(rn->txn, olduser, newuser);
     if (!r) r = mboxlist_move_quotaroots_begin(rn->txn, rn->oldname, rn->newname);
     if (!r) r = rename_entries(rn, entries, uidvalidity, cb, rock);
+    if (!r && rn->later) r = move_usage(rn);
     if (!r) r = mboxlist_move_quotaroots_end(rn->txn, rn->oldname);
     if (!r) {
         sync_log_unuser(rn->txn, olduser);
@@ -463,7 +507,7 @@ int mboxlist_renamemailbox(struct txn *txn, const mbentry_t *old, const char *ne
                            const char *userid, const struct auth_state *auth, unsigned flags)
 {
     struct renaming rn = {
-        txn, old->name, newname, partition, isadmin, userid, auth, flags, false
+        txn, old->name, newname, partition, isadmin, userid, auth, flags, false, false
     };
     ptrarray_t entries = PTRARRAY_INITIALIZER;
     mbentry_t *now = NULL;
@@ -489,7 +533,7 @@ int mboxlist_renametree(struct txn *txn, const char *oldname, const char *newnam
                         const struct auth_state *auth, unsigned flags, mboxlist_rename_cb *cb,
                         void *rock)
 {
-    struct renaming rn = { txn, oldname, newname, partition, isadmin, userid, auth, flags, false };
+    struct renaming rn = { txn, oldname, newname, partition, isadmin, userid, auth, flags, false, false };
     ptrarray_t entries = PTRARRAY_INITIALIZER;
     mbentry_t *now = NULL;
     bool moves_messages = false,

@@ -84,6 +84,7 @@ struct journal_control {
     _Atomic uint32_t nremoving;  /* names that a checkpoint is about to remove, by their hashes: who makes one anew waits */
     _Atomic uint64_t removing[JOURNAL_REMOVING];
     _Atomic uint64_t seal, seal_rules; /* journal_seal.h; 0: broken, or none */
+    _Atomic uint32_t renames;          /* journal_renames.h */
     _Atomic uint64_t lock_lsn[JOURNAL_LOCK_LSNS]; /* by hash of the name: LSN of the newest record */
     struct journal_announced announced[JOURNAL_ANNOUNCED];
     struct journal_slot slots[JOURNAL_SLOTS];

@@ -12,6 +12,7 @@
 #include "imap_err.h"
 #include "imapcmd.h"
 #include "mboxlist.h"
+#include "mboxlist_follow.h"
 #include "strarray.h"
 #include "txn.h"
 
@@ -87,6 +88,7 @@ void cmd_rename(struct imap_session *s)
     if (!r) r = rename_in_txn(s, intfrom, intto, partition.s, &told);
     if (!r) tell_renames(s, &told);
     imap_result(s, r);
+    if (!r && strarray_size(&told.from) > 1) mboxlist_follow_start();
 done:
     strarray_fini(&told.from);
     strarray_fini(&told.to);
