@@ -336,7 +336,9 @@ static int checkpoint(void)
     char *dir = xasprintf("%s/db.backup1", config_dir);
 
     syslog(LOG_NOTICE, "checkpointing cyrus databases");
-    int r = txn_checkpoint();
+    int r = mboxlist_follow_all(NULL, NULL); /* what a process that died has left */
+    if (r) syslog(LOG_ERR, "DBERROR: folders of renamed users can't follow: %s", error_message(r));
+    r = txn_checkpoint();
     if (r) syslog(LOG_ERR, "IOERROR: checkpoint failed: %s", error_message(r));
     int racls = mboxlist_racl_renew();
     if (racls) syslog(LOG_ERR, "DBERROR: reverse ACLs can't be looked at: %s", error_message(racls));

@@ -147,10 +147,22 @@ static int follow(const char *inbox, mboxlist_follow_cb *cb, void *rock)
     return r;
 }
 
+/* For tests that look at what is there before they do. */
+static bool are_held(void)
+{
+#ifdef ENABLE_TEST_HOOKS
+    return getenv("CYLINDER_FOLLOW_HOLD") != NULL;
+#else
+    return false;
+#endif
+}
+
 /* When the entries have followed, headers may be left. */
 int mboxlist_follow_all(mboxlist_follow_cb *cb, void *rock)
 {
     int r = 0;
+
+    if (are_held()) return 0;
 
     for (int round = 0; round < 3 && !r; round++) {
         strarray_t inboxes = STRARRAY_INITIALIZER;
