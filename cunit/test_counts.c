@@ -22,6 +22,7 @@
 #include "imap_err.h"
 #include "libconfig.h"
 #include "mailbox_internal.h"
+#include "mboxlist_follow.h"
 #include "ops_testutil.h"
 #include "util.h"
 #include "xmalloc.h"
@@ -245,6 +246,34 @@ START_TEST(a_renamed_folder_costs_no_inode)
 }
 END_TEST
 
+START_TEST(a_folder_that_follows_costs_nothing)
+{
+    static const unsigned none[DISKIO_NKINDS];
+
+    ot_admin = auth_newstate("admin");
+    setenv("CYLINDER_FOLLOW_LEAST", "3", 1);
+    make_folders(20);
+    rename_user(0);
+    ck_assert_int_eq(mboxlist_follow_all(NULL, NULL), 0);
+    struct diskio_counters few = count(rename_user, 20);
+    ck_assert_int_eq(mboxlist_follow_all(NULL, NULL), 0);
+    renamed = 100;
+    make_folders(620);
+    rename_user(0);
+    ck_assert_int_eq(mboxlist_follow_all(NULL, NULL), 0);
+    struct diskio_counters many = count(rename_user, 620);
+    /* a database that is packed meanwhile has some of its own */
+    assert_growth(&few, &many, 0, none);
+    ck_assert_uint_eq(syncs(&few), 1);
+    ck_assert_int_eq(mboxlist_follow_all(NULL, NULL), 0);
+    st_check("user.u102");
+    st_check("user.u102.f7");
+    ot_check_store();
+    auth_freestate(&ot_admin);
+    unsetenv("CYLINDER_FOLLOW_LEAST");
+}
+END_TEST
+
 /* ---- a small file keeps its inode ---- */
 
 static void rewrite(const char *path, const char *text)
@@ -302,6 +331,9 @@ Suite *counts_suite(void)
     tcase_add_test(tc, a_delivery_costs_one_sync);
     tcase_add_test(tc, a_delivery_leaves_mailboxes_db_alone);
     tcase_add_test(tc, a_renamed_folder_costs_no_inode);
+#ifdef ENABLE_TEST_HOOKS
+    tcase_add_test(tc, a_folder_that_follows_costs_nothing);
+#endif
     tcase_add_test(tc, a_file_is_rewritten_where_it_is);
     suite_add_tcase(s, tc);
     return s;
