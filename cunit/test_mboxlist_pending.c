@@ -344,7 +344,11 @@ Suite *mboxlist_pending_suite(void)
     Suite *s = suite_create("mboxlist_pending");
     TCase *tc = tcase_create("view");
 
+#ifdef ENABLE_TEST_HOOKS
     tcase_add_loop_test(tc, told_the_same, 1, 1 + (days ? atoi(days) : 8));
+#else
+    (void)days;
+#endif
     tcase_set_timeout(tc, 120);
     suite_add_tcase(s, tc);
     return s;

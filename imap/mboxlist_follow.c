@@ -19,6 +19,7 @@
 
 #include "buf.h"
 #include "conversations.h"
+#include "diskio.h"
 #include "imap_err.h"
 #include "libconfig.h"
 #include "mailbox.h"
@@ -57,7 +58,7 @@ bool mboxlist_may_follow(const ptrarray_t *entries, struct txn *txn)
 {
     struct txn_db *db = NULL;
 
-    if (ptrarray_size(entries) <= least()) return false;
+    if (ptrarray_size(entries) - 1 <= least()) return false;
     for (int i = 0; i < ptrarray_size(entries); i++)
         if (!stays_where_it_is(ptrarray_nth(entries, i))) return false;
     bool may = !mboxlist_db_open(txn, &db) && !mboxlist_racl_ison(db);
@@ -195,10 +196,11 @@ static void exec_program(void)
 static void run_apart(void)
 {
     if (fork() || setsid() < 0) _exit(0);
-    int null = open("/dev/null", O_RDWR);
+    int null = diskio_open("/dev/null", O_RDWR, 0);
     if (null < 0) _exit(1);
     for (int fd = 0; fd < 3; fd++) dup2(null, fd);
-    closefrom(3);
+    long limit = sysconf(_SC_OPEN_MAX);
+    for (int fd = 3; fd < (limit > 0 && limit < 65536 ? limit : 65536); fd++) close(fd);
     exec_program();
     _exit(1);
 }
