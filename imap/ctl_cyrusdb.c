@@ -182,12 +182,20 @@ static int drop_statuscache(void)
     return r ? IMAP_IOERROR : 0;
 }
 
+/* What a process that died has left. What can't follow now is no reason not to work: it is read as if it had. */
+static void follow_names(void)
+{
+    int r = mboxlist_follow_all(NULL, NULL);
+
+    if (r) syslog(LOG_ERR, "DBERROR: not all folders of renamed users can follow: %s", error_message(r));
+}
+
 static int care_for_mboxlist(bool live)
 {
     bool upgraded = false;
     int r = live ? 0 : mboxlist_upgrade(&upgraded);
 
-    if (!r && !live) r = mboxlist_follow_all(NULL, NULL);
+    if (!r && !live) follow_names();
     if (!r) r = mboxlist_tidy();
     if (!r) r = mboxlist_set_racls(config_getswitch(IMAPOPT_REVERSEACLS));
     if (r) syslog(LOG_ERR, "DBERROR: mailboxes.db is not in order: %s", error_message(r));
@@ -336,9 +344,8 @@ static int checkpoint(void)
     char *dir = xasprintf("%s/db.backup1", config_dir);
 
     syslog(LOG_NOTICE, "checkpointing cyrus databases");
-    int r = mboxlist_follow_all(NULL, NULL); /* what a process that died has left */
-    if (r) syslog(LOG_ERR, "DBERROR: folders of renamed users can't follow: %s", error_message(r));
-    r = txn_checkpoint();
+    follow_names();
+    int r = txn_checkpoint();
     if (r) syslog(LOG_ERR, "IOERROR: checkpoint failed: %s", error_message(r));
     int racls = mboxlist_racl_renew();
     if (racls) syslog(LOG_ERR, "DBERROR: reverse ACLs can't be looked at: %s", error_message(racls));

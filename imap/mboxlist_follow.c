@@ -3,8 +3,8 @@
  * mboxlist_follow -- a user with many folders has got another name: they follow
  *
  * Some folders a transaction, under the lock of the user, so that others get in between. Each transaction leaves a store in which the
- * rest is still to follow (mboxlist_pending.h), so it can end anywhere, and be gone on with by anybody. A folder whose files can't be
- * read gets its entry, and its header is left to reconstruct.
+ * rest is still to follow (mboxlist_pending.h), so it can end anywhere, and be gone on with by anybody. Of a folder whose files can't be
+ * read the entry follows, and the header when they can.
  */
 #include <config.h>
 
@@ -34,6 +34,7 @@
 
 #define BATCH 200
 #define TRIES 5
+#define ROUNDS 3 /* the last one looks what is left */
 
 /* ---- the rename ---- */
 
@@ -83,17 +84,17 @@ int mboxlist_rename_later(struct txn *txn, const char *oldinbox, const char *new
 
 /* ---- following ---- */
 
-/* The header is read as if it had followed, and written so. */
-static int follow_header(struct txn *txn, const char *name)
+/* The header is read as if it had followed, and written so. False: it can't be. */
+static bool follow_header(struct txn *txn, const char *name)
 {
     struct mailbox *mailbox = NULL;
 
     int r = mailbox_open_iwl(txn, name, &mailbox);
-    if (r == IMAP_MAILBOX_NONEXISTENT) return 0; /* no files, or gone meanwhile */
+    if (r == IMAP_MAILBOX_NONEXISTENT) return true; /* no files, or gone meanwhile */
     if (!r) r = mailbox_follow_name(mailbox);
-    if (r) xsyslog_errno(LOG_ERR, 0, "IOERROR: the header of a renamed mailbox can't follow, needs reconstruct",
-                         "mailbox=<%s> error=<%s>", name, error_message(r));
-    return r == IMAP_IOERROR || r == IMAP_MAILBOX_BADFORMAT || r == IMAP_MAILBOX_MOVED ? 0 : r;
+    if (r) xsyslog_errno(LOG_ERR, 0, "IOERROR: the header of a renamed mailbox can't follow", "mailbox=<%s> error=<%s>", name,
+                         error_message(r));
+    return !r;
 }
 
 static int follow_names(struct txn *txn, const strarray_t *names)
@@ -101,8 +102,8 @@ static int follow_names(struct txn *txn, const strarray_t *names)
     int r = 0;
 
     for (int i = 0; i < strarray_size(names) && !r; i++) {
-        r = follow_header(txn, strarray_nth(names, i));
-        if (!r) r = mboxlist_pending_followed(txn, strarray_nth(names, i));
+        bool header = follow_header(txn, strarray_nth(names, i));
+        r = mboxlist_pending_followed(txn, strarray_nth(names, i), header);
     }
     return r;
 }
@@ -161,18 +162,19 @@ static bool are_held(void)
 /* When the entries have followed, headers may be left. */
 int mboxlist_follow_all(mboxlist_follow_cb *cb, void *rock)
 {
+    strarray_t inboxes = STRARRAY_INITIALIZER;
     int r = 0;
 
     if (are_held()) return 0;
-
-    for (int round = 0; round < 3 && !r; round++) {
-        strarray_t inboxes = STRARRAY_INITIALIZER;
+    for (int round = 0; round < ROUNDS && !r; round++) {
+        strarray_truncate(&inboxes, 0);
         r = mboxlist_pending_users(&inboxes);
         int n = strarray_size(&inboxes);
-        for (int i = 0; i < n && !r; i++) r = follow(strarray_nth(&inboxes, i), cb, rock);
-        strarray_fini(&inboxes);
+        for (int i = 0; round < ROUNDS - 1 && i < n && !r; i++) r = follow(strarray_nth(&inboxes, i), cb, rock);
         if (!n) break;
     }
+    if (!r && strarray_size(&inboxes)) r = IMAP_AGAIN;
+    strarray_fini(&inboxes);
     return r;
 }
 

@@ -18,7 +18,7 @@ int mboxlist_rename_later(struct txn *txn, const char *oldinbox, const char *new
 
 /* Told now and then: so many folders of this user have followed. */
 typedef void mboxlist_follow_cb(const char *inbox, unsigned count, void *rock);
-/* All folders of all users that are to follow do so, some a transaction. Not inside one. cb may be NULL. */
+/* All folders of all users that are to follow do so, some a transaction. Not inside one. cb may be NULL. IMAP_AGAIN: not all could. */
 int mboxlist_follow_all(mboxlist_follow_cb *cb, void *rock);
 /* A transaction of it: up to max folders of this INBOX behind `after`, which is changed (begin: empty). *count 0: it was the last one. */
 int mboxlist_follow_batch(const char *inbox, unsigned max, struct buf *after, unsigned *count);

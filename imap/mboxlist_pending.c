@@ -394,7 +394,7 @@ int mboxlist_pending_next(struct txn *txn, const char *inbox, unsigned max, stru
     return r;
 }
 
-int mboxlist_pending_followed(struct txn *txn, const char *name)
+int mboxlist_pending_followed(struct txn *txn, const char *name, bool header)
 {
     struct buf key = BUF_INITIALIZER;
     struct pending *list = NULL;
@@ -404,9 +404,9 @@ int mboxlist_pending_followed(struct txn *txn, const char *name)
     if (!r) r = pending_load(db, &list);
     mbentry_key_name(name, &key);
     const struct pending *p = r ? NULL : pending_to(list, key.s, key.len);
-    if (p) r = move_one(db, p, key.s + buf_len(&p->to), key.len - buf_len(&p->to), true);
+    if (p) r = move_one(db, p, key.s + buf_len(&p->to), key.len - buf_len(&p->to), header);
     key_of(PENDING_HEADER, name, &key);
-    if (!r && !txn_db_fetch(db, buf_base(&key), buf_len(&key), NULL, NULL)) r = drop(txn, db, &key);
+    if (!r && header && !txn_db_fetch(db, buf_base(&key), buf_len(&key), NULL, NULL)) r = drop(txn, db, &key);
     pending_free(&list);
     mboxlist_db_close(&db);
     buf_free(&key);
@@ -420,12 +420,12 @@ int mboxlist_pending_end(struct txn *txn, const char *inbox)
     struct pending *list = NULL;
     struct txn_db *db = NULL;
 
-    int r = mboxlist_pending_next(txn, inbox, 1, &after, &left);
-    if (!r && strarray_size(&left)) r = IMAP_AGAIN;
-    if (!r) r = mboxlist_db_open(txn, &db);
+    int r = mboxlist_db_open(txn, &db);
     if (!r) r = pending_load(db, &list);
     const struct pending *p = r ? NULL : to_inbox(list, inbox);
-    if (p) r = drop_rename(txn, db, p);
+    if (p) r = mboxlist_pending_next(txn, inbox, 1, &after, &left);
+    if (!r && strarray_size(&left)) r = IMAP_AGAIN;
+    if (!r && p) r = drop_rename(txn, db, p);
     pending_free(&list);
     mboxlist_db_close(&db);
     strarray_fini(&left);

@@ -55,9 +55,9 @@ int mboxlist_pending_users(strarray_t *inboxes);
  * changed ("": from the first one on).
  */
 int mboxlist_pending_next(struct txn *txn, const char *inbox, unsigned max, struct buf *after, strarray_t *names);
-/* The entry follows; its header does in the same transaction, or has. */
-int mboxlist_pending_followed(struct txn *txn, const char *name);
-/* All have: the rename is over. IMAP_AGAIN: not all have. */
+/* The entry follows, its header in the same transaction; or (header false) later. */
+int mboxlist_pending_followed(struct txn *txn, const char *name, bool header);
+/* All entries have: the rename is over. IMAP_AGAIN: not all have. */
 int mboxlist_pending_end(struct txn *txn, const char *inbox);
 
 #endif

@@ -241,6 +241,26 @@ def seen_by_one(server, names):
     raise AssertionError("neither is there")
 
 
+def test_header_that_cannot_be_read(server):
+    """The folder is nobody else's meanwhile, and follows when its files are there again."""
+    server.allow_log("can't (read cyrus.header|follow)")
+    rename(server)
+    lost = next(path for path in glob.glob(server.path("**/cyrus.header"), recursive=True) if b"user.anna.f1 " in open(path, "rb").read())
+    os.rename(lost, lost + ".away")
+    del server.env[HOLD]
+    assert server.run("cyr_user", "follow", check=False).returncode == 75
+    assert pending(server) == ["PHuser\x1fanne\x1ff1"]
+    with server.imap("anne") as imap:
+        imap.no("SELECT INBOX.f1")
+        imap.ok("SELECT INBOX.f2")
+        imap.logout()
+    os.rename(lost + ".away", lost)
+    before = seen_by(server, "anne")
+    follow(server)
+    assert seen_by(server, "anne") == before
+    plain(server)
+
+
 def test_killed(server):
     """At any change of the disk: the user has the one name or the other, and the next who comes finishes it."""
     before = seen_by(server, "anna")
