@@ -378,7 +378,7 @@ int sync_client_roll(struct sync_roll *roll)
     int r;
 
     sc->lease_wait = LEASE_WAIT;
-    sc->remembers = roll->jobs <= 1 && !roll->file;
+    sc->remembers = !roll->file;
     ro.status.channel = sc->channel;
     ro.status.server = sc->servername;
     r = begin(&ro);
@@ -388,6 +388,7 @@ int sync_client_roll(struct sync_roll *roll)
         sync_roll_acks_settle(ro.acks, sync_source_place(ro.source), &ro.retry, true);
         sync_roll_acks_free(&ro.acks);
         sync_pool_free(&ro.pool);
+        free_hash_table(&ro.handed, free);
         if (!roll->file) (void)sync_retry_give_back(&ro.retry);
         remove_shutdown_file(&ro);
         ro.status.state = NULL;

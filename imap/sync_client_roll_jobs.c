@@ -5,7 +5,11 @@
  * A job is all that is to be done for one owner, or for some whose lines tell of each other; so no two workers are at one owner,
  * and who gets a mailbox of another is looked at by the same worker as he. The next turn begins when all jobs are over.
  *
- * The words of a job: "+OWNER" or "-OWNER" for each unit, whether it may be promoted or not, with its lines behind it as " LINE".
+ * What a worker knows of the replica's mailboxes (sync_client_together.h) is right as long as no other worker has been at their owner since. Jobs
+ * have serial numbers; a worker that was at him in the last one that had him sends the difference at once, in one round trip.
+ *
+ * The words of a job: "+OWNER" or "-OWNER" for each unit, whether it may be promoted or not, then "*LAST NOW", the serial of the last job that had him
+ * (0: not known) and of this one, with its lines behind it as " LINE".
  * Of an answer: "#INSTANCE", of the replica that the next unit was done with; "=OWNER" for each unit that was done, with the failures behind it as "!LINE", "~LINE" (passing) and then " REASON", and
  * "?TEXT" for what broke a connection.
  */
@@ -18,11 +22,15 @@
 
 #include "imap_err.h"
 #include "signals.h"
+#include "mboxlist.h"
 #include "sync_client_roll_loop.h"
+#include "sync_client_together.h"
 #include "times.h"
 #include "util.h"
 #include "xmalloc.h"
 #include "xsyslog.h"
+
+#define MAX_SERIALS 100000 /* owners; then all are forgotten */
 
 static void add_word(strarray_t *words, char kind, const char *text)
 {
@@ -54,10 +62,64 @@ static void tell_failures(strarray_t *answer, const ptrarray_t *failures)
     }
 }
 
-static int do_unit(struct rolling *ro, struct sync_unit *unit, bool promote, strarray_t *answer)
+/* ---- whose mailboxes are known ---- */
+
+static uint64_t serial_of(hash_table *table, const char *owner)
+{
+    const uint64_t *serial = hash_lookup(owner, table);
+
+    return serial ? *serial : 0;
+}
+
+static void set_serial(hash_table *table, const char *owner, uint64_t now)
+{
+    if (hash_numrecords(table) >= MAX_SERIALS) free_hash_table(table, free);
+    if (!hash_numrecords(table)) construct_hash_table(table, 1024);
+    uint64_t *serial = hash_lookup(owner, table);
+    if (!serial) hash_insert(owner, serial = xzmalloc(sizeof(*serial)), table);
+    *serial = now;
+}
+
+static int forget_cb(const mbentry_t *mbentry, void *rock)
+{
+    sync_known_forget(rock, mbentry->uniqueid);
+    return 0;
+}
+
+/* Nobody else was at him meanwhile; else what is known of his mailboxes may be of before. */
+static bool is_known(struct rolling *ro, const char *owner, const char *serials)
+{
+    uint64_t last, now;
+    char *copy = xstrdup(serials), *blank = strchr(copy, ' ');
+    bool ok = blank && !parse_u64(copy, (size_t)(blank - copy), &last) && !parse_u64_cstr(blank + 1, &now);
+
+    free(copy);
+    if (!ok) return false;
+    uint64_t mine = serial_of(&ro->seen, owner);
+    bool is = last && mine == last;
+    if (!is && mine && *owner) (void)mboxlist_usermboxtree(owner, forget_cb, ro->sc, MBOXTREE_DELETED);
+    if (!is && mine && !*owner) sync_known_clear(ro->sc);
+    set_serial(&ro->seen, owner, now);
+    return is;
+}
+
+/* What is refused, or breaks the connection, is to be done as everything else. */
+static bool do_at_once(struct rolling *ro, const struct sync_unit *unit)
+{
+    struct sync_together together;
+
+    if (!sync_unit_is_plain(unit) || !sync_together_may(ro->sc)) return false;
+    sync_together_init(&together, ro->sc);
+    bool done = sync_together_add(&together, unit->owner, &unit->mailboxes) && !sync_together_send(&together);
+    sync_together_fini(&together);
+    if (done) ro->breaks = 0;
+    return done;
+}
+
+static int do_unit(struct rolling *ro, struct sync_unit *unit, bool promote, const char *serials, strarray_t *answer)
 {
     ptrarray_t failures = PTRARRAY_INITIALIZER;
-    bool done = false;
+    bool done = is_known(ro, unit->owner, serials) && promote && do_at_once(ro, unit);
 
     while (!done) {
         int r = need_connection(ro);
@@ -87,8 +149,9 @@ static int job_work(struct sync_client *sc __attribute__((unused)), const strarr
         if (*strarray_nth(job, i) == ' ') sync_actions_add(&actions, strarray_nth(job, i) + 1, false);
     for (int i = 0; i < strarray_size(job) && !r; i++) {
         const char *word = strarray_nth(job, i);
-        struct sync_unit *unit = *word == ' ' ? NULL : sync_actions_unit(&actions, word + 1);
-        if (unit) r = do_unit(ro, unit, *word == '+', answer);
+        struct sync_unit *unit = strchr(" *", *word) ? NULL : sync_actions_unit(&actions, word + 1);
+        const char *serials = i + 1 < strarray_size(job) ? strarray_nth(job, i + 1) : "";
+        if (unit) r = do_unit(ro, unit, *word == '+', *serials == '*' ? serials + 1 : "", answer);
     }
     sync_actions_fini(&actions);
     return r;
@@ -109,6 +172,8 @@ static void *job_next(strarray_t *words, int busy __attribute__((unused)), void 
     for (int i = 0; group && i < ptrarray_size(group); i++) {
         const struct sync_unit *unit = ptrarray_nth(group, i);
         add_word(words, sync_roll_may_promote(ro, unit) ? '+' : '-', unit->owner);
+        strarray_appendm(words, xasprintf("*%" PRIu64 " %" PRIu64, serial_of(&ro->handed, unit->owner), ++ro->serial));
+        set_serial(&ro->handed, unit->owner, ro->serial);
         for (int k = 0; k < strarray_size(&unit->lines); k++) add_word(words, ' ', strarray_nth(&unit->lines, k));
     }
     return group;

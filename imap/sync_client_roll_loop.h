@@ -32,6 +32,8 @@ struct rolling {
 
     struct sync_pool *pool;    /* NULL: nobody was needed yet */
     ptrarray_t queue;          /* ptrarray_t of struct sync_unit: what is to be done in this turn, and in nobody's hand */
+    hash_table handed, seen;   /* owner: uint64_t *, serial of the last job; of all workers, and, in a worker, of its own */
+    uint64_t serial;           /* of the last job */
     int wait;                  /* seconds until it is tried again to connect, 0: there is a connection */
     unsigned long long paused; /* of monotonic_ms() */
     bool unreachable;          /* and nothing more is tried */

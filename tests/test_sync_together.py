@@ -129,12 +129,14 @@ def through(pair, request):
         server.allow_log("SYNCNOTICE|SYNCERROR|SYNC_C|zero length|IOERROR|signaled|response")
     rolling.set_up(pair, duplicatesuppression=False, sync_wait_ms=60000)
     primary, replica = pair.primary, pair.replica
-    replica.conf["suppress_capabilities"] = getattr(request, "param", "NONE")
+    param = getattr(request, "param", "NONE")
+    args = param.split() if param.startswith("-") else ()
+    replica.conf["suppress_capabilities"] = "NONE" if args else param
     replica.add_service("csyncunix", cmd="sync_server", listen=replica.path("conf/socket/csync"))
     replica.env["CYLINDER_DISKIO_RECORD"] = replica.path("tmp", "trace")
     path = primary.path("tmp", "relay")
     primary.conf["sync_host"] = path
-    rolling.daemon(primary)
+    rolling.daemon(primary, *args)
     for user in USERS:
         primary.add_user(user)
         replica.add_user(user)
@@ -273,3 +275,30 @@ def test_not_without(through):
         assert commands[0] == "GET MAILBOXES" and "APPLY MAILBOXES" not in commands
     through.equal()
 
+
+@pytest.mark.parametrize("through", ["-j 3"], indirect=True)
+def test_with_workers(through):
+    """Each has a connection of its own, and knows what it has done; who has been with another one since is looked at as before."""
+    primary = through.primary
+    for user in USERS[:2]:
+        primary.deliver(message(1), user)  # by the first one, who is free
+    for n in range(2, 5):
+        for user in USERS[:2]:
+            assert through.costs(lambda n=n, user=user: primary.deliver(message(n), user)) == (1, 1, ONE_TRIP)
+    with primary.imap("u0") as imap:
+        imap.ok("SELECT INBOX")
+        assert through.costs(lambda: imap.ok(r"STORE 1:2 +FLAGS (\Flagged)")) == (1, 1, ["APPLY MAILBOXES"])
+        imap.logout()
+
+    def deliver(user):
+        for n in range(10, 20):
+            primary.deliver(message(n), user)
+
+    threads = [threading.Thread(target=deliver, args=(user,)) for user in USERS]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    through.equal()
+    # nothing was sent that was not right
+    assert "mismatch" not in through.replica.log_text()
