@@ -274,6 +274,53 @@ START_TEST(a_folder_that_follows_costs_nothing)
 }
 END_TEST
 
+static int seen_cb(const mbentry_t *entry, void *rock)
+{
+    (void)entry;
+    ++*(unsigned *)rock;
+    return 0;
+}
+
+static void list_all(unsigned n)
+{
+    unsigned seen = 0;
+
+    ck_assert_int_eq(mboxlist_allmbox("", seen_cb, &seen, MBOXTREE_TOMBSTONES), 0);
+    ck_assert_uint_ge(seen, n);
+}
+
+/* The list, when half of the folders have followed. */
+static struct diskio_counters count_half_followed(unsigned n)
+{
+    struct buf after = BUF_INITIALIZER;
+    unsigned followed;
+    char inbox[64];
+
+    make_folders(n);
+    rename_user(0);
+    snprintf(inbox, sizeof(inbox), "user.u%u", renamed);
+    ck_assert_int_eq(mboxlist_follow_batch(inbox, n / 2, &after, &followed), 0);
+    ck_assert_uint_eq(followed, n / 2);
+    struct diskio_counters c = count(list_all, n);
+    ck_assert_int_eq(mboxlist_follow_all(NULL, NULL), 0);
+    buf_free(&after);
+    return c;
+}
+
+START_TEST(those_that_have_followed_are_looked_at_once)
+{
+    ot_admin = auth_newstate("admin");
+    setenv("CYLINDER_FOLLOW_LEAST", "3", 1);
+    struct diskio_counters few = count_half_followed(20);
+    renamed = 100;
+    struct diskio_counters many = count_half_followed(220);
+    /* each has two names, or, with those of before, up to four records, of some looks each */
+    ck_assert_uint_le(many.calls[DISKIO_LOCK] - few.calls[DISKIO_LOCK], 200 * 30);
+    auth_freestate(&ot_admin);
+    unsetenv("CYLINDER_FOLLOW_LEAST");
+}
+END_TEST
+
 /* ---- a small file keeps its inode ---- */
 
 static void rewrite(const char *path, const char *text)
@@ -333,6 +380,7 @@ Suite *counts_suite(void)
     tcase_add_test(tc, a_renamed_folder_costs_no_inode);
 #ifdef ENABLE_TEST_HOOKS
     tcase_add_test(tc, a_folder_that_follows_costs_nothing);
+    tcase_add_test(tc, those_that_have_followed_are_looked_at_once);
 #endif
     tcase_add_test(tc, a_file_is_rewritten_where_it_is);
     suite_add_tcase(s, tc);

@@ -257,10 +257,13 @@ static int find_shared(struct find *f, struct txn_db *db)
     struct buf prefix = BUF_INITIALIZER, at = BUF_INITIALIZER, next = BUF_INITIALIZER,
                data = BUF_INITIALIZER;
     const char *key, *val;
+    struct mboxlist_view_cursor cursor = { .memos = PTRARRAY_INITIALIZER };
     size_t keylen, len;
     int r = 0;
 
     if (!key_prefix(f, MBNAME_SHARED, &prefix, &s.only_first)) goto done;
+    cursor.prefix = buf_base(&prefix);
+    cursor.prefixlen = buf_len(&prefix);
     /* the key that is the prefix itself, then all behind it */
     r = mboxlist_view_fetch(db, buf_base(&prefix), buf_len(&prefix), &val, &len);
     if (!r) {
@@ -270,7 +273,7 @@ static int find_shared(struct find *f, struct txn_db *db)
     if (r && r != IMAP_NOTFOUND) goto done;
     buf_copy(&next, &prefix);
     while (
-        !(r = mboxlist_view_fetchnext(db, buf_base(&next), buf_len(&next), &key, &keylen, &val, &len))) {
+        !(r = mboxlist_view_fetchnext(db, &cursor, buf_base(&next), buf_len(&next), &key, &keylen, &val, &len))) {
         if (keylen < buf_len(&prefix) || memcmp(key, buf_base(&prefix), buf_len(&prefix))) break;
         buf_setmap(&at, key, keylen);
         buf_setmap(&data, val, len);
@@ -279,6 +282,7 @@ static int find_shared(struct find *f, struct txn_db *db)
         if (r) break;
     }
 done:
+    mboxlist_view_cursor_fini(&cursor);
     buf_free(&prefix);
     buf_free(&at);
     buf_free(&next);

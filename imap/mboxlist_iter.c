@@ -221,6 +221,7 @@ static int user_record(struct user_iter *it, const char *key, size_t keylen, con
 int mboxlist_alluser(int (*cb)(const char *userid, void *rock), void *rock)
 {
     struct user_iter it = { cb, rock };
+    struct mboxlist_view_cursor cursor = { "N", 1, PTRARRAY_INITIALIZER };
     struct buf next = BUF_INITIALIZER, data = BUF_INITIALIZER, keybuf = BUF_INITIALIZER;
     const char *key, *val;
     size_t keylen, len;
@@ -230,7 +231,7 @@ int mboxlist_alluser(int (*cb)(const char *userid, void *rock), void *rock)
     if (r) return r;
     buf_setcstr(&next, "N");
     while (
-        !(r = mboxlist_view_fetchnext(db, buf_base(&next), buf_len(&next), &key, &keylen, &val, &len))) {
+        !(r = mboxlist_view_fetchnext(db, &cursor, buf_base(&next), buf_len(&next), &key, &keylen, &val, &len))) {
         if (!keylen || key[0] != 'N') break;
         buf_setmap(&data, val, len); /* the callback may use the database */
         buf_setmap(&keybuf, key, keylen);
@@ -239,6 +240,7 @@ int mboxlist_alluser(int (*cb)(const char *userid, void *rock), void *rock)
     }
     if (r == IMAP_NOTFOUND) r = 0;
     mboxlist_db_close(&db);
+    mboxlist_view_cursor_fini(&cursor);
     buf_free(&next);
     buf_free(&data);
     buf_free(&keybuf);

@@ -19,6 +19,7 @@
 #include <stddef.h>
 
 #include "mbentry.h"
+#include "ptrarray.h"
 #include "strarray.h"
 #include "txn.h"
 
@@ -28,8 +29,15 @@ struct mailbox_header;
 int mboxlist_view_fetch(struct txn_db *db, const char *key, size_t keylen, const char **val, size_t *len);
 /* What the I record says of the name, its committed value: brought to the view. */
 int mboxlist_view_identity(struct txn_db *db, mbentry_t *i);
-int mboxlist_view_fetchnext(struct txn_db *db, const char *key, size_t keylen, const char **foundkey, size_t *foundkeylen,
-                            const char **val, size_t *len);
+/* An iteration over the keys that begin with the prefix, which is the caller's. */
+struct mboxlist_view_cursor {
+    const char *prefix;
+    size_t prefixlen;
+    ptrarray_t memos; /* PTRARRAY_INITIALIZER */
+};
+void mboxlist_view_cursor_fini(struct mboxlist_view_cursor *cursor);
+int mboxlist_view_fetchnext(struct txn_db *db, struct mboxlist_view_cursor *cursor, const char *key, size_t keylen, const char **foundkey,
+                            size_t *foundkeylen, const char **val, size_t *len);
 int mboxlist_view_foreach(struct txn_db *db, const char *prefix, size_t prefixlen, txn_db_cb *cb, void *rock);
 
 /* ---- renames ---- */

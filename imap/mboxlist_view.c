@@ -343,38 +343,121 @@ int mboxlist_view_fetch(struct txn_db *db, const char *key, size_t keylen, const
 
 /* ---- all of them ---- */
 
+/*
+ * Where an iteration has looked for folders that have not followed: there is none behind `from` and before `next`. Within one iteration that
+ * stays so, as none comes to be one.
+ */
+struct memo {
+    struct buf tree, from, next;
+    modseq_t modseq;
+    bool ended; /* and none behind it */
+};
+
+static void memo_free(void *p)
+{
+    struct memo *m = p;
+
+    buf_free(&m->tree);
+    buf_free(&m->from);
+    buf_free(&m->next);
+    free(m);
+}
+
+void mboxlist_view_cursor_fini(struct mboxlist_view_cursor *cursor)
+{
+    ptrarray_fini_with(&cursor->memos, memo_free);
+}
+
+static struct memo *memo_of(struct mboxlist_view_cursor *cursor, const struct pending *p)
+{
+    for (int i = 0; i < ptrarray_size(&cursor->memos); i++) {
+        struct memo *m = ptrarray_nth(&cursor->memos, i);
+        if (m->modseq == p->modseq && !buf_cmp(&m->tree, &p->from)) return m;
+    }
+    struct memo *m = xzmalloc(sizeof(*m));
+    m->modseq = p->modseq;
+    buf_copy(&m->tree, &p->from);
+    ptrarray_append(&cursor->memos, m);
+    return m;
+}
+
+/* *at: the old key behind which is to be looked. IMAP_NOTFOUND: all new keys are before this one. */
+static int old_place(const struct pending *p, cyrusdb_cmp *cmp, const char *key, size_t keylen, struct buf *at)
+{
+    if (is_below(&p->to, key, keylen))
+        pending_key(&p->from, key + buf_len(&p->to), keylen - buf_len(&p->to), at);
+    else if (cmp(key, keylen, buf_base(&p->to), buf_len(&p->to)) > 0)
+        return IMAP_NOTFOUND;
+    else
+        buf_copy(at, &p->from);
+    return 0;
+}
+
+/* The old key is behind all that is asked for. */
+static bool is_beyond(const struct mboxlist_view_cursor *cursor, const struct pending *p, cyrusdb_cmp *cmp, const char *key, size_t keylen)
+{
+    struct buf stop = BUF_INITIALIZER;
+
+    if (!is_below(&p->from, key, keylen)) return true;
+    if (!is_below(&p->to, cursor->prefix, cursor->prefixlen)) return false;
+    pending_key(&p->from, cursor->prefix + buf_len(&p->to), cursor->prefixlen - buf_len(&p->to), &stop);
+    bool beyond = cmp(key, keylen, stop.s, stop.len) > 0 && (keylen < stop.len || memcmp(key, stop.s, stop.len) != 0);
+    buf_free(&stop);
+    return beyond;
+}
+
+/* The first one behind *at, which gets its old key. */
+static int seek_unfollowed(struct txn_db *db, const struct mboxlist_view_cursor *cursor, const struct pending *p, cyrusdb_cmp *cmp,
+                           struct buf *at, struct unfollowed *u)
+{
+    const char *next;
+    size_t nextlen;
+    int r;
+
+    while (!(r = txn_db_fetchnext(db, buf_base(at), buf_len(at), &next, &nextlen, NULL, NULL))) {
+        if (is_beyond(cursor, p, cmp, next, nextlen)) return IMAP_NOTFOUND;
+        buf_setmap(at, next, nextlen);
+        r = pending_folder(db, p, at->s + buf_len(&p->from), at->len - buf_len(&p->from), u);
+        if (r != IMAP_NOTFOUND) return r;
+    }
+    return r;
+}
+
+/* The same, without looking twice at those that have followed. */
+static int find_unfollowed(struct txn_db *db, struct mboxlist_view_cursor *cursor, const struct pending *p, cyrusdb_cmp *cmp, struct buf *at,
+                           struct unfollowed *u)
+{
+    struct memo *m = memo_of(cursor, p);
+    int r = IMAP_NOTFOUND;
+
+    if (buf_len(&m->from) && cmp(m->from.s, m->from.len, at->s, at->len) <= 0) {
+        if (m->ended) return IMAP_NOTFOUND;
+        if (cmp(at->s, at->len, m->next.s, m->next.len) < 0) {
+            buf_copy(at, &m->next);
+            r = pending_folder(db, p, at->s + buf_len(&p->from), at->len - buf_len(&p->from), u);
+            if (r != IMAP_NOTFOUND) return r;
+        }
+    }
+    buf_copy(&m->from, at);
+    r = seek_unfollowed(db, cursor, p, cmp, at, u);
+    m->ended = r == IMAP_NOTFOUND;
+    buf_copy(&m->next, at);
+    return r;
+}
+
 /* The first folder that has not followed whose new key is behind this one; *out gets that key. */
-static int next_unfollowed(struct txn_db *db, const struct pending *p, cyrusdb_cmp *cmp, const char *key, size_t keylen, struct buf *out,
-                           struct buf *val)
+static int next_unfollowed(struct txn_db *db, struct mboxlist_view_cursor *cursor, const struct pending *p, cyrusdb_cmp *cmp, const char *key,
+                           size_t keylen, struct buf *out, struct buf *val)
 {
     struct buf at = BUF_INITIALIZER;
     struct unfollowed u;
-    const char *next;
-    size_t nextlen;
-    int r = 0;
 
-    if (is_below(&p->to, key, keylen))
-        pending_key(&p->from, key + buf_len(&p->to), keylen - buf_len(&p->to), &at);
-    else if (cmp(key, keylen, buf_base(&p->to), buf_len(&p->to)) > 0)
-        r = IMAP_NOTFOUND;
-    else
-        buf_copy(&at, &p->from);
-    while (!r && !(r = txn_db_fetchnext(db, buf_base(&at), buf_len(&at), &next, &nextlen, NULL, NULL))) {
-        if (!is_below(&p->from, next, nextlen)) {
-            r = IMAP_NOTFOUND;
-            break;
-        }
-        buf_setmap(&at, next, nextlen);
-        r = pending_folder(db, p, at.s + buf_len(&p->from), at.len - buf_len(&p->from), &u);
-        if (r == IMAP_NOTFOUND) {
-            r = 0;
-            continue;
-        }
-        if (r) break;
+    int r = old_place(p, cmp, key, keylen, &at);
+    if (!r) r = find_unfollowed(db, cursor, p, cmp, &at, &u);
+    if (!r) {
         pending_key(&p->to, at.s + buf_len(&p->from), at.len - buf_len(&p->from), out);
         mbentry_print_n(u.now, u.now->mtime, val);
         unfollowed_fini(&u);
-        break;
     }
     buf_free(&at);
     return r;
@@ -403,7 +486,8 @@ static int next_in_file(struct txn_db *db, const struct pending *list, const cha
 }
 
 /* Those that have not followed are looked for first: one that follows meanwhile is in the file. */
-static int next_of_view(struct txn_db *db, const struct pending *list, const char *key, size_t keylen, struct buf *out, struct buf *val)
+static int next_of_view(struct txn_db *db, struct mboxlist_view_cursor *cursor, const struct pending *list, const char *key, size_t keylen,
+                        struct buf *out, struct buf *val)
 {
     cyrusdb_cmp *cmp = cyrusdb_order(config_getstring(IMAPOPT_MBOXLIST_DB), 0);
     struct buf k = BUF_INITIALIZER, v = BUF_INITIALIZER;
@@ -411,7 +495,7 @@ static int next_of_view(struct txn_db *db, const struct pending *list, const cha
     int r = 0;
 
     for (const struct pending *p = list; p && !r; p = p->next) {
-        r = next_unfollowed(db, p, cmp, key, keylen, &k, &v);
+        r = next_unfollowed(db, cursor, p, cmp, key, keylen, &k, &v);
         if (!r && (!any || cmp(k.s, k.len, out->s, out->len) < 0)) {
             buf_swap(&k, out);
             buf_swap(&v, val);
@@ -432,8 +516,8 @@ static int next_of_view(struct txn_db *db, const struct pending *list, const cha
     return r;
 }
 
-int mboxlist_view_fetchnext(struct txn_db *db, const char *key, size_t keylen, const char **foundkey, size_t *foundkeylen,
-                            const char **val, size_t *len)
+int mboxlist_view_fetchnext(struct txn_db *db, struct mboxlist_view_cursor *cursor, const char *key, size_t keylen, const char **foundkey,
+                            size_t *foundkeylen, const char **val, size_t *len)
 {
     static struct buf next;
     struct pending *list;
@@ -443,7 +527,7 @@ int mboxlist_view_fetchnext(struct txn_db *db, const char *key, size_t keylen, c
     if (!list) return txn_db_fetchnext(db, key, keylen, foundkey, foundkeylen, val, len);
     struct buf from = BUF_INITIALIZER; /* the key may be what was returned before */
     buf_setmap(&from, key, keylen);
-    r = next_of_view(db, list, from.s ? from.s : "", from.len, &next, &answer);
+    r = next_of_view(db, cursor, list, from.s ? from.s : "", from.len, &next, &answer);
     buf_free(&from);
     pending_free(&list);
     give(&next, foundkey, foundkeylen);
@@ -480,6 +564,7 @@ static int call(struct position *at, const char *k, size_t klen, const char *v, 
 static int each(struct txn_db *db, const char *prefix, size_t prefixlen, txn_db_cb *cb, void *rock)
 {
     struct position at = { BUF_INITIALIZER, BUF_INITIALIZER };
+    struct mboxlist_view_cursor cursor = { prefix, prefixlen, PTRARRAY_INITIALIZER };
     const char *k, *v;
     size_t klen, vlen;
     int r = prefixlen ? mboxlist_view_fetch(db, prefix, prefixlen, &v, &vlen) : IMAP_NOTFOUND, told = 0;
@@ -487,10 +572,11 @@ static int each(struct txn_db *db, const char *prefix, size_t prefixlen, txn_db_
     if (!r) told = call(&at, prefix, prefixlen, v, vlen, cb, rock);
     if (r == IMAP_NOTFOUND) buf_setmap(&at.key, prefix, prefixlen), r = 0;
     while (!r && !told) {
-        r = mboxlist_view_fetchnext(db, buf_cstring(&at.key), buf_len(&at.key), &k, &klen, &v, &vlen);
+        r = mboxlist_view_fetchnext(db, &cursor, buf_cstring(&at.key), buf_len(&at.key), &k, &klen, &v, &vlen);
         if (!r && (klen < prefixlen || memcmp(k, prefix, prefixlen))) r = IMAP_NOTFOUND;
         if (!r) told = call(&at, k, klen, v, vlen, cb, rock);
     }
+    mboxlist_view_cursor_fini(&cursor);
     buf_free(&at.key);
     buf_free(&at.val);
     if (told) return told;
