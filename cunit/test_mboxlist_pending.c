@@ -12,6 +12,7 @@
 
 #include "diskio.h"
 #include "imap_err.h"
+#include "journal_renames.h"
 #include "libconfig.h"
 #include "mailbox_internal.h"
 #include "mboxlist.h"
@@ -337,6 +338,41 @@ START_TEST(told_the_same)
 }
 END_TEST
 
+static enum journal_renames known(void)
+{
+    struct journal *j;
+    uint32_t word;
+
+    ck_assert_int_eq(txn_journal(&j), 0);
+    return journal_renames(j, &word);
+}
+
+/* A rename that came to nothing, or is over, costs readers nothing afterwards. */
+START_TEST(nothing_is_left)
+{
+    struct buf out = BUF_INITIALIZER;
+    char name[32];
+
+    setup();
+    ck_assert_int_eq(ot_create("user.anna"), 0);
+    for (unsigned i = 0; i < 5; i++) {
+        snprintf(name, sizeof(name), "user.anna.f%u", i);
+        ck_assert_int_eq(ot_create(name), 0);
+    }
+    ck_assert_int_eq(rename_in_vain(&out), 0);
+    ck_assert(!pending());
+    ck_assert_int_eq(known(), JOURNAL_RENAMES_NONE);
+    ck_assert_int_eq(rename_user("anna", "anne"), 0);
+    ck_assert(pending());
+    ck_assert_int_eq(known(), JOURNAL_RENAMES_SOME);
+    ck_assert_int_eq(mboxlist_follow_all(NULL, NULL), 0);
+    ck_assert(!pending());
+    ck_assert_int_eq(known(), JOURNAL_RENAMES_NONE);
+    buf_free(&out);
+    ot_teardown();
+}
+END_TEST
+
 Suite *mboxlist_pending_suite(void);
 Suite *mboxlist_pending_suite(void)
 {
@@ -345,6 +381,7 @@ Suite *mboxlist_pending_suite(void)
     TCase *tc = tcase_create("view");
 
 #ifdef ENABLE_TEST_HOOKS
+    tcase_add_test(tc, nothing_is_left);
     tcase_add_loop_test(tc, told_the_same, 1, 1 + (days ? atoi(days) : 8));
 #else
     (void)days;

@@ -38,21 +38,25 @@ static int store(struct txn_db *db, const struct buf *key, const struct buf *val
     return txn_db_store(db, buf_base(key), buf_len(key), val->s ? val->s : "", buf_len(val));
 }
 
-/* When the transaction is over perhaps nothing is pending. */
+/* When the transaction is over perhaps nothing is pending: the last one has gone, or the first one has not come. */
 static void ask(uint64_t lsn, void *rock)
 {
     struct journal *j;
 
-    (void)rock;
-    if (lsn && !txn_journal(&j)) journal_renames_ask(j);
+    (void)lsn, (void)rock;
+    if (!txn_journal(&j)) journal_renames_ask(j);
+}
+
+static void ask_when_done(struct txn *txn)
+{
+    if (txn_attached(txn, "mboxlist_pending/ask")) return;
+    txn_attach(txn, "mboxlist_pending/ask", txn, NULL);
+    txn_on_done(txn, ask, NULL);
 }
 
 static int drop(struct txn *txn, struct txn_db *db, const struct buf *key)
 {
-    if (!txn_attached(txn, "mboxlist_pending/drop")) {
-        txn_attach(txn, "mboxlist_pending/drop", txn, NULL);
-        txn_on_done(txn, ask, NULL);
-    }
+    ask_when_done(txn);
     return txn_db_delete(db, buf_base(key), buf_len(key));
 }
 
@@ -75,6 +79,7 @@ int mboxlist_pending_add(struct txn *txn, const char *oldinbox, const char *newi
     int r = txn_journal(&j);
     if (!r) r = mboxlist_db_open(txn, &db);
     if (!r) {
+        ask_when_done(txn);
         journal_renames_some(j);
         key_of(PENDING_RENAME, oldinbox, &key);
         key_of("", newinbox, &to);
