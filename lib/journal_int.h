@@ -35,7 +35,7 @@ enum journal_byte {
 #define JLOCK_APPLYING_LEN (UINT64_C(1) << 32)
 
 /* ---- the control page ---- */
-#define JOURNAL_SLOTS 4096u /* as many processes may be within a commit: the more, the slower the disk */
+#define JOURNAL_SLOTS 1024u /* as many processes may be within a commit: the more, the slower the disk; each has them in its memory */
 #define JOURNAL_SLOT_LOCKS 12u
 #define JOURNAL_LOCK_LSNS 4096u /* a power of two */
 #define JOURNAL_ANNOUNCED 64u

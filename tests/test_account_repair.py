@@ -47,11 +47,12 @@ def set_quota(root, value):
 
 
 def conversations(*args):
-    """Records whose key begins with args[1] are changed: "delete", or "set" to args[2]."""
+    """The first record whose key begins with args[1] is changed: "delete", or "set" to args[2]. That of an empty folder is not: what was counted there
+    can't be told from the mailboxes."""
     def apply(server):
         file = richstore.user_file(server, "alice", "conversations")
         shown = server.run("cyr_dbtool", file, "twoskip", "show").stdout
-        key = next(line.split("\t")[0] for line in shown.splitlines() if line.startswith(args[1]))
+        key = next(line.split("\t")[0] for line in shown.splitlines() if line.startswith(args[1]) and " 0 0 0 0)" not in line)
         server.run("cyr_dbtool", file, "twoskip", args[0], key, *args[2:])
     return apply
 
