@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The memory that the repair of two diverged ends takes does not grow with the mailbox, only with what differs."""
+"""The memory that the repair of two diverged ends takes does not grow with the mailbox, only with what differs.
+
+CYL_MEMORY_MESSAGES  how many the larger mailbox has (default 4000)
+"""
+
+import os
 
 import pytest
 
@@ -8,7 +13,7 @@ from cyltest.histories import CONF
 from cyltest.mallocpeak import MallocPeak
 from cyltest.syncdata import message, sent_commands
 
-SIZES = (1000, 10000)
+SIZES = (1000, int(os.environ.get("CYL_MEMORY_MESSAGES") or 4000))
 # Between the two sizes. One record takes some hundred bytes on the wire: as text, as a tree or in an array they would be megabytes.
 BOUND = 16 * 1024
 
