@@ -40,6 +40,12 @@ int mboxlist_view_fetchnext(struct txn_db *db, struct mboxlist_view_cursor *curs
                             size_t *foundkeylen, const char **val, size_t *len);
 int mboxlist_view_foreach(struct txn_db *db, const char *prefix, size_t prefixlen, txn_db_cb *cb, void *rock);
 
+/* ---- what a rename makes of an entry, at once or later ---- */
+/* A user's own rights follow his name; the new entry of the ACL goes to the end. */
+void mboxlist_renamed_acl(mbentry_t *entry, const char *olduser, const char *newuser);
+/* The tombstone of the old name. */
+mbentry_t *mboxlist_left_entry(const mbentry_t *old, modseq_t foldermodseq);
+
 /* ---- renames ---- */
 /* The INBOX has its new name, with this modseq; the folders are to follow. */
 int mboxlist_pending_add(struct txn *txn, const char *oldinbox, const char *newinbox, modseq_t modseq);

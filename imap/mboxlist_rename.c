@@ -28,28 +28,12 @@
 
 /* ---- one mailbox ---- */
 
-/* A user's own rights follow his name; the new entry goes to the end. */
-static void rename_in_acl(mbentry_t *entry, const char *olduser, const char *newuser)
-{
-    struct acl_owner none = { NULL, NULL, 0 };
-    uint32_t rights = cyrus_acl_rights_of(entry->acl, olduser);
-
-    if (!rights) return;
-    cyrus_acl_remove(&entry->acl, olduser, &none);
-    cyrus_acl_set(&entry->acl, newuser, ACL_MODE_SET, rights, &none);
-}
-
 static int write_entries(struct txn *txn, const mbentry_t *old, const mbentry_t *entry)
 {
     int r = 0;
 
     if (strcmp(old->name, entry->name)) {
-        mbentry_t *left = mbentry_new(old->name);
-        left->mbtype = (old->mbtype & (MBTYPE_TYPEMASK | MBTYPE_LEGACY_DIRS)) | MBTYPE_DELETED;
-        left->uniqueid = xstrdupnull(old->uniqueid);
-        left->uidvalidity = old->uidvalidity;
-        left->createdmodseq = old->createdmodseq;
-        left->foldermodseq = entry->foldermodseq;
+        mbentry_t *left = mboxlist_left_entry(old, entry->foldermodseq);
         r = mboxlist_update_entry(txn, old->name, left);
         mbentry_free(&left);
     }
@@ -104,7 +88,7 @@ static mbentry_t *new_entry(const struct rename_one *args, modseq_t modseq)
     }
     if (args->uidvalidity) entry->uidvalidity = args->uidvalidity;
     entry->foldermodseq = modseq;
-    if (args->olduser && args->newuser) rename_in_acl(entry, args->olduser, args->newuser);
+    if (args->olduser && args->newuser) mboxlist_renamed_acl(entry, args->olduser, args->newuser);
     return entry;
 }
 

@@ -163,19 +163,26 @@ void unfollowed_fini(struct unfollowed *u)
     mbentry_free(&u->left);
 }
 
-/* A user's own rights follow his name; the new entry goes to the end. */
-static void rename_in_acl(mbentry_t *entry, const struct pending *p)
+void mboxlist_renamed_acl(mbentry_t *entry, const char *olduser, const char *newuser)
 {
     struct acl_owner none = { NULL, NULL, 0 };
-    char *olduser = mboxname_to_userid(p->oldinbox), *newuser = mboxname_to_userid(p->newinbox);
     uint32_t rights = cyrus_acl_rights_of(entry->acl, olduser);
 
-    if (rights) {
-        cyrus_acl_remove(&entry->acl, olduser, &none);
-        cyrus_acl_set(&entry->acl, newuser, ACL_MODE_SET, rights, &none);
-    }
-    free(olduser);
-    free(newuser);
+    if (!rights) return;
+    cyrus_acl_remove(&entry->acl, olduser, &none);
+    cyrus_acl_set(&entry->acl, newuser, ACL_MODE_SET, rights, &none);
+}
+
+mbentry_t *mboxlist_left_entry(const mbentry_t *old, modseq_t foldermodseq)
+{
+    mbentry_t *left = mbentry_new(old->name);
+
+    left->mbtype = (old->mbtype & (MBTYPE_TYPEMASK | MBTYPE_LEGACY_DIRS)) | MBTYPE_DELETED;
+    left->uniqueid = xstrdupnull(old->uniqueid);
+    left->uidvalidity = old->uidvalidity;
+    left->createdmodseq = old->createdmodseq;
+    left->foldermodseq = foldermodseq;
+    return left;
 }
 
 /* What mboxlist_rename.c makes of an entry. */
@@ -188,13 +195,11 @@ static void rename_entry(const struct pending *p, char *newname, struct unfollow
     u->now->name = newname;
     u->now->mtime = p->mtime;
     if (!bare) u->now->foldermodseq = p->modseq;
-    rename_in_acl(u->now, p);
-    u->left = mbentry_new(u->old->name);
-    u->left->mbtype = (u->old->mbtype & (MBTYPE_TYPEMASK | MBTYPE_LEGACY_DIRS)) | MBTYPE_DELETED;
-    u->left->uniqueid = xstrdupnull(u->old->uniqueid);
-    u->left->uidvalidity = u->old->uidvalidity;
-    u->left->createdmodseq = u->old->createdmodseq;
-    u->left->foldermodseq = u->now->foldermodseq;
+    char *olduser = mboxname_to_userid(p->oldinbox), *newuser = mboxname_to_userid(p->newinbox);
+    mboxlist_renamed_acl(u->now, olduser, newuser);
+    free(olduser);
+    free(newuser);
+    u->left = mboxlist_left_entry(u->old, u->now->foldermodseq);
     u->left->mtime = p->mtime;
 }
 
