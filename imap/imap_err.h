@@ -89,7 +89,8 @@
     X(IMAP_MESSAGE_DAMAGED, "[CORRUPTION] Message file is damaged") \
     X(IMAP_USER_MOVING, "[UNAVAILABLE] This account is moving to another server, please try again there") \
     X(IMAP_USER_ELSEWHERE, "[UNAVAILABLE] This user's home is another server now") \
-    X(IMAP_USER_ATHOME, "This user's home is this server")
+    X(IMAP_USER_ATHOME, "This user's home is this server") \
+    X(IMAP_MAILBOX_RENAMED, "Mailbox has got another name meanwhile")
 
 enum imap_err {
     IMAP_ERR_BEFORE = -1904809473,

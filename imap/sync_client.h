@@ -193,10 +193,11 @@ int sync_local_seen(const char *userid, ptrarray_t *list);           /* struct s
 /* ---- _folders ---- */
 /*
  * Bring these mailboxes (mbentry_t, in the order they are to be made) over. candelete: they are all that the user has, so what the replica has
- * beyond them is decided about, too (sync_client_absent.h). *againp: renames were made or mailboxes came, look at both ends anew.
+ * beyond them is decided about, too (sync_client_absent.h). *againp: renames were made or mailboxes came, look at both ends anew. last: there
+ * will be no other look, since somebody renames all the time; so they are brought over, whatever name they have by now.
  */
 int sync_do_folders(struct sync_client *sc, const ptrarray_t *mbentries, struct sync_state *state,
-                    bool candelete, bool *againp);
+                    bool candelete, bool last, bool *againp);
 
 /* ---- _reserve ---- */
 /* GUIDs that are on their way or there, by target partition: "partition guid". */
@@ -216,10 +217,12 @@ const char *sync_target_partition(const struct sync_client *sc, const mbentry_t 
 /* ---- _mailbox, _full ---- */
 /*
  * Bring one mailbox up to date; remote NULL: the replica does not have it. What is sent is posted; done is told of the mailbox as a
- * whole, once. With IMAP_AGAIN or IMAP_SYNC_CHECKSUM it is not up to date yet, and sync_do_mailbox_again to be called, with the code.
+ * whole, once. Of one that is unsettled (IMAP_AGAIN or IMAP_SYNC_CHECKSUM: the ends must be compared; IMAP_SYNC_CHANGED or
+ * IMAP_MAILBOX_RENAMED: somebody changes it) sync_do_mailbox_again is to be called, with the code.
  */
 void sync_do_mailbox(struct sync_client *sc, const mbentry_t *mbentry, const struct sync_folder *remote,
                      struct sync_sent *sent, sync_client_done *done, void *rock);
+bool sync_mailbox_is_unsettled(int r);
 int sync_do_mailbox_again(struct sync_client *sc, const mbentry_t *mbentry, int r, const struct sync_state *state, struct sync_sent *sent);
 /*
  * Make one that the replica does not have: under another name there (NULL: the same), or in the place of the mailbox of that name with

@@ -104,7 +104,7 @@ static int status_code(struct sync_client *sc, const char *cmd, const char *stat
     if (!strcmp(status, "NO")) {
         int r = no_code(text);
         /* who waits for another client asks again and again; and who is told that it knows another state than there is asks then */
-        bool usual = r == IMAP_MAILBOX_LOCKED || (r == IMAP_SYNC_CHANGED && !strcmp(cmd, "MAILBOXES"));
+        bool usual = r == IMAP_MAILBOX_LOCKED || r == IMAP_SYNC_CHANGED;
         syslog(usual ? LOG_DEBUG : LOG_ERR, "%s received NO response: %s", cmd, text);
         return r;
     }

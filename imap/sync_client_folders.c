@@ -161,7 +161,7 @@ static void item_settled(struct sync_client *sc, int r, void *rock)
 
     (void)sc;
     item->r = r;
-    if (r == IMAP_AGAIN || r == IMAP_SYNC_CHECKSUM) {
+    if (sync_mailbox_is_unsettled(r)) {
         ptrarray_append(&item->update->again, item);
         return;
     }
@@ -225,21 +225,23 @@ static int update_all(struct sync_client *sc, const ptrarray_t *mbentries, struc
 }
 
 int sync_do_folders(struct sync_client *sc, const ptrarray_t *mbentries, struct sync_state *state,
-                    bool candelete, bool *againp)
+                    bool candelete, bool last, bool *againp)
 {
     struct sync_sent sent;
     struct sync_renames renames = SYNC_RENAMES_INITIALIZER;
+    bool renamed = false;
     int undecided = 0;
 
     *againp = false;
     sync_sent_init(&sent);
     int r = find_moved(sc, mbentries, state);
     if (!r && candelete && sync_names_can_settle(sc))
-        r = sync_names_settle_user(sc, mbentries, state, &renames, againp);
+        r = sync_names_settle_user(sc, mbentries, state, &renames, &renamed);
     else if (!r)
-        r = match(sc, mbentries, state, &renames, againp);
-    if (*againp) {
+        r = match(sc, mbentries, state, &renames, &renamed);
+    if (renamed && !last) {
         if (!r && ptrarray_size(&renames.list)) r = sync_renames_do(sc, state, &renames);
+        *againp = true;
         goto done;
     }
     if (!r && candelete) undecided = sync_absent_decide(sc, state, againp);
@@ -248,10 +250,10 @@ int sync_do_folders(struct sync_client *sc, const ptrarray_t *mbentries, struct 
     if (!r) r = sync_do_reserve(sc, mbentries, state, &sent);
     if (!r) r = sync_absent_remove(sc, state, SYNC_FATE_DELETE);
     if (!r && ptrarray_size(&renames.list)) {
-        *againp = true;
+        *againp = !last;
         r = sync_renames_do(sc, state, &renames);
     }
-    if (!r && !*againp) {
+    if (!r && (last || !*againp)) {
         r = update_all(sc, mbentries, state, &sent, candelete ? againp : NULL);
         if (!r) r = sync_absent_remove(sc, state, SYNC_FATE_LATE);
         if (!r && sync_absent_merged(state)) *againp = true;

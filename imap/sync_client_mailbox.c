@@ -20,6 +20,7 @@
 #include "libconfig.h"
 #include "mailbox.h"
 #include "mboxlist.h"
+#include "mboxname.h"
 #include "mbtype.h"
 #include "quota.h"
 #include "sync_crc.h"
@@ -29,6 +30,7 @@
 #include "xsyslog.h"
 
 #define MESSAGE_BATCH 1024 /* files in one command, as 3.6.1 */
+#define MAX_LOOKS 5         /* at a mailbox that changes all the time */
 
 /* ---- the snapshot ---- */
 
@@ -128,7 +130,7 @@ static int snapshot_take(struct snapshot *snap, struct mailbox *mailbox)
 
     if (strcmp(mailbox_uniqueid(mailbox), snap->mbentry->uniqueid) != 0 ||
         strcmp(mailbox_partition(mailbox), snap->mbentry->partition) != 0)
-        return IMAP_MAILBOX_MOVED;
+        return IMAP_MAILBOX_RENAMED;
     if (remote && snap->usesince && deleted > remote->highestmodseq) {
         syslog(LOG_NOTICE, "inefficient replication (%llu > %llu) %s", (unsigned long long)deleted,
                (unsigned long long)remote->highestmodseq, mailbox_name(mailbox));
@@ -259,6 +261,20 @@ static int raise_foldermodseq(struct txn *txn, const char *name, modseq_t modseq
     return r;
 }
 
+/*
+ * Nobody has that name any more: 0 if the mailbox is gone, so nothing is to be done, IMAP_MAILBOX_RENAMED if it lives on. The tree of deleted
+ * mailboxes is the server's own, so who went there is gone.
+ */
+static int who_left(const mbentry_t *mbentry)
+{
+    mbentry_t *now = NULL;
+    int r = mboxlist_lookup_by_uniqueid(mbentry->uniqueid, &now, false, NULL);
+    bool lives = !r && (!mboxname_isdeletedmailbox(now->name, NULL) || mboxname_isdeletedmailbox(mbentry->name, NULL));
+
+    mbentry_free(&now);
+    return lives ? IMAP_MAILBOX_RENAMED : r == IMAP_MAILBOX_NONEXISTENT ? 0 : r;
+}
+
 /* Higher numbers of the replica are taken over before the states are compared. */
 static int learn_numbers(const mbentry_t *mbentry, const struct sync_folder *remote)
 {
@@ -267,6 +283,7 @@ static int learn_numbers(const mbentry_t *mbentry, const struct sync_folder *rem
     int r = txn_begin(&txn);
 
     if (!r) r = mailbox_open_iwl(txn, mbentry->name, &mailbox);
+    if (!r && strcmpnull(mailbox_uniqueid(mailbox), mbentry->uniqueid)) r = IMAP_MAILBOX_RENAMED;
     if (!r && remote->uidvalidity > mailbox_index_header(mailbox)->uidvalidity) {
         struct mailbox_header_update u = { .set_uidvalidity = true,
                                            .uidvalidity = remote->uidvalidity };
@@ -306,7 +323,7 @@ static int take(struct snapshot *snap)
     struct mailbox *mailbox = NULL;
     int r = mailbox_open_irl(snap->mbentry->name, &mailbox);
 
-    if (r) return r == IMAP_MAILBOX_NONEXISTENT ? 0 : r; /* gone: nothing to do */
+    if (r) return r == IMAP_MAILBOX_NONEXISTENT ? who_left(snap->mbentry) : r;
     r = sync_folder_check_supported(mailbox);
     if (r)
         syslog(LOG_ERR, "SYNCERROR: mailbox cannot be replicated, reconstruct it: %s",
@@ -329,7 +346,7 @@ static int prepare(struct snapshot *snap)
          remote->foldermodseq > mbentry->foldermodseq))
         r = learn_numbers(mbentry, remote);
     if (!r && !first) r = recalculate(mbentry->name);
-    if (r == IMAP_MAILBOX_NONEXISTENT) return 0;
+    if (r == IMAP_MAILBOX_NONEXISTENT) return who_left(mbentry);
     if (!r) r = take(snap);
     if (r || !first || !buf_len(&snap->text) || !only_crcs_differ(snap)) return r;
     /* everything else agrees: our own sums may be wrong */
@@ -412,7 +429,58 @@ void sync_do_mailbox(struct sync_client *sc, const mbentry_t *mbentry, const str
     snapshot_post(snap, prepare(snap));
 }
 
-int sync_do_mailbox_again(struct sync_client *sc, const mbentry_t *mbentry, int r, const struct sync_state *state, struct sync_sent *sent)
+static bool is_moving(int r)
+{
+    return r == IMAP_SYNC_CHANGED || r == IMAP_MAILBOX_RENAMED;
+}
+
+bool sync_mailbox_is_unsettled(int r)
+{
+    return r == IMAP_AGAIN || r == IMAP_SYNC_CHECKSUM || is_moving(r);
+}
+
+/* As it is now at both ends. The replica's may have another name yet, and keeps it: what belongs into it goes there. */
+static int send_now(struct sync_client *sc, const mbentry_t *now, struct sync_sent *sent)
+{
+    struct sync_state state = SYNC_STATE_INITIALIZER;
+    strarray_t ids = STRARRAY_INITIALIZER;
+
+    strarray_append(&ids, now->uniqueid);
+    sync_client_say(sc, "%s %s", sc->localonly ? "LOCAL_MAILBOX" : "MAILBOX", now->name);
+    int r = sync_state_getlist(sc, "UNIQUEIDS", &ids, &state);
+    if (!r) {
+        const struct sync_remote *remote = sync_state_find(&state, now->uniqueid);
+        struct snapshot *snap = snapshot_new(sc, now, remote ? &remote->folder : NULL, sent);
+        snap->usesince = true;
+        if (remote && strcmp(remote->folder.name, now->name) != 0) snap->there = remote->folder.name;
+        r = snapshot_send(snap, prepare(snap));
+    }
+    strarray_fini(&ids);
+    sync_state_fini(&state);
+    return r;
+}
+
+/*
+ * Somebody changes it at one of the ends: its name here, or what the replica has. It is looked up by its UNIQUEID, some times; *nowp is what was
+ * found last. One that belongs to another user by now is left to a run at him.
+ */
+static int send_moving(struct sync_client *sc, const mbentry_t *mbentry, mbentry_t **nowp, struct sync_sent *sent)
+{
+    int r = IMAP_MAILBOX_RENAMED;
+
+    for (int look = 0; look < MAX_LOOKS && is_moving(r) && !sc->broken; look++) {
+        mbentry_free(nowp);
+        r = mboxlist_lookup_by_uniqueid(mbentry->uniqueid, nowp, false, NULL);
+        if (r == IMAP_MAILBOX_NONEXISTENT) return 0;
+        if (r) return r;
+        if (mboxname_isdeletedmailbox((*nowp)->name, NULL) && !mboxname_isdeletedmailbox(mbentry->name, NULL)) return 0;
+        if (!mboxname_same_userid(mbentry->name, (*nowp)->name)) return IMAP_MAILBOX_RENAMED;
+        r = send_now(sc, *nowp, sent);
+    }
+    return r;
+}
+
+static int send_compared(struct sync_client *sc, const mbentry_t *mbentry, int r, const struct sync_state *state, struct sync_sent *sent)
 {
     const char *name = mbentry->name;
 
@@ -427,6 +495,16 @@ int sync_do_mailbox_again(struct sync_client *sc, const mbentry_t *mbentry, int 
     sync_client_say(sc, "FULLMAILBOX %s", name);
     r = sync_do_full(sc, name, state, sent);
     return r ? r : try_again(sc, mbentry, sent);
+}
+
+int sync_do_mailbox_again(struct sync_client *sc, const mbentry_t *mbentry, int r, const struct sync_state *state, struct sync_sent *sent)
+{
+    mbentry_t *now = NULL;
+
+    if (is_moving(r)) r = send_moving(sc, mbentry, &now, sent);
+    if (r == IMAP_AGAIN || r == IMAP_SYNC_CHECKSUM) r = send_compared(sc, now ? now : mbentry, r, state, sent);
+    mbentry_free(&now);
+    return r;
 }
 
 int sync_do_mailbox_as(struct sync_client *sc, const mbentry_t *mbentry, const char *name,

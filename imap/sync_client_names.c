@@ -113,9 +113,21 @@ static bool theirs_is_later(const struct sync_names *names, const mbentry_t *mbe
 
 /* ---- here ---- */
 
-static int rename_here(const mbentry_t *mbentry, const char *newname)
+/* Within the user's lock: it may have got another name since it was looked at, and that one to another mailbox. */
+static int move_one(struct txn *txn, const char *uniqueid, const char *oldname, const char *newname)
 {
     const unsigned how = MBOXLIST_RENAME_SILENT | MBOXLIST_RENAME_NOCHECK;
+    mbentry_t *entry = NULL;
+    int r = mboxlist_lookup(oldname, &entry, txn);
+
+    if (r == IMAP_MAILBOX_NONEXISTENT || (!r && strcmpnull(entry->uniqueid, uniqueid))) r = IMAP_MAILBOX_RENAMED;
+    if (!r) r = mboxlist_renamemailbox(txn, entry, newname, NULL, 0, true, NULL, NULL, how);
+    mbentry_free(&entry);
+    return r;
+}
+
+static int rename_here(const mbentry_t *mbentry, const char *newname)
+{
     struct txn *txn = NULL;
     char *userid = mboxname_to_userid(newname);
     int r = txn_begin(&txn);
@@ -123,7 +135,7 @@ static int rename_here(const mbentry_t *mbentry, const char *newname)
     if (!r) r = txn_lock_user(txn, userid);
     if (!r) r = mboxlist_lookup(newname, NULL, txn) == IMAP_MAILBOX_NONEXISTENT ? 0 : IMAP_MAILBOX_EXISTS;
     if (!r) quota_set_silent(txn);
-    if (!r) r = mboxlist_renamemailbox(txn, mbentry, newname, NULL, 0, true, NULL, NULL, how);
+    if (!r) r = move_one(txn, mbentry->uniqueid, mbentry->name, newname);
     if (!r) r = txn_commit(&txn, NULL);
     txn_abort(&txn);
     free(userid);
@@ -274,17 +286,6 @@ static bool settle_collisions(struct sync_client *sc, const struct sync_state *s
 
 /* ---- the names of this end change hands ---- */
 
-static int move_one(struct txn *txn, const char *oldname, const char *newname)
-{
-    const unsigned how = MBOXLIST_RENAME_SILENT | MBOXLIST_RENAME_NOCHECK;
-    mbentry_t *entry = NULL;
-    int r = mboxlist_lookup(oldname, &entry, txn);
-
-    if (!r) r = mboxlist_renamemailbox(txn, entry, newname, NULL, 0, true, NULL, NULL, how);
-    mbentry_free(&entry);
-    return r;
-}
-
 static bool moves(const struct want *want)
 {
     return want->ours && strcmp(want->ours->name, want->name) != 0;
@@ -308,7 +309,7 @@ static int move_all(struct txn *txn, const struct sync_state *state, const ptrar
         for (int i = ptrarray_size(&left) - 1; !r && i >= 0; i--) {
             const struct want *want = ptrarray_nth(&left, i);
             if (mboxlist_lookup(want->name, NULL, txn) != IMAP_MAILBOX_NONEXISTENT) continue;
-            r = move_one(txn, strarray_nth(&from, i), want->name);
+            r = move_one(txn, want->uniqueid, strarray_nth(&from, i), want->name);
             ptrarray_remove(&left, i);
             free(strarray_remove(&from, i));
             any = true;
@@ -317,7 +318,7 @@ static int move_all(struct txn *txn, const struct sync_state *state, const ptrar
         const struct want *want = ptrarray_nth(&left, 0);
         if (strcmp(strarray_nth(&from, 0), want->ours->name) != 0) r = IMAP_MAILBOX_EXISTS; /* somebody else has it */
         char *beside = r ? NULL : sync_spare_name(state, want->ours->name, want->uniqueid);
-        if (!r) r = move_one(txn, want->ours->name, beside);
+        if (!r) r = move_one(txn, want->uniqueid, want->ours->name, beside);
         if (!r) strarray_set(&from, 0, beside);
         free(beside);
         if (!r && ptrarray_size(&left) > 1) { /* the next one that is stuck is another */
@@ -396,6 +397,7 @@ int sync_names_settle_user(struct sync_client *sc, const ptrarray_t *mbentries, 
         rename_there(sc, want, renames);
     }
     if (!r && here) r = rename_all_here(sc, userid, state, &wants);
+    if (r == IMAP_MAILBOX_RENAMED) r = 0; /* somebody is at it: the next look finds what he has made of it */
     *changed |= here;
     ptrarray_fini_with(&wants, free_want);
     sync_names_fini(&names);

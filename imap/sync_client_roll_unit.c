@@ -59,7 +59,8 @@ void sync_failures_fini(ptrarray_t *failures)
 /* It is in motion, or somebody else is at it: soon again. */
 static bool is_passing(int r)
 {
-    return r == IMAP_MAILBOX_LOCKED || r == IMAP_SYNC_CHANGED || r == IMAP_MAILBOX_MOVED || r == IMAP_USER_ATHOME;
+    return r == IMAP_MAILBOX_LOCKED || r == IMAP_SYNC_CHANGED || r == IMAP_MAILBOX_MOVED || r == IMAP_MAILBOX_RENAMED ||
+           r == IMAP_USER_ATHOME;
 }
 
 static void failed(struct work *w, const char *type, const char *arg1, const char *arg2, int r)
@@ -133,9 +134,23 @@ static bool is_left_to_home(const struct work *w, const char *name)
     return is;
 }
 
+/* Has the mailbox another name of the same owner by now? What was noted of it under this one is not done by looking at a tombstone. */
+static bool add_present_name(const mbentry_t *tombstone, strarray_t *names)
+{
+    mbentry_t *now = NULL;
+    bool has = !mboxlist_lookup_by_uniqueid(tombstone->uniqueid, &now, false, NULL) && mboxname_same_userid(now->name, tombstone->name) &&
+               !mboxname_isdeletedmailbox(now->name, NULL);
+
+    if (has) strarray_append(names, now->name);
+    mbentry_free(&now);
+    return has;
+}
+
 /* Names that there is an entry of, be it a tombstone, and that may go over. */
 static void known_names(struct work *w, const strarray_t *all, strarray_t *known)
 {
+    bool more = false;
+
     for (int i = 0; i < strarray_size(all); i++) {
         mbentry_t *mbentry = NULL;
         int r = mboxlist_lookup_allow_all(strarray_nth(all, i), &mbentry, NULL);
@@ -143,8 +158,12 @@ static void known_names(struct work *w, const strarray_t *all, strarray_t *known
             w->meta = true;
         else if (r != IMAP_MAILBOX_NONEXISTENT && !is_left_to_home(w, strarray_nth(all, i)))
             strarray_append(known, strarray_nth(all, i));
+        if (!r && (mbentry->mbtype & MBTYPE_DELETED)) more |= add_present_name(mbentry, known);
         mbentry_free(&mbentry);
     }
+    if (!more) return;
+    strarray_sort(known, cmpstringp_raw); /* who is above another one comes before him */
+    strarray_uniq(known);
 }
 
 /* The set has failed, and there is no user to look at as a whole: which of them is it? */

@@ -47,7 +47,7 @@ static int names_of_both(struct sync_client *sc, strarray_t *names)
     return r;
 }
 
-static int shared_round(struct sync_client *sc, bool *againp)
+static int shared_round(struct sync_client *sc, bool last, bool *againp)
 {
     struct sync_state state = SYNC_STATE_INITIALIZER;
     ptrarray_t entries = PTRARRAY_INITIALIZER;
@@ -57,7 +57,7 @@ static int shared_round(struct sync_client *sc, bool *againp)
     if (!r && strarray_size(&names)) {
         r = sync_state_getlist(sc, "MAILBOXES", &names, &state);
         if (!r) r = sync_local_named(sc, &names, &entries);
-        if (!r) r = sync_do_folders(sc, &entries, &state, true, againp);
+        if (!r) r = sync_do_folders(sc, &entries, &state, true, last, againp);
     }
     sync_state_fini(&state);
     sync_local_fini(&entries);
@@ -73,7 +73,7 @@ int sync_do_all_shared(struct sync_client *sc)
 
     for (int round = 0; round < MAX_ROUNDS && again && !r; round++) {
         again = false;
-        r = shared_round(sc, &again);
+        r = shared_round(sc, round == MAX_ROUNDS - 1, &again);
     }
     namelock_release(&lock);
     if (r || !again) return r;

@@ -55,7 +55,7 @@ static bool is_all(const struct sync_state *state)
 }
 
 /* *movedp: the numbers of both ends differ, and those of here have changed meanwhile, by this round perhaps. */
-static int user_round(struct sync_client *sc, const char *userid, bool *againp, bool *movedp)
+static int user_round(struct sync_client *sc, const char *userid, bool last, bool *againp, bool *movedp)
 {
     struct sync_state state = SYNC_STATE_INITIALIZER;
     ptrarray_t entries = PTRARRAY_INITIALIZER;
@@ -78,7 +78,7 @@ static int user_round(struct sync_client *sc, const char *userid, bool *againp, 
         goto done;
     }
     if (!r) r = sync_local_user(sc, userid, &entries);
-    if (!r) r = sync_do_folders(sc, &entries, &state, true, againp);
+    if (!r) r = sync_do_folders(sc, &entries, &state, true, last, againp);
     if (sc->broken || *againp) goto done;
     /* a mailbox that failed does not keep the rest back */
     sync_local_roots(&entries, &roots);
@@ -114,12 +114,12 @@ int sync_do_user(struct sync_client *sc, const char *userid)
     /* one that could not be decided about does not keep the others */
     for (int round = 0; round < MAX_ROUNDS && again && !sc->broken; round++) {
         again = false;
-        r = user_round(sc, userid, &again, &moved);
+        r = user_round(sc, userid, round == MAX_ROUNDS - 1, &again, &moved);
         /* a lease that was lost on the way, or of another user whom a rename leads to */
         if (r == IMAP_MAILBOX_LOCKED && sc->leases && !sc->nowait) again = true;
     }
     /* what came here from the replica is counted by now; a user who is at work is left for the next run */
-    if (!r && !again && moved) r = user_round(sc, userid, &more, &moved);
+    if (!r && !again && moved) r = user_round(sc, userid, true, &more, &moved);
     if (!r && again) {
         syslog(LOG_ERR, "failed to sync user %s after %d tries", userid, MAX_ROUNDS);
         r = IMAP_SYNC_CHANGED;
@@ -269,7 +269,7 @@ int sync_note_unsettled(struct sync_client *sc, const char *userid, const strarr
 /* ---- a set of mailboxes, round by round ---- */
 
 /* userid, whole: see sync_do_mailboxes_of; or NULL. */
-static int mailboxes_round(struct sync_client *sc, const strarray_t *names, const char *userid, bool *whole, bool *againp)
+static int mailboxes_round(struct sync_client *sc, const strarray_t *names, const char *userid, bool last, bool *whole, bool *againp)
 {
     struct sync_state state = SYNC_STATE_INITIALIZER;
     ptrarray_t entries = PTRARRAY_INITIALIZER;
@@ -277,7 +277,7 @@ static int mailboxes_round(struct sync_client *sc, const strarray_t *names, cons
 
     if (!r) r = sync_local_named(sc, names, &entries);
     if (!r && userid) r = check_whole(sc, userid, &entries, &state, whole);
-    if (!r && !(userid && *whole)) r = sync_do_folders(sc, &entries, &state, false, againp);
+    if (!r && !(userid && *whole)) r = sync_do_folders(sc, &entries, &state, false, last, againp);
     sync_state_fini(&state);
     sync_local_fini(&entries);
     return r;
@@ -306,7 +306,7 @@ static int do_mailboxes(struct sync_client *sc, const strarray_t *names, const c
     for (int round = 0; round < MAX_ROUNDS && again && !r; round++) {
         again = false;
         sync_client_say(sc, "MAILBOXES %s", joined);
-        r = mailboxes_round(sc, names, round ? NULL : userid, whole, &again);
+        r = mailboxes_round(sc, names, round ? NULL : userid, round == MAX_ROUNDS - 1, whole, &again);
     }
     if (!r && again) {
         syslog(LOG_ERR, "failed to settle renames after %d tries!", MAX_ROUNDS);

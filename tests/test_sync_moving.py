@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Somebody works in his mailboxes while a run looks at them: the run brings what was there when it began, and does not end in vain."""
+
+import pytest
+
+from cyltest.folders import contents, do, every, fill, guid, names, ready
+from cyltest.relay import Relay
+from cyltest.rolling import write_log
+from cyltest.syncdata import assert_same, message
+
+
+@pytest.fixture
+def pair(pair):
+    ready(pair, "anna")
+    fill(pair.primary, "INBOX.Work", 10, 11)
+    pair.primary.run("sync_client", "-u", "anna")
+    for server in (pair.primary, pair.replica):
+        server.allow_log("SYNCNOTICE|CRC failure")
+    return pair
+
+
+class Meanwhile:
+    """A run through a relay; what `work` does comes before commands that begin so."""
+
+    def __init__(self, pair, begins, work, times=1):
+        self.pair, self.begins, self.work, self.left, self.met = pair, begins, work, times, 0
+
+    def _look(self, command):
+        if command.startswith(self.begins) and self.left:
+            self.left -= 1
+            self.met += 1
+            self.work(self.met)
+
+    def run(self, *args):
+        with Relay(self.pair.primary.path("tmp", "relay"), self.pair.replica.path("conf/socket/csync"), on_command=self._look) as relay:
+            done = self.pair.primary.run("sync_client", "-v", "-v", "-o", "-S", relay.path, *args, check=False)
+        assert self.met, "the run did not come there"
+        return done
+
+
+def flag(server, folder, name):
+    do(server, f"SELECT {folder}", f"STORE 1 +FLAGS ({name})")
+
+
+WHAT = {"user": ("-u", "anna"), "mailbox": ("-m", "user.anna.Work")}
+
+
+@pytest.mark.parametrize("what", WHAT)
+def test_the_replica_changes_meanwhile(pair, what):
+    """The state that the run was told of is no more: it looks again."""
+    fill(pair.primary, "INBOX.Work", 12)
+    done = Meanwhile(pair, b"APPLY MAILBOX", lambda n: flag(pair.replica, "INBOX.Work", f"$there{n}"), times=3).run(*WHAT[what])
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    assert "has changed" not in done.stderr
+    assert every(contents(pair.primary, "anna")) == every(contents(pair.replica, "anna"))
+    pair.primary.run("sync_client", "-u", "anna")
+    assert_same(pair.primary, pair.replica, "anna")
+    with pair.primary.imap("anna") as imap:
+        assert b"$there1" in imap.ok("SELECT INBOX.Work").untagged[1] + b"".join(imap.ok("FETCH 1 FLAGS").untagged)
+        imap.logout()
+
+
+@pytest.mark.parametrize("what", WHAT)
+def test_the_replica_changes_all_the_time(pair, what):
+    """There is an end of it, and it is told."""
+    pair.primary.allow_log("mailbox replication failed: mailbox=<user.anna.Work>|user replication failed")
+    fill(pair.primary, "INBOX.Work", 12)
+    done = Meanwhile(pair, b"APPLY MAILBOX", lambda n: flag(pair.replica, "INBOX.Work", f"$t{n % 20}"), times=1000).run(*WHAT[what])
+    assert done.returncode == 1 and "user.anna.Work: " in done.stderr and "has changed since last sync" in done.stderr
+
+
+@pytest.mark.parametrize("what", WHAT)
+def test_renamed_between_list_and_look(pair, what):
+    """It is found under its new name, and its messages go to the one that the replica knows under the old name."""
+    fill(pair.primary, "INBOX.Work", 12)
+    uniqueid = names(pair.primary)["user.anna.Work"]
+    done = Meanwhile(pair, b"APPLY RESERVE", lambda _: do(pair.primary, "RENAME INBOX.Work INBOX.Play")).run(*WHAT[what])
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    assert guid(message(12)) in contents(pair.replica, "anna")["user.anna.Work"]
+    assert names(pair.replica)["user.anna.Work"] == uniqueid
+    pair.primary.run("sync_client", "-u", "anna")
+    assert names(pair.replica)["user.anna.Play"] == uniqueid
+    assert_same(pair.primary, pair.replica, "anna")
+
+
+def test_a_new_one_is_renamed(pair):
+    """The replica has never heard of it: it gets the name that it has now."""
+    fill(pair.primary, "INBOX.New", 12)
+    done = Meanwhile(pair, b"APPLY RESERVE", lambda _: do(pair.primary, "RENAME INBOX.New INBOX.Play")).run("-u", "anna")
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    assert guid(message(12)) in contents(pair.replica, "anna")["user.anna.Play"]
+    pair.primary.run("sync_client", "-u", "anna")
+    assert_same(pair.primary, pair.replica, "anna")
+
+
+def test_deleted_between_list_and_look(pair):
+    """Nothing to bring any more."""
+    fill(pair.primary, "INBOX.Work", 12)
+    done = Meanwhile(pair, b"APPLY RESERVE", lambda _: do(pair.primary, "DELETE INBOX.Work")).run("-u", "anna")
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    pair.primary.run("sync_client", "-u", "anna")
+    assert_same(pair.primary, pair.replica, "anna")
+
+
+def test_another_one_takes_the_name(pair):
+    """Two change places between list and look: each one's messages go to the one that they belong to."""
+    fill(pair.primary, "INBOX.Work", 12)
+    fill(pair.primary, "INBOX.Play", 20)
+    pair.primary.run("sync_client", "-u", "anna")
+    fill(pair.primary, "INBOX.Work", 13)
+    fill(pair.primary, "INBOX.Play", 21)
+    swap = ("RENAME INBOX.Work INBOX.T", "RENAME INBOX.Play INBOX.Work", "RENAME INBOX.T INBOX.Play")
+    done = Meanwhile(pair, b"APPLY RESERVE", lambda _: do(pair.primary, *swap)).run("-u", "anna")
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    assert guid(message(13)) in contents(pair.replica, "anna")["user.anna.Work"]
+    assert guid(message(21)) in contents(pair.replica, "anna")["user.anna.Play"]
+    pair.primary.run("sync_client", "-u", "anna")
+    assert_same(pair.primary, pair.replica, "anna")
+    assert guid(message(13)) in contents(pair.replica, "anna")["user.anna.Play"]
+
+
+@pytest.mark.parametrize("what", WHAT)
+def test_renamed_all_the_time(pair, what):
+    """Each look at the replica finds the name changed since the one before. What the folder had at the beginning comes over nevertheless."""
+    fill(pair.primary, "INBOX.Work", 12)
+    ends = ["Work", "Play"]
+
+    def rename(n):
+        do(pair.primary, f"RENAME INBOX.{ends[(n + 1) % 2]} INBOX.{ends[n % 2]}")
+
+    done = Meanwhile(pair, b"GET USER" if what == "user" else b"GET MAILBOXES", rename, times=1000).run(*WHAT[what])
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    if what == "user":
+        assert guid(message(12)) in every(contents(pair.replica, "anna"))
+    pair.primary.run("sync_client", "-u", "anna")
+    assert_same(pair.primary, pair.replica, "anna")
+
+
+def test_renamed_here_when_it_is_to_be(pair):
+    """The replica's name is the later one, and while that is found out the folder gets yet another one here."""
+    do(pair.replica, "RENAME INBOX.Work INBOX.Play")
+    done = Meanwhile(pair, b"GET NAMES", lambda _: do(pair.primary, "RENAME INBOX.Work INBOX.Other")).run("-u", "anna")
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    pair.primary.run("sync_client", "-u", "anna")
+    assert_same(pair.primary, pair.replica, "anna")
+
+
+def test_another_takes_the_name_that_is_to_go(pair):
+    """And here another folder is where it was: that one is not taken for it."""
+    do(pair.replica, "RENAME INBOX.Work INBOX.Play")
+    before = names(pair.primary)
+    work = ("RENAME INBOX.Work INBOX.Other", "CREATE INBOX.Work")
+    done = Meanwhile(pair, b"GET NAMES", lambda _: do(pair.primary, *work)).run("-u", "anna")
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    pair.primary.run("sync_client", "-u", "anna")
+    assert_same(pair.primary, pair.replica, "anna")
+    after = names(pair.primary)
+    assert before["user.anna.Work"] in (after.get("user.anna.Other"), after.get("user.anna.Play")) and len(after) == 3
+
+
+@pytest.mark.parametrize("times", [1, 1000])
+def test_renamed_there_when_it_is_to_be(pair, times):
+    do(pair.primary, "RENAME INBOX.Work INBOX.Play")
+    ends = ["Work", "Other"]
+    done = Meanwhile(pair, b"APPLY RENAME", lambda n: do(pair.replica, f"RENAME INBOX.{ends[(n + 1) % 2]} INBOX.{ends[n % 2]}"), times).run("-u", "anna")
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    pair.primary.run("sync_client", "-u", "anna")
+    assert_same(pair.primary, pair.replica, "anna")
+
+
+def test_renamed_before_its_item_is_done(pair):
+    """The item of a log has the name of before; what follows tells of the rename."""
+    fill(pair.primary, "INBOX.Work", 12)
+    do(pair.primary, "RENAME INBOX.Work INBOX.Play")
+    pair.primary.run("sync_client", "-R", "-f", write_log(pair.primary, ["MAILBOX user.anna.Work"], name="item"))
+    assert guid(message(12)) in contents(pair.replica, "anna")["user.anna.Play"]
+    assert_same(pair.primary, pair.replica, "anna")
