@@ -3,8 +3,7 @@
 
 import pytest
 
-from cyltest.folders import contents, do, every, fill, guid, names, ready
-from cyltest.relay import Relay
+from cyltest.folders import Meanwhile, contents, do, every, fill, guid, names, ready
 from cyltest.rolling import write_log
 from cyltest.syncdata import assert_same, message
 
@@ -17,25 +16,6 @@ def pair(pair):
     for server in (pair.primary, pair.replica):
         server.allow_log("SYNCNOTICE|CRC failure")
     return pair
-
-
-class Meanwhile:
-    """A run through a relay; what `work` does comes before commands that begin so."""
-
-    def __init__(self, pair, begins, work, times=1):
-        self.pair, self.begins, self.work, self.left, self.met = pair, begins, work, times, 0
-
-    def _look(self, command):
-        if command.startswith(self.begins) and self.left:
-            self.left -= 1
-            self.met += 1
-            self.work(self.met)
-
-    def run(self, *args):
-        with Relay(self.pair.primary.path("tmp", "relay"), self.pair.replica.path("conf/socket/csync"), on_command=self._look) as relay:
-            done = self.pair.primary.run("sync_client", "-v", "-v", "-o", "-S", relay.path, *args, check=False)
-        assert self.met, "the run did not come there"
-        return done
 
 
 def flag(server, folder, name):

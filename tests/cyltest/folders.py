@@ -101,6 +101,25 @@ class Watch:
         return [c for c in self.commands if c.startswith("APPLY") and "CAPABILITIES" not in c]
 
 
+class Meanwhile:
+    """A run through a relay; what `work` does comes before commands that begin so."""
+
+    def __init__(self, pair, begins, work, times=1):
+        self.pair, self.begins, self.work, self.left, self.met = pair, begins, work, times, 0
+
+    def _look(self, command):
+        if command.startswith(self.begins) and self.left:
+            self.left -= 1
+            self.met += 1
+            self.work(self.met)
+
+    def run(self, *args):
+        with Relay(self.pair.primary.path("tmp", "relay"), self.pair.replica.path("conf/socket/csync"), on_command=self._look) as relay:
+            done = self.pair.primary.run("sync_client", "-v", "-v", "-o", "-S", relay.path, *args, check=False)
+        assert self.met, "the run did not come there"
+        return done
+
+
 def other_identity(server, name, uniqueid):
     """The mailbox has another UNIQUEID from now on, and no record tells of the old one: what a reconstruct did that
     could not read the header."""
@@ -120,4 +139,4 @@ def other_identity(server, name, uniqueid):
     return old
 
 
-__all__ = ["CONF", "ready", "fill", "do", "names", "contents", "every", "Watch", "other_identity", "guid", "message"]
+__all__ = ["CONF", "ready", "fill", "do", "names", "contents", "every", "Meanwhile", "Watch", "other_identity", "guid", "message"]
