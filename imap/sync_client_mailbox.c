@@ -261,18 +261,23 @@ static int raise_foldermodseq(struct txn *txn, const char *name, modseq_t modseq
     return r;
 }
 
-/*
- * Nobody has that name any more: 0 if the mailbox is gone, so nothing is to be done, IMAP_MAILBOX_RENAMED if it lives on. The tree of deleted
- * mailboxes is the server's own, so who went there is gone.
- */
+/* As it is now. The tree of deleted mailboxes is the server's own, so who went there is gone: IMAP_MAILBOX_NONEXISTENT. */
+static int look_up_now(const mbentry_t *mbentry, mbentry_t **nowp)
+{
+    int r = mboxlist_lookup_by_uniqueid(mbentry->uniqueid, nowp, false, NULL);
+
+    if (!r && mboxname_isdeletedmailbox((*nowp)->name, NULL) && !mboxname_isdeletedmailbox(mbentry->name, NULL)) r = IMAP_MAILBOX_NONEXISTENT;
+    return r;
+}
+
+/* Nobody has that name any more: 0 if the mailbox is gone, so nothing is to be done, IMAP_MAILBOX_RENAMED if it lives on. */
 static int who_left(const mbentry_t *mbentry)
 {
     mbentry_t *now = NULL;
-    int r = mboxlist_lookup_by_uniqueid(mbentry->uniqueid, &now, false, NULL);
-    bool lives = !r && (!mboxname_isdeletedmailbox(now->name, NULL) || mboxname_isdeletedmailbox(mbentry->name, NULL));
+    int r = look_up_now(mbentry, &now);
 
     mbentry_free(&now);
-    return lives ? IMAP_MAILBOX_RENAMED : r == IMAP_MAILBOX_NONEXISTENT ? 0 : r;
+    return !r ? IMAP_MAILBOX_RENAMED : r == IMAP_MAILBOX_NONEXISTENT ? 0 : r;
 }
 
 /* Higher numbers of the replica are taken over before the states are compared. */
@@ -470,10 +475,8 @@ static int send_moving(struct sync_client *sc, const mbentry_t *mbentry, mbentry
 
     for (int look = 0; look < MAX_LOOKS && is_moving(r) && !sc->broken; look++) {
         mbentry_free(nowp);
-        r = mboxlist_lookup_by_uniqueid(mbentry->uniqueid, nowp, false, NULL);
-        if (r == IMAP_MAILBOX_NONEXISTENT) return 0;
-        if (r) return r;
-        if (mboxname_isdeletedmailbox((*nowp)->name, NULL) && !mboxname_isdeletedmailbox(mbentry->name, NULL)) return 0;
+        r = look_up_now(mbentry, nowp);
+        if (r) return r == IMAP_MAILBOX_NONEXISTENT ? 0 : r;
         if (!mboxname_same_userid(mbentry->name, (*nowp)->name)) return IMAP_MAILBOX_RENAMED;
         r = send_now(sc, *nowp, sent);
     }

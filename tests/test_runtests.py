@@ -10,8 +10,12 @@ import pytest
 from cyltest.programs import TOP
 
 CONFIGURE = """#!/bin/sh
+mkdir -p cunit && printf 'SUITE(one)\\nSUITE(two)\\n' >cunit/unit_suites.h
 printf 'all: cunit/unit\\ncheck: all\\ncunit/unit: ../unit.in\\n\\tmkdir -p cunit && cp ../unit.in $@ && chmod +x $@ && sh -n $@\\n' >Makefile
 """
+
+
+GOOD = "[ $1 = two ] && n=1 || n=2; echo \"100%: Checks: $n, Failures: 0, Errors: 0\""
 
 
 @pytest.fixture
@@ -21,7 +25,7 @@ def tree(tmp_path):
     (tmp_path / "configure.ac").write_text("")
     (tmp_path / "configure").write_text(CONFIGURE)
     os.chmod(tmp_path / "configure", 0o755)
-    unit(tmp_path, "echo '100%: Checks: 3, Failures: 0, Errors: 0'")
+    unit(tmp_path, GOOD)
     return tmp_path
 
 
@@ -40,8 +44,18 @@ def run(tree, *layers):
 
 def test_a_layer_builds_first(tree):
     assert run(tree, "unit") == (0, ["== build: 1 passed, 0 failed", "== unit: 3 passed, 0 failed"])
-    unit(tree, "echo '50%: Checks: 4, Failures: 2, Errors: 0'; exit 1")
-    assert run(tree, "unit") == (1, ["== build: 1 passed, 0 failed", "== unit: 2 passed, 2 failed"])
+    unit(tree, "[ $1 = one ] || exit 1\necho '50%: Checks: 4, Failures: 2, Errors: 0'; exit 1")
+    assert run(tree, "unit") == (1, ["== build: 1 passed, 0 failed", "== unit: 2 passed, 3 failed"])
+
+
+def test_a_suite_that_says_nothing_has_failed(tree):
+    for trouble in ("exit 0", "kill -9 $$", "exit 70"):
+        unit(tree, f"[ $1 = one ] || {{ {trouble}; }}\n{GOOD}")
+        status, said = run(tree, "unit")
+        assert status == 1 and said[-1].startswith("== unit: 2 passed, ") and not said[-1].endswith(", 0 failed"), (trouble, said)
+    (tree / "configure").write_text(CONFIGURE.replace("SUITE", "NONE"))
+    (tree / "build" / "Makefile").unlink()
+    assert run(tree, "unit")[1][-1] == "== unit: 0 passed, 1 failed"
 
 
 def test_old_programs_are_not_tested(tree):

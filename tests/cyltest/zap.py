@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Damage to files, the same for the same seed."""
 
+import glob
 import os
 
 MAGIC = b"\xa1\x02\x8b\x0d"  # of skiplist and twoskip files
@@ -32,6 +33,15 @@ def flat_text(data):
     return data.strip(b"\n\t")
 
 
+def contents(path):
+    """b"" of a file that is not there."""
+    try:
+        with open(path, "rb") as f:
+            return f.read()
+    except FileNotFoundError:
+        return b""
+
+
 class Zapped:
     """A file that was damaged, or (kind "rights") that nobody may read."""
 
@@ -51,23 +61,19 @@ class Zapped:
             f.truncate()
 
     def is_kept(self, tops):
-        """Are the bytes still there: in place (a file may have grown), or as a whole under another name?"""
+        """Are the bytes still there: in place (a file may have grown, and been set aside since), or as a whole under another name?"""
         start, end = self.range[0], min(self.range[1], len(self.bytes))
-        try:
-            with open(self.path, "rb") as f:
-                now = f.read()
-        except FileNotFoundError:
-            now = b""
-        if len(now) >= len(self.bytes) and now[start:end] == self.bytes[start:end]:
-            return True
+        for path in [self.path, *glob.glob(glob.escape(self.path) + ".*")]:
+            now = contents(path)
+            if len(now) >= len(self.bytes) and now[start:end] == self.bytes[start:end]:
+                return True
+        now = contents(self.path)
         if flat_text(self.bytes[start:end]) in flat_text(now) and not now.startswith(MAGIC):
             return True
         for top in tops:
             for base, _, names in os.walk(top):
                 for name in names:
                     path = os.path.join(base, name)
-                    if os.path.isfile(path) and os.path.getsize(path) == len(self.bytes):
-                        with open(path, "rb") as f:
-                            if f.read() == self.bytes:
-                                return True
+                    if os.path.isfile(path) and os.path.getsize(path) == len(self.bytes) and contents(path) == self.bytes:
+                        return True
         return False
