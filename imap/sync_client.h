@@ -233,14 +233,16 @@ int sync_do_mailbox_as(struct sync_client *sc, const mbentry_t *mbentry, const c
 int sync_do_intermediate(struct sync_client *sc, const mbentry_t *mbentry);
 /*
  * Compare all records with those of the replica, repair ours, and have the replica expunge what must go. sent: before that it is asked
- * which of the messages that are to be sent now it has in the mailboxes of state; NULL: nothing will be.
+ * which of the messages that are to be sent now it has in the mailboxes of state; NULL: nothing will be. theirname: it has another name there;
+ * NULL: not. IMAP_MAILBOX_RENAMED, IMAP_SYNC_CHANGED: another mailbox has got the name, here or there; nothing was changed.
  */
-int sync_do_full(struct sync_client *sc, const char *name, const struct sync_state *state, struct sync_sent *sent);
+int sync_do_full(struct sync_client *sc, const char *name, const char *uniqueid, const char *theirname, const struct sync_state *state,
+                 struct sync_sent *sent);
 /*
  * The messages of another mailbox of the replica come into ours, with their UIDs where those are free. Nothing is expunged for it at
  * either end, except what is expunged in the one under the same UID and GUID. Can be done again.
  */
-int sync_do_absorb(struct sync_client *sc, const char *name, const char *theirname);
+int sync_do_absorb(struct sync_client *sc, const mbentry_t *into, const struct sync_folder *theirs);
 
 /* ---- _refill ---- */
 /* A message file of the replica comes to the reserve area, for this partition. IMAP_MAILBOX_NONEXISTENT: the replica has no such file;

@@ -123,7 +123,7 @@ static int copy_back(struct sync_client *sc, const struct sync_state *state,
     syslog(LOG_NOTICE, "SYNCNOTICE: mailbox exists only on the replica, comes here: mailbox=<%s> uniqueid=<%s>",
            f->name, f->uniqueid);
     int r = make_here(state, f);
-    if (!r) r = sync_do_full(sc, f->name, state, NULL);
+    if (!r) r = sync_do_full(sc, f->name, f->uniqueid, NULL, state, NULL);
     if (!r) *againp = true;
     return r;
 }
@@ -155,7 +155,7 @@ static int absorb(struct sync_client *sc, struct sync_remote *remote, const mben
            "SYNCNOTICE: another mailbox on the replica, its messages come here: mailbox=<%s> uniqueid=<%s> into=<%s> "
            "uniqueid=<%s>",
            f->name, f->uniqueid, into->name, into->uniqueid);
-    int r = sync_do_absorb(sc, into->name, f->name);
+    int r = sync_do_absorb(sc, into, f);
     if (!r) r = note_replaced(f, into);
     /* on the replica it goes when ours is there and up to date */
     if (!r)

@@ -28,9 +28,9 @@
 /* Message files that a replica may have lost in a mailbox; where more are missing, its disk is away. */
 #define MAX_LOST 10
 
-void full_init(struct full *full, struct sync_client *sc, const char *name)
+void full_init(struct full *full, struct sync_client *sc, const char *name, const char *uniqueid)
 {
-    *full = (struct full){ .sc = sc, .name = name, .theirname = name };
+    *full = (struct full){ .sc = sc, .name = name, .uniqueid = uniqueid, .theirname = name, .theirid = uniqueid };
     sync_spool_init(&full->theirs);
     construct_hash_table(&full->lost, 16);
     bv_init(&full->copied);
@@ -112,14 +112,26 @@ static int get_all(struct full *full)
     return r;
 }
 
+static int check_theirs(const struct full *full)
+{
+    return full->theirid && strcmp(full->remote.uniqueid, full->theirid) != 0 ? IMAP_SYNC_CHANGED : 0;
+}
+
+int full_check_ours(const struct full *full, int r)
+{
+    return !r && full->uniqueid && strcmpnull(mailbox_uniqueid(full->mailbox), full->uniqueid) ? IMAP_MAILBOX_RENAMED : r;
+}
+
 int full_get_remote(struct full *full)
 {
     /* all live messages of another mailbox come here, whatever we have */
     int r = full->numbers.absorb ? IMAP_AGAIN : full_get_ranges(full);
 
-    if (r != IMAP_AGAIN) return r;
-    full_forget_remote(full);
-    return get_all(full);
+    if (r == IMAP_AGAIN) {
+        full_forget_remote(full);
+        r = get_all(full);
+    }
+    return r ? r : check_theirs(full);
 }
 
 /* ---- the walk ---- */
@@ -230,8 +242,9 @@ static int find_here(struct full *full, const char *partition)
 static int dry_pass(struct full *full)
 {
     char *partition = NULL;
-    int r = mailbox_open_irl(full->name, &full->mailbox);
+    int r = full_check_ours(full, mailbox_open_irl(full->name, &full->mailbox));
 
+    if (r) mailbox_close(&full->mailbox);
     if (r) return r;
     partition = xstrdup(mailbox_partition(full->mailbox));
     full->nwanted = 0;
@@ -303,6 +316,7 @@ static int run_full(struct full *full, const struct sync_state *state, struct sy
         if (!full->stale) continue;
         full_forget_remote(full);
         r = get_all(full);
+        if (!r) r = check_theirs(full);
     }
     if (!r) say_decisions(full);
     if (!r && sent) r = reserve(full, state, sent);
@@ -310,22 +324,25 @@ static int run_full(struct full *full, const struct sync_state *state, struct sy
     return r;
 }
 
-int sync_do_full(struct sync_client *sc, const char *name, const struct sync_state *state, struct sync_sent *sent)
+int sync_do_full(struct sync_client *sc, const char *name, const char *uniqueid, const char *theirname, const struct sync_state *state,
+                 struct sync_sent *sent)
 {
     struct full full;
 
-    full_init(&full, sc, name);
+    full_init(&full, sc, name, uniqueid);
+    if (theirname) full.theirname = theirname;
     int r = run_full(&full, state, sent);
     full_fini(&full);
     return r;
 }
 
-int sync_do_absorb(struct sync_client *sc, const char *name, const char *theirname)
+int sync_do_absorb(struct sync_client *sc, const mbentry_t *into, const struct sync_folder *theirs)
 {
     struct full full;
 
-    full_init(&full, sc, name);
-    full.theirname = theirname;
+    full_init(&full, sc, into->name, into->uniqueid);
+    full.theirname = theirs->name;
+    full.theirid = theirs->uniqueid;
     full.numbers.absorb = true;
     int r = run_full(&full, NULL, NULL);
     full_fini(&full);

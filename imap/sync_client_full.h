@@ -86,7 +86,8 @@ struct full_ranges {
 };
 struct full {
     struct sync_client *sc;
-    const char *name, *theirname;
+    const char *name, *uniqueid;       /* ours; a name may go to another mailbox at any moment; uniqueid NULL: whichever has the name */
+    const char *theirname, *theirid;   /* on the replica, the same way */
     struct sync_folder remote;
     struct sync_spool theirs;
     int spool_error;               /* the first record that could not be kept; those after it are not */
@@ -110,9 +111,12 @@ struct full {
     uint32_t *kuids; /* to be expunged on the replica */
     size_t nkuids;
 };
-void full_init(struct full *full, struct sync_client *sc, const char *name);
+/* The other end's has the same name and UNIQUEID, unless they are set otherwise. */
+void full_init(struct full *full, struct sync_client *sc, const char *name, const char *uniqueid);
 void full_fini(struct full *full);
-/* Ask for all records of the replica, or for those that differ from ours. IMAP_MAILBOX_NONEXISTENT. */
+/* Of what an open of full->name returned: IMAP_MAILBOX_RENAMED if it is another mailbox by now. */
+int full_check_ours(const struct full *full, int r);
+/* Ask for all records of the replica, or for those that differ from ours. IMAP_MAILBOX_NONEXISTENT; IMAP_SYNC_CHANGED: another one has the name. */
 int full_get_remote(struct full *full);
 /*
  * The latter, from a replica that has X-RANGES. IMAP_AGAIN: it is to be asked for all, as ours are few or its mailbox has

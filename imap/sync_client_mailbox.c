@@ -400,21 +400,20 @@ int sync_mailbox_snapshot(struct sync_client *sc, const mbentry_t *mbentry, cons
     return r;
 }
 
-/* The state of the replica anew, then once more without the SINCE keys. */
-static int try_again(struct sync_client *sc, const mbentry_t *mbentry, struct sync_sent *sent)
+/* The state of the replica anew, then once more without the SINCE keys. there: its name on the replica. */
+static int try_again(struct sync_client *sc, const mbentry_t *mbentry, const char *there, struct sync_sent *sent)
 {
     struct sync_state state = SYNC_STATE_INITIALIZER;
     strarray_t names = STRARRAY_INITIALIZER;
 
-    strarray_append(&names, mbentry->name);
-    sync_client_say(sc, "MAILBOXES %s", mbentry->name);
+    strarray_append(&names, there);
+    sync_client_say(sc, "MAILBOXES %s", there);
     int r = sync_state_getlist(sc, "MAILBOXES", &names, &state);
     if (!r) {
-        const struct sync_remote *remote = ptrarray_size(&state.folders)
-                                               ? ptrarray_nth(&state.folders, 0)
-                                               : NULL;
+        const struct sync_remote *remote = sync_state_find(&state, mbentry->uniqueid);
         sync_client_say(sc, "%s %s", sc->localonly ? "LOCAL_MAILBOX" : "MAILBOX", mbentry->name);
         struct snapshot *snap = snapshot_new(sc, mbentry, remote ? &remote->folder : NULL, sent);
+        if (strcmp(there, mbentry->name) != 0) snap->there = there;
         r = snapshot_send(snap, prepare(snap));
     }
     strarray_fini(&names);
@@ -444,20 +443,22 @@ bool sync_mailbox_is_unsettled(int r)
     return r == IMAP_AGAIN || r == IMAP_SYNC_CHECKSUM || is_moving(r);
 }
 
-/* As it is now at both ends. The replica's may have another name yet, and keeps it: what belongs into it goes there. */
-static int send_now(struct sync_client *sc, const mbentry_t *now, struct sync_sent *sent)
+/* As it is now at both ends. The replica's may have another name yet (*therep), and keeps it: what belongs into it goes there. */
+static int send_now(struct sync_client *sc, const mbentry_t *now, char **therep, struct sync_sent *sent)
 {
     struct sync_state state = SYNC_STATE_INITIALIZER;
     strarray_t ids = STRARRAY_INITIALIZER;
 
+    xzfree(*therep);
     strarray_append(&ids, now->uniqueid);
     sync_client_say(sc, "%s %s", sc->localonly ? "LOCAL_MAILBOX" : "MAILBOX", now->name);
     int r = sync_state_getlist(sc, "UNIQUEIDS", &ids, &state);
     if (!r) {
         const struct sync_remote *remote = sync_state_find(&state, now->uniqueid);
         struct snapshot *snap = snapshot_new(sc, now, remote ? &remote->folder : NULL, sent);
+        if (remote) *therep = xstrdup(remote->folder.name);
         snap->usesince = true;
-        if (remote && strcmp(remote->folder.name, now->name) != 0) snap->there = remote->folder.name;
+        if (remote && strcmp(*therep, now->name) != 0) snap->there = *therep;
         r = snapshot_send(snap, prepare(snap));
     }
     strarray_fini(&ids);
@@ -466,47 +467,54 @@ static int send_now(struct sync_client *sc, const mbentry_t *now, struct sync_se
 }
 
 /*
- * Somebody changes it at one of the ends: its name here, or what the replica has. It is looked up by its UNIQUEID, some times; *nowp is what was
- * found last. One that belongs to another user by now is left to a run at him.
+ * Somebody changes it at one of the ends: its name here, or what the replica has. It is looked up by its UNIQUEID. One that belongs to another
+ * user by now is left to a run at him.
  */
-static int send_moving(struct sync_client *sc, const mbentry_t *mbentry, mbentry_t **nowp, struct sync_sent *sent)
+static int send_moving(struct sync_client *sc, const mbentry_t *mbentry, mbentry_t **nowp, char **therep, struct sync_sent *sent)
 {
-    int r = IMAP_MAILBOX_RENAMED;
+    mbentry_free(nowp);
+    int r = look_up_now(mbentry, nowp);
 
-    for (int look = 0; look < MAX_LOOKS && is_moving(r) && !sc->broken; look++) {
-        mbentry_free(nowp);
-        r = look_up_now(mbentry, nowp);
-        if (r) return r == IMAP_MAILBOX_NONEXISTENT ? 0 : r;
-        if (!mboxname_same_userid(mbentry->name, (*nowp)->name)) return IMAP_MAILBOX_RENAMED;
-        r = send_now(sc, *nowp, sent);
-    }
-    return r;
+    if (r) return r == IMAP_MAILBOX_NONEXISTENT ? 0 : r;
+    if (!mboxname_same_userid(mbentry->name, (*nowp)->name)) return IMAP_MAILBOX_RENAMED;
+    return send_now(sc, *nowp, therep, sent);
 }
 
-static int send_compared(struct sync_client *sc, const mbentry_t *mbentry, int r, const struct sync_state *state, struct sync_sent *sent)
+/* there: its name on the replica. */
+static int send_compared(struct sync_client *sc, const mbentry_t *mbentry, const char *there, int r, const struct sync_state *state,
+                         struct sync_sent *sent)
 {
     const char *name = mbentry->name;
 
     if (r == IMAP_SYNC_CHECKSUM) {
         syslog(LOG_NOTICE, "CRC failure on sync %s, recalculating counts and trying again", name);
-        r = try_again(sc, mbentry, sent);
+        r = try_again(sc, mbentry, there, sent);
         if (r != IMAP_SYNC_CHECKSUM) return r;
         if (!sc->nocopyback)
             syslog(LOG_ERR, "CRC failure on sync for %s, trying full update", name);
     }
     if (sc->nocopyback) return IMAP_SYNC_CHECKSUM;
     sync_client_say(sc, "FULLMAILBOX %s", name);
-    r = sync_do_full(sc, name, state, sent);
-    return r ? r : try_again(sc, mbentry, sent);
+    r = sync_do_full(sc, name, mbentry->uniqueid, there, state, sent);
+    return r ? r : try_again(sc, mbentry, there, sent);
 }
 
 int sync_do_mailbox_again(struct sync_client *sc, const mbentry_t *mbentry, int r, const struct sync_state *state, struct sync_sent *sent)
 {
     mbentry_t *now = NULL;
+    char *there = NULL;
 
-    if (is_moving(r)) r = send_moving(sc, mbentry, &now, sent);
-    if (r == IMAP_AGAIN || r == IMAP_SYNC_CHECKSUM) r = send_compared(sc, now ? now : mbentry, r, state, sent);
+    for (int look = 0; look < MAX_LOOKS && sync_mailbox_is_unsettled(r) && !sc->broken; look++) {
+        bool moving = is_moving(r);
+        if (moving) r = send_moving(sc, mbentry, &now, &there, sent);
+        if (moving && is_moving(r)) continue;
+        if (!sync_mailbox_is_unsettled(r)) break;
+        const mbentry_t *ours = now ? now : mbentry;
+        r = send_compared(sc, ours, there ? there : ours->name, r, state, sent);
+        if (!is_moving(r)) break; /* nothing more can be done about it */
+    }
     mbentry_free(&now);
+    free(there);
     return r;
 }
 

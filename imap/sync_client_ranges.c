@@ -167,8 +167,9 @@ static int split(void *rock, const struct sync_ranges *parents, struct sync_rang
 /* Note ours; few: there is nothing to be won. */
 static int begin(struct full *full, uint32_t *n, bool *few)
 {
-    int r = mailbox_open_irl(full->name, &full->mailbox);
+    int r = full_check_ours(full, mailbox_open_irl(full->name, &full->mailbox));
 
+    if (r) mailbox_close(&full->mailbox);
     if (r) return r;
     const struct index_header *hdr = mailbox_index_header(full->mailbox);
     full->ranges.uniqueid = xstrdupnull(mailbox_uniqueid(full->mailbox));

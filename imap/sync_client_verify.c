@@ -95,7 +95,7 @@ static int verify_records(struct sync_client *sc, const char *name, const char *
 {
     struct full full;
 
-    full_init(&full, sc, name);
+    full_init(&full, sc, name, NULL);
     full.theirname = theirname;
     full.anyhow = true;
     int r = full_get_remote(&full);

@@ -292,7 +292,7 @@ int full_real_pass(struct full *full)
     buf_reset(&full->said);
     full->txn = NULL;
     int r = txn_begin(&full->txn);
-    if (!r) r = mailbox_open_iwl(full->txn, full->name, &full->mailbox);
+    if (!r) r = full_check_ours(full, mailbox_open_iwl(full->txn, full->name, &full->mailbox));
     if (!r) r = full_check_ranges(full);
     if (!r) r = raise_header(full);
     if (!r) r = raise_foreign_modseqs(full);

@@ -14,7 +14,7 @@ def pair(pair):
     fill(pair.primary, "INBOX.Work", 10, 11)
     pair.primary.run("sync_client", "-u", "anna")
     for server in (pair.primary, pair.replica):
-        server.allow_log("SYNCNOTICE|CRC failure")
+        server.allow_log("SYNCNOTICE|CRC failure|SYNCERROR: (checksum failure|guid mismatch)")
     return pair
 
 
@@ -125,6 +125,25 @@ def test_renamed_here_when_it_is_to_be(pair):
     assert_same(pair.primary, pair.replica, "anna")
 
 
+def test_renamed_here_each_time_it_is_to_be(pair):
+    """In the last round, too: what the folder had comes over, the name is left for the next run."""
+    fill(pair.primary, "INBOX.Work", 12)
+
+    def rename(n):
+        if n % 2:  # GET USER: the replica's name is the latest one
+            old = n - 2 if n > 1 else None
+            steps = [f"INBOX.there{old}" if old else "INBOX.Work", *(f"INBOX.step{n}-{k}" for k in range(3)), f"INBOX.there{n}"]
+            do(pair.replica, *(f"RENAME {a} {b}" for a, b in zip(steps, steps[1:])))
+        else:
+            do(pair.primary, f"RENAME {'INBOX.here' + str(n - 2) if n > 2 else 'INBOX.Work'} INBOX.here{n}")
+
+    done = Meanwhile(pair, (b"GET USER ", b"GET NAMES"), rename, times=1000).run("-u", "anna")
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    assert guid(message(12)) in every(contents(pair.replica, "anna"))
+    pair.primary.run("sync_client", "-u", "anna")
+    assert_same(pair.primary, pair.replica, "anna")
+
+
 def test_another_takes_the_name_that_is_to_go(pair):
     """And here another folder is where it was: that one is not taken for it."""
     do(pair.replica, "RENAME INBOX.Work INBOX.Play")
@@ -146,6 +165,25 @@ def test_renamed_there_when_it_is_to_be(pair, times):
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr
     pair.primary.run("sync_client", "-u", "anna")
     assert_same(pair.primary, pair.replica, "anna")
+
+
+@pytest.mark.parametrize("end", ["primary", "replica"])
+def test_two_change_places_while_records_are_compared(pair, end):
+    """Both ends have something of their own in the one, so all records are compared: with those of the same mailbox, not of the same name."""
+    fill(pair.primary, "INBOX.Play", 20, 21)
+    pair.primary.run("sync_client", "-u", "anna")
+    ids = {uniqueid: name for name, uniqueid in names(pair.primary).items()}
+    fill(pair.primary, "INBOX.Work", 12)
+    fill(pair.replica, "INBOX.Work", 13)
+    swap = ("RENAME INBOX.Work INBOX.T", "RENAME INBOX.Play INBOX.Work", "RENAME INBOX.T INBOX.Play")
+    done = Meanwhile(pair, b"GET FULLMAILBOX", lambda _: do(getattr(pair, end), *swap)).run("-u", "anna")
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    pair.primary.run("sync_client", "-u", "anna")
+    assert_same(pair.primary, pair.replica, "anna")
+    found = contents(pair.primary, "anna")
+    by_old_name = {ids[uniqueid]: found[name] for name, uniqueid in names(pair.primary).items()}
+    assert by_old_name["user.anna.Play"] == sorted(guid(message(n)) for n in (20, 21))
+    assert by_old_name["user.anna.Work"] == sorted(guid(message(n)) for n in (10, 11, 12, 13))
 
 
 def test_renamed_before_its_item_is_done(pair):
