@@ -60,12 +60,20 @@ def stop_one(server, work):
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     end = time.monotonic() + 60
-    while not os.path.exists(server.path("gate.at")):
+    while not (pid := stopped_pid(server)):
         assert time.monotonic() < end, "nobody was stopped"
         time.sleep(0.01)
-    with open(server.path("gate.at"), encoding="ascii") as at:
-        pid = int(at.readline())
     return thread, pid
+
+
+def stopped_pid(server):
+    """Who has come to the gate; None: nobody yet, or his file is there and not yet his pid."""
+    try:
+        with open(server.path("gate.at"), encoding="ascii") as at:
+            line = at.readline()
+    except FileNotFoundError:
+        return None
+    return int(line) if line else None
 
 
 def state(pid):
