@@ -224,6 +224,32 @@ static int update_all(struct sync_client *sc, const ptrarray_t *mbentries, struc
     return u.first;
 }
 
+/* A folder of somebody else may have gone to a user whom the replica does not have yet: his INBOX is made before it is renamed there. */
+static int make_inbox(struct sync_client *sc, const ptrarray_t *mbentries, struct sync_state *state, struct sync_sent *sent)
+{
+    ptrarray_t one = PTRARRAY_INITIALIZER;
+    int r = 0;
+
+    for (int i = 0; i < ptrarray_size(mbentries) && !ptrarray_size(&one); i++) {
+        mbentry_t *mbentry = ptrarray_nth(mbentries, i);
+        if (mboxname_isusermailbox(mbentry->name, true) && !is_intermediate(mbentry) && !sync_state_find(state, mbentry->uniqueid) &&
+            !sync_state_byname(state, mbentry->name))
+            ptrarray_append(&one, mbentry);
+    }
+    if (ptrarray_size(&one)) r = sync_do_reserve(sc, &one, state, sent);
+    if (!r) r = update_all(sc, &one, state, sent, NULL);
+    ptrarray_fini(&one);
+    return r;
+}
+
+static int rename_there(struct sync_client *sc, const ptrarray_t *mbentries, struct sync_state *state, struct sync_renames *renames,
+                        struct sync_sent *sent)
+{
+    int r = make_inbox(sc, mbentries, state, sent);
+
+    return r ? r : sync_renames_do(sc, state, renames);
+}
+
 int sync_do_folders(struct sync_client *sc, const ptrarray_t *mbentries, struct sync_state *state,
                     bool candelete, bool last, bool *againp)
 {
@@ -240,7 +266,7 @@ int sync_do_folders(struct sync_client *sc, const ptrarray_t *mbentries, struct 
     else if (!r)
         r = match(sc, mbentries, state, &renames, &renamed);
     if (renamed && !last) {
-        if (!r && ptrarray_size(&renames.list)) r = sync_renames_do(sc, state, &renames);
+        if (!r && ptrarray_size(&renames.list)) r = rename_there(sc, mbentries, state, &renames, &sent);
         *againp = true;
         goto done;
     }
@@ -251,7 +277,7 @@ int sync_do_folders(struct sync_client *sc, const ptrarray_t *mbentries, struct 
     if (!r) r = sync_absent_remove(sc, state, SYNC_FATE_DELETE);
     if (!r && ptrarray_size(&renames.list)) {
         *againp = !last;
-        r = sync_renames_do(sc, state, &renames);
+        r = rename_there(sc, mbentries, state, &renames, &sent);
     }
     if (!r && (last || !*againp)) {
         r = update_all(sc, mbentries, state, &sent, candelete ? againp : NULL);
@@ -261,5 +287,7 @@ int sync_do_folders(struct sync_client *sc, const ptrarray_t *mbentries, struct 
 done:
     sync_renames_fini(&renames);
     sync_sent_fini(&sent);
-    return r ? r : undecided;
+    if (!r) r = undecided;
+    /* for who has asked for the set it is the same: somebody is at work */
+    return r == IMAP_MAILBOX_RENAMED ? IMAP_SYNC_CHANGED : r;
 }

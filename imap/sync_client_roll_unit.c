@@ -59,8 +59,7 @@ void sync_failures_fini(ptrarray_t *failures)
 /* It is in motion, or somebody else is at it: soon again. */
 static bool is_passing(int r)
 {
-    return r == IMAP_MAILBOX_LOCKED || r == IMAP_SYNC_CHANGED || r == IMAP_MAILBOX_MOVED || r == IMAP_MAILBOX_RENAMED ||
-           r == IMAP_USER_ATHOME;
+    return r == IMAP_MAILBOX_LOCKED || r == IMAP_SYNC_CHANGED || r == IMAP_MAILBOX_MOVED || r == IMAP_USER_ATHOME;
 }
 
 static void failed(struct work *w, const char *type, const char *arg1, const char *arg2, int r)

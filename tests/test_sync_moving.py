@@ -3,7 +3,7 @@
 
 import pytest
 
-from cyltest.folders import Meanwhile, contents, do, every, fill, guid, names, ready
+from cyltest.folders import Meanwhile, Watch, contents, do, every, fill, guid, meet_again, names, ready, to_and_fro
 from cyltest.rolling import write_log
 from cyltest.syncdata import assert_same, message
 
@@ -22,6 +22,7 @@ def flag(server, folder, name):
     do(server, f"SELECT {folder}", f"STORE 1 +FLAGS ({name})")
 
 
+SWAP = ("RENAME INBOX.Work INBOX.T", "RENAME INBOX.Play INBOX.Work", "RENAME INBOX.T INBOX.Play")
 WHAT = {"user": ("-u", "anna"), "mailbox": ("-m", "user.anna.Work")}
 
 
@@ -29,12 +30,10 @@ WHAT = {"user": ("-u", "anna"), "mailbox": ("-m", "user.anna.Work")}
 def test_the_replica_changes_meanwhile(pair, what):
     """The state that the run was told of is no more: it looks again."""
     fill(pair.primary, "INBOX.Work", 12)
-    done = Meanwhile(pair, b"APPLY MAILBOX", lambda n: flag(pair.replica, "INBOX.Work", f"$there{n}"), times=3).run(*WHAT[what])
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    done = Meanwhile(pair, b"APPLY MAILBOX", lambda n: flag(pair.replica, "INBOX.Work", f"$there{n}"), times=3).succeeds(*WHAT[what])
     assert "has changed" not in done.stderr
     assert every(contents(pair.primary, "anna")) == every(contents(pair.replica, "anna"))
-    pair.primary.run("sync_client", "-u", "anna")
-    assert_same(pair.primary, pair.replica, "anna")
+    meet_again(pair)
     with pair.primary.imap("anna") as imap:
         assert b"$there1" in imap.ok("SELECT INBOX.Work").untagged[1] + b"".join(imap.ok("FETCH 1 FLAGS").untagged)
         imap.logout()
@@ -54,8 +53,7 @@ def test_renamed_between_list_and_look(pair, what):
     """It is found under its new name, and its messages go to the one that the replica knows under the old name."""
     fill(pair.primary, "INBOX.Work", 12)
     uniqueid = names(pair.primary)["user.anna.Work"]
-    done = Meanwhile(pair, b"APPLY RESERVE", lambda _: do(pair.primary, "RENAME INBOX.Work INBOX.Play")).run(*WHAT[what])
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    Meanwhile(pair, b"APPLY RESERVE", lambda _: do(pair.primary, "RENAME INBOX.Work INBOX.Play")).succeeds(*WHAT[what])
     assert guid(message(12)) in contents(pair.replica, "anna")["user.anna.Work"]
     assert names(pair.replica)["user.anna.Work"] == uniqueid
     pair.primary.run("sync_client", "-u", "anna")
@@ -66,20 +64,47 @@ def test_renamed_between_list_and_look(pair, what):
 def test_a_new_one_is_renamed(pair):
     """The replica has never heard of it: it gets the name that it has now."""
     fill(pair.primary, "INBOX.New", 12)
-    done = Meanwhile(pair, b"APPLY RESERVE", lambda _: do(pair.primary, "RENAME INBOX.New INBOX.Play")).run("-u", "anna")
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    Meanwhile(pair, b"APPLY RESERVE", lambda _: do(pair.primary, "RENAME INBOX.New INBOX.Play")).succeeds("-u", "anna")
     assert guid(message(12)) in contents(pair.replica, "anna")["user.anna.Play"]
-    pair.primary.run("sync_client", "-u", "anna")
-    assert_same(pair.primary, pair.replica, "anna")
+    meet_again(pair)
 
 
 def test_deleted_between_list_and_look(pair):
     """Nothing to bring any more."""
     fill(pair.primary, "INBOX.Work", 12)
-    done = Meanwhile(pair, b"APPLY RESERVE", lambda _: do(pair.primary, "DELETE INBOX.Work")).run("-u", "anna")
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
-    pair.primary.run("sync_client", "-u", "anna")
-    assert_same(pair.primary, pair.replica, "anna")
+    Meanwhile(pair, b"APPLY RESERVE", lambda _: do(pair.primary, "DELETE INBOX.Work")).succeeds("-u", "anna")
+    meet_again(pair)
+
+
+def give_to_ben(pair):
+    with pair.primary.imap("admin") as imap:
+        imap.ok("RENAME user.anna.Work user.ben.Work")
+        imap.logout()
+
+
+def test_it_goes_to_another_user(pair):
+    """It is left to a run at that one, and nobody thinks that all is over."""
+    pair.primary.allow_log("mailbox replication failed: mailbox=<user.anna.Work>|user replication failed")
+    pair.primary.create_user("ben")
+    fill(pair.primary, "INBOX.Work", 12)
+    done = Meanwhile(pair, b"APPLY RESERVE", lambda _: give_to_ben(pair)).run("-u", "anna")
+    assert done.returncode == 1 and "user.anna.Work: Mailbox has got another name meanwhile" in done.stderr
+    assert "Error from do_user: anna: Mailbox has changed since last sync" in done.stderr
+    meet_again(pair, "ben")
+    meet_again(pair)
+    assert guid(message(12)) in contents(pair.replica, "ben")["user.ben.Work"]
+
+
+def test_it_goes_to_a_user_whom_the_replica_does_not_have(pair):
+    """All at once, as after a time without a connection; nothing that the replica has is sent."""
+    pair.primary.create_user("ben")
+    give_to_ben(pair)
+    watch = Watch(pair, users=("anna", "ben"))
+    watch.run("-u", "ben")
+    assert not watch.uploaded
+    meet_again(pair)
+    assert_same(pair.primary, pair.replica, "ben")
+    assert guid(message(10)) in contents(pair.replica, "ben")["user.ben.Work"]
 
 
 def test_another_one_takes_the_name(pair):
@@ -89,13 +114,10 @@ def test_another_one_takes_the_name(pair):
     pair.primary.run("sync_client", "-u", "anna")
     fill(pair.primary, "INBOX.Work", 13)
     fill(pair.primary, "INBOX.Play", 21)
-    swap = ("RENAME INBOX.Work INBOX.T", "RENAME INBOX.Play INBOX.Work", "RENAME INBOX.T INBOX.Play")
-    done = Meanwhile(pair, b"APPLY RESERVE", lambda _: do(pair.primary, *swap)).run("-u", "anna")
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    Meanwhile(pair, b"APPLY RESERVE", lambda _: do(pair.primary, *SWAP)).succeeds("-u", "anna")
     assert guid(message(13)) in contents(pair.replica, "anna")["user.anna.Work"]
     assert guid(message(21)) in contents(pair.replica, "anna")["user.anna.Play"]
-    pair.primary.run("sync_client", "-u", "anna")
-    assert_same(pair.primary, pair.replica, "anna")
+    meet_again(pair)
     assert guid(message(13)) in contents(pair.replica, "anna")["user.anna.Play"]
 
 
@@ -103,26 +125,18 @@ def test_another_one_takes_the_name(pair):
 def test_renamed_all_the_time(pair, what):
     """Each look at the replica finds the name changed since the one before. What the folder had at the beginning comes over nevertheless."""
     fill(pair.primary, "INBOX.Work", 12)
-    ends = ["Work", "Play"]
-
-    def rename(n):
-        do(pair.primary, f"RENAME INBOX.{ends[(n + 1) % 2]} INBOX.{ends[n % 2]}")
-
-    done = Meanwhile(pair, b"GET USER" if what == "user" else b"GET MAILBOXES", rename, times=1000).run(*WHAT[what])
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    rename = to_and_fro(pair.primary, "INBOX.Work", "INBOX.Play")
+    Meanwhile(pair, b"GET USER" if what == "user" else b"GET MAILBOXES", rename, times=1000).succeeds(*WHAT[what])
     if what == "user":
         assert guid(message(12)) in every(contents(pair.replica, "anna"))
-    pair.primary.run("sync_client", "-u", "anna")
-    assert_same(pair.primary, pair.replica, "anna")
+    meet_again(pair)
 
 
 def test_renamed_here_when_it_is_to_be(pair):
     """The replica's name is the later one, and while that is found out the folder gets yet another one here."""
     do(pair.replica, "RENAME INBOX.Work INBOX.Play")
-    done = Meanwhile(pair, b"GET NAMES", lambda _: do(pair.primary, "RENAME INBOX.Work INBOX.Other")).run("-u", "anna")
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
-    pair.primary.run("sync_client", "-u", "anna")
-    assert_same(pair.primary, pair.replica, "anna")
+    Meanwhile(pair, b"GET NAMES", lambda _: do(pair.primary, "RENAME INBOX.Work INBOX.Other")).succeeds("-u", "anna")
+    meet_again(pair)
 
 
 def test_renamed_here_each_time_it_is_to_be(pair):
@@ -137,11 +151,9 @@ def test_renamed_here_each_time_it_is_to_be(pair):
         else:
             do(pair.primary, f"RENAME {'INBOX.here' + str(n - 2) if n > 2 else 'INBOX.Work'} INBOX.here{n}")
 
-    done = Meanwhile(pair, (b"GET USER ", b"GET NAMES"), rename, times=1000).run("-u", "anna")
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    Meanwhile(pair, (b"GET USER ", b"GET NAMES"), rename, times=1000).succeeds("-u", "anna")
     assert guid(message(12)) in every(contents(pair.replica, "anna"))
-    pair.primary.run("sync_client", "-u", "anna")
-    assert_same(pair.primary, pair.replica, "anna")
+    meet_again(pair)
 
 
 def test_another_takes_the_name_that_is_to_go(pair):
@@ -149,10 +161,8 @@ def test_another_takes_the_name_that_is_to_go(pair):
     do(pair.replica, "RENAME INBOX.Work INBOX.Play")
     before = names(pair.primary)
     work = ("RENAME INBOX.Work INBOX.Other", "CREATE INBOX.Work")
-    done = Meanwhile(pair, b"GET NAMES", lambda _: do(pair.primary, *work)).run("-u", "anna")
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
-    pair.primary.run("sync_client", "-u", "anna")
-    assert_same(pair.primary, pair.replica, "anna")
+    Meanwhile(pair, b"GET NAMES", lambda _: do(pair.primary, *work)).succeeds("-u", "anna")
+    meet_again(pair)
     after = names(pair.primary)
     assert before["user.anna.Work"] in (after.get("user.anna.Other"), after.get("user.anna.Play")) and len(after) == 3
 
@@ -160,11 +170,8 @@ def test_another_takes_the_name_that_is_to_go(pair):
 @pytest.mark.parametrize("times", [1, 1000])
 def test_renamed_there_when_it_is_to_be(pair, times):
     do(pair.primary, "RENAME INBOX.Work INBOX.Play")
-    ends = ["Work", "Other"]
-    done = Meanwhile(pair, b"APPLY RENAME", lambda n: do(pair.replica, f"RENAME INBOX.{ends[(n + 1) % 2]} INBOX.{ends[n % 2]}"), times).run("-u", "anna")
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
-    pair.primary.run("sync_client", "-u", "anna")
-    assert_same(pair.primary, pair.replica, "anna")
+    Meanwhile(pair, b"APPLY RENAME", to_and_fro(pair.replica, "INBOX.Work", "INBOX.Other"), times).succeeds("-u", "anna")
+    meet_again(pair)
 
 
 @pytest.mark.parametrize("end", ["primary", "replica"])
@@ -175,11 +182,8 @@ def test_two_change_places_while_records_are_compared(pair, end):
     ids = {uniqueid: name for name, uniqueid in names(pair.primary).items()}
     fill(pair.primary, "INBOX.Work", 12)
     fill(pair.replica, "INBOX.Work", 13)
-    swap = ("RENAME INBOX.Work INBOX.T", "RENAME INBOX.Play INBOX.Work", "RENAME INBOX.T INBOX.Play")
-    done = Meanwhile(pair, b"GET FULLMAILBOX", lambda _: do(getattr(pair, end), *swap)).run("-u", "anna")
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
-    pair.primary.run("sync_client", "-u", "anna")
-    assert_same(pair.primary, pair.replica, "anna")
+    Meanwhile(pair, b"GET FULLMAILBOX", lambda _: do(getattr(pair, end), *SWAP)).succeeds("-u", "anna")
+    meet_again(pair)
     found = contents(pair.primary, "anna")
     by_old_name = {ids[uniqueid]: found[name] for name, uniqueid in names(pair.primary).items()}
     assert by_old_name["user.anna.Play"] == sorted(guid(message(n)) for n in (20, 21))

@@ -5,7 +5,7 @@ import re
 
 from .dlist import parse
 from .relay import Relay
-from .syncdata import login, message
+from .syncdata import assert_same, login, message
 from .syncline import full, guid, mailbox, record
 
 CONF = {"conversations": True, "conversations_db": "twoskip", "unixhierarchysep": False,
@@ -119,6 +119,24 @@ class Meanwhile:
         assert self.met, "the run did not come there"
         return done
 
+    def succeeds(self, *args):
+        done = self.run(*args)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+        return done
+
+
+def to_and_fro(server, one, two):
+    """For Meanwhile: a folder that gets the other one of two names each time."""
+    def work(n):
+        do(server, f"RENAME {two} {one}" if n % 2 == 0 else f"RENAME {one} {two}")
+    return work
+
+
+def meet_again(pair, user="anna"):
+    """One run more, and the ends are equal."""
+    pair.primary.run("sync_client", "-u", user)
+    assert_same(pair.primary, pair.replica, user)
+
 
 def other_identity(server, name, uniqueid):
     """The mailbox has another UNIQUEID from now on, and no record tells of the old one: what a reconstruct did that
@@ -139,4 +157,4 @@ def other_identity(server, name, uniqueid):
     return old
 
 
-__all__ = ["CONF", "ready", "fill", "do", "names", "contents", "every", "Meanwhile", "Watch", "other_identity", "guid", "message"]
+__all__ = ["CONF", "ready", "fill", "do", "names", "contents", "every", "meet_again", "Meanwhile", "to_and_fro", "Watch", "other_identity", "guid", "message"]

@@ -63,7 +63,7 @@ class Zapped:
     def is_kept(self, tops):
         """Are the bytes still there: in place (a file may have grown, and been set aside since), or as a whole under another name?"""
         start, end = self.range[0], min(self.range[1], len(self.bytes))
-        for path in [self.path, *glob.glob(glob.escape(self.path) + ".*")]:
+        for path in [self.path, *(glob.glob(glob.escape(self.path) + ".*") if start < end else ())]:
             now = contents(path)
             if len(now) >= len(self.bytes) and now[start:end] == self.bytes[start:end]:
                 return True

@@ -4,8 +4,8 @@
 import pytest
 
 from cyltest import Pair
-from cyltest.folders import Meanwhile, contents, do, every, fill, guid, names, ready
-from cyltest.syncdata import assert_same, message
+from cyltest.folders import Meanwhile, contents, do, every, fill, guid, meet_again, names, ready, to_and_fro
+from cyltest.syncdata import message
 
 
 @pytest.fixture
@@ -20,35 +20,26 @@ def pair(factory, debian_factory):
     return pair
 
 
-def ends_equal(pair):
-    pair.primary.run("sync_client", "-u", "anna")
-    assert_same(pair.primary, pair.replica, "anna")
-
-
 def test_the_replica_changes_meanwhile(pair):
     def flag(_):
         do(pair.replica, "SELECT INBOX.Work", "STORE 1 +FLAGS ($there)")
 
-    done = Meanwhile(pair, b"APPLY MAILBOX", flag).run("-u", "anna")
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    Meanwhile(pair, b"APPLY MAILBOX", flag).succeeds("-u", "anna")
     assert every(contents(pair.primary, "anna")) == every(contents(pair.replica, "anna"))
-    ends_equal(pair)
+    meet_again(pair)
 
 
 def test_two_change_places_between_list_and_look(pair):
     before = names(pair.primary)
     swap = ("RENAME INBOX.Work INBOX.T", "RENAME INBOX.Play INBOX.Work", "RENAME INBOX.T INBOX.Play")
-    done = Meanwhile(pair, b"APPLY RESERVE", lambda _: do(pair.primary, *swap)).run("-u", "anna")
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    Meanwhile(pair, b"APPLY RESERVE", lambda _: do(pair.primary, *swap)).succeeds("-u", "anna")
     assert names(pair.replica) == before  # the names are for the next run
     assert guid(message(12)) in contents(pair.replica, "anna")["user.anna.Work"]
     assert guid(message(21)) in contents(pair.replica, "anna")["user.anna.Play"]
-    ends_equal(pair)
+    meet_again(pair)
 
 
 def test_renamed_all_the_time(pair):
-    ends = ["Work", "Other"]
-    done = Meanwhile(pair, b"GET USER", lambda n: do(pair.primary, f"RENAME INBOX.{ends[(n + 1) % 2]} INBOX.{ends[n % 2]}"), 1000).run("-u", "anna")
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    Meanwhile(pair, b"GET USER", to_and_fro(pair.primary, "INBOX.Work", "INBOX.Other"), 1000).succeeds("-u", "anna")
     assert guid(message(12)) in every(contents(pair.replica, "anna"))
-    ends_equal(pair)
+    meet_again(pair)
