@@ -7,7 +7,8 @@
  * | deleted because it moved to that very server | stays                                             |
  * | alive, with another owner                    | stays; the run of that user renames it            |
  * | another mailbox took its place, or has its   | its messages come into that one; it is deleted    |
- * | name by chance                               | there when they are all in the other one          |
+ * | name by chance                               | there when they are all in the other one; ours    |
+ * |                                              | keeps its UIDVALIDITY if it never had any         |
  * | never seen                                   | comes here, with all it has                       |
  * | records that are damaged, or prove nothing   | stays, and the run says so                        |
  *
@@ -150,12 +151,18 @@ static int absorb(struct sync_client *sc, struct sync_remote *remote, const mben
 {
     const struct sync_folder *f = &remote->folder;
 
-    sync_client_say(sc, "MERGE %s (%s) -> %s (%s)", f->name, f->uniqueid, into->name, into->uniqueid);
-    syslog(LOG_NOTICE,
-           "SYNCNOTICE: another mailbox on the replica, its messages come here: mailbox=<%s> uniqueid=<%s> into=<%s> "
-           "uniqueid=<%s>",
-           f->name, f->uniqueid, into->name, into->uniqueid);
-    int r = sync_do_absorb(sc, into, f);
+    int r = 0;
+    if (f->last_uid) {
+        sync_client_say(sc, "MERGE %s (%s) -> %s (%s)", f->name, f->uniqueid, into->name, into->uniqueid);
+        syslog(LOG_NOTICE,
+               "SYNCNOTICE: another mailbox on the replica, its messages come here: mailbox=<%s> uniqueid=<%s> into=<%s> "
+               "uniqueid=<%s>",
+               f->name, f->uniqueid, into->name, into->uniqueid);
+        r = sync_do_absorb(sc, into, f);
+    } else { /* it has never had a message: ours keeps its numbers, nobody has anything of that one */
+        syslog(LOG_NOTICE, "SYNCNOTICE: an empty mailbox on the replica makes way for ours: mailbox=<%s> uniqueid=<%s> into=<%s> uniqueid=<%s>",
+               f->name, f->uniqueid, into->name, into->uniqueid);
+    }
     if (!r) r = note_replaced(f, into);
     /* on the replica it goes when ours is there and up to date */
     if (!r)

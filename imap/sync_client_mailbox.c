@@ -101,6 +101,7 @@ static int format_text(struct snapshot *snap, struct mailbox *mailbox)
         .name = snap->sc->localonly ? "LOCAL_MAILBOX" : "MAILBOX",
         .mailbox = mailbox,
         .since = remote ? remote->highestmodseq : 0,
+        .since_uid = remote ? remote->last_uid : 0,
         .isclient = true,
     };
 
@@ -142,8 +143,8 @@ static int snapshot_take(struct snapshot *snap, struct mailbox *mailbox)
         sync_folder_same_crcs(&snap->local, remote))
         return 0;
 
-    r = mailbox_foreach(mailbox, remote ? remote->last_uid : 0, remote ? remote->highestmodseq : 0,
-                        MAILBOX_ITER_SKIP_UNLINKED | MAILBOX_ITER_STRICT, upload_cb, snap);
+    /* whatever its HIGHESTMODSEQ: a 3.6.1 that was killed when it had made the mailbox has ours, and no record yet */
+    r = mailbox_foreach(mailbox, remote ? remote->last_uid : 0, 0, MAILBOX_ITER_SKIP_UNLINKED | MAILBOX_ITER_STRICT, upload_cb, snap);
     if (!r) r = format_text(snap, mailbox);
     snap->lsn = mailbox_seen_lsn(mailbox);
     return r;
@@ -443,8 +444,47 @@ bool sync_mailbox_is_unsettled(int r)
     return r == IMAP_AGAIN || r == IMAP_SYNC_CHECKSUM || is_moving(r);
 }
 
+/* ---- it has got another name meanwhile ---- */
+
+static void ask_for(strarray_t *names, const char *name)
+{
+    char *parent = mboxname_parent(name);
+
+    strarray_append(names, name);
+    if (parent) strarray_append(names, parent);
+    free(parent);
+}
+
+static bool has_place(const struct sync_state *state, const char *name)
+{
+    char *parent = mboxname_parent(name);
+    bool there = mboxname_isusermailbox(name, true) || !parent || sync_state_byname(state, parent);
+
+    free(parent);
+    return there && !sync_state_byname(state, name);
+}
+
+/*
+ * The replica does not have it at all. It gets the name that it has now, if the replica has its parent; a 3.6.1 would invent one, with a UNIQUEID of its
+ * own. Where the whole tree was renamed the parent has the name yet that was listed, and so does it; the next run renames both.
+ */
+static int choose_name(struct sync_client *sc, const mbentry_t *listed, const mbentry_t *now, char **therep)
+{
+    struct sync_state state = SYNC_STATE_INITIALIZER;
+    strarray_t names = STRARRAY_INITIALIZER;
+
+    if (!strcmp(listed->name, now->name)) return 0;
+    ask_for(&names, now->name);
+    ask_for(&names, listed->name);
+    int r = sync_state_getlist(sc, "MAILBOXES", &names, &state);
+    if (!r && !has_place(&state, now->name) && has_place(&state, listed->name)) *therep = xstrdup(listed->name);
+    strarray_fini(&names);
+    sync_state_fini(&state);
+    return r;
+}
+
 /* As it is now at both ends. The replica's may have another name yet (*therep), and keeps it: what belongs into it goes there. */
-static int send_now(struct sync_client *sc, const mbentry_t *now, char **therep, struct sync_sent *sent)
+static int send_now(struct sync_client *sc, const mbentry_t *listed, const mbentry_t *now, char **therep, struct sync_sent *sent)
 {
     struct sync_state state = SYNC_STATE_INITIALIZER;
     strarray_t ids = STRARRAY_INITIALIZER;
@@ -453,12 +493,15 @@ static int send_now(struct sync_client *sc, const mbentry_t *now, char **therep,
     strarray_append(&ids, now->uniqueid);
     sync_client_say(sc, "%s %s", sc->localonly ? "LOCAL_MAILBOX" : "MAILBOX", now->name);
     int r = sync_state_getlist(sc, "UNIQUEIDS", &ids, &state);
+    const struct sync_remote *remote = r ? NULL : sync_state_find(&state, now->uniqueid);
+    if (remote)
+        *therep = xstrdup(remote->folder.name);
+    else if (!r)
+        r = choose_name(sc, listed, now, therep);
     if (!r) {
-        const struct sync_remote *remote = sync_state_find(&state, now->uniqueid);
         struct snapshot *snap = snapshot_new(sc, now, remote ? &remote->folder : NULL, sent);
-        if (remote) *therep = xstrdup(remote->folder.name);
         snap->usesince = true;
-        if (remote && strcmp(*therep, now->name) != 0) snap->there = *therep;
+        if (*therep && strcmp(*therep, now->name) != 0) snap->there = *therep;
         r = snapshot_send(snap, prepare(snap));
     }
     strarray_fini(&ids);
@@ -477,7 +520,7 @@ static int send_moving(struct sync_client *sc, const mbentry_t *mbentry, mbentry
 
     if (r) return r == IMAP_MAILBOX_NONEXISTENT ? 0 : r;
     if (!mboxname_same_userid(mbentry->name, (*nowp)->name)) return IMAP_MAILBOX_RENAMED;
-    return send_now(sc, *nowp, therep, sent);
+    return send_now(sc, mbentry, *nowp, therep, sent);
 }
 
 /* there: its name on the replica. */

@@ -63,7 +63,7 @@ static int format_range(const struct sync_format *format, uint32_t first, uint32
         const struct index_record *rec = NULL;
         int r = stream.next(stream.rock, &rec);
         if (r || !rec || rec->uid > last) return r;
-        if (format->since && rec->modseq <= format->since) continue;
+        if (format->since && rec->modseq <= format->since && rec->uid <= format->since_uid) continue;
         prot_puts(text->stream, *sep);
         *sep = " ";
         r = format_record(format->mailbox, rec, text->stream);

@@ -19,7 +19,8 @@ struct sync_ranges;
 struct sync_format {
     const char *name;        /* "MAILBOX", "LOCAL_MAILBOX" */
     struct mailbox *mailbox; /* whose records; NULL: no RECORD */
-    modseq_t since;          /* records with a higher modseq; 0: all */
+    modseq_t since;          /* records with a higher modseq, and those above since_uid; 0: all */
+    uint32_t since_uid;
     const struct sync_ranges *ranges; /* records in these; NULL: all */
     bool isclient;           /* literals with "+" */
 };

@@ -19,6 +19,11 @@ def test_all_states_at_both_ends(pair, way):
     way(pair)
 
 
+@pytest.mark.parametrize("living", [True, False])
+def test_made_and_not_filled(pair, living):
+    expungedstates.made_and_not_filled(pair, living)
+
+
 @pytest.mark.parametrize("end", ["primary", "replica"])
 def test_purge_is_killed(pair, end):
     """One end purges what both know to be expunged, the primary also what the replica does not know yet."""

@@ -7,7 +7,8 @@ import re
 from .folders import CONF
 from .relay import Relay
 from .storefiles import EXPUNGED, UNLINKED, index_of, mailbox_dir
-from .syncdata import assert_same, message, sent_commands
+from .syncdata import assert_same, login, message, sent_commands
+from .syncline import full, mailbox
 
 BOX = "user.anna.Work"
 # UID: ((expunged, unlinked) of the primary, of the replica)
@@ -110,3 +111,33 @@ def also_astray(pair):
     gone = {uid for uid, (here, there) in STATES.items() if here[0] or there[0]}
     for server in (pair.primary, pair.replica):
         assert {uid for uid, state in states(server).items() if state[0]} == gone and LIVE in states(server)
+
+
+def made_and_not_filled(pair, living):
+    """The replica died when it had made the mailbox, with the numbers of the primary, and had no record of it yet (so does 3.6.1). No checksum tells of
+    what is expunged."""
+    for server in (pair.primary, pair.replica):
+        server.conf.update(CONF)
+        server.add_user("anna")
+    pair.start()
+    pair.primary.create_user("anna")
+    pair.primary.run("sync_client", "-u", "anna")
+    with pair.primary.imap("admin") as imap:
+        imap.ok(f"CREATE {BOX}")
+        imap.logout()
+    with pair.primary.imap("anna") as imap:
+        for n in range(1, 5):
+            imap.append("INBOX.Work", message(n))
+        imap.logout()
+    _expunge(pair.primary, range(1, 4 if living else 5))
+    with login(pair.primary) as csync:
+        ours = full(csync, BOX)
+    numbers = ("UNIQUEID", "HIGHESTMODSEQ", "UIDVALIDITY", "CREATEDMODSEQ", "FOLDERMODSEQ")
+    keys = {key: ours[key].decode() for key in numbers}
+    with login(pair.replica) as csync:
+        csync.ok("APPLY " + mailbox(BOX, LAST_UID=0, SYNC_CRC_ANNOT=12345678, **keys))
+    pair.primary.run("sync_client", "-u", "anna")
+    with login(pair.replica) as csync:
+        assert [r["UID"] for r in full(csync, BOX)["RECORD"]] == [r["UID"] for r in ours["RECORD"]]
+    assert states(pair.replica) == states(pair.primary)
+    assert_same(pair.primary, pair.replica)

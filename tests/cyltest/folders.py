@@ -52,6 +52,14 @@ def names(server, user="anna"):
     return {value["MBOXNAME"].decode(): value["UNIQUEID"].decode() for kind, value in lines if kind == "MAILBOX"}
 
 
+def uidvalidities(server, user="anna"):
+    with server.imap(user) as imap:
+        folders = [line.rsplit(b" ", 1)[1].decode() for line in imap.ok('LIST "" "*"').find("* LIST")]
+        found = {one: imap.ok(f"STATUS {one} (UIDVALIDITY)").find("* STATUS")[0] for one in folders}
+        imap.logout()
+    return found
+
+
 def contents(server, *users):
     """{mailbox: GUIDs of what lives there}, deleted mailboxes too."""
     out = {}

@@ -13,3 +13,8 @@ SERVICES = ("imap", "csync")
 def test_all_states_at_both_ends(factory, debian_factory, master, way):
     ends = factory("ours", services=SERVICES), debian_factory("debian", services=SERVICES)
     way(Pair(*(ends if master == "ours" else ends[::-1])))
+
+
+@pytest.mark.parametrize("living", [True, False])
+def test_made_and_not_filled(factory, debian_factory, living):
+    expungedstates.made_and_not_filled(Pair(factory("ours", services=SERVICES), debian_factory("debian", services=SERVICES)), living)

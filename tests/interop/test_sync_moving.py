@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Somebody works in his mailboxes while a run brings them to a replica of Debian's 3.6.1."""
 
+import time
+
 import pytest
 
 from cyltest import Pair
-from cyltest.folders import Meanwhile, contents, do, every, fill, guid, meet_again, names, ready, to_and_fro
+from cyltest.folders import Meanwhile, contents, do, every, fill, guid, meet_again, names, ready, to_and_fro, uidvalidities
 from cyltest.syncdata import message
 
 
@@ -43,3 +45,38 @@ def test_renamed_all_the_time(pair):
     Meanwhile(pair, b"GET USER", to_and_fro(pair.primary, "INBOX.Work", "INBOX.Other"), 1000).succeeds("-u", "anna")
     assert guid(message(12)) in every(contents(pair.replica, "anna"))
     meet_again(pair)
+
+
+@pytest.fixture
+def with_children(pair):
+    """Work has children that the replica does not know yet."""
+    fill(pair.primary, "INBOX.Work.a", 30)
+    fill(pair.primary, "INBOX.Work.a.b", 31)
+    return pair
+
+
+def test_a_tree_with_new_ones_is_renamed(with_children):
+    """3.6.1 invents a parent that is missing, with an identity of its own, and that one would then be merged with ours."""
+    pair = with_children
+    Meanwhile(pair, b"APPLY RESERVE", lambda _: do(pair.primary, "RENAME INBOX.Work INBOX.Old")).succeeds("-u", "anna")
+    assert guid(message(30)) in contents(pair.replica, "anna")["user.anna.Work.a"]
+    assert guid(message(31)) in contents(pair.replica, "anna")["user.anna.Work.a.b"]
+    assert set(names(pair.replica).values()) == set(names(pair.primary).values())
+    before = uidvalidities(pair.primary)
+    meet_again(pair)
+    assert uidvalidities(pair.primary) == before == uidvalidities(pair.replica)
+
+
+def test_an_invented_parent_is_replaced(with_children):
+    """One that was invented because the replica got a child alone: ours takes its place, and no client has to fetch ours anew."""
+    pair = with_children
+    fill(pair.primary, "INBOX.New", 40)
+    fill(pair.primary, "INBOX.New.x", 41)
+    before = uidvalidities(pair.primary)
+    time.sleep(1.1)  # the UIDVALIDITY of what is invented is the time
+    pair.primary.run("sync_client", "-m", "user.anna.New.x")
+    assert set(names(pair.replica).values()) > {names(pair.primary)["user.anna.New.x"]}
+    assert names(pair.replica)["user.anna.New"] not in names(pair.primary).values()
+    meet_again(pair)
+    assert names(pair.replica) == names(pair.primary)
+    assert uidvalidities(pair.primary) == before == uidvalidities(pair.replica)
