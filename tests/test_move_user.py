@@ -48,6 +48,9 @@ def test_under_load_with_grace(servers):
     """Nothing that was confirmed is lost, UIDVALIDITY stays; refused on the source, which keeps everything until the grace is over."""
     one, two = servers.one, servers.two
     before = servers.fill("anna")
+    with one.imap("admin") as imap:
+        imap.ok("SETQUOTA user.anna (STORAGE 10000000 MESSAGE 1000000)")  # however long it takes, he is not stopped by that
+        imap.logout()
     client = Client(one, "anna")
     client.start()
     said = servers.begin("anna",)
