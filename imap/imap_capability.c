@@ -137,6 +137,7 @@ void imap_capabilities(struct imap_session *s, bool all, struct buf *out)
     if (s->isadmin && !capa_is_disabled("X-FOLDERS")) buf_appendcstr(out, " X-FOLDERS");
     if (s->isadmin && !capa_is_disabled("X-TOGETHER")) buf_appendcstr(out, " X-TOGETHER");
     if (s->isadmin && !capa_is_disabled("X-LEAVE")) buf_appendcstr(out, " X-LEAVE");
+    if (s->isadmin && !capa_is_disabled("X-UNMAILBOXES")) buf_appendcstr(out, " X-UNMAILBOXES");
     if (s->options->idle_poll) buf_appendcstr(out, " IDLE");
     buf_printf(out, " APPENDLIMIT=%" PRIu64, imap_appendlimit(s));
 }

@@ -283,12 +283,21 @@ int sync_absent_decide(struct sync_client *sc, struct sync_state *state, bool *a
 
 /* ---- doing it ---- */
 
-static int do_unmailbox(struct sync_client *sc, const char *name)
+int sync_absent_unmailbox(struct sync_client *sc, const char *name, const char *uniqueid)
 {
     const char *cmd = sc->localonly ? "LOCAL_UNMAILBOX" : "UNMAILBOX";
+    struct dlist *dl;
 
     sync_client_say(sc, "%s %s", cmd, name);
-    int r = sync_client_command(sc, "APPLY", dlist_newatom(NULL, cmd, name), NULL, NULL);
+    if (uniqueid && sc->backend && backend_has(sc->backend, BACKEND_CAPA_UNMAILBOXES)) {
+        dl = dlist_newlist(NULL, sc->localonly ? "LOCAL_UNMAILBOXES" : "UNMAILBOXES");
+        struct dlist *item = dlist_newkvlist(dl, NULL);
+        dlist_setatom(item, "MBOXNAME", name);
+        dlist_setatom(item, "UNIQUEID", uniqueid);
+    } else {
+        dl = dlist_newatom(NULL, cmd, name);
+    }
+    int r = sync_client_command(sc, "APPLY", dl, NULL, NULL);
     return r == IMAP_MAILBOX_NONEXISTENT ? 0 : r;
 }
 
@@ -300,7 +309,7 @@ int sync_absent_remove(struct sync_client *sc, struct sync_state *state, enum sy
     for (int i = ptrarray_size(&state->folders) - 1; i >= 0 && !r; i--) {
         struct sync_remote *remote = ptrarray_nth(&state->folders, i);
         if (remote->mark || remote->fate != fate) continue;
-        r = do_unmailbox(sc, remote->folder.name);
+        r = sync_absent_unmailbox(sc, remote->folder.name, remote->folder.uniqueid);
         if (!r) remote->fate = SYNC_FATE_GONE;
     }
     return r;

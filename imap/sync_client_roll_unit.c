@@ -16,6 +16,7 @@
 #include "mboxname.h"
 #include "mbtype.h"
 #include "sync_acked.h"
+#include "sync_client_absent.h"
 #include "sync_client_home.h"
 #include "sync_client_roll.h"
 #include "sync_log.h"
@@ -226,8 +227,8 @@ static int do_mailboxes(struct work *w)
     return r;
 }
 
-/* Removed on the replica is what a tombstone says is gone, unless the mailbox lives on under another name. */
-static bool is_gone(const char *name)
+/* Removed on the replica is what a tombstone says is gone, unless the mailbox lives on under another name. *uniqueid: of what is gone; the caller frees it. */
+static bool is_gone(const char *name, char **uniqueid)
 {
     mbentry_t *entry = NULL, *byid = NULL;
     int r = mboxlist_lookup_allow_all(name, &entry, NULL);
@@ -236,6 +237,7 @@ static bool is_gone(const char *name)
     if (r == IMAP_MAILBOX_NONEXISTENT)
         syslog(LOG_NOTICE, "SYNCNOTICE: attempt to UNMAILBOX without a tombstone: %s", name);
     if (gone && !mboxlist_lookup_by_uniqueid(entry->uniqueid, &byid, false, NULL)) gone = false;
+    if (gone) *uniqueid = xstrdupnull(entry->uniqueid);
     mbentry_free(&entry);
     mbentry_free(&byid);
     return gone;
@@ -243,12 +245,11 @@ static bool is_gone(const char *name)
 
 static int do_unmailbox(struct work *w, const char *name)
 {
-    const char *cmd = w->sc->localonly ? "LOCAL_UNMAILBOX" : "UNMAILBOX";
+    char *uniqueid = NULL;
+    int r = is_gone(name, &uniqueid) ? sync_absent_unmailbox(w->sc, name, uniqueid) : 0;
 
-    if (!is_gone(name)) return 0;
-    sync_client_say(w->sc, "%s %s", cmd, name);
-    int r = sync_client_command(w->sc, "APPLY", dlist_newatom(NULL, cmd, name), NULL, NULL);
-    return r == IMAP_MAILBOX_NONEXISTENT ? 0 : r;
+    free(uniqueid);
+    return r;
 }
 
 /* ---- the small things ---- */

@@ -102,6 +102,7 @@ static void put_banner(struct server *s)
     if (!capa_is_disabled("X-HOME")) prot_puts(s->out, "* X-HOME\r\n");
     if (!capa_is_disabled("X-TOGETHER")) prot_puts(s->out, "* X-TOGETHER\r\n");
     if (!capa_is_disabled("X-LEAVE")) prot_puts(s->out, "* X-LEAVE\r\n");
+    if (!capa_is_disabled("X-UNMAILBOXES")) prot_puts(s->out, "* X-UNMAILBOXES\r\n");
     prot_printf(s->out, "* OK %s Cyrus sync server %s\r\n", config_servername, cyrus_version());
     buf_free(&mechs);
 }

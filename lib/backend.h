@@ -59,6 +59,7 @@ enum backend_capa {
     BACKEND_CAPA_INSTANCE,       /* which life of its store it is, at the banner (the same) */
     BACKEND_CAPA_HOME,           /* homes of users (the same) */
     BACKEND_CAPA_TOGETHER,       /* several mailboxes in one transaction (the same) */
+    BACKEND_CAPA_UNMAILBOXES,    /* mailboxes are removed by their unique ids (the same) */
     BACKEND_CAPA_LEAVE,          /* a user is kept still there (the same) */
     BACKEND_NCAPAS
 };

@@ -43,6 +43,7 @@ static const struct backend_capaname imap_capas[] = {
     { "X-HOME", BACKEND_CAPA_HOME, NULL },
     { "X-TOGETHER", BACKEND_CAPA_TOGETHER, NULL },
     { "X-LEAVE", BACKEND_CAPA_LEAVE, NULL },
+    { "X-UNMAILBOXES", BACKEND_CAPA_UNMAILBOXES, NULL },
     { NULL, 0, NULL },
 };
 
@@ -68,6 +69,7 @@ static const struct backend_capaname csync_capas[] = {
     { "X-HOME", BACKEND_CAPA_HOME, NULL },
     { "X-TOGETHER", BACKEND_CAPA_TOGETHER, NULL },
     { "X-LEAVE", BACKEND_CAPA_LEAVE, NULL },
+    { "X-UNMAILBOXES", BACKEND_CAPA_UNMAILBOXES, NULL },
     { NULL, 0, NULL },
 };
 

@@ -76,6 +76,29 @@ def test_deleted_between_list_and_look(pair):
     meet_again(pair)
 
 
+@pytest.mark.parametrize("how", ["user", "rolling"])
+@pytest.mark.parametrize("work", ["swap", "rename"])
+def test_what_is_to_go_changes_names_there(pair, how, work):
+    """Removed is what was deleted, by its id: nobody else who has that name by then."""
+    for server in (pair.primary, pair.replica):
+        server.conf["delete_mode"] = "immediate"
+        server.write_conf()
+        server.reload()
+    fill(pair.primary, "INBOX.Play", 20)
+    pair.primary.run("sync_client", "-u", "anna")
+    kept = names(pair.primary)["user.anna.Play"]
+    do(pair.primary, "DELETE INBOX.Work")
+    commands = SWAP if work == "swap" else SWAP[:1]
+    args = ("-u", "anna")
+    if how == "rolling":
+        args = ("-R", "-f", write_log(pair.primary, ["UNMAILBOX user.anna.Work"], name="item"))
+    Meanwhile(pair, b"APPLY UNMAILBOX", lambda _: do(pair.replica, *commands)).succeeds(*args)
+    assert guid(message(20)) in every(contents(pair.replica, "anna"))
+    assert list(names(pair.replica).values()).count(kept) == 1
+    meet_again(pair)
+    assert guid(message(10)) not in every(contents(pair.replica, "anna"))
+
+
 def give_to_ben(pair):
     with pair.primary.imap("admin") as imap:
         imap.ok("RENAME user.anna.Work user.ben.Work")

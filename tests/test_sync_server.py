@@ -436,7 +436,8 @@ def test_starttls(factory):
         assert sync.banner[8:11] == [b"* X-USAGE", b"* X-SIEVEFILES", b"* X-FOLDERS"] and sync.banner[11] == b"* X-NAMEHISTORY"
         assert re.fullmatch(rb"\* X-CLOCK \d+", sync.banner[12])
         assert re.fullmatch(rb"\* X-INSTANCE [0-9a-f]{16}", sync.banner[13])
-        assert sync.banner[14:18] == [b"* X-LEASE", b"* X-HOME", b"* X-TOGETHER", b"* X-LEAVE"] and sync.banner[18].startswith(b"* OK")
+        assert sync.banner[14:19] == [b"* X-LEASE", b"* X-HOME", b"* X-TOGETHER", b"* X-LEAVE", b"* X-UNMAILBOXES"]
+        assert sync.banner[19].startswith(b"* OK")
         assert sync.cmd("STARTTLS").text == "Already did a successful Starttls"
         assert sync.login("repl", password("repl")).text == "Success (tls protection)"
         assert sync.cmd("STARTTLS").text == "Can't Starttls after authentication"
@@ -450,9 +451,9 @@ def test_unix_socket_peer_is_an_admin(factory):
     with type(server.sync())(server.path("conf/socket/csync")) as sync:
         assert sync.banner[:6] == [b"* X-SUBHISTORY", b"* X-RENAMES", b"* X-USERSTATE", b"* X-RANGES", b"* X-PIPELINE", b"* X-ROLE"]
         assert sync.banner[6:9] == [b"* X-USAGE", b"* X-SIEVEFILES", b"* X-FOLDERS"] and sync.banner[9] == b"* X-NAMEHISTORY"
-        assert re.fullmatch(rb"\* X-CLOCK \d+", sync.banner[10]) and sync.banner[12:16] == [b"* X-LEASE", b"* X-HOME", b"* X-TOGETHER", b"* X-LEAVE"]
+        assert re.fullmatch(rb"\* X-CLOCK \d+", sync.banner[10]) and sync.banner[12:17] == [b"* X-LEASE", b"* X-HOME", b"* X-TOGETHER", b"* X-LEAVE", b"* X-UNMAILBOXES"]
         assert re.fullmatch(rb"\* X-INSTANCE [0-9a-f]{16}", sync.banner[11])
-        assert sync.banner[16].startswith(b"* OK ") and len(sync.banner) == 17
+        assert sync.banner[17].startswith(b"* OK ") and len(sync.banner) == 18
         assert not sync.ok("GET USER anna").untagged
 
 

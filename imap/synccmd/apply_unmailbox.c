@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * apply_unmailbox -- APPLY UNMAILBOX and UNUSER: remove for good (handbook 03 §6.6)
+ *
+ * APPLY UNMAILBOXES (X-UNMAILBOXES, doc/sync-extensions.md) says which mailboxes are meant by their UNIQUEIDs: a name may have gone
+ * to another one since the client was told of it.
  */
 #include <config.h>
 
@@ -8,31 +11,96 @@
 
 #include "imap_err.h"
 #include "mboxlist.h"
+#include "mboxname.h"
 #include "mbtype.h"
 #include "quota.h"
 #include "sync_name.h"
 #include "user_ops.h"
+#include "util.h"
+
+static int remove_entry(struct txn *txn, const mbentry_t *entry, unsigned flags)
+{
+    unsigned how = MBOXLIST_DELETE_SILENT | MBOXLIST_DELETE_IMMEDIATE | MBOXLIST_DELETE_FORCE;
+
+    if (flags & SYNCCMD_LOCAL) how |= MBOXLIST_DELETE_LOCALONLY;
+    if (entry->mbtype & MBTYPE_DELETED) return 0;
+    if (entry->mbtype & MBTYPE_INTERMEDIATE) return mboxlist_delete_entry(txn, entry->name);
+    return mboxlist_deletemailbox(txn, entry->name, true, NULL, NULL, how);
+}
 
 int synccmd_apply_unmailbox(struct synccmd_session *session, const struct dlist *dl, unsigned flags)
 {
-    unsigned how = MBOXLIST_DELETE_SILENT | MBOXLIST_DELETE_IMMEDIATE | MBOXLIST_DELETE_FORCE;
     struct txn *txn = NULL;
     mbentry_t *entry = NULL;
     const char *name;
 
     if (!sync_toname(dl, &name)) return IMAP_PROTOCOL_BAD_PARAMETERS;
-    if (flags & SYNCCMD_LOCAL) how |= MBOXLIST_DELETE_LOCALONLY;
     int r = synccmd_begin_mailbox(name, &txn);
     if (r) return r;
     quota_set_silent(txn);
     r = mboxlist_lookup_allow_all(name, &entry, txn);
-    if (!r && (entry->mbtype & MBTYPE_INTERMEDIATE))
-        r = mboxlist_delete_entry(txn, name);
-    else if (!r && !(entry->mbtype & MBTYPE_DELETED))
-        r = mboxlist_deletemailbox(txn, name, true, NULL, NULL, how);
+    if (!r) r = remove_entry(txn, entry, flags);
     mbentry_free(&entry);
     return synccmd_end(&txn, r);
 }
+
+/* ---- by UNIQUEID ---- */
+
+static bool parse_item(const struct dlist *item, const char **name, const char **uniqueid)
+{
+    return sync_getname(item, "MBOXNAME", name) && dlist_getatom(item, "UNIQUEID", uniqueid);
+}
+
+static int begin(const struct dlist *dl, struct txn **txnp)
+{
+    strarray_t users = STRARRAY_INITIALIZER;
+    const char *name, *uniqueid;
+    int r = dl->head ? 0 : IMAP_PROTOCOL_BAD_PARAMETERS;
+
+    for (const struct dlist *item = dl->head; item && !r; item = item->next) {
+        if (parse_item(item, &name, &uniqueid))
+            strarray_appendm(&users, mboxname_to_userid(name));
+        else
+            r = IMAP_PROTOCOL_BAD_PARAMETERS;
+    }
+    if (!r) r = txn_begin(txnp);
+    if (!r) r = txn_lock_users(*txnp, &users);
+    if (r) txn_abort(txnp);
+    strarray_fini(&users);
+    return r;
+}
+
+/* Under whatever name, if its owner is the same. What has gone to the tree of deleted mailboxes here is left to cyr_expire. */
+static int find(struct txn *txn, const char *name, const char *uniqueid, mbentry_t **entryp)
+{
+    int r = mboxlist_lookup_by_uniqueid(uniqueid, entryp, false, txn);
+
+    if (r == IMAP_MAILBOX_NONEXISTENT) r = mboxlist_lookup_allow_all(name, entryp, txn); /* one that is between others only has no other record */
+    if (!r && (strcmpnull((*entryp)->uniqueid, uniqueid) || !mboxname_same_userid((*entryp)->name, name) ||
+               mboxname_isdeletedmailbox((*entryp)->name, NULL) != mboxname_isdeletedmailbox(name, NULL)))
+        r = IMAP_MAILBOX_NONEXISTENT;
+    return r;
+}
+
+int synccmd_apply_unmailboxes(struct synccmd_session *session, const struct dlist *dl, unsigned flags)
+{
+    struct txn *txn = NULL;
+    int r = begin(dl, &txn);
+
+    if (r) return r;
+    quota_set_silent(txn);
+    for (const struct dlist *item = dl->head; item && !r; item = item->next) {
+        mbentry_t *entry = NULL;
+        const char *name, *uniqueid;
+        (void)parse_item(item, &name, &uniqueid);
+        r = find(txn, name, uniqueid, &entry);
+        r = r == IMAP_MAILBOX_NONEXISTENT ? 0 : r ? r : remove_entry(txn, entry, flags);
+        mbentry_free(&entry);
+    }
+    return synccmd_end(&txn, r);
+}
+
+/* ---- users ---- */
 
 /* What is removed here is a copy that was kept still (LEAVE): the record that stays behind must not keep still one that comes later. */
 static int release(struct txn *txn, const char *userid)

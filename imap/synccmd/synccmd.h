@@ -102,7 +102,7 @@ synccmd_fn synccmd_apply_activate_sieve, synccmd_apply_annotation, synccmd_apply
     synccmd_apply_message,
     synccmd_apply_quota, synccmd_apply_rename, synccmd_apply_renames, synccmd_apply_reserve, synccmd_apply_role, synccmd_apply_seen,
     synccmd_apply_sieve, synccmd_apply_sub, synccmd_apply_subhistory, synccmd_apply_unactivate_sieve,
-    synccmd_apply_unannotation, synccmd_apply_unmailbox, synccmd_apply_unquota,
+    synccmd_apply_unannotation, synccmd_apply_unmailbox, synccmd_apply_unmailboxes, synccmd_apply_unquota,
     synccmd_apply_unsieve, synccmd_apply_unsub, synccmd_apply_unuser, synccmd_apply_userstate, synccmd_apply_recount,
     synccmd_apply_leave, synccmd_apply_stay;
 synccmd_fn synccmd_restore_mailbox;
