@@ -99,6 +99,64 @@ done:
     return r;
 }
 
+/* ---- a replica that can't tell of a user as a whole ---- */
+
+static int settle_set(struct sync_client *sc, const strarray_t *names, const char *userid, bool *whole);
+
+/* GET was refused without a reason that would have to do with users: it has tried. */
+static bool cannot_tell(struct sync_client *sc, const char *what, int r)
+{
+    const char *answer = buf_cstring(&sc->answer);
+    size_t len = strlen(what);
+
+    return r == IMAP_REMOTE_DENIED && !sc->broken && !strncmp(answer, what, len) && !strncmp(answer + len, ": NO Unknown error", 18);
+}
+
+static void tell_unreadable(struct sync_client *sc, const char *name, int r)
+{
+    syslog(LOG_ERR, "IOERROR: mailbox replication failed: mailbox=<%s> error=<%s>", name, sync_client_errtext(sc, r));
+    if (sc->complain) fprintf(stderr, "%s: %s\n", name, sync_client_errtext(sc, r));
+}
+
+/* [from, to) of names: where the replica can't tell of all it is asked for each half, so that one bad mailbox costs few commands. */
+static void do_readable(struct sync_client *sc, const strarray_t *names, int from, int to)
+{
+    strarray_t some = STRARRAY_INITIALIZER;
+    int half = from + (to - from) / 2;
+
+    for (int i = from; i < to; i++) strarray_append(&some, strarray_nth(names, i));
+    int r = settle_set(sc, &some, NULL, NULL);
+    strarray_fini(&some);
+    if (!cannot_tell(sc, "MAILBOXES", r)) return; /* done, or told */
+    if (to - from == 1) {
+        tell_unreadable(sc, strarray_nth(names, from), r);
+        return;
+    }
+    do_readable(sc, names, from, half);
+    if (!sc->broken) do_readable(sc, names, half, to);
+}
+
+/*
+ * A mailbox that the replica can't read makes GET USER fail, and would keep the user's others from it. They go over by their names; nothing
+ * is deleted there, and the run has failed nevertheless.
+ */
+static void do_the_others(struct sync_client *sc, const char *userid)
+{
+    ptrarray_t entries = PTRARRAY_INITIALIZER;
+    strarray_t names = STRARRAY_INITIALIZER;
+    int r = sync_local_user(sc, userid, &entries);
+
+    for (int i = 0; i < ptrarray_size(&entries); i++) {
+        const mbentry_t *mbentry = ptrarray_nth(&entries, i);
+        if (!mboxname_isdeletedmailbox(mbentry->name, NULL)) strarray_append(&names, mbentry->name);
+    }
+    syslog(LOG_NOTICE, "SYNCNOTICE: the replica can't tell of all mailboxes of %s, they are looked at one by one", userid);
+    if (!r && strarray_size(&names)) do_readable(sc, &names, 0, strarray_size(&names));
+    if (!r && !sc->broken) (void)sync_do_meta(sc, userid);
+    sync_local_fini(&entries);
+    strarray_fini(&names);
+}
+
 int sync_do_user(struct sync_client *sc, const char *userid)
 {
     struct namelock *lock = NULL;
@@ -118,6 +176,7 @@ int sync_do_user(struct sync_client *sc, const char *userid)
         /* a lease that was lost on the way, or of another user whom a rename leads to */
         if (r == IMAP_MAILBOX_LOCKED && sc->leases && !sc->nowait) again = true;
     }
+    if (cannot_tell(sc, "USER", r)) do_the_others(sc, userid);
     /* what came here from the replica is counted by now; a user who is at work is left for the next run */
     if (!r && !again && moved) r = user_round(sc, userid, true, &more, &moved);
     if (!r && again) {
@@ -295,14 +354,12 @@ static int check_owners(const struct sync_client *sc, const strarray_t *names)
     return r;
 }
 
-static int do_mailboxes(struct sync_client *sc, const strarray_t *names, const char *userid, bool *whole)
+static int settle_set(struct sync_client *sc, const strarray_t *names, const char *userid, bool *whole)
 {
-    ptrarray_t locks = PTRARRAY_INITIALIZER;
     char *joined = strarray_join(names, " ");
     bool again = true;
-    int r = check_owners(sc, names);
+    int r = 0;
 
-    if (!r) r = sync_lock_owners(sc, names, &locks);
     for (int round = 0; round < MAX_ROUNDS && again && !r; round++) {
         again = false;
         sync_client_say(sc, "MAILBOXES %s", joined);
@@ -312,8 +369,18 @@ static int do_mailboxes(struct sync_client *sc, const strarray_t *names, const c
         syslog(LOG_ERR, "failed to settle renames after %d tries!", MAX_ROUNDS);
         r = IMAP_SYNC_CHANGED;
     }
-    sync_unlock_owners(sc, &locks);
     free(joined);
+    return r;
+}
+
+static int do_mailboxes(struct sync_client *sc, const strarray_t *names, const char *userid, bool *whole)
+{
+    ptrarray_t locks = PTRARRAY_INITIALIZER;
+    int r = check_owners(sc, names);
+
+    if (!r) r = sync_lock_owners(sc, names, &locks);
+    if (!r) r = settle_set(sc, names, userid, whole);
+    sync_unlock_owners(sc, &locks);
     return r;
 }
 
