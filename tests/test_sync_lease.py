@@ -105,6 +105,7 @@ def test_one_has_the_user(server):
         one.ok("GET USER anna")
         for command in ("GET USER anna", "GET META anna", "GET MAILBOXES (user.ben user.anna.Work)", sub(),
                         "APPLY UNSUB %(USERID anna MBOXNAME user.anna)", "APPLY UNMAILBOX user.anna.Work", "APPLY UNUSER anna",
+                        "APPLY UNMAILBOXES (%(MBOXNAME user.ben UNIQUEID x) %(MBOXNAME user.anna UNIQUEID y))",
                         "APPLY UNQUOTA user.anna", "APPLY QUOTA %(ROOT user.anna.Work STORAGE 5)",
                         "APPLY RENAME %(OLDMBOXNAME user.ben NEWMBOXNAME user.anna.X PARTITION default)",
                         "APPLY RENAMES (%(OLDMBOXNAME user.ben NEWMBOXNAME user.ben.X PARTITION default) "

@@ -278,6 +278,26 @@ def test_rename_and_delete(walk, server):
     assert left == []
 
 
+def test_removed_by_id(walk):
+    """Under whatever name it has; what is another's, is gone already, or is in the tree of deleted mailboxes is passed over."""
+    def there():
+        return sorted(parse(line)[1]["MBOXNAME"].decode() for line in walk.ok("GET USER anna").untagged)
+
+    walk.ok("APPLY " + mailbox("user.anna.two", UNIQUEID="uniqtwo", LAST_UID=0))
+    walk.ok("APPLY " + mailbox("user.anna.three", UNIQUEID="uniqthree", LAST_UID=0))
+    walk.ok("APPLY MAILBOX %(UNIQUEID uniqbetween MBOXNAME user.anna.between MBOXTYPE ei HIGHESTMODSEQ 5 CREATEDMODSEQ 5 FOLDERMODSEQ 5)")
+    walk.ok("APPLY RENAME %(OLDMBOXNAME user.anna.three NEWMBOXNAME DELETED.user.anna.three.6B000000 PARTITION default)")
+    all_of_them = there()
+    walk.ok("APPLY UNMAILBOXES (%(MBOXNAME user.ben.walk UNIQUEID uniqwalk) %(MBOXNAME user.anna.two UNIQUEID other) %(MBOXNAME user.anna.three UNIQUEID uniqthree))")
+    walk.ok("APPLY UNMAILBOXES (%(MBOXNAME user.anna.between UNIQUEID other))")
+    assert there() == all_of_them
+    walk.ok("APPLY UNMAILBOXES (%(MBOXNAME user.anna.two UNIQUEID uniqwalk) %(MBOXNAME user.anna.nosuch UNIQUEID nosuch))")
+    assert there() == [name for name in all_of_them if name != WALK]
+    walk.ok("APPLY UNMAILBOXES (%(MBOXNAME user.anna.between UNIQUEID uniqbetween) %(MBOXNAME user.anna.two UNIQUEID uniqtwo))")
+    walk.ok("APPLY LOCAL_UNMAILBOXES (%(MBOXNAME DELETED.user.anna.three.6B000000 UNIQUEID uniqthree))")
+    assert there() == ["user.anna"]
+
+
 def test_fetch(walk):
     args = f"MBOXNAME {WALK} PARTITION default UNIQUEID uniqwalk"
     line = walk.ok(f"GET FETCH %({args} GUID {guid(FOUR)} UID 4)").untagged[0]
@@ -376,6 +396,12 @@ RAW = [
     ("APPLY RENAME %(OLDMBOXNAME user.nosuch NEWMBOXNAME user.nosuch2 PARTITION default)",
      "NO IMAP_MAILBOX_NONEXISTENT No Such Mailbox", []),
     ("APPLY UNMAILBOX user.anna.nosuch", "NO IMAP_MAILBOX_NONEXISTENT No Such Mailbox", []),
+    ("APPLY UNMAILBOXES (%(MBOXNAME user.anna.nosuch UNIQUEID nosuch))", "OK success", []),
+    ("APPLY UNMAILBOXES ()", "NO IMAP_PROTOCOL_BAD_PARAMETERS", []),
+    ("APPLY UNMAILBOXES user.anna", "NO IMAP_PROTOCOL_BAD_PARAMETERS", []),
+    ("APPLY UNMAILBOXES (user.anna)", "NO IMAP_PROTOCOL_BAD_PARAMETERS", []),
+    ("APPLY UNMAILBOXES (%(MBOXNAME user.anna))", "NO IMAP_PROTOCOL_BAD_PARAMETERS", []),
+    ("APPLY UNMAILBOXES (%(UNIQUEID uniqinbox))", "NO IMAP_PROTOCOL_BAD_PARAMETERS", []),
     ('APPLY UNUSER ""', "OK success", []),
     ("APPLY LOCAL_UNUSER nobody", "OK success", []),
     ("GET META {4+}\r\ncarl", "OK success", []),
@@ -495,6 +521,7 @@ def test_killed_server_leaves_no_reserved_files(server, sync):
 BAD = b"user.anna/../../x"
 NAMED = [  # commands that name a mailbox, a quota root or a user
     b"GET FULLMAILBOX %s", b"GET QUOTA %s", b"APPLY UNMAILBOX %s", b"APPLY LOCAL_UNMAILBOX %s", b"APPLY UNQUOTA %s",
+    b"APPLY UNMAILBOXES (%%(MBOXNAME %s UNIQUEID x))",
     b"APPLY RENAME %%(OLDMBOXNAME %s NEWMBOXNAME user.anna.x PARTITION default)",
     b"APPLY RENAME %%(OLDMBOXNAME user.anna NEWMBOXNAME %s PARTITION default)",
     b"APPLY SUB %%(USERID anna MBOXNAME %s)", b"APPLY UNSUB %%(USERID anna MBOXNAME %s)",

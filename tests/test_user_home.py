@@ -213,7 +213,7 @@ def test_replication_goes_from_home(pair):
         assert_same(a, b, user)
     # one who does not ask: whatever he sends is not taken
     with login(a) as csync:
-        for command in ("APPLY UNUSER anna", "APPLY UNMAILBOX user.anna.Work", "APPLY SUB %(USERID anna MBOXNAME user.anna)",
+        for command in ("APPLY UNUSER anna", "APPLY UNMAILBOX user.anna.Work", "APPLY UNMAILBOXES (%(MBOXNAME user.anna.Work UNIQUEID x))", "APPLY SUB %(USERID anna MBOXNAME user.anna)",
                         "APPLY RENAME %(OLDMBOXNAME user.anna.Work NEWMBOXNAME user.bob.X PARTITION default UIDVALIDITY 7)",
                         "APPLY QUOTA %(ROOT user.anna LIMIT 5)", "APPLY USERSTATE %(USERID anna STATE disabled CHANGED 5)", "APPLY LEAVE %(USERID anna SERVER x)"):
             assert csync.cmd(command).text.startswith("IMAP_USER_ATHOME"), command
