@@ -242,6 +242,12 @@ static int make_inbox(struct sync_client *sc, const ptrarray_t *mbentries, struc
     return r;
 }
 
+/* The names there are others by now: both ends are listed again. */
+static bool has_moved_on(const struct sync_client *sc, int r)
+{
+    return !sc->broken && (r == IMAP_SYNC_CHANGED || r == IMAP_MAILBOX_NONEXISTENT || r == IMAP_REMOTE_DENIED);
+}
+
 static int rename_there(struct sync_client *sc, const ptrarray_t *mbentries, struct sync_state *state, struct sync_renames *renames,
                         struct sync_sent *sent)
 {
@@ -278,6 +284,7 @@ int sync_do_folders(struct sync_client *sc, const ptrarray_t *mbentries, struct 
     if (!r && ptrarray_size(&renames.list)) {
         *againp = !last;
         r = rename_there(sc, mbentries, state, &renames, &sent);
+        if (!last && has_moved_on(sc, r)) r = 0;
     }
     if (!r && (last || !*againp)) {
         r = update_all(sc, mbentries, state, &sent, candelete ? againp : NULL);

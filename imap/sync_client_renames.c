@@ -92,8 +92,8 @@ static void add_state(struct dlist *kl, const struct rename *ren)
     sync_folder_fini(&ours);
 }
 
-/* ren: what is renamed to be as ours is; NULL: it makes room. */
-static int send_rename(struct sync_batch *batch, const char *oldname, const char *newname, const char *partition,
+/* uniqueid: of what is meant, or NULL. ren: what is renamed to be as ours is; NULL: it makes room. */
+static int send_rename(struct sync_batch *batch, const char *uniqueid, const char *oldname, const char *newname, const char *partition,
                        uint32_t uidvalidity, const struct rename *ren)
 {
     struct sync_client *sc = batch->sc;
@@ -105,6 +105,7 @@ static int send_rename(struct sync_batch *batch, const char *oldname, const char
     dlist_setatom(kl, "NEWMBOXNAME", newname);
     dlist_setatom(kl, "PARTITION", partition);
     dlist_setnum32(kl, "UIDVALIDITY", uidvalidity);
+    if (batch->list && uniqueid) dlist_setatom(kl, "UNIQUEID", uniqueid);
     if (batch->list && ren && ren->mbentry) add_state(kl, ren);
     return batch->list ? 0 : sync_client_command(sc, "APPLY", kl, NULL, NULL);
 }
@@ -112,10 +113,10 @@ static int send_rename(struct sync_batch *batch, const char *oldname, const char
 static int batch_rename(struct sync_batch *batch, const char *oldname, const char *newname, const char *partition,
                         uint32_t uidvalidity, const struct rename *ren)
 {
-    int r = send_rename(batch, oldname, newname, partition, uidvalidity, ren);
-    struct sync_remote *moved = r ? NULL : sync_state_byname(batch->state, oldname);
+    struct sync_remote *moved = sync_state_byname(batch->state, oldname);
+    int r = send_rename(batch, moved ? moved->folder.uniqueid : NULL, oldname, newname, partition, uidvalidity, ren);
 
-    if (moved) sync_state_rename(batch->state, moved, newname);
+    if (moved && !r) sync_state_rename(batch->state, moved, newname);
     return r;
 }
 

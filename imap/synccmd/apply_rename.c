@@ -20,10 +20,12 @@
 #include "sync_apply.h"
 #include "sync_name.h"
 #include "user.h"
+#include "util.h"
 #include "xmalloc.h"
 
 struct renaming {
     const char *oldname, *newname, *partition;
+    const char *uniqueid; /* NULL: not told */
     uint32_t uidvalidity;
     struct sync_renamed state; /* acl NULL: not told */
 };
@@ -35,7 +37,9 @@ static bool parse(const struct dlist *dl, struct renaming *rn)
         !dlist_getatom(dl, "PARTITION", &rn->partition))
         return false;
     rn->uidvalidity = 0;
+    rn->uniqueid = NULL;
     (void)dlist_getnum32(dl, "UIDVALIDITY", &rn->uidvalidity);
+    (void)dlist_getatom(dl, "UNIQUEID", &rn->uniqueid);
     return true;
 }
 
@@ -90,6 +94,7 @@ static int rename_one(struct txn *txn, const struct renaming *rn)
     int r = follow_inbox(txn, rn);
 
     if (!r) r = mboxlist_lookup(rn->oldname, &old, txn);
+    if (!r && rn->uniqueid && strcmpnull(old->uniqueid, rn->uniqueid)) r = IMAP_SYNC_CHANGED;
     if (!r && is_user_rename(rn) && !config_getswitch(IMAPOPT_ALLOWUSERMOVES))
         r = IMAP_MAILBOX_NOTSUPPORTED;
     if (!r)
