@@ -42,6 +42,10 @@ class StartFailed(AssertionError):
         self.status = status
 
 
+class NotStopped(AssertionError):
+    """It has been killed by then."""
+
+
 class Instance:
     """A server of the build tree. Set conf and the sections before start().
 
@@ -300,8 +304,7 @@ class Instance:
         except subprocess.TimeoutExpired:
             left = self._describe(processes.marked(self.root))
             self.kill()
-            raise AssertionError(f"{self.name}: master did not stop in {timeout} s:\n{left}\n"
-                                 f"{self.log_text()[-4000:]}") from None
+            raise NotStopped(f"{self.name}: master did not stop in {timeout} s:\n{left}\n{self.log_text()[-4000:]}") from None
         self.process = None
         left = processes.wait_gone(processes.marked(self.root), self.orphan_grace)
         described = self._describe(left)

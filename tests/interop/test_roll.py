@@ -97,7 +97,7 @@ def test_ours_rolls_into_debian_under_load(ours, debian, jobs):
     load.run([lambda: rolling.kill_client(ours), lambda: kill_and_start(ours),
               lambda: debian.kill_children("sync_server"), lambda: kill_and_start(debian)])
     assert load.done > 30
-    debian.kill()  # its master, whose children were killed, does not always stop
+    debian.stop()
     debian.remove_stillborn()
     debian.start()
     ours.reload()
