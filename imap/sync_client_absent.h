@@ -17,8 +17,8 @@ int sync_absent_decide(struct sync_client *sc, struct sync_state *state, bool *a
 /* Delete those there of which that was decided: SYNC_FATE_DELETE or SYNC_FATE_LATE. */
 int sync_absent_remove(struct sync_client *sc, struct sync_state *state, enum sync_fate fate);
 /*
- * Remove one mailbox there (uniqueid may be NULL: not known), whatever name it has by now, if the replica can find it by its id (X-UNMAILBOXES); else, as 3.6.1, whatever has that name. It is no
- * error that there is none.
+ * Remove one mailbox there, whatever name it has by now, if the replica can find it by its id (X-UNMAILBOXES) and that is
+ * known (not NULL); else, as 3.6.1, whatever has that name. It is no error that there is none.
  */
 int sync_absent_unmailbox(struct sync_client *sc, const char *name, const char *uniqueid);
 /* Is there one that can be deleted in the next round? */

@@ -103,13 +103,13 @@ done:
 
 static int settle_set(struct sync_client *sc, const strarray_t *names, const char *userid, bool *whole);
 
-/* GET was refused without a reason that would have to do with users: it has tried. */
+/* GET was refused without a reason: it has tried. */
 static bool cannot_tell(struct sync_client *sc, const char *what, int r)
 {
     const char *answer = buf_cstring(&sc->answer);
     size_t len = strlen(what);
 
-    return r == IMAP_REMOTE_DENIED && !sc->broken && !strncmp(answer, what, len) && !strncmp(answer + len, ": NO Unknown error", 18);
+    return r == IMAP_REMOTE_DENIED && !sc->broken && !strncmp(answer, what, len) && !strcmp(answer + len, ": NO Unknown error");
 }
 
 static void tell_unreadable(struct sync_client *sc, const char *name, int r)

@@ -20,7 +20,6 @@
 #include "sync_apply.h"
 #include "sync_name.h"
 #include "user.h"
-#include "util.h"
 #include "xmalloc.h"
 
 struct renaming {
@@ -94,7 +93,7 @@ static int rename_one(struct txn *txn, const struct renaming *rn)
     int r = follow_inbox(txn, rn);
 
     if (!r) r = mboxlist_lookup(rn->oldname, &old, txn);
-    if (!r && rn->uniqueid && strcmpnull(old->uniqueid, rn->uniqueid)) r = IMAP_SYNC_CHANGED;
+    if (!r && rn->uniqueid && old->uniqueid && strcmp(old->uniqueid, rn->uniqueid) != 0) r = IMAP_SYNC_CHANGED;
     if (!r && is_user_rename(rn) && !config_getswitch(IMAPOPT_ALLOWUSERMOVES))
         r = IMAP_MAILBOX_NOTSUPPORTED;
     if (!r)

@@ -9,6 +9,8 @@
 
 #include "synccmd.h"
 
+#include <string.h>
+
 #include "imap_err.h"
 #include "mboxlist.h"
 #include "mboxname.h"
@@ -16,7 +18,6 @@
 #include "quota.h"
 #include "sync_name.h"
 #include "user_ops.h"
-#include "util.h"
 
 static int remove_entry(struct txn *txn, const mbentry_t *entry, unsigned flags)
 {
@@ -70,16 +71,21 @@ static int begin(const struct dlist *dl, struct txn **txnp)
     return r;
 }
 
+static bool is_meant(const mbentry_t *entry, const char *name, const char *uniqueid)
+{
+    if (entry->uniqueid && strcmp(entry->uniqueid, uniqueid) != 0) return false;
+    return mboxname_same_userid(entry->name, name) &&
+           mboxname_isdeletedmailbox(entry->name, NULL) == mboxname_isdeletedmailbox(name, NULL);
+}
+
 /* Under whatever name, if its owner is the same. What has gone to the tree of deleted mailboxes here is left to cyr_expire. */
 static int find(struct txn *txn, const char *name, const char *uniqueid, mbentry_t **entryp)
 {
     int r = mboxlist_lookup_by_uniqueid(uniqueid, entryp, false, txn);
 
-    if (r == IMAP_MAILBOX_NONEXISTENT) r = mboxlist_lookup_allow_all(name, entryp, txn); /* one that is between others only has no other record */
-    if (!r && (strcmpnull((*entryp)->uniqueid, uniqueid) || !mboxname_same_userid((*entryp)->name, name) ||
-               mboxname_isdeletedmailbox((*entryp)->name, NULL) != mboxname_isdeletedmailbox(name, NULL)))
-        r = IMAP_MAILBOX_NONEXISTENT;
-    return r;
+    /* what is only between others, and what old stores have, has no record of its id */
+    if (r == IMAP_MAILBOX_NONEXISTENT) r = mboxlist_lookup_allow_all(name, entryp, txn);
+    return r || is_meant(*entryp, name, uniqueid) ? r : IMAP_MAILBOX_NONEXISTENT;
 }
 
 int synccmd_apply_unmailboxes(struct synccmd_session *session, const struct dlist *dl, unsigned flags)
