@@ -125,6 +125,7 @@ def test_what_cannot_be_settled_is_compared_once(factory):
         server.allow_log("SYNC|no tombstone")
     rolling.daemon(pair.primary)
     pair.start()
+    rolling.caught_up(pair.primary)  # the channel begins
     pair.primary.create_user("anna", "Work")
     rolling.caught_up(pair.primary)
     fill(pair.replica, "INBOX.Stays", 3)

@@ -229,6 +229,7 @@ def test_a_second_client_of_the_channel_waits(rolls):
 def test_connection_is_kept_and_made_anew(pair):
     rolling.daemon(pair.primary, "-t", "1")
     pair.start()
+    rolling.caught_up(pair.primary)
     fill(pair.primary, "alice")
     rolling.caught_up(pair.primary)
     pair.primary.wait_log("sync_client RESTART succeeded")
@@ -410,6 +411,7 @@ def test_journal_kept_for_a_dead_replica_is_bounded(pair):
                               "journal_reader_max": "128k"})
     rolling.daemon(pair.primary)
     pair.start()
+    rolling.caught_up(pair.primary)
     fill(pair.primary, "alice")
     fill(pair.primary, "bob")
     rolling.caught_up(pair.primary)
@@ -482,9 +484,11 @@ def test_two_channels(factory, pair):
     rolling.daemon(pair.primary, "-n", "two", name="roll2")
     third.start()
     pair.start()
+    for channel in (None, "two"):
+        rolling.caught_up(pair.primary, channel)
     fill(pair.primary, "alice")
-    rolling.caught_up(pair.primary)
-    rolling.caught_up(pair.primary, "two")
+    for channel in (None, "two"):
+        rolling.caught_up(pair.primary, channel)
     third.kill()
     pair.primary.deliver(message(60), "alice")
     rolling.caught_up(pair.primary)
@@ -505,6 +509,8 @@ def test_replica_does_not_roll_on_unless_it_is_a_link_of_a_chain(factory, pair):
     rolling.daemon(pair.replica)
     third.start()
     pair.start()
+    for server in (pair.primary, pair.replica):
+        rolling.caught_up(server)
     fill(pair.primary, "alice")
     rolling.caught_up(pair.primary)
     rolling.caught_up(pair.replica)

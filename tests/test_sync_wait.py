@@ -31,6 +31,8 @@ def set_up(pair, *args, channel=None, **conf):
     rolling.daemon(pair.primary, *args)
     pair.start()
     rolling.caught_up(pair.primary, channel)  # the channel begins
+    if pair.replica.daemons:
+        rolling.caught_up(pair.replica)
     for user in ("alice", "bob"):
         pair.primary.add_user(user)
         pair.replica.add_user(user)
