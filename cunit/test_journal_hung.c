@@ -329,6 +329,24 @@ START_TEST(file_system_hangs)
 }
 END_TEST
 
+/* One checkpoint after the other: the child of the one before keeps none from its turn. */
+START_TEST(file_system_of_its_own)
+{
+    ck_assert_int_eq(diskio_mkdir(jt_path("other"), 0755), 0);
+    ck_assert_int_eq(jt_create("carol", "other/c", "C"), 0);
+    struct diskio_hooks hooks = { .apart = jt_path("other") };
+    ck_assert_int_eq(diskio_hooks_install(&hooks), 0);
+    setenv("CYLINDER_LOCK_SECOND", "3000", 1); /* a busy machine, too */
+    for (int i = 0; i < 200; i++) {
+        ck_assert_int_eq(jt_pwrite("carol", "other/c", 1, "1"), 0);
+        ck_assert_int_eq(journal_checkpoint(jt, 0), 0);
+        ck_assert(!journal_is_apart(jt));
+    }
+    ck_assert_int_eq(journal_close(&jt), 0);
+    ck_assert(!test_exists(jt_path("journal/control")));
+}
+END_TEST
+
 /* The child tells of a failure, also when nobody waits for it. */
 START_TEST(file_system_fails_in_the_child)
 {
@@ -379,6 +397,7 @@ Suite *journal_hung_suite(void)
     tcase_add_loop_test(tc, removal_hangs, 0, array_size(removals));
     tcase_add_loop_test(tc, remover_dies, 0, array_size(removals));
     tcase_add_test(tc, file_system_hangs);
+    tcase_add_test(tc, file_system_of_its_own);
     tcase_add_test(tc, file_system_fails_in_the_child);
     tcase_add_test(tc, file_system_hangs_at_the_end);
     suite_add_tcase(s, tc);

@@ -128,6 +128,7 @@ static void sync_in_child(struct journal *j, const struct filesystems *fs, int o
     if (!r) {
         r = sync_filesystems(fs, 1, fs->n);
         if (r) r = journal_fail(j, "sync of the file systems", r);
+        journal_byteunlock(j, JLOCK_APART); /* who hears of it may begin the next one before this process is gone */
     }
     if (write(out, &r, sizeof(r)) != (ssize_t)sizeof(r)) _exit(1); /* nobody waits any more */
     _exit(0);
