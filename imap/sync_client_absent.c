@@ -7,8 +7,8 @@
  * | deleted because it moved to that very server | stays                                             |
  * | alive, with another owner                    | stays; the run of that user renames it            |
  * | another mailbox took its place, or has its   | its messages come into that one; it is deleted    |
- * | name by chance                               | there when they are all in the other one; ours    |
- * |                                              | keeps its UIDVALIDITY if it never had any         |
+ * | name by chance                               | there when they are all in the other one. One     |
+ * |                                              | that never had any takes no UIDVALIDITY with it   |
  * | never seen                                   | comes here, with all it has                       |
  * | records that are damaged, or prove nothing   | stays, and the run says so                        |
  *
